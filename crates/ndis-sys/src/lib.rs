@@ -1,0 +1,1 @@
+//! Raw NDIS 6 declarations under their C names.

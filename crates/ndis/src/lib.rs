@@ -1,0 +1,1 @@
+//! Safe wrappers over NDIS 6 for filter drivers.

@@ -1,0 +1,1 @@
+//! IOCTL codes and records shared by the driver and its control tool.

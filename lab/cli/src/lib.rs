@@ -1,0 +1,1 @@
+//! The lwf-lab command, and the library that tests use.

@@ -1,0 +1,1 @@
+//! The NT kernel and NDIS stack that a filter lives in.

@@ -1,0 +1,1 @@
+//! Bytes of a PE image to a validated image plan.

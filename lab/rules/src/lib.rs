@@ -1,0 +1,1 @@
+//! What Windows forbids: monitors over kernel events.

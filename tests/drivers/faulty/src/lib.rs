@@ -1,0 +1,1 @@
+//! A raw filter that misbehaves on request.
