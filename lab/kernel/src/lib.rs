@@ -1,1 +1,26 @@
 //! The NT kernel and NDIS stack that a filter lives in.
+
+mod config;
+mod life;
+mod report;
+
+pub use config::{
+    AdapterConfig, Answer, Control, ControlPhase, Device, Direction, Frame, ParameterValue,
+    RunConfig,
+};
+pub use report::{
+    AdapterReport, ControlRecord, DispatchReport, Failure, PoolReport, PoolTagReport, Progress,
+    Report, RuleReport, TrafficCount, WorkItemReport,
+};
+
+/// Runs an image through its whole life. One run per process: the machine is process-global, and
+/// a second call is refused.
+///
+/// `progress` is called at every phase, and about every 64 frames within traffic.
+///
+/// # Errors
+/// When the image cannot be loaded or is no filter, the configuration is out of range, or the lab
+/// itself fails. A broken rule is no error: it is in [`Report::violation`].
+pub fn run(config: RunConfig, progress: &mut dyn FnMut(&Progress)) -> Result<Report, Failure> {
+    life::run(config, progress)
+}

@@ -1,0 +1,111 @@
+//! What one run is made of: the image, the seed, the simulated machine and the traffic.
+
+use std::path::PathBuf;
+
+/// Everything that decides a run. The same configuration gives the same run, byte for byte.
+pub struct RunConfig {
+    /// The bytes of the `.sys` file.
+    pub image: Vec<u8>,
+    /// The file name of the image, as reports print it (`deferlwf.sys`).
+    pub image_name: String,
+    /// The program database for function names and source lines; without it reports show offsets.
+    pub pdb: Option<PathBuf>,
+    /// Decides every choice that Windows leaves open.
+    pub seed: u64,
+    /// The NDIS minor version that the simulated system offers: 84 to 89 (6.84 to 6.89).
+    pub ndis_minor: u8,
+    /// Virtual processors, 1 to 64.
+    pub processors: u8,
+    /// System worker threads, 2 to 16.
+    pub workers: u8,
+    /// The adapters that the filter attaches to, at least one.
+    pub adapters: Vec<AdapterConfig>,
+    /// Registry values: the same for the driver's and for every adapter's parameters.
+    pub parameters: Vec<(String, ParameterValue)>,
+    /// Who talks to the control device, if anyone.
+    pub control: Option<Control>,
+}
+
+/// One simulated Ethernet adapter and what passes through it.
+pub struct AdapterConfig {
+    /// A name for people; also the adapter's friendly name.
+    pub name: String,
+    /// The current MAC address.
+    pub mac: [u8; 6],
+    /// The frames in capture order; the order of each direction is kept.
+    pub frames: Vec<Frame>,
+}
+
+/// One frame on the wire: one NET_BUFFER.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    /// Which way it goes.
+    pub direction: Direction,
+    /// The frame as it lies in memory: no FCS, and without the tag given in `vlan`.
+    pub data: Vec<u8>,
+    /// Tag control information that hardware stripped (receive) or will insert (send).
+    pub vlan: Option<u16>,
+    /// Capture time in nanoseconds since the first frame of the run.
+    pub time_ns: u64,
+    /// How many wire segments the frame stands for; 1 for an ordinary frame.
+    pub segments: u16,
+    /// Whether the checksums in `data` are left to the hardware.
+    pub checksum_offloaded: bool,
+}
+
+/// The direction of a frame, seen from the adapter's owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Direction {
+    /// From a protocol down to the wire.
+    Send,
+    /// From the wire up to a protocol.
+    Receive,
+}
+
+/// A registry value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ParameterValue {
+    /// `REG_DWORD`.
+    Integer(u32),
+    /// `REG_SZ`.
+    String(String),
+    /// `REG_MULTI_SZ`.
+    MultiString(Vec<String>),
+    /// `REG_BINARY`.
+    Binary(Vec<u8>),
+}
+
+/// A simulated administrator who opens the driver's device and asks.
+pub struct Control {
+    /// The NT name of the device: `\Device\Deferlwf`.
+    pub device: String,
+    /// Called once per phase with the open device. Everything it asks is recorded in
+    /// [`Report::control`](crate::Report::control), so it needs no state of its own; a driver
+    /// fault during a request abandons it, and what it owns at that moment is leaked.
+    pub ask: Box<dyn FnMut(ControlPhase, &mut dyn Device)>,
+}
+
+/// When the control device is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ControlPhase {
+    /// All packets are home and the worker threads idle; the adapters still run.
+    BeforePause,
+    /// All adapters are detached; the driver is still loaded.
+    BeforeUnload,
+}
+
+/// An open handle of the driver's control device.
+pub trait Device {
+    /// Sends `IRP_MJ_DEVICE_CONTROL` and waits for its end. `output_len` is the length of the
+    /// caller's buffer in bytes.
+    fn io_control(&mut self, code: u32, input: &[u8], output_len: u32) -> Answer;
+}
+
+/// The outcome of one control request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The final `NTSTATUS`.
+    pub status: u32,
+    /// `IoStatus.Information` bytes of output (none when the request failed).
+    pub output: Vec<u8>,
+}

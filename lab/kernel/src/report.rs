@@ -1,0 +1,199 @@
+//! What a run found out. Plain data; times are virtual.
+
+use lab_rules::Violation;
+
+use crate::{Answer, ControlPhase, Direction};
+
+/// The outcome of a run that could be carried out, rule broken or not.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The seed that repeats it.
+    pub seed: u64,
+    /// The NDIS version that the driver registered for (`0x0006_0059` is 6.89), if it did.
+    pub registered_version: Option<u32>,
+    /// Per adapter, in configuration order.
+    pub adapters: Vec<AdapterReport>,
+    /// I/O work items, NDIS and WDM families together.
+    pub work_items: WorkItemReport,
+    /// The longest time a processor stayed at DISPATCH_LEVEL or above, counted in imports.
+    pub longest_dispatch: DispatchReport,
+    /// Memory that the driver allocated.
+    pub pool: PoolReport,
+    /// How many rules were watched, and which were broken.
+    pub rules: RuleReport,
+    /// The first fatal violation; it ended the run.
+    pub violation: Option<Violation>,
+    /// What does not fail a run: broken rules of severity `style` or strength `sample`.
+    pub warnings: Vec<Violation>,
+    /// BLAKE3 over the event stream, as lower-case hex.
+    pub schedule_digest: String,
+    /// The number of events.
+    pub events: u64,
+    /// Virtual nanoseconds from load to the end.
+    pub virtual_ns: u64,
+    /// Whether the driver created the device named in the configuration; `None` without one.
+    pub control_device_found: Option<bool>,
+    /// Every control request in order.
+    pub control: Vec<ControlRecord>,
+    /// What the driver printed with `DbgPrint`, without line ends; at most 1,000 lines.
+    pub debug_output: Vec<String>,
+}
+
+/// One adapter after the run.
+#[derive(Clone, Debug, Default)]
+pub struct AdapterReport {
+    /// The configured name.
+    pub name: String,
+    /// The configured address.
+    pub mac: [u8; 6],
+    /// The states its filter module went through: `Detached`, `Attaching`, `Paused`, …
+    pub states: Vec<&'static str>,
+    /// Sends as NDIS counted them at the filter's upper edge.
+    pub send: TrafficCount,
+    /// Receives as NDIS counted them at the filter's lower edge.
+    pub receive: TrafficCount,
+}
+
+impl AdapterReport {
+    /// The counts of one direction.
+    #[must_use]
+    pub fn traffic(&self, direction: Direction) -> &TrafficCount {
+        match direction {
+            Direction::Send => &self.send,
+            Direction::Receive => &self.receive,
+        }
+    }
+}
+
+/// Packets (one NET_BUFFER each) and bytes of one direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TrafficCount {
+    /// Frames given to the filter.
+    pub packets: u64,
+    /// Their bytes on the wire, a stripped VLAN tag (4 bytes) included.
+    pub bytes: u64,
+    /// Frames that came out at the filter's other side.
+    pub passed: u64,
+    /// Frames that the filter dropped: completed or returned without passing them on.
+    pub dropped: u64,
+    /// Frames that the filter originated itself.
+    pub originated: u64,
+    /// Wire segments behind the frames (equal to `packets` without coalescing).
+    pub segments: u64,
+}
+
+/// What was done with I/O work items.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WorkItemReport {
+    /// Items allocated.
+    pub allocated: u64,
+    /// Times an item was queued.
+    pub queued: u64,
+    /// Times a routine ran.
+    pub runs: u64,
+    /// Items freed.
+    pub freed: u64,
+    /// Most routines of one item that ran at the same time.
+    pub max_concurrent: u64,
+    /// Virtual nanoseconds from queue to run, one value per run in the order of the runs.
+    pub queue_to_run_ns: Vec<u64>,
+    /// The highest level at which a routine was entered; `None` when none ran.
+    pub entry_irql: Option<u8>,
+    /// Runs on a system worker thread: all of them.
+    pub runs_on_system_thread: u64,
+}
+
+/// The longest stay at DISPATCH_LEVEL.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DispatchReport {
+    /// Import calls that the driver made during it.
+    pub imports: u64,
+    /// Its virtual time.
+    pub virtual_ns: u64,
+}
+
+/// Pool memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PoolReport {
+    /// Allocations made.
+    pub allocations: u64,
+    /// The most bytes held at one time.
+    pub peak_bytes: u64,
+    /// Bytes that were left after unload.
+    pub left_bytes: u64,
+    /// Per tag in tag order.
+    pub tags: Vec<PoolTagReport>,
+}
+
+/// Pool memory of one tag.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PoolTagReport {
+    /// The four characters, as a pool tool shows them.
+    pub tag: String,
+    /// Allocations made.
+    pub allocations: u64,
+    /// The most bytes held at one time.
+    pub peak_bytes: u64,
+    /// Bytes that were left after unload.
+    pub left_bytes: u64,
+}
+
+/// Which rules were watched.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RuleReport {
+    /// Rules that a monitor or an import check watched in this run.
+    pub checked: u64,
+    /// Identifiers of the broken ones that fail a run.
+    pub broken: Vec<&'static str>,
+}
+
+/// One control request and its answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ControlRecord {
+    /// When it was asked.
+    pub phase: ControlPhase,
+    /// The IOCTL code.
+    pub code: u32,
+    /// What went in.
+    pub input: Vec<u8>,
+    /// What came out.
+    pub answer: Answer,
+}
+
+/// What the run is doing, for a person who waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// `load`, `attach`, `traffic`, `pause`, `detach`, `unload`.
+    pub phase: &'static str,
+    /// Frames whose buffers are home again.
+    pub frames_done: u64,
+    /// Frames in all.
+    pub frames_total: u64,
+    /// Virtual nanoseconds.
+    pub virtual_ns: u64,
+}
+
+/// Why there is no report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The image or the configuration cannot be run (exit code 2): one line that names the thing.
+    BadInput(String),
+    /// The image imports what the lab does not have (exit code 2): all of it, as `module!name`.
+    UnknownImports(Vec<String>),
+    /// The lab itself failed (exit code 3).
+    Lab(String),
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::BadInput(line) => f.write_str(line),
+            Self::UnknownImports(names) => {
+                write!(f, "imports unknown to the lab: {}", names.join(", "))
+            }
+            Self::Lab(line) => write!(f, "fault of the lab: {line}"),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}

@@ -1,0 +1,66 @@
+//! What a rule is: metadata that reports print and that decides what a breach means.
+
+/// One documented obligation of a driver.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub struct Rule {
+    /// Its stable identifier: `wi-queue-while-queued`.
+    pub id: &'static str,
+    /// Microsoft's name for it, where one exists: `Irql_Filter_Driver_Function`.
+    pub official_name: Option<&'static str>,
+    /// What the driver must do, in one sentence.
+    pub statement: &'static str,
+    /// The documentation page it rests on, as a path of its repository.
+    pub page: &'static str,
+    /// What a breach leads to.
+    pub severity: Severity,
+    /// How firmly the page says it.
+    pub strength: Strength,
+}
+
+impl Rule {
+    /// Whether a breach fails a run, or only warns unless the caller is strict.
+    #[must_use]
+    pub fn is_fatal(&self) -> bool {
+        self.severity != Severity::Style && self.strength != Strength::Sample
+    }
+}
+
+/// What a breach leads to on a real system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// Memory or a structure of the system is damaged.
+    Corruption,
+    /// The system stops.
+    BugCheck,
+    /// Something is never given back.
+    Leak,
+    /// Something never ends.
+    Hang,
+    /// Nothing breaks at once.
+    Style,
+}
+
+/// How firmly the documentation states a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Strength {
+    /// The page states an obligation.
+    Must,
+    /// The page recommends.
+    Should,
+    /// It follows from two or more pages.
+    Derived,
+    /// Only the sample driver shows it.
+    Sample,
+}
+
+impl std::fmt::Display for Severity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Corruption => "corruption",
+            Self::BugCheck => "bugcheck",
+            Self::Leak => "leak",
+            Self::Hang => "hang",
+            Self::Style => "style",
+        })
+    }
+}

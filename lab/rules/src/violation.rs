@@ -1,0 +1,54 @@
+//! A broken rule, as it is reported.
+
+use crate::Rule;
+
+/// A broken rule: what the run says about it.
+#[derive(Clone, Debug)]
+pub struct Violation {
+    /// The rule.
+    pub rule: &'static Rule,
+    /// What the driver did, in one sentence.
+    pub happened: String,
+    /// How Windows would stop, where it defines that.
+    pub bug_check: Option<BugCheck>,
+    /// The driver's stack, innermost frame first; empty when no driver code was running.
+    pub stack: Vec<StackFrame>,
+    /// The last events before it, oldest first, one line each.
+    pub history: Vec<String>,
+    /// The callback that was running: `FilterSendNetBufferLists`.
+    pub callback: Option<&'static str>,
+    /// The level the processor was at.
+    pub irql: u8,
+    /// The virtual processor.
+    pub processor: u8,
+    /// The name of the kernel thread or DPC.
+    pub thread: String,
+    /// Virtual nanoseconds since load.
+    pub time_ns: u64,
+    /// The seed that repeats it.
+    pub seed: u64,
+}
+
+/// A bug check: code and parameters as Windows would show them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct BugCheck {
+    /// The code: `0x7C`.
+    pub code: u32,
+    /// Its name: `BUGCODE_NDIS_DRIVER`.
+    pub name: &'static str,
+    /// The four parameters; what the documentation leaves open is 0.
+    pub parameters: [u64; 4],
+}
+
+/// One frame of a driver's stack.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StackFrame {
+    /// The return (or fault) address relative to the image.
+    pub rva: u64,
+    /// The function's name.
+    pub function: Option<String>,
+    /// The source file.
+    pub file: Option<String>,
+    /// The line in it, from 1.
+    pub line: Option<u32>,
+}
