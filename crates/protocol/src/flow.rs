@@ -37,9 +37,10 @@ record! {
 record! {
     /// One flow: what two ends exchanged, as one adapter saw it.
     ///
-    /// End A sent the packet that made the flow. Flows of TCP and UDP have ports; what else IP carries makes flows by
-    /// address and protocol, with ports zero.
+    /// End A sent the packet that made the flow.
     pub struct FlowRecord {
+        /// What identifies the flow.
+        pub kind: FlowKind,
         /// 4 or 6.
         pub ip_version: u8,
         /// Protocol of the payload, by its IANA number: 6 is TCP, 17 UDP.
@@ -52,6 +53,8 @@ record! {
         pub tcp_flags_b: u8,
         /// 1 when the packet that made the flow was sent, 0 when it was received.
         pub a_is_local: u8,
+        /// Must be zero.
+        pub reserved: u8,
         /// Port of A.
         pub port_a: u16,
         /// Port of B.
@@ -74,6 +77,18 @@ record! {
         pub last_ns: u64,
         /// Nanoseconds from a connection's SYN to the ACK that completes its handshake; 0 while unknown.
         pub handshake_ns: u64,
+    }
+}
+
+enumeration! {
+    /// What identifies a flow beside the two addresses and the protocol.
+    pub enum FlowKind {
+        /// Nothing, and the ports are zero. Flows of what has no ports, of second and later fragments, and of packets
+        /// whose transport header cannot be read.
+        #[default]
+        Address = 0,
+        /// The two ports, of TCP or UDP.
+        Port = 1,
     }
 }
 

@@ -29,7 +29,7 @@ mod reply;
 mod statistics;
 mod wire;
 
-pub use flow::{FLOW_CURSOR_END, FlowHeader, FlowQuery, FlowRecord, TcpState};
+pub use flow::{FLOW_CURSOR_END, FlowHeader, FlowKind, FlowQuery, FlowRecord, TcpState};
 pub use reply::{Records, Reply, ReplyWriter};
 pub use statistics::{
     AdapterStatistics, DirectionCounters, DriverVersion, FlowCounters, ModuleState, RingCounters,

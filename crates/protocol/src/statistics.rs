@@ -140,6 +140,8 @@ record! {
         pub active: u32,
         /// Flows ever made.
         pub created: u64,
+        /// Among them: flows that gave their place to another after a long silence.
+        pub evicted: u64,
         /// Packets that belong to a flow for which no place was left.
         pub table_full: u64,
     }
@@ -229,6 +231,7 @@ impl AdapterStatistics {
             (&mut work.freed, other.work_items.freed),
             (&mut work.wait_ns, other.work_items.wait_ns),
             (&mut flows.created, other.flows.created),
+            (&mut flows.evicted, other.flows.evicted),
             (&mut flows.table_full, other.flows.table_full),
         ] {
             *sum = sum.saturating_add(part);

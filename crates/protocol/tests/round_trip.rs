@@ -3,8 +3,8 @@
 
 use protocol::{
     AdapterStatistics, DecodeError, DirectionCounters, DriverVersion, FlowCounters, FlowHeader,
-    FlowQuery, FlowRecord, ModuleState, Record, Reply, ReplyWriter, RingCounters, ShortBuffer,
-    StatisticsHeader, TcpState, VERSION, Wire, WorkItemCounters,
+    FlowKind, FlowQuery, FlowRecord, ModuleState, Record, Reply, ReplyWriter, RingCounters,
+    ShortBuffer, StatisticsHeader, TcpState, VERSION, Wire, WorkItemCounters,
 };
 
 /// Bytes of a record of `R` in which every byte that may vary does.
@@ -87,10 +87,10 @@ fn every_record_round_trips() {
 #[test]
 fn sizes_stand() {
     assert_eq!(StatisticsHeader::SIZE, 20 + AdapterStatistics::SIZE);
-    assert_eq!(AdapterStatistics::SIZE, 12 + 2 * 96 + 24 + 72 + 24);
+    assert_eq!(AdapterStatistics::SIZE, 12 + 2 * 96 + 24 + 72 + 32);
     assert_eq!(FlowQuery::SIZE, 12);
     assert_eq!(FlowHeader::SIZE, 24);
-    assert_eq!(FlowRecord::SIZE, 98);
+    assert_eq!(FlowRecord::SIZE, 100);
 }
 
 #[test]
@@ -122,6 +122,9 @@ fn enumerations_take_their_own_values_only() {
     }
     for (number, state) in TcpState::ALL.iter().enumerate() {
         assert_eq!(TcpState::take(&mut &[number as u8][..]), Ok(*state));
+    }
+    for (number, kind) in FlowKind::ALL.iter().enumerate() {
+        assert_eq!(FlowKind::take(&mut &[number as u8][..]), Ok(*kind));
     }
     for number in 7..=255 {
         let error = DecodeError::Value {
