@@ -3,6 +3,7 @@
 mod config;
 mod life;
 mod report;
+mod rt;
 
 pub use config::{
     AdapterConfig, Answer, Control, ControlPhase, Device, Direction, Frame, ParameterValue,
