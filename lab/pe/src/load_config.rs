@@ -1,0 +1,51 @@
+//! The load configuration: what the loader must prepare for compiler-made checks.
+
+use crate::{Error, bytes::Bytes, header::Directory};
+
+const SECURITY_COOKIE: u32 = 88;
+const GUARD_CHECK: u32 = 112;
+const GUARD_DISPATCH: u32 = 120;
+
+/// The parts of the load configuration that a loader acts on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LoadConfig {
+    /// RVA of the word that the `/GS` checks compare with.
+    pub security_cookie_rva: Option<u32>,
+    /// RVA of the pointer to the control-flow-guard check routine.
+    pub guard_check_rva: Option<u32>,
+    /// RVA of the pointer to the control-flow-guard dispatch routine.
+    pub guard_dispatch_rva: Option<u32>,
+}
+
+pub(crate) fn parse(
+    image: Bytes<'_>,
+    directory: Option<Directory>,
+    preferred_base: u64,
+) -> Result<Option<LoadConfig>, Error> {
+    let damaged = |why| Error::damaged("load configuration", why);
+    let Some(directory) = directory else {
+        return Ok(None);
+    };
+    // The directory's own first word, not the data directory, says how long it is.
+    let bytes = image
+        .u32(directory.rva)
+        .ok_or_else(|| damaged("it is outside the image"))?;
+    let table = image
+        .part(directory.rva, bytes)
+        .ok_or_else(|| damaged("it reaches beyond the image"))?;
+    // Members are addresses at the preferred base; what is beyond the table's end is not set.
+    let pointer = |offset| match table.u64(offset) {
+        None | Some(0) => Ok(None),
+        Some(address) => address
+            .checked_sub(preferred_base)
+            .and_then(|rva| u32::try_from(rva).ok())
+            .filter(|rva| image.u64(*rva).is_some())
+            .map(Some)
+            .ok_or_else(|| damaged("it points outside the image")),
+    };
+    Ok(Some(LoadConfig {
+        security_cookie_rva: pointer(SECURITY_COOKIE)?,
+        guard_check_rva: pointer(GUARD_CHECK)?,
+        guard_dispatch_rva: pointer(GUARD_DISPATCH)?,
+    }))
+}
