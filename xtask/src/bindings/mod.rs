@@ -1,0 +1,55 @@
+//! `cargo xtask bindings`: Rust declarations from the facts table in `abi/`.
+//!
+//! Writes `crates/ndis-sys`, the lab's offsets and the raw declarations of `tests/drivers`. With
+//! `--check` nothing is written: the command fails if a file would change.
+
+mod declare;
+mod fact;
+mod generated;
+mod layout;
+mod ndis_sys;
+mod raw;
+mod record;
+mod spelling;
+
+use std::fs;
+
+use anyhow::Result;
+
+use crate::failure::Failed;
+use crate::repository::{Repository, write_if_changed};
+use fact::Facts;
+use generated::Output;
+
+/// Generate the declarations in crates/ndis-sys, lab/kernel and tests/drivers from abi/.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Write nothing; fail if a file is not what would be generated.
+    #[arg(long)]
+    check: bool,
+}
+
+/// Generates the bindings, or compares them.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let repository = Repository::open()?;
+    let root = repository.root();
+    let facts = Facts::read(root)?;
+    let mut stale = Vec::new();
+    for output in outputs(&facts) {
+        let path = root.join(output.path);
+        let text = output.formatted(root)?;
+        if !arguments.check {
+            write_if_changed(&path, text)?;
+        } else if fs::read_to_string(&path).ok().as_deref() != Some(text.as_str()) {
+            stale.push(output.path);
+        }
+    }
+    if stale.is_empty() {
+        return Ok(());
+    }
+    Err(Failed(format!("not what `cargo xtask bindings` generates: {}", stale.join(", "))).into())
+}
+
+fn outputs(facts: &Facts) -> Vec<Output> {
+    [ndis_sys::outputs(facts), raw::outputs(facts)].into_iter().flatten().collect()
+}
