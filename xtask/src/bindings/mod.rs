@@ -6,6 +6,8 @@
 mod declare;
 mod fact;
 mod generated;
+mod irql;
+mod lab;
 mod layout;
 mod ndis_sys;
 mod raw;
@@ -47,9 +49,20 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if stale.is_empty() {
         return Ok(());
     }
-    Err(Failed(format!("not what `cargo xtask bindings` generates: {}", stale.join(", "))).into())
+    Err(Failed(format!(
+        "not what `cargo xtask bindings` generates: {}",
+        stale.join(", ")
+    ))
+    .into())
 }
 
 fn outputs(facts: &Facts) -> Vec<Output> {
-    [ndis_sys::outputs(facts), raw::outputs(facts)].into_iter().flatten().collect()
+    [
+        ndis_sys::outputs(facts),
+        lab::outputs(facts),
+        raw::outputs(facts),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
