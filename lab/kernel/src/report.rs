@@ -44,6 +44,8 @@ pub struct Report {
 pub struct AdapterReport {
     /// The configured name.
     pub name: String,
+    /// The `NET_IFINDEX` that the driver was given for it.
+    pub if_index: u32,
     /// The configured address.
     pub mac: [u8; 6],
     /// The states its filter module went through: `Detached`, `Attaching`, `Paused`, …
