@@ -5,8 +5,17 @@
 //! table tests that need no driver.
 #![forbid(unsafe_code)]
 
+mod bug_check;
+pub mod event;
+mod family;
+mod monitor;
 mod rule;
+#[cfg(test)]
+mod table;
 mod violation;
 
+pub use bug_check::BugCheck;
+pub use event::{Event, Kind};
+pub use monitor::{Finding, Monitor, Monitors};
 pub use rule::{Rule, Severity, Strength};
-pub use violation::{BugCheck, StackFrame, Violation};
+pub use violation::{StackFrame, Violation};

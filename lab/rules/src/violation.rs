@@ -1,6 +1,6 @@
 //! A broken rule, as it is reported.
 
-use crate::Rule;
+use crate::{BugCheck, Rule};
 
 /// A broken rule: what the run says about it.
 #[derive(Clone, Debug)]
@@ -27,17 +27,6 @@ pub struct Violation {
     pub time_ns: u64,
     /// The seed that repeats it.
     pub seed: u64,
-}
-
-/// A bug check: code and parameters as Windows would show them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct BugCheck {
-    /// The code: `0x7C`.
-    pub code: u32,
-    /// Its name: `BUGCODE_NDIS_DRIVER`.
-    pub name: &'static str,
-    /// The four parameters; what the documentation leaves open is 0.
-    pub parameters: [u64; 4],
 }
 
 /// One frame of a driver's stack.

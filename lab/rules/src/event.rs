@@ -1,0 +1,127 @@
+//! What happens in the simulated kernel, as plain data: the only thing that monitors see.
+
+mod callback;
+mod device;
+mod fault;
+mod module;
+mod nbl;
+mod pool;
+mod work_item;
+
+pub use callback::Callback;
+pub use device::{DeviceEvent, IrpEvent};
+pub use fault::{Access, Fault, FaultKind, Region};
+pub use module::{HandlerSet, Header, Left, ModuleEvent, Overdue, Registration};
+pub use nbl::{Alteration, Chain, HandedNbl, NblCall, NblEvent, NblPath};
+pub use pool::{PoolEvent, PoolFreeError};
+pub use work_item::{WorkItemEvent, WorkItemOwner};
+
+/// `PASSIVE_LEVEL`.
+pub const PASSIVE_LEVEL: u8 = 0;
+/// `APC_LEVEL`.
+pub const APC_LEVEL: u8 = 1;
+/// `DISPATCH_LEVEL`.
+pub const DISPATCH_LEVEL: u8 = 2;
+
+/// One thing that happened, and where.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Event {
+    /// Virtual nanoseconds since load.
+    pub time_ns: u64,
+    /// The virtual processor.
+    pub processor: u8,
+    /// The kernel thread or DPC (a number that is never used again in the run).
+    pub thread: u32,
+    /// The level of the processor.
+    pub irql: u8,
+    /// What happened.
+    pub kind: Kind,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// The driver called an import.
+    Import(Import),
+    /// The kernel called the driver.
+    Enter(Call),
+    /// The driver returned from that call.
+    Leave {
+        /// The call.
+        call: Call,
+        /// The returned status, for callbacks that return one.
+        status: Option<u32>,
+    },
+    /// `NdisFRegisterFilterDriver`.
+    Registration(Registration),
+    /// Something in the life of the driver or of a filter module.
+    Module(ModuleEvent),
+    /// NET_BUFFER_LIST structures changed hands.
+    Nbl(NblEvent),
+    /// An I/O work item, of either family.
+    WorkItem(WorkItemEvent),
+    /// Pool memory.
+    Pool(PoolEvent),
+    /// A spin lock.
+    Lock(LockEvent),
+    /// A device object.
+    Device(DeviceEvent),
+    /// An IRP.
+    Irp(IrpEvent),
+    /// The driver did what the processor refuses.
+    Fault(Fault),
+    /// Something took longer than its documented limit.
+    Overdue(Overdue),
+    /// The unload routine has returned: what is still there.
+    Left(Left),
+}
+
+/// An import call, before its body runs.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Import {
+    /// The module it comes from: `ndis.sys`.
+    pub module: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// The lowest documented level.
+    pub irql_min: u8,
+    /// The highest documented level.
+    pub irql_max: u8,
+}
+
+/// A call of the kernel into the driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Call {
+    /// Which routine.
+    pub callback: Callback,
+    /// The adapter (index in the configuration) whose module it concerns, if one.
+    pub adapter: Option<u32>,
+}
+
+/// A spin lock changed hands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LockEvent {
+    /// It was acquired.
+    Acquired {
+        /// The lock's address.
+        lock: u64,
+        /// Whether the variant expects DISPATCH_LEVEL and leaves the level alone.
+        dpr: bool,
+        /// The level before.
+        old_irql: u8,
+    },
+    /// It was asked for by the thread that holds it.
+    Recursive {
+        /// The lock's address.
+        lock: u64,
+    },
+    /// It was released.
+    Released {
+        /// The lock's address.
+        lock: u64,
+        /// Whether the variant leaves the level alone.
+        dpr: bool,
+        /// The level that the processor goes back to.
+        restored_irql: u8,
+    },
+}

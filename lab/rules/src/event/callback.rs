@@ -1,0 +1,75 @@
+//! The routines of a driver that the kernel calls.
+
+/// A routine of the driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(
+    missing_docs,
+    reason = "the names are those of Microsoft's documentation"
+)]
+pub enum Callback {
+    DriverEntry,
+    DriverUnload,
+    FilterSetOptions,
+    FilterSetModuleOptions,
+    FilterAttach,
+    FilterDetach,
+    FilterRestart,
+    FilterPause,
+    FilterSendNetBufferLists,
+    FilterSendNetBufferListsComplete,
+    FilterCancelSendNetBufferLists,
+    FilterReceiveNetBufferLists,
+    FilterReturnNetBufferLists,
+    FilterOidRequest,
+    FilterOidRequestComplete,
+    FilterCancelOidRequest,
+    FilterStatus,
+    FilterNetPnPEvent,
+    FilterDevicePnPEventNotify,
+    NdisIoWorkItemRoutine,
+    IoWorkItemRoutine,
+    TimerFunction,
+    DpcRoutine,
+    SystemThread,
+    Dispatch,
+}
+
+impl Callback {
+    /// The name as documentation spells it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::DriverEntry => "DriverEntry",
+            Self::DriverUnload => "DriverUnload",
+            Self::FilterSetOptions => "FilterSetOptions",
+            Self::FilterSetModuleOptions => "FilterSetModuleOptions",
+            Self::FilterAttach => "FilterAttach",
+            Self::FilterDetach => "FilterDetach",
+            Self::FilterRestart => "FilterRestart",
+            Self::FilterPause => "FilterPause",
+            Self::FilterSendNetBufferLists => "FilterSendNetBufferLists",
+            Self::FilterSendNetBufferListsComplete => "FilterSendNetBufferListsComplete",
+            Self::FilterCancelSendNetBufferLists => "FilterCancelSendNetBufferLists",
+            Self::FilterReceiveNetBufferLists => "FilterReceiveNetBufferLists",
+            Self::FilterReturnNetBufferLists => "FilterReturnNetBufferLists",
+            Self::FilterOidRequest => "FilterOidRequest",
+            Self::FilterOidRequestComplete => "FilterOidRequestComplete",
+            Self::FilterCancelOidRequest => "FilterCancelOidRequest",
+            Self::FilterStatus => "FilterStatus",
+            Self::FilterNetPnPEvent => "FilterNetPnPEvent",
+            Self::FilterDevicePnPEventNotify => "FilterDevicePnPEventNotify",
+            Self::NdisIoWorkItemRoutine => "NDIS_IO_WORKITEM_ROUTINE",
+            Self::IoWorkItemRoutine => "IO_WORKITEM_ROUTINE",
+            Self::TimerFunction => "NDIS_TIMER_FUNCTION",
+            Self::DpcRoutine => "KDEFERRED_ROUTINE",
+            Self::SystemThread => "system thread",
+            Self::Dispatch => "DRIVER_DISPATCH",
+        }
+    }
+
+    /// Whether it is the routine of a work item.
+    #[must_use]
+    pub fn is_work_item(self) -> bool {
+        matches!(self, Self::NdisIoWorkItemRoutine | Self::IoWorkItemRoutine)
+    }
+}

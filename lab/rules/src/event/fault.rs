@@ -1,0 +1,94 @@
+//! What the processor refused.
+
+/// The driver (or the kernel, with a pointer of the driver's) did what cannot be done.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Fault {
+    /// What kind.
+    pub kind: FaultKind,
+    /// The address that was touched, or the instruction when no memory is concerned.
+    pub address: u64,
+    /// The instruction, relative to the image when it lies in it.
+    pub instruction: u64,
+    /// What lies at `address`.
+    pub region: Region,
+    /// The import that was given a bad pointer, when the kernel touched memory for the driver.
+    pub in_import: Option<&'static str>,
+}
+
+/// The kind of a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FaultKind {
+    /// Memory that may not be touched like that.
+    Memory(Access),
+    /// An address no processor accepts.
+    NonCanonical,
+    /// Division by zero or overflow.
+    Divide,
+    /// An undefined instruction.
+    IllegalInstruction,
+    /// `int3`.
+    Breakpoint,
+    /// `int 29h` with this code.
+    FastFail(u32),
+    /// `int 2Ch`: a failed assertion.
+    Assertion,
+    /// The 24 KiB stack is used up.
+    StackOverflow,
+    /// A C++ or structured exception that no one handles, with its code.
+    Unhandled(u32),
+}
+
+/// How memory was touched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// Read.
+    Read,
+    /// Written.
+    Write,
+    /// Fetched as an instruction.
+    Execute,
+}
+
+/// What lies at an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Region {
+    /// The first 64 KiB.
+    Null,
+    /// Behind the end of a live allocation.
+    PoolPast {
+        /// Its address.
+        block: u64,
+        /// Its size in bytes.
+        size: u64,
+        /// Its tag.
+        tag: u32,
+    },
+    /// Before the start of a live allocation.
+    PoolBefore {
+        /// Its address.
+        block: u64,
+        /// Its size in bytes.
+        size: u64,
+        /// Its tag.
+        tag: u32,
+    },
+    /// In an allocation that was freed.
+    PoolFreed {
+        /// Its address.
+        block: u64,
+        /// Its size in bytes.
+        size: u64,
+        /// Its tag.
+        tag: u32,
+    },
+    /// In the driver's image.
+    Image,
+    /// In an image that was unloaded.
+    UnloadedImage,
+    /// A structure that belongs to NDIS or another driver now: an NBL that was passed on.
+    GivenAway,
+    /// A driver stack, or the guard below it.
+    Stack,
+    /// Nothing known.
+    Unmapped,
+}

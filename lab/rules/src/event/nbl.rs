@@ -1,0 +1,166 @@
+//! NET_BUFFER_LIST structures changing hands between NDIS and a filter module.
+
+/// NET_BUFFER_LIST structures changed hands.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum NblEvent {
+    /// NDIS hands foreign structures to the filter: `FilterSendNetBufferLists` or
+    /// `FilterReceiveNetBufferLists` is called next.
+    Given {
+        /// The adapter.
+        adapter: u32,
+        /// Which of the two.
+        path: NblPath,
+        /// The structures in order.
+        nbls: Vec<u64>,
+        /// `NDIS_RECEIVE_FLAGS_RESOURCES`: they are only lent.
+        low_resources: bool,
+    },
+    /// NDIS gives back what the filter passed on: `FilterSendNetBufferListsComplete` or
+    /// `FilterReturnNetBufferLists` is called next, or an indication with
+    /// `NDIS_RECEIVE_FLAGS_RESOURCES` returns.
+    Back {
+        /// The adapter.
+        adapter: u32,
+        /// The direction they travelled.
+        path: NblPath,
+        /// The structures in order.
+        nbls: Vec<u64>,
+    },
+    /// The filter hands structures to NDIS.
+    Handed {
+        /// The adapter whose handle was given.
+        adapter: u32,
+        /// The function.
+        call: NblCall,
+        /// The structures in order.
+        nbls: Vec<HandedNbl>,
+        /// What the list itself looks like.
+        chain: Chain,
+        /// `NumberOfNetBufferLists`, for an indication.
+        count: Option<u32>,
+        /// Whether the call claims to be made at DISPATCH_LEVEL.
+        dispatch_flag: bool,
+        /// `NDIS_RECEIVE_FLAGS_RESOURCES`, for an indication.
+        low_resources: bool,
+        /// Whether the handler that would give them back is registered for the module.
+        has_return_handler: bool,
+    },
+    /// `FilterReceiveNetBufferLists` returned from an indication with
+    /// `NDIS_RECEIVE_FLAGS_RESOURCES`.
+    LentBack {
+        /// The adapter.
+        adapter: u32,
+        /// The list it was called with.
+        given: Vec<u64>,
+        /// The list as its links are now.
+        now: Vec<u64>,
+    },
+    /// `FilterSendNetBufferLists` or `FilterReceiveNetBufferLists` returned.
+    HandlerReturned {
+        /// The adapter.
+        adapter: u32,
+        /// Which of the two.
+        path: NblPath,
+        /// The structures it was called with.
+        nbls: Vec<u64>,
+    },
+    /// A foreign structure came back to its owner with something changed that is not the filter's.
+    Altered {
+        /// The adapter.
+        adapter: u32,
+        /// The structure.
+        nbl: u64,
+        /// What changed.
+        alteration: Alteration,
+    },
+    /// The filter allocated one from a pool.
+    Allocated {
+        /// The structure.
+        nbl: u64,
+        /// Its pool.
+        pool: u64,
+    },
+    /// The filter freed one.
+    Freed {
+        /// The structure.
+        nbl: u64,
+        /// Whether the kernel knows it as one of the filter's.
+        known: bool,
+    },
+}
+
+/// The direction of a packet at the filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NblPath {
+    /// Down.
+    Send,
+    /// Up.
+    Receive,
+}
+
+/// An NDIS function that takes structures from the filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NblCall {
+    /// `NdisFSendNetBufferLists`.
+    Send,
+    /// `NdisFSendNetBufferListsComplete`.
+    SendComplete,
+    /// `NdisFIndicateReceiveNetBufferLists`.
+    Indicate,
+    /// `NdisFReturnNetBufferLists`.
+    Return,
+}
+
+impl NblCall {
+    /// The function's name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Send => "NdisFSendNetBufferLists",
+            Self::SendComplete => "NdisFSendNetBufferListsComplete",
+            Self::Indicate => "NdisFIndicateReceiveNetBufferLists",
+            Self::Return => "NdisFReturnNetBufferLists",
+        }
+    }
+}
+
+/// One structure of a list that the filter hands over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct HandedNbl {
+    /// Its address.
+    pub nbl: u64,
+    /// Its `Status`.
+    pub status: u32,
+    /// Whether `SourceHandle` is the module's own handle.
+    pub source_is_module: bool,
+}
+
+/// The shape of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Chain {
+    /// Ends with NULL, nothing twice.
+    WellFormed,
+    /// No structure at all.
+    Empty,
+    /// Comes back to itself.
+    Cyclic,
+    /// A link points to what is no NET_BUFFER_LIST.
+    Broken,
+}
+
+/// What was changed in a structure that belongs to someone else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Alteration {
+    /// `SourceHandle`.
+    SourceHandle,
+    /// The NET_BUFFER list or an MDL chain.
+    Chain,
+    /// An offset or length of a NET_BUFFER or MDL.
+    Geometry,
+    /// An out-of-band slot: its index in `NetBufferListInfo`.
+    OutOfBand(u8),
+    /// A member that is reserved for its owner or NDIS.
+    Reserved,
+    /// The bytes of the frame.
+    Data,
+}

@@ -1,0 +1,35 @@
+//! The monitors, one file per family of rules.
+
+mod device;
+mod dispatch_flag;
+mod fault;
+mod irp;
+mod irql;
+mod lifecycle;
+mod lock;
+mod nbl;
+mod pool;
+mod registration;
+mod state;
+mod unload;
+mod work_item;
+
+use crate::Monitor;
+
+/// A fresh set of all monitors.
+pub(crate) fn monitors() -> Vec<Box<dyn Monitor>> {
+    vec![
+        Box::<irql::IrqlMonitor>::default(),
+        Box::<lock::LockMonitor>::default(),
+        Box::<pool::PoolMonitor>::default(),
+        Box::<fault::FaultMonitor>::default(),
+        Box::<registration::RegistrationMonitor>::default(),
+        Box::<lifecycle::LifecycleMonitor>::default(),
+        Box::<dispatch_flag::DispatchFlagMonitor>::default(),
+        Box::<nbl::NblMonitor>::default(),
+        Box::<work_item::WorkItemMonitor>::default(),
+        Box::<device::DeviceMonitor>::default(),
+        Box::<irp::IrpMonitor>::default(),
+        Box::<unload::UnloadMonitor>::default(),
+    ]
+}

@@ -1,0 +1,315 @@
+//! IRPs that the control device is given.
+
+use std::collections::BTreeMap;
+
+use crate::event::{Event, IrpEvent, Kind};
+use crate::family::state::PENDING;
+use crate::{BugCheck, Finding, Monitor, Rule, Severity, Strength};
+
+const IRP_COMPLETE_ONCE: Rule = Rule {
+    id: "irp-complete-once",
+    official_name: Some("DoubleCompletion"),
+    statement: "An IRP is completed exactly once.",
+    page: "devtest/wdm-doublecompletion.md",
+    severity: Severity::BugCheck,
+    strength: Strength::Must,
+};
+
+const IRP_COMPLETE_OR_PEND: Rule = Rule {
+    id: "irp-complete-or-pend",
+    official_name: Some("IrpProcessingComplete"),
+    statement: "A dispatch routine that does not return STATUS_PENDING has completed the IRP.",
+    page: "devtest/wdm-irpprocessingcomplete.md",
+    severity: Severity::Hang,
+    strength: Strength::Must,
+};
+
+const IRP_MARK_PENDING: Rule = Rule {
+    id: "irp-mark-pending",
+    official_name: Some("MarkIrpPending"),
+    statement: "IoMarkIrpPending and returning STATUS_PENDING go together.",
+    page: "devtest/wdm-markirppending.md",
+    severity: Severity::Corruption,
+    strength: Strength::Must,
+};
+
+const IRP_STATUS_CONSISTENT: Rule = Rule {
+    id: "irp-status-consistent",
+    official_name: Some("I/O Verification 0x224"),
+    statement: "The returned status equals IoStatus.Status for completed IRPs.",
+    page: "debugger/bug-check-0xc9",
+    severity: Severity::BugCheck,
+    strength: Strength::Must,
+};
+
+const IRP_NO_PENDING_STATUS: Rule = Rule {
+    id: "irp-no-pending-status",
+    official_name: Some("CompleteRequestStatusCheck"),
+    statement: "An IRP is not completed with STATUS_PENDING or -1.",
+    page: "devtest/wdm-completerequeststatuscheck.md",
+    severity: Severity::BugCheck,
+    strength: Strength::Must,
+};
+
+const IRP_INFORMATION_BOUNDS: Rule = Rule {
+    id: "irp-information-bounds",
+    official_name: None,
+    statement: "IoStatus.Information does not exceed the output buffer length of a buffered request.",
+    page: "ddi ndis/ns-ndis-_ndis_device_object_attributes.md",
+    severity: Severity::Corruption,
+    strength: Strength::Derived,
+};
+
+const IRP_PENDING_NOT_AFTER_COMPLETE: Rule = Rule {
+    id: "irp-pending-not-after-complete",
+    official_name: Some("PendedCompletedRequest / 2 / 3"),
+    statement: "STATUS_PENDING is not returned for an IRP completed without having been marked pending.",
+    page: "devtest/wdm-pendedcompletedrequest.md",
+    severity: Severity::Corruption,
+    strength: Strength::Must,
+};
+
+/// One IRP in the driver's hands.
+#[derive(Clone, Copy, Debug, Default)]
+struct Irp {
+    output_len: u64,
+    completed: Option<u32>,
+}
+
+/// Follows every IRP.
+#[derive(Debug, Default)]
+pub(crate) struct IrpMonitor {
+    irps: BTreeMap<u64, Irp>,
+}
+
+impl IrpMonitor {
+    fn check_completed(
+        &mut self,
+        irp: u64,
+        status: u32,
+        information: u64,
+        known: bool,
+    ) -> Option<Finding> {
+        let state = self.irps.entry(irp).or_default();
+        let is_first = known && state.completed.is_none();
+        state.completed = Some(status);
+        let fail =
+            |rule, happened: String, bug_check| Some(Finding::new(rule, happened).with(bug_check));
+        if !is_first {
+            let happened =
+                format!("IRP {irp:#x} was completed and is not the driver's to complete");
+            return fail(&IRP_COMPLETE_ONCE, happened, BugCheck::new(0x44, &[irp]));
+        }
+        if status == PENDING || status == u32::MAX {
+            let happened = format!("IRP {irp:#x} was completed with status {status:#x}");
+            return fail(
+                &IRP_NO_PENDING_STATUS,
+                happened,
+                BugCheck::new(0xC9, &[6, status.into(), irp]),
+            );
+        }
+        if information > state.output_len && status < 0xC000_0000 {
+            let happened = format!(
+                "IRP {irp:#x} was completed with {information} bytes of output; its buffer has {}",
+                state.output_len
+            );
+            return fail(
+                &IRP_INFORMATION_BOUNDS,
+                happened,
+                BugCheck::new(0xC9, &[0x312]),
+            );
+        }
+        None
+    }
+
+    fn check_returned(&mut self, irp: u64, status: u32, marked_pending: bool) -> Option<Finding> {
+        let completed = self.irps.get(&irp)?.completed;
+        if completed.is_some() || !marked_pending {
+            self.irps.remove(&irp);
+        }
+        match (completed, status == PENDING, marked_pending) {
+            (_, true, true) => None,
+            (Some(_), true, false) => Some(Finding::new(
+                &IRP_PENDING_NOT_AFTER_COMPLETE,
+                format!(
+                    "STATUS_PENDING was returned for IRP {irp:#x}, which was completed and never marked pending"
+                ),
+            )),
+            (None, true, false) | (_, false, true) => Some(Finding::new(
+                &IRP_MARK_PENDING,
+                format!(
+                    "IRP {irp:#x}: IoMarkIrpPending and the returned status {status:#x} do not agree"
+                ),
+            )),
+            (None, false, false) => Some(
+                Finding::new(
+                    &IRP_COMPLETE_OR_PEND,
+                    format!("IRP {irp:#x} was neither completed nor marked pending"),
+                )
+                .with(BugCheck::new(0xC9, &[0x226, irp])),
+            ),
+            (Some(completed), false, false) => (completed != status).then(|| {
+                let happened = format!(
+                    "IRP {irp:#x} was completed with {completed:#x} and {status:#x} was returned"
+                );
+                Finding::new(&IRP_STATUS_CONSISTENT, happened)
+                    .with(BugCheck::new(0xC9, &[0x224, irp]))
+            }),
+        }
+    }
+}
+
+impl Monitor for IrpMonitor {
+    fn rules(&self) -> &'static [&'static Rule] {
+        &[
+            &IRP_COMPLETE_ONCE,
+            &IRP_COMPLETE_OR_PEND,
+            &IRP_MARK_PENDING,
+            &IRP_STATUS_CONSISTENT,
+            &IRP_NO_PENDING_STATUS,
+            &IRP_INFORMATION_BOUNDS,
+            &IRP_PENDING_NOT_AFTER_COMPLETE,
+        ]
+    }
+
+    fn observe(&mut self, event: &Event) -> Option<Finding> {
+        let Kind::Irp(event) = &event.kind else {
+            return None;
+        };
+        match *event {
+            IrpEvent::Sent {
+                irp, output_len, ..
+            } => {
+                self.irps.insert(
+                    irp,
+                    Irp {
+                        output_len,
+                        completed: None,
+                    },
+                );
+                None
+            }
+            IrpEvent::Completed {
+                irp,
+                status,
+                information,
+                known,
+            } => self.check_completed(irp, status, information, known),
+            IrpEvent::Returned {
+                irp,
+                status,
+                marked_pending,
+            } => self.check_returned(irp, status, marked_pending),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::IrpMonitor;
+    use crate::event::{Event, IrpEvent, Kind};
+    use crate::table::{at, broken};
+
+    const IRP: u64 = 0x1000;
+    const INVALID: u32 = 0xC000_0010;
+
+    fn irp(event: IrpEvent) -> Event {
+        at(Kind::Irp(event))
+    }
+
+    fn sent() -> Event {
+        irp(IrpEvent::Sent {
+            irp: IRP,
+            major: 14,
+            output_len: 8,
+        })
+    }
+
+    fn completed(status: u32, information: u64) -> Event {
+        irp(IrpEvent::Completed {
+            irp: IRP,
+            status,
+            information,
+            known: true,
+        })
+    }
+
+    fn returned(status: u32, marked_pending: bool) -> Event {
+        irp(IrpEvent::Returned {
+            irp: IRP,
+            status,
+            marked_pending,
+        })
+    }
+
+    #[test]
+    fn irps_are_completed_once_and_honestly() {
+        let stranger = irp(IrpEvent::Completed {
+            irp: 7,
+            status: 0,
+            information: 0,
+            known: false,
+        });
+        let table: Vec<(&str, Vec<Event>, Vec<&str>)> = vec![
+            (
+                "completed",
+                vec![sent(), completed(0, 8), returned(0, false)],
+                vec![],
+            ),
+            (
+                "refused",
+                vec![sent(), completed(INVALID, 0), returned(INVALID, false)],
+                vec![],
+            ),
+            (
+                "pended",
+                vec![sent(), returned(0x103, true), completed(0, 0)],
+                vec![],
+            ),
+            (
+                "twice",
+                vec![sent(), completed(0, 0), completed(0, 0)],
+                vec!["irp-complete-once"],
+            ),
+            ("unknown", vec![stranger], vec!["irp-complete-once"]),
+            (
+                "never",
+                vec![sent(), returned(0, false)],
+                vec!["irp-complete-or-pend"],
+            ),
+            (
+                "not marked",
+                vec![sent(), returned(0x103, false)],
+                vec!["irp-mark-pending"],
+            ),
+            (
+                "marked",
+                vec![sent(), completed(0, 0), returned(0, true)],
+                vec!["irp-mark-pending"],
+            ),
+            (
+                "two statuses",
+                vec![sent(), completed(0, 0), returned(INVALID, false)],
+                vec!["irp-status-consistent"],
+            ),
+            (
+                "pending status",
+                vec![sent(), completed(0x103, 0)],
+                vec!["irp-no-pending-status"],
+            ),
+            (
+                "too much output",
+                vec![sent(), completed(0, 9)],
+                vec!["irp-information-bounds"],
+            ),
+            (
+                "pending afterwards",
+                vec![sent(), completed(0, 0), returned(0x103, false)],
+                vec!["irp-pending-not-after-complete"],
+            ),
+        ];
+        for (name, events, expected) in table {
+            assert_eq!(broken::<IrpMonitor>(events), expected, "{name}");
+        }
+    }
+}

@@ -1,0 +1,676 @@
+//! The life of driver and modules: attach, restart, pause, detach, status.
+
+use crate::event::{Call, Callback, Event, Kind, ModuleEvent, NblCall, NblEvent, Overdue};
+use crate::family::state::{ModuleState, PENDING, SUCCESS, States};
+use crate::{BugCheck, Finding, Monitor, Rule, Severity, Strength};
+
+const ATTACH_MUST_SET_ATTRIBUTES: Rule = Rule {
+    id: "attach-must-set-attributes",
+    official_name: None,
+    statement: "FilterAttach that returns success has called NdisFSetAttributes for its handle.",
+    page: "ddi ndis/nc-ndis-filter_attach.md",
+    severity: Severity::BugCheck,
+    strength: Strength::Must,
+};
+
+const ATTACH_ATTRIBUTES_VALID: Rule = Rule {
+    id: "attach-attributes-valid",
+    official_name: None,
+    statement: "NDIS_FILTER_ATTRIBUTES has type FILTER_ATTRIBUTES, revision 1, correct size and Flags 0.",
+    page: "ddi ndis/ns-ndis-_ndis_filter_attributes.md",
+    severity: Severity::BugCheck,
+    strength: Strength::Must,
+};
+
+const ATTACH_RETURN_CODE: Rule = Rule {
+    id: "attach-return-code",
+    official_name: None,
+    statement: "FilterAttach returns a final status, never NDIS_STATUS_PENDING.",
+    page: "ddi ndis/nc-ndis-filter_attach.md",
+    severity: Severity::Hang,
+    strength: Strength::Must,
+};
+
+const ATTACH_NO_SEND: Rule = Rule {
+    id: "attach-no-send",
+    official_name: None,
+    statement: "No send request is made while the module is Attaching.",
+    page: "network/attaching-a-filter-module.md",
+    severity: Severity::BugCheck,
+    strength: Strength::Must,
+};
+
+const ATTACH_NO_RECEIVE: Rule = Rule {
+    id: "attach-no-receive",
+    official_name: None,
+    statement: "No receive indication is made while the module is Attaching.",
+    page: "network/attaching-a-filter-module.md",
+    severity: Severity::BugCheck,
+    strength: Strength::Must,
+};
+
+const ATTACH_NO_STATUS: Rule = Rule {
+    id: "attach-no-status",
+    official_name: None,
+    statement: "No status indication is made while the module is Attaching (another page allows it once NdisFSetAttributes returned).",
+    page: "network/attaching-a-filter-module.md",
+    severity: Severity::BugCheck,
+    strength: Strength::Must,
+};
+
+const PAUSE_RETURN_VALUES: Rule = Rule {
+    id: "pause-return-values",
+    official_name: Some("NdisFilterTimedPauseComplete"),
+    statement: "FilterPause returns only NDIS_STATUS_SUCCESS or NDIS_STATUS_PENDING.",
+    page: "ddi ndis/nc-ndis-filter_pause.md",
+    severity: Severity::BugCheck,
+    strength: Strength::Must,
+};
+
+const PAUSE_COMPLETE_ONCE: Rule = Rule {
+    id: "pause-complete-once",
+    official_name: Some("NdisFilterTimedPauseComplete"),
+    statement: "A pause is completed once: by SUCCESS or by one NdisFPauseComplete after PENDING.",
+    page: "devtest/ndisfiltertimedpausecomplete-.md",
+    severity: Severity::BugCheck,
+    strength: Strength::Must,
+};
+
+const PAUSE_WITHIN_10S: Rule = Rule {
+    id: "pause-within-10s",
+    official_name: Some("NdisFilterTimedPauseComplete"),
+    statement: "A pause completes within 10 seconds.",
+    page: "devtest/ndisfiltertimedpausecomplete-.md",
+    severity: Severity::Hang,
+    strength: Strength::Must,
+};
+
+const RESTART_COMPLETE_ONCE: Rule = Rule {
+    id: "restart-complete-once",
+    official_name: None,
+    statement: "NdisFRestartComplete is called exactly once after PENDING and never otherwise, with a final status.",
+    page: "ddi ndis/nf-ndis-ndisfrestartcomplete.md",
+    severity: Severity::BugCheck,
+    strength: Strength::Must,
+};
+
+const RESTART_RETURN_VALUES: Rule = Rule {
+    id: "restart-return-values",
+    official_name: None,
+    statement: "FilterRestart returns SUCCESS, PENDING, or a failure status.",
+    page: "ddi ndis/nc-ndis-filter_restart.md",
+    severity: Severity::BugCheck,
+    strength: Strength::Must,
+};
+
+const DETACH_TIME: Rule = Rule {
+    id: "detach-time",
+    official_name: None,
+    statement: "FilterDetach returns promptly.",
+    page: "debugger/bug-check-0x7c",
+    severity: Severity::Hang,
+    strength: Strength::Must,
+};
+
+const DETACH_NO_USE_AFTER: Rule = Rule {
+    id: "detach-no-use-after",
+    official_name: None,
+    statement: "No NDIS call uses the module handle after FilterDetach returned.",
+    page: "ddi ndis/nf-ndis-ndisfindicatestatus.md",
+    severity: Severity::Corruption,
+    strength: Strength::Must,
+};
+
+const REG_NO_PENDING_DRIVER_ENTRY: Rule = Rule {
+    id: "reg-no-pending-driver-entry",
+    official_name: None,
+    statement: "DriverEntry does not return STATUS_PENDING.",
+    page: "network/initializing-a-filter-driver.md",
+    severity: Severity::BugCheck,
+    strength: Strength::Must,
+};
+
+const STATUS_HEADER: Rule = Rule {
+    id: "status-header",
+    official_name: None,
+    statement: "Originated status indications have a valid header, SourceHandle and buffer size.",
+    page: "ddi ndis/ns-ndis-_ndis_status_indication.md",
+    severity: Severity::BugCheck,
+    strength: Strength::Must,
+};
+
+const STATUS_SOURCEHANDLE: Rule = Rule {
+    id: "status-sourcehandle",
+    official_name: None,
+    statement: "Originated status has SourceHandle equal to the module handle; forwarded status keeps its own.",
+    page: "network/filter-module-status-indications.md",
+    severity: Severity::Corruption,
+    strength: Strength::Should,
+};
+
+const STATUS_LIFETIME: Rule = Rule {
+    id: "status-lifetime",
+    official_name: None,
+    statement: "No status is indicated before NdisFSetAttributes returned or after FilterDetach returned.",
+    page: "ddi ndis/nf-ndis-ndisfindicatestatus.md",
+    severity: Severity::BugCheck,
+    strength: Strength::Must,
+};
+
+const UNLOAD_NO_USE_AFTER_DEREGISTER: Rule = Rule {
+    id: "unload-no-use-after-deregister",
+    official_name: None,
+    statement: "No NDIS call uses the driver handle or any module handle after NdisFDeregisterFilterDriver returned.",
+    page: "ddi ndis/nf-ndis-ndisfderegisterfilterdriver.md",
+    severity: Severity::Corruption,
+    strength: Strength::Derived,
+};
+
+const UNLOAD_DEREGISTER_ONCE: Rule = Rule {
+    id: "unload-deregister-once",
+    official_name: None,
+    statement: "The driver handle is deregistered exactly once and at PASSIVE_LEVEL.",
+    page: "ddi ndis/nf-ndis-ndisfderegisterfilterdriver.md",
+    severity: Severity::BugCheck,
+    strength: Strength::Derived,
+};
+
+/// Follows the driver and its modules through their lives.
+#[derive(Debug, Default)]
+pub(crate) struct LifecycleMonitor {
+    states: States,
+    /// Adapters whose running `FilterAttach` has called `NdisFSetAttributes`.
+    attributes_set: Vec<u32>,
+    /// Adapters whose running pause or restart was completed by a call.
+    completed: Vec<u32>,
+}
+
+impl Monitor for LifecycleMonitor {
+    fn rules(&self) -> &'static [&'static Rule] {
+        &[
+            &ATTACH_MUST_SET_ATTRIBUTES,
+            &ATTACH_ATTRIBUTES_VALID,
+            &ATTACH_RETURN_CODE,
+            &ATTACH_NO_SEND,
+            &ATTACH_NO_RECEIVE,
+            &ATTACH_NO_STATUS,
+            &PAUSE_RETURN_VALUES,
+            &PAUSE_COMPLETE_ONCE,
+            &PAUSE_WITHIN_10S,
+            &RESTART_COMPLETE_ONCE,
+            &RESTART_RETURN_VALUES,
+            &DETACH_TIME,
+            &DETACH_NO_USE_AFTER,
+            &REG_NO_PENDING_DRIVER_ENTRY,
+            &STATUS_HEADER,
+            &STATUS_SOURCEHANDLE,
+            &STATUS_LIFETIME,
+            &UNLOAD_NO_USE_AFTER_DEREGISTER,
+            &UNLOAD_DEREGISTER_ONCE,
+        ]
+    }
+
+    fn observe(&mut self, event: &Event) -> Option<Finding> {
+        let finding = match &event.kind {
+            Kind::Enter(call) => {
+                if let Some(adapter) = call.adapter
+                    && matches!(
+                        call.callback,
+                        Callback::FilterAttach | Callback::FilterPause | Callback::FilterRestart
+                    )
+                {
+                    self.attributes_set.retain(|set| *set != adapter);
+                    self.completed.retain(|completed| *completed != adapter);
+                }
+                None
+            }
+            Kind::Leave { call, status } => self.check_leave(*call, *status),
+            Kind::Module(module) => self.check_module(module),
+            Kind::Nbl(NblEvent::Handed { adapter, call, .. })
+                if self.states.of(*adapter) == ModuleState::Attaching =>
+            {
+                let rule = match call {
+                    NblCall::Indicate | NblCall::Return => &ATTACH_NO_RECEIVE,
+                    NblCall::Send | NblCall::SendComplete => &ATTACH_NO_SEND,
+                };
+                Some(Finding::new(
+                    rule,
+                    format!("{} was called from FilterAttach", call.name()),
+                ))
+            }
+            Kind::Overdue(overdue) => check_overdue(overdue),
+            _ => None,
+        };
+        self.states.observe(event);
+        finding
+    }
+}
+
+impl LifecycleMonitor {
+    fn check_leave(&mut self, call: Call, status: Option<u32>) -> Option<Finding> {
+        let status = status?;
+        let returned = || format!("{} returned {status:#x}", call.callback.name());
+        match call.callback {
+            Callback::DriverEntry if status == PENDING => {
+                Some(Finding::new(&REG_NO_PENDING_DRIVER_ENTRY, returned()))
+            }
+            Callback::FilterAttach if status == PENDING => {
+                Some(Finding::new(&ATTACH_RETURN_CODE, returned()))
+            }
+            Callback::FilterAttach
+                if status == SUCCESS && !self.attributes_set.contains(&call.adapter?) =>
+            {
+                let happened = "FilterAttach returned success without a call of NdisFSetAttributes";
+                Some(Finding::new(&ATTACH_MUST_SET_ATTRIBUTES, happened))
+            }
+            Callback::FilterPause if status != SUCCESS && status != PENDING => Some(
+                Finding::new(&PAUSE_RETURN_VALUES, returned())
+                    .with(BugCheck::new(0xC4, &[0x0009_2010])),
+            ),
+            Callback::FilterPause
+                if status == SUCCESS && self.completed.contains(&call.adapter?) =>
+            {
+                let happened =
+                    "FilterPause returned success after NdisFPauseComplete was called for it";
+                Some(
+                    Finding::new(&PAUSE_COMPLETE_ONCE, happened)
+                        .with(BugCheck::new(0xC4, &[0x0009_2010])),
+                )
+            }
+            Callback::FilterRestart
+                if status != PENDING && self.completed.contains(&call.adapter?) =>
+            {
+                let happened = "FilterRestart returned a final status after NdisFRestartComplete was called for it";
+                Some(Finding::new(&RESTART_COMPLETE_ONCE, happened))
+            }
+            // A success or informational code that is neither of the two documented ones.
+            Callback::FilterRestart
+                if status != SUCCESS && status != PENDING && status < 0x8000_0000 =>
+            {
+                Some(Finding::new(&RESTART_RETURN_VALUES, returned()))
+            }
+            _ => None,
+        }
+    }
+
+    fn check_module(&mut self, module: &ModuleEvent) -> Option<Finding> {
+        match *module {
+            ModuleEvent::AttributesSet {
+                adapter,
+                header,
+                flags,
+                ..
+            } => {
+                self.attributes_set.push(adapter);
+                (!header.is_valid() || flags != 0).then(|| {
+                    let happened = format!(
+                        "NDIS_FILTER_ATTRIBUTES: type {:#x}, revision {}, size {}, flags {flags:#x}",
+                        header.object_type, header.revision, header.size
+                    );
+                    let bug_check = BugCheck::new(0x7C, &[0x21, 0, header.address]);
+                    Finding::new(&ATTACH_ATTRIBUTES_VALID, happened).with(bug_check)
+                })
+            }
+            ModuleEvent::PauseCompleted { adapter } => {
+                if self.states.of(adapter) == ModuleState::Pausing
+                    && !self.completed.contains(&adapter)
+                {
+                    self.completed.push(adapter);
+                    return None;
+                }
+                let happened = "NdisFPauseComplete was called with no pause to complete";
+                Some(
+                    Finding::new(&PAUSE_COMPLETE_ONCE, happened)
+                        .with(BugCheck::new(0xC4, &[0x0009_2010])),
+                )
+            }
+            ModuleEvent::RestartCompleted { adapter, status } => {
+                let is_due = self.states.of(adapter) == ModuleState::Restarting
+                    && !self.completed.contains(&adapter);
+                if is_due && status != PENDING {
+                    self.completed.push(adapter);
+                    return None;
+                }
+                let happened = format!(
+                    "NdisFRestartComplete({status:#x}) was called with no restart to complete"
+                );
+                Some(Finding::new(&RESTART_COMPLETE_ONCE, happened))
+            }
+            ModuleEvent::StatusIndicated {
+                adapter,
+                header,
+                code,
+                passed_on,
+                source_is_module,
+            } => self.check_status(
+                adapter,
+                header.is_valid(),
+                code,
+                passed_on,
+                source_is_module,
+            ),
+            ModuleEvent::Deregistered { known: false, .. } => {
+                let happened =
+                    "NdisFDeregisterFilterDriver was called with a handle that is not registered";
+                Some(Finding::new(&UNLOAD_DEREGISTER_ONCE, happened))
+            }
+            ModuleEvent::BadHandle {
+                function,
+                handle,
+                was_alive,
+                is_module,
+            } => {
+                let (rule, what) = if is_module {
+                    (&DETACH_NO_USE_AFTER, "filter module")
+                } else {
+                    (&UNLOAD_NO_USE_AFTER_DEREGISTER, "filter driver")
+                };
+                let how = if was_alive {
+                    "is no longer alive"
+                } else {
+                    "never was"
+                };
+                Some(Finding::new(
+                    rule,
+                    format!("{function} was given {handle:#x}, a {what} handle that {how}"),
+                ))
+            }
+            ModuleEvent::HandlersChanged { .. } | ModuleEvent::Deregistered { .. } => None,
+        }
+    }
+
+    fn check_status(
+        &self,
+        adapter: u32,
+        has_valid_header: bool,
+        code: u32,
+        passed_on: bool,
+        source_is_module: bool,
+    ) -> Option<Finding> {
+        match self.states.of(adapter) {
+            ModuleState::Attaching if self.attributes_set.contains(&adapter) => {
+                let happened =
+                    format!("status {code:#x} was indicated before FilterAttach returned");
+                return Some(Finding::new(&ATTACH_NO_STATUS, happened).contradicted());
+            }
+            ModuleState::Attaching => {
+                let happened = format!("status {code:#x} was indicated before NdisFSetAttributes");
+                return Some(Finding::new(&ATTACH_NO_STATUS, happened));
+            }
+            ModuleState::Detached => {
+                let happened = format!("status {code:#x} was indicated for a detached module");
+                return Some(Finding::new(&STATUS_LIFETIME, happened));
+            }
+            _ => {}
+        }
+        if !has_valid_header {
+            let happened = format!("status {code:#x} was indicated with a malformed header");
+            let bug_check = BugCheck::new(0x7C, &[0x20, code.into()]);
+            return Some(Finding::new(&STATUS_HEADER, happened).with(bug_check));
+        }
+        (!passed_on && !source_is_module).then(|| {
+            let happened =
+                format!("status {code:#x} was originated with the SourceHandle of someone else");
+            Finding::new(&STATUS_SOURCEHANDLE, happened)
+        })
+    }
+}
+
+fn check_overdue(overdue: &Overdue) -> Option<Finding> {
+    let seconds = |ns: u64| ns / 1_000_000_000;
+    match *overdue {
+        Overdue::Pause { waited_ns, .. } => {
+            let happened = format!("the pause is not complete after {} s", seconds(waited_ns));
+            Some(
+                Finding::new(&PAUSE_WITHIN_10S, happened).with(BugCheck::new(0xC4, &[0x0009_2010])),
+            )
+        }
+        Overdue::Restart { waited_ns, .. } => {
+            let happened = format!("the restart is not complete after {} s", seconds(waited_ns));
+            Some(Finding::new(&RESTART_COMPLETE_ONCE, happened))
+        }
+        Overdue::Callback {
+            callback: Callback::FilterPause,
+            waited_ns,
+            ..
+        } => {
+            let happened = format!(
+                "FilterPause has not returned after {} s",
+                seconds(waited_ns)
+            );
+            Some(Finding::new(&PAUSE_WITHIN_10S, happened).with(BugCheck::new(0x7C, &[0x25, 0x11])))
+        }
+        Overdue::Callback {
+            callback: Callback::FilterDetach,
+            waited_ns,
+            ..
+        } => {
+            let happened = format!(
+                "FilterDetach has not returned after {} s",
+                seconds(waited_ns)
+            );
+            Some(Finding::new(&DETACH_TIME, happened).with(BugCheck::new(0x7C, &[0x25, 0x14])))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::LifecycleMonitor;
+    use crate::event::{Callback, Event, Header, Kind, ModuleEvent, Overdue};
+    use crate::table::{at, broken, enter, leave};
+
+    const FAILURE: u32 = 0xC000_0001;
+
+    fn header(revision: u8) -> Header {
+        Header {
+            structure: "NDIS_FILTER_ATTRIBUTES",
+            address: 0,
+            object_type: 0x8D,
+            revision,
+            size: 8,
+            expected_type: 0x8D,
+            expected_revision: 1,
+            expected_size: 8,
+        }
+    }
+
+    fn module(event: ModuleEvent) -> Event {
+        at(Kind::Module(event))
+    }
+
+    fn attributes(revision: u8) -> Event {
+        module(ModuleEvent::AttributesSet {
+            adapter: 0,
+            header: header(revision),
+            context: 1,
+            flags: 0,
+        })
+    }
+
+    fn status(passed_on: bool, source_is_module: bool) -> Event {
+        module(ModuleEvent::StatusIndicated {
+            adapter: 0,
+            header: header(1),
+            code: 7,
+            passed_on,
+            source_is_module,
+        })
+    }
+
+    fn pause_complete() -> Event {
+        module(ModuleEvent::PauseCompleted { adapter: 0 })
+    }
+
+    fn call(callback: Callback, status: u32) -> [Event; 2] {
+        [
+            enter(callback, Some(0)),
+            leave(callback, Some(0), Some(status)),
+        ]
+    }
+
+    fn check(name: &str, events: &[&[Event]], expected: &[&str]) {
+        assert_eq!(
+            broken::<LifecycleMonitor>(events.concat()),
+            expected,
+            "{name}"
+        );
+    }
+
+    #[test]
+    fn attach_sets_attributes_and_returns_a_final_status() {
+        use Callback::FilterAttach;
+        let enter = enter(FilterAttach, Some(0));
+        let leave = |status| leave(FilterAttach, Some(0), Some(status));
+        check("good", &[&[enter.clone(), attributes(1), leave(0)]], &[]);
+        check(
+            "none",
+            &[&[enter.clone(), leave(0)]],
+            &["attach-must-set-attributes"],
+        );
+        check("none, but failed", &[&[enter.clone(), leave(FAILURE)]], &[]);
+        check(
+            "pending",
+            &[&[enter.clone(), attributes(1), leave(0x103)]],
+            &["attach-return-code"],
+        );
+        check(
+            "header",
+            &[&[enter.clone(), attributes(2), leave(0)]],
+            &["attach-attributes-valid"],
+        );
+        check(
+            "status first",
+            &[&[enter.clone(), status(false, true)]],
+            &["attach-no-status"],
+        );
+        check(
+            "status later",
+            &[&[enter, attributes(1), status(false, true)]],
+            &["attach-no-status"],
+        );
+    }
+
+    #[test]
+    fn a_pause_completes_once() {
+        use Callback::FilterPause;
+        check("at once", &[&call(FilterPause, 0)], &[]);
+        check(
+            "pending",
+            &[&call(FilterPause, 0x103), &[pause_complete()]],
+            &[],
+        );
+        check(
+            "completed before it returns",
+            &[&[
+                enter(FilterPause, Some(0)),
+                pause_complete(),
+                leave(FilterPause, Some(0), Some(0x103)),
+            ]],
+            &[],
+        );
+        check(
+            "twice",
+            &[
+                &call(FilterPause, 0x103),
+                &[pause_complete(), pause_complete()],
+            ],
+            &["pause-complete-once"],
+        );
+        check(
+            "both ways",
+            &[&call(FilterPause, 0), &[pause_complete()]],
+            &["pause-complete-once"],
+        );
+        check(
+            "both ways, other order",
+            &[&[
+                enter(FilterPause, Some(0)),
+                pause_complete(),
+                leave(FilterPause, Some(0), Some(0)),
+            ]],
+            &["pause-complete-once"],
+        );
+        check(
+            "failed",
+            &[&call(FilterPause, FAILURE)],
+            &["pause-return-values"],
+        );
+        let overdue = at(Kind::Overdue(Overdue::Pause {
+            adapter: 0,
+            waited_ns: 10_000_000_000,
+        }));
+        check(
+            "never",
+            &[&call(FilterPause, 0x103), &[overdue]],
+            &["pause-within-10s"],
+        );
+    }
+
+    #[test]
+    fn a_restart_completes_once() {
+        use Callback::FilterRestart;
+        let complete = module(ModuleEvent::RestartCompleted {
+            adapter: 0,
+            status: 0,
+        });
+        check("at once", &[&call(FilterRestart, 0)], &[]);
+        check("failed", &[&call(FilterRestart, FAILURE)], &[]);
+        check(
+            "pending",
+            &[&call(FilterRestart, 0x103), std::slice::from_ref(&complete)],
+            &[],
+        );
+        check(
+            "both ways",
+            &[&call(FilterRestart, 0), &[complete]],
+            &["restart-complete-once"],
+        );
+        check(
+            "odd status",
+            &[&call(FilterRestart, 1)],
+            &["restart-return-values"],
+        );
+    }
+
+    #[test]
+    fn status_has_a_lifetime_and_a_source() {
+        let attached = [
+            enter(Callback::FilterAttach, Some(0)),
+            attributes(1),
+            leave(Callback::FilterAttach, Some(0), Some(0)),
+        ];
+        check("passed on", &[&attached, &[status(true, false)]], &[]);
+        check("own", &[&attached, &[status(false, true)]], &[]);
+        check(
+            "foreign source",
+            &[&attached, &[status(false, false)]],
+            &["status-sourcehandle"],
+        );
+        check("detached", &[&[status(true, false)]], &["status-lifetime"]);
+    }
+
+    #[test]
+    fn dead_handles_are_named() {
+        let bad = |is_module| {
+            module(ModuleEvent::BadHandle {
+                function: "NdisFPauseComplete",
+                handle: 1,
+                was_alive: true,
+                is_module,
+            })
+        };
+        check("module", &[&[bad(true)]], &["detach-no-use-after"]);
+        check(
+            "driver",
+            &[&[bad(false)]],
+            &["unload-no-use-after-deregister"],
+        );
+        let again = module(ModuleEvent::Deregistered {
+            in_unload_or_entry: true,
+            known: false,
+        });
+        check("twice", &[&[again]], &["unload-deregister-once"]);
+    }
+}

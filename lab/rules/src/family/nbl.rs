@@ -1,0 +1,440 @@
+//! The ledger of NET_BUFFER_LIST structures: whose each one is, and who holds it.
+
+mod ledger;
+mod rule;
+
+use crate::event::{
+    Alteration, Callback, Chain, Event, HandedNbl, Kind, NblCall, NblEvent, NblPath, Overdue,
+};
+use crate::family::state::{ModuleState, PAUSED, States};
+use crate::{BugCheck, Finding, Monitor, Rule};
+use ledger::{Entry, Holder, Ledger, Origin};
+use rule::*;
+
+/// Follows every structure that the filter touches.
+#[derive(Debug, Default)]
+pub(crate) struct NblMonitor {
+    states: States,
+    ledger: Ledger,
+}
+
+impl Monitor for NblMonitor {
+    fn rules(&self) -> &'static [&'static Rule] {
+        ALL
+    }
+
+    fn observe(&mut self, event: &Event) -> Option<Finding> {
+        let transition = self.states.observe(event);
+        if let Some(transition) = transition
+            && transition.to == ModuleState::Paused
+            && let Some(finding) = self.check_paused(transition.adapter)
+        {
+            return Some(finding);
+        }
+        match &event.kind {
+            Kind::Nbl(nbl) => self.observe_nbl(nbl),
+            Kind::Leave { call, .. } if call.callback == Callback::FilterDetach => {
+                self.check_left(call.adapter, "FilterDetach returned")
+            }
+            Kind::Left(_) => self.check_left(None, "the driver was unloaded"),
+            Kind::Overdue(Overdue::Sends {
+                count, waited_ns, ..
+            }) => Some(overdue(
+                &NBL_EVERY_SEND_SETTLED,
+                "neither passed down nor completed",
+                *count,
+                *waited_ns,
+            )),
+            Kind::Overdue(Overdue::Receives {
+                count, waited_ns, ..
+            }) => Some(overdue(
+                &NBL_EVERY_RECEIVE_SETTLED,
+                "neither passed up nor returned",
+                *count,
+                *waited_ns,
+            )),
+            _ => None,
+        }
+    }
+}
+
+fn overdue(rule: &'static Rule, what: &str, count: u64, waited_ns: u64) -> Finding {
+    let seconds = waited_ns / 1_000_000_000;
+    Finding::new(
+        rule,
+        format!("{count} NET_BUFFER_LISTs are {what} after {seconds} s"),
+    )
+    .with(BugCheck::new(0x7C, &[0x27, 1]))
+}
+
+impl NblMonitor {
+    fn observe_nbl(&mut self, event: &NblEvent) -> Option<Finding> {
+        match event {
+            NblEvent::Given {
+                adapter,
+                path,
+                nbls,
+                low_resources,
+            } => {
+                let in_running = self.states.of(*adapter) == ModuleState::Running;
+                for nbl in nbls {
+                    let origin = Origin::Foreign(*path);
+                    let entry = Entry {
+                        adapter: *adapter,
+                        origin,
+                        holder: Holder::Filter,
+                        lent: *low_resources,
+                        in_running,
+                    };
+                    self.ledger.insert(*nbl, entry);
+                }
+                None
+            }
+            NblEvent::Back { nbls, .. } => {
+                for nbl in nbls {
+                    self.ledger.move_to(*nbl, Holder::Filter);
+                }
+                None
+            }
+            NblEvent::Handed {
+                adapter,
+                call,
+                nbls,
+                chain,
+                count,
+                low_resources,
+                ..
+            } => check_list(*call, nbls, *chain, *count).or_else(|| {
+                nbls.iter()
+                    .find_map(|nbl| self.hand(*adapter, *call, *nbl, *low_resources))
+            }),
+            NblEvent::LentBack { given, now, .. } => self.check_lent(given, now),
+            NblEvent::HandlerReturned {
+                adapter,
+                path,
+                nbls,
+            } => {
+                if self.states.of(*adapter) == ModuleState::Running {
+                    return None;
+                }
+                let kept = nbls.iter().find(|nbl| {
+                    self.ledger.get(**nbl).is_some_and(|entry| {
+                        entry.holder == Holder::Filter
+                            && entry.origin == Origin::Foreign(*path)
+                            && !entry.in_running
+                    })
+                })?;
+                let rule = match path {
+                    NblPath::Send => &PAUSE_REJECT_SENDS,
+                    NblPath::Receive => &PAUSE_RECEIVE_NOT_KEPT,
+                };
+                Some(Finding::new(
+                    rule,
+                    format!("NBL {kept:#x} arrived while not running and was kept"),
+                ))
+            }
+            NblEvent::Altered {
+                nbl, alteration, ..
+            } => {
+                let (rule, what): (_, String) = match alteration {
+                    Alteration::SourceHandle => (&NBL_SOURCEHANDLE_FOREIGN, "SourceHandle".into()),
+                    Alteration::Chain => (
+                        &NBL_NB_LIST_UNMODIFIED_AT_HANDBACK,
+                        "its NET_BUFFER list or an MDL chain".into(),
+                    ),
+                    Alteration::Geometry => (&NBL_DESCRIPTOR_UNDO, "an offset or length".into()),
+                    Alteration::OutOfBand(slot) => {
+                        (&NBL_OOB_INTACT, format!("NetBufferListInfo[{slot}]"))
+                    }
+                    Alteration::Reserved => {
+                        (&NBL_RESERVED_FIELDS, "a member reserved for others".into())
+                    }
+                    Alteration::Data => (&NBL_READ_ONLY, "its frame, which is read-only".into()),
+                };
+                Some(Finding::new(
+                    rule,
+                    format!("NBL {nbl:#x} of another driver came back with {what} changed"),
+                ))
+            }
+            NblEvent::Allocated { nbl, .. } => {
+                let entry = Entry {
+                    adapter: 0,
+                    origin: Origin::Own(None),
+                    holder: Holder::Filter,
+                    lent: false,
+                    in_running: true,
+                };
+                self.ledger.insert(*nbl, entry);
+                None
+            }
+            NblEvent::Freed { nbl, known } => {
+                let entry = self.ledger.remove(*nbl);
+                let is_own = entry.is_some_and(|entry| {
+                    matches!(entry.origin, Origin::Own(_)) && entry.holder == Holder::Filter
+                });
+                (!known || !is_own).then(|| {
+                    let happened =
+                        format!("NBL {nbl:#x} was freed and is not the filter's own to free");
+                    Finding::new(&NBL_FREE_OWNED_ONLY, happened)
+                })
+            }
+        }
+    }
+
+    /// One structure goes from the filter to NDIS.
+    fn hand(
+        &mut self,
+        adapter: u32,
+        call: NblCall,
+        handed: HandedNbl,
+        low_resources: bool,
+    ) -> Option<Finding> {
+        let HandedNbl {
+            nbl,
+            status,
+            source_is_module,
+        } = handed;
+        let state = self.states.of(adapter);
+        let name = call.name();
+        let Some(entry) = self.ledger.get(nbl) else {
+            let (rule, why) = if self.ledger.was_settled(nbl) {
+                (settle_rule(call), "it was completed or returned before")
+            } else {
+                (&POOL_ORIGIN, "no NDIS pool has it")
+            };
+            return Some(Finding::new(
+                rule,
+                format!("{name} was given NBL {nbl:#x}: {why}"),
+            ));
+        };
+        let fail = |rule, why: &str| {
+            Some(Finding::new(
+                rule,
+                format!("{name} was given NBL {nbl:#x}: {why}"),
+            ))
+        };
+        if entry.holder != Holder::Filter {
+            return fail(settle_rule(call), "it was passed on and has not come back");
+        }
+        match (call, entry.origin) {
+            (NblCall::Send, Origin::Foreign(NblPath::Send)) => {
+                if state != ModuleState::Running && !entry.in_running {
+                    return fail(
+                        &PAUSE_REJECT_SENDS,
+                        "it arrived while the module was not running",
+                    );
+                }
+                self.ledger.move_to(nbl, Holder::Ndis);
+                None
+            }
+            (NblCall::Send, Origin::Own(_)) => {
+                if !source_is_module {
+                    return fail(
+                        &NBL_SOURCEHANDLE_OWN_SEND,
+                        "its SourceHandle is not the module's",
+                    );
+                }
+                match state {
+                    ModuleState::Pausing | ModuleState::Paused => {
+                        return fail(
+                            &PAUSE_NO_NEW_SEND,
+                            "it was originated after the pause began",
+                        );
+                    }
+                    ModuleState::Restarting => {
+                        return fail(
+                            &RESTART_NO_OWN_SEND,
+                            "it was originated before the restart was complete",
+                        );
+                    }
+                    _ => {}
+                }
+                self.ledger.originate(nbl, adapter, NblPath::Send);
+                None
+            }
+            (NblCall::SendComplete, Origin::Foreign(NblPath::Send)) => {
+                let rejected = !entry.in_running;
+                self.ledger.settle(nbl);
+                if rejected && status != PAUSED {
+                    return fail(
+                        &PAUSE_REJECT_STATUS_CODE,
+                        "it was rejected with a status other than NDIS_STATUS_PAUSED",
+                    );
+                }
+                None
+            }
+            (NblCall::SendComplete, Origin::Own(_)) => {
+                fail(&NBL_OWN_NOT_COMPLETED_UP, "it is the filter's own")
+            }
+            (NblCall::Indicate, Origin::Foreign(NblPath::Receive)) => {
+                let holder = if entry.lent && !low_resources {
+                    Holder::MustRegain
+                } else {
+                    Holder::Ndis
+                };
+                self.ledger.move_to(nbl, holder);
+                None
+            }
+            (NblCall::Indicate, Origin::Own(_)) => {
+                if !source_is_module {
+                    return fail(
+                        &NBL_SOURCEHANDLE_OWN_RECEIVE,
+                        "its SourceHandle is not the module's",
+                    );
+                }
+                match state {
+                    ModuleState::Pausing | ModuleState::Paused => {
+                        return fail(
+                            &PAUSE_NO_NEW_RECEIVE,
+                            "it was originated after the pause began",
+                        );
+                    }
+                    _ => {}
+                }
+                self.ledger.originate(nbl, adapter, NblPath::Receive);
+                None
+            }
+            (NblCall::Return, Origin::Foreign(NblPath::Receive)) if entry.lent => fail(
+                &NBL_RETURN_NOT_RESOURCES,
+                "it was received with NDIS_RECEIVE_FLAGS_RESOURCES and goes back when the handler returns",
+            ),
+            (NblCall::Return, Origin::Foreign(NblPath::Receive)) => {
+                self.ledger.settle(nbl);
+                None
+            }
+            (NblCall::Return, Origin::Own(_)) => {
+                fail(&NBL_OWN_NOT_RETURNED_DOWN, "it is the filter's own")
+            }
+            (NblCall::Send | NblCall::Return, Origin::Foreign(_))
+            | (NblCall::SendComplete | NblCall::Indicate, _) => {
+                fail(settle_rule(call), "it travels in the other direction")
+            }
+        }
+    }
+
+    /// A low-resources indication ends.
+    fn check_lent(&mut self, given: &[u64], now: &[u64]) -> Option<Finding> {
+        let mut finding = None;
+        for nbl in given {
+            let Some(entry) = self.ledger.remove(*nbl) else {
+                continue;
+            };
+            let (rule, why) = match entry.holder {
+                Holder::Filter => continue,
+                Holder::Ndis => (&RX_RESOURCES_REGAIN_BEFORE_RETURN, "has not come back"),
+                Holder::MustRegain => (
+                    &RX_RESOURCES_INDICATE_FLAG,
+                    "was indicated without NDIS_RECEIVE_FLAGS_RESOURCES and not waited for",
+                ),
+            };
+            let happened = format!(
+                "FilterReceiveNetBufferLists returned; NBL {nbl:#x}, which was only lent, {why}"
+            );
+            finding.get_or_insert(Finding::new(rule, happened));
+        }
+        if finding.is_none() && given != now {
+            let happened = format!(
+                "FilterReceiveNetBufferLists was lent {} NBLs and left a chain of {} in another order or length",
+                given.len(),
+                now.len()
+            );
+            finding = Some(Finding::new(&RX_RESOURCES_CHAIN_RESTORED, happened));
+        }
+        finding
+    }
+
+    /// A module enters Paused: nothing may be held any more.
+    fn check_paused(&self, adapter: u32) -> Option<Finding> {
+        let (nbl, entry) = self.ledger.iter().find(|(_, entry)| {
+            entry.adapter == adapter
+                && match (entry.origin, entry.holder) {
+                    (Origin::Foreign(_), Holder::Filter) => entry.in_running && !entry.lent,
+                    (Origin::Own(_), holder) => holder != Holder::Filter,
+                    _ => false,
+                }
+        })?;
+        let (rule, what) = match entry.origin {
+            Origin::Foreign(NblPath::Send) => {
+                (&PAUSE_FLUSH_HELD_SENDS, "a send from above is still held")
+            }
+            Origin::Foreign(NblPath::Receive) => (
+                &PAUSE_FLUSH_HELD_RECEIVES,
+                "a receive from below is still held",
+            ),
+            Origin::Own(Some(NblPath::Receive)) => (
+                &PAUSE_WAIT_OWN_RECEIVES,
+                "a receive of the filter's is not back",
+            ),
+            Origin::Own(_) => (&PAUSE_WAIT_OWN_SENDS, "a send of the filter's is not back"),
+        };
+        Some(Finding::new(
+            rule,
+            format!("the pause is complete, but {what}: NBL {nbl:#x}"),
+        ))
+    }
+
+    /// Nothing may be outstanding at the end of a module, or of the driver.
+    fn check_left(&self, adapter: Option<u32>, when: &str) -> Option<Finding> {
+        let concerns = |entry: &Entry| adapter.is_none_or(|adapter| entry.adapter == adapter);
+        let is_left = |entry: &Entry| match entry.origin {
+            Origin::Foreign(_) => entry.holder == Holder::Filter,
+            Origin::Own(_) => entry.holder != Holder::Filter || adapter.is_none(),
+        };
+        let (nbl, _) = self
+            .ledger
+            .iter()
+            .find(|(_, entry)| concerns(entry) && is_left(entry))?;
+        let happened = format!("{when} with NBL {nbl:#x} outstanding");
+        Some(Finding::new(&DETACH_NO_NBL, happened).with(BugCheck::new(0x7C, &[0x27, 1])))
+    }
+}
+
+/// The rule for giving a function what is not there to give.
+fn settle_rule(call: NblCall) -> &'static Rule {
+    match call {
+        NblCall::Send => &NBL_NO_TOUCH_AFTER_SEND,
+        NblCall::SendComplete => &NBL_COMPLETE_ONLY_RECEIVED,
+        NblCall::Indicate => &NBL_NO_TOUCH_AFTER_INDICATE,
+        NblCall::Return => &NBL_RETURN_ONLY_RECEIVED,
+    }
+}
+
+fn check_list(
+    call: NblCall,
+    nbls: &[HandedNbl],
+    chain: Chain,
+    count: Option<u32>,
+) -> Option<Finding> {
+    let name = call.name();
+    match chain {
+        Chain::Empty => {
+            return Some(Finding::new(
+                &NBL_EMPTY_LIST_NOT_PASSED,
+                format!("{name} was called with no NBL"),
+            ));
+        }
+        Chain::Cyclic => {
+            return Some(Finding::new(
+                &NBL_LIST_WELL_FORMED,
+                format!("{name} was given a list that never ends"),
+            ));
+        }
+        Chain::Broken => {
+            let happened =
+                format!("{name} was given a list with a link to what is no NET_BUFFER_LIST");
+            return Some(Finding::new(&NBL_LIST_WELL_FORMED, happened));
+        }
+        Chain::WellFormed => {}
+    }
+    let count = count?;
+    (usize::try_from(count) != Ok(nbls.len())).then(|| {
+        let happened = format!(
+            "{name} was called with {} NBLs and NumberOfNetBufferLists {count}",
+            nbls.len()
+        );
+        Finding::new(&NBL_COUNT_MATCHES, happened)
+    })
+}
+
+#[cfg(test)]
+mod tests;

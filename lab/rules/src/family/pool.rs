@@ -1,0 +1,383 @@
+//! Pool: requests, frees, damage, and what is left by tag.
+
+use std::collections::BTreeMap;
+
+use crate::event::{DISPATCH_LEVEL, Event, Kind, PoolEvent, PoolFreeError};
+use crate::family::irql::level_name;
+use crate::{BugCheck, Finding, Monitor, Rule, Severity, Strength};
+
+const MEM_OVERRUN: Rule = Rule {
+    id: "mem-overrun",
+    official_name: Some("Driver Verifier: Special Pool"),
+    statement: "No access beyond either end of a pool block.",
+    page: "devtest/special-pool.md",
+    severity: Severity::Corruption,
+    strength: Strength::Must,
+};
+
+const MEM_DOUBLE_FREE: Rule = Rule {
+    id: "mem-double-free",
+    official_name: None,
+    statement: "No pool block is freed twice or at a wrong address.",
+    page: "debugger/bug-check-0xc4",
+    severity: Severity::Corruption,
+    strength: Strength::Must,
+};
+
+const MEM_FREE_PAIR: Rule = Rule {
+    id: "mem-free-pair",
+    official_name: None,
+    statement: "NDIS memory is freed once with the same handle and tag (NdisFreeMemory with MemoryFlags 0).",
+    page: "ddi ndis/nf-ndis-ndisfreememorywithtagpriority.md",
+    severity: Severity::Corruption,
+    strength: Strength::Must,
+};
+
+const MEM_ZERO_SIZE: Rule = Rule {
+    id: "mem-zero-size",
+    official_name: None,
+    statement: "No zero-byte allocation.",
+    page: "debugger/bug-check-0xc4",
+    severity: Severity::BugCheck,
+    strength: Strength::Must,
+};
+
+const SDV_ALLOC_MEMORY_TAG: Rule = Rule {
+    id: "sdv-alloc-memory-tag",
+    official_name: Some("NdisAllocateMemoryWithTagPriority"),
+    statement: "NdisAllocateMemoryWithTagPriority is given a pool tag.",
+    page: "devtest/ndis-ndisallocatememorywithtagpriority.md",
+    severity: Severity::Style,
+    strength: Strength::Must,
+};
+
+const UNLOAD_POOL_FREED: Rule = Rule {
+    id: "unload-pool-freed",
+    official_name: Some("Driver Verifier: Pool Tracking"),
+    statement: "All pool allocated by the driver is freed when Unload returns.",
+    page: "devtest/pool-tracking.md",
+    severity: Severity::Leak,
+    strength: Strength::Must,
+};
+
+const MEM_PAGEABLE_AT_DISPATCH: Rule = Rule {
+    id: "mem-pageable-at-dispatch",
+    official_name: Some("Driver Verifier: Force IRQL Checking"),
+    statement: "No pageable code or data is touched at DISPATCH_LEVEL or with a spin lock held.",
+    page: "devtest/force-irql-checking.md",
+    severity: Severity::BugCheck,
+    strength: Strength::Must,
+};
+
+const REG_FAIL_UNDO: Rule = Rule {
+    id: "reg-fail-undo",
+    official_name: None,
+    statement: "If DriverEntry fails after registering, it deregisters and frees everything, since Unload is not called.",
+    page: "kernel/unload-routine-environment.md",
+    severity: Severity::Leak,
+    strength: Strength::Must,
+};
+
+/// Follows every pool block of the driver.
+#[derive(Debug, Default)]
+pub(crate) struct PoolMonitor {
+    /// Live blocks: address to size and tag.
+    live: BTreeMap<u64, (u64, u32)>,
+}
+
+impl PoolMonitor {
+    fn observe_pool(&mut self, irql: u8, pool: PoolEvent) -> Option<Finding> {
+        match pool {
+            PoolEvent::Allocated {
+                block,
+                size,
+                tag,
+                paged,
+            } => {
+                self.live.insert(block, (size, tag));
+                (paged && irql >= DISPATCH_LEVEL).then(|| {
+                    let happened = format!(
+                        "paged pool ({}) was asked for at {}",
+                        tag_text(tag),
+                        level_name(irql)
+                    );
+                    let bug_check = BugCheck::new(0xC4, &[0x01, irql.into(), 1, size]);
+                    Finding::new(&MEM_PAGEABLE_AT_DISPATCH, happened).with(bug_check)
+                })
+            }
+            PoolEvent::BadRequest { size, tag: 0 } => {
+                let happened = format!("{size} bytes were asked for without a pool tag");
+                Some(
+                    Finding::new(&SDV_ALLOC_MEMORY_TAG, happened)
+                        .with(BugCheck::new(0xC2, &[0x9B])),
+                )
+            }
+            PoolEvent::BadRequest { size, tag } => {
+                let happened = format!("{size} bytes were asked for under tag {}", tag_text(tag));
+                let bug_check = BugCheck::new(0xC2, &[0x00, irql.into(), 0, tag.into()]);
+                Some(Finding::new(&MEM_ZERO_SIZE, happened).with(bug_check))
+            }
+            PoolEvent::Freed { block, .. } => {
+                self.live.remove(&block);
+                None
+            }
+            PoolEvent::BadFree { address, error } => Some(bad_free(address, error)),
+            PoolEvent::Damaged {
+                block,
+                size,
+                tag,
+                offset,
+            } => {
+                let place = match offset {
+                    ..0 => format!("{} bytes before the start", offset.unsigned_abs()),
+                    _ => format!(
+                        "{} bytes past the end",
+                        offset.unsigned_abs().saturating_sub(size)
+                    ),
+                };
+                let touched = block.wrapping_add_signed(offset);
+                let happened = format!(
+                    "memory was written {place} of {}",
+                    block_text(block, size, tag)
+                );
+                Some(
+                    Finding::new(&MEM_OVERRUN, happened)
+                        .with(BugCheck::new(0xC1, &[block, touched, 0, 0x23])),
+                )
+            }
+        }
+    }
+
+    /// What is still allocated, by tag, in one sentence.
+    fn left(&self) -> Option<String> {
+        let mut tags = BTreeMap::<u32, (u64, u64)>::new();
+        for (size, tag) in self.live.values() {
+            let (blocks, bytes) = tags.entry(*tag).or_default();
+            *blocks += 1;
+            *bytes += size;
+        }
+        let tags: Vec<String> = tags
+            .iter()
+            .map(|(tag, (blocks, bytes))| {
+                format!("{} ({blocks} blocks, {bytes} bytes)", tag_text(*tag))
+            })
+            .collect();
+        (!tags.is_empty()).then(|| tags.join(", "))
+    }
+}
+
+impl Monitor for PoolMonitor {
+    fn rules(&self) -> &'static [&'static Rule] {
+        &[
+            &MEM_OVERRUN,
+            &MEM_DOUBLE_FREE,
+            &MEM_FREE_PAIR,
+            &MEM_ZERO_SIZE,
+            &SDV_ALLOC_MEMORY_TAG,
+            &UNLOAD_POOL_FREED,
+            &MEM_PAGEABLE_AT_DISPATCH,
+            &REG_FAIL_UNDO,
+        ]
+    }
+
+    fn observe(&mut self, event: &Event) -> Option<Finding> {
+        match &event.kind {
+            Kind::Pool(pool) => self.observe_pool(event.irql, *pool),
+            Kind::Left(left) => {
+                let text = self.left()?;
+                if left.entry_failed {
+                    return Some(Finding::new(
+                        &REG_FAIL_UNDO,
+                        format!("DriverEntry failed and left pool memory: {text}"),
+                    ));
+                }
+                let blocks = u64::try_from(self.live.len()).unwrap_or(u64::MAX);
+                let bug_check = BugCheck::new(0xC4, &[0x62, 0, 0, blocks]);
+                Some(
+                    Finding::new(
+                        &UNLOAD_POOL_FREED,
+                        format!("pool memory is left after unload: {text}"),
+                    )
+                    .with(bug_check),
+                )
+            }
+            _ => None,
+        }
+    }
+}
+
+fn bad_free(address: u64, error: PoolFreeError) -> Finding {
+    match error {
+        PoolFreeError::Twice { size, tag } => {
+            let happened = format!("{} was freed a second time", block_text(address, size, tag));
+            Finding::new(&MEM_DOUBLE_FREE, happened)
+                .with(BugCheck::new(0xC2, &[0x07, 0, 0, address]))
+        }
+        PoolFreeError::Tag { allocated, freed } => {
+            let happened = format!(
+                "the block at {address:#x} was allocated with tag {} and freed with tag {}",
+                tag_text(allocated),
+                tag_text(freed)
+            );
+            let bug_check = BugCheck::new(0xC2, &[0x0A, address, allocated.into(), freed.into()]);
+            Finding::new(&MEM_FREE_PAIR, happened).with(bug_check)
+        }
+        PoolFreeError::Kind => {
+            let happened = format!("{address:#x} was freed with the function of another allocator");
+            Finding::new(&MEM_FREE_PAIR, happened)
+        }
+        PoolFreeError::Unknown => {
+            let happened = format!("{address:#x} was freed; no block starts there");
+            Finding::new(&MEM_DOUBLE_FREE, happened).with(BugCheck::new(0xC4, &[0x10, address]))
+        }
+    }
+}
+
+/// A pool tag as tools show it.
+pub(crate) fn tag_text(tag: u32) -> String {
+    let text: String = tag
+        .to_le_bytes()
+        .into_iter()
+        .map(|byte| {
+            if byte.is_ascii_graphic() || byte == b' ' {
+                char::from(byte)
+            } else {
+                '.'
+            }
+        })
+        .collect();
+    format!("'{text}'")
+}
+
+/// A block in words.
+pub(crate) fn block_text(block: u64, size: u64, tag: u32) -> String {
+    format!("the {size}-byte block {} at {block:#x}", tag_text(tag))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::PoolMonitor;
+    use crate::event::{Event, Kind, Left, PoolEvent, PoolFreeError};
+    use crate::table::{at, broken, level};
+
+    const TAG: u32 = u32::from_le_bytes(*b"Dflw");
+
+    fn pool(event: PoolEvent) -> Event {
+        at(Kind::Pool(event))
+    }
+
+    fn allocated(block: u64) -> Event {
+        pool(PoolEvent::Allocated {
+            block,
+            size: 16,
+            tag: TAG,
+            paged: false,
+        })
+    }
+
+    fn freed(block: u64) -> Event {
+        pool(PoolEvent::Freed {
+            block,
+            size: 16,
+            tag: TAG,
+        })
+    }
+
+    #[test]
+    fn blocks_are_followed() {
+        let unloaded = || at(Kind::Left(Left::default()));
+        let failed = || {
+            at(Kind::Left(Left {
+                entry_failed: true,
+                ..Left::default()
+            }))
+        };
+        let paged = PoolEvent::Allocated {
+            block: 8,
+            size: 16,
+            tag: TAG,
+            paged: true,
+        };
+        let table: Vec<(&str, Vec<Event>, Vec<&str>)> = vec![
+            (
+                "all freed",
+                vec![allocated(1), allocated(2), freed(1), freed(2), unloaded()],
+                vec![],
+            ),
+            (
+                "leak",
+                vec![allocated(1), allocated(2), freed(1), unloaded()],
+                vec!["unload-pool-freed"],
+            ),
+            (
+                "leak of a failed entry",
+                vec![allocated(1), failed()],
+                vec!["reg-fail-undo"],
+            ),
+            (
+                "twice",
+                vec![pool(PoolEvent::BadFree {
+                    address: 1,
+                    error: PoolFreeError::Twice { size: 16, tag: TAG },
+                })],
+                vec!["mem-double-free"],
+            ),
+            (
+                "wrong tag",
+                vec![pool(PoolEvent::BadFree {
+                    address: 1,
+                    error: PoolFreeError::Tag {
+                        allocated: TAG,
+                        freed: 1,
+                    },
+                })],
+                vec!["mem-free-pair"],
+            ),
+            (
+                "another allocator",
+                vec![pool(PoolEvent::BadFree {
+                    address: 1,
+                    error: PoolFreeError::Kind,
+                })],
+                vec!["mem-free-pair"],
+            ),
+            (
+                "unknown",
+                vec![pool(PoolEvent::BadFree {
+                    address: 1,
+                    error: PoolFreeError::Unknown,
+                })],
+                vec!["mem-double-free"],
+            ),
+            (
+                "zero bytes",
+                vec![pool(PoolEvent::BadRequest { size: 0, tag: TAG })],
+                vec!["mem-zero-size"],
+            ),
+            (
+                "no tag",
+                vec![pool(PoolEvent::BadRequest { size: 8, tag: 0 })],
+                vec!["sdv-alloc-memory-tag"],
+            ),
+            (
+                "underrun",
+                vec![pool(PoolEvent::Damaged {
+                    block: 64,
+                    size: 16,
+                    tag: TAG,
+                    offset: -4,
+                })],
+                vec!["mem-overrun"],
+            ),
+            (
+                "paged at DISPATCH_LEVEL",
+                vec![level(2, Kind::Pool(paged))],
+                vec!["mem-pageable-at-dispatch"],
+            ),
+            ("paged at PASSIVE_LEVEL", vec![pool(paged)], vec![]),
+        ];
+        for (name, events, expected) in table {
+            assert_eq!(broken::<PoolMonitor>(events), expected, "{name}");
+        }
+    }
+}

@@ -1,0 +1,387 @@
+//! What a driver registers: characteristics and pairs of handlers.
+
+use crate::event::{Event, HandlerSet, Kind, ModuleEvent, NblCall, NblEvent, Registration};
+use crate::{BugCheck, Finding, Monitor, Rule, Severity, Strength};
+
+const REG_IN_DRIVER_ENTRY: Rule = Rule {
+    id: "reg-in-driver-entry",
+    official_name: None,
+    statement: "NdisFRegisterFilterDriver is called from DriverEntry.",
+    page: "ddi ndis/nf-ndis-ndisfregisterfilterdriver.md",
+    severity: Severity::Style,
+    strength: Strength::Should,
+};
+
+const REG_CHARACTERISTICS_HEADER: Rule = Rule {
+    id: "reg-characteristics-header",
+    official_name: None,
+    statement: "The characteristics header has the filter-driver type, a revision that fits the registered NDIS minor version (3 from 6.80, 2 from 6.1) and the matching size.",
+    page: "ddi ndis/ns-ndis-_ndis_filter_driver_characteristics.md",
+    severity: Severity::BugCheck,
+    strength: Strength::Must,
+};
+
+const REG_MANDATORY_HANDLERS: Rule = Rule {
+    id: "reg-mandatory-handlers",
+    official_name: None,
+    statement: "FilterAttach, FilterDetach, FilterRestart and FilterPause entry points are non-NULL.",
+    page: "network/initializing-a-filter-driver.md",
+    severity: Severity::BugCheck,
+    strength: Strength::Must,
+};
+
+const REG_PAIR_OID: Rule = Rule {
+    id: "reg-pair-oid",
+    official_name: None,
+    statement: "FilterOidRequest and FilterOidRequestComplete are both present or both NULL.",
+    page: "ddi ndis/nc-ndis-filter_oid_request.md",
+    severity: Severity::Corruption,
+    strength: Strength::Must,
+};
+
+const REG_PAIR_DIRECT_OID: Rule = Rule {
+    id: "reg-pair-direct-oid",
+    official_name: None,
+    statement: "FilterDirectOidRequest and FilterDirectOidRequestComplete are both present or both NULL.",
+    page: "ddi ndis/nc-ndis-filter_direct_oid_request.md",
+    severity: Severity::Corruption,
+    strength: Strength::Must,
+};
+
+const REG_PAIR_RECEIVE_NEEDS_STATUS: Rule = Rule {
+    id: "reg-pair-receive-needs-status",
+    official_name: None,
+    statement: "A driver that supplies FilterReceiveNetBufferLists or FilterReturnNetBufferLists also supplies FilterStatus.",
+    page: "network/data-bypass-mode.md",
+    severity: Severity::Corruption,
+    strength: Strength::Must,
+};
+
+const REG_PAIR_SEND_CALL_NEEDS_COMPLETE: Rule = Rule {
+    id: "reg-pair-send-call-needs-complete",
+    official_name: None,
+    statement: "NdisFSendNetBufferLists is called only while FilterSendNetBufferListsComplete is registered for the module.",
+    page: "ddi ndis/nc-ndis-filter_send_net_buffer_lists_complete.md",
+    severity: Severity::BugCheck,
+    strength: Strength::Must,
+};
+
+const REG_PAIR_INDICATE_NEEDS_RETURN: Rule = Rule {
+    id: "reg-pair-indicate-needs-return",
+    official_name: None,
+    statement: "NdisFIndicateReceiveNetBufferLists is used to originate an indication only while FilterReturnNetBufferLists is registered.",
+    page: "ddi ndis/nc-ndis-filter_return_net_buffer_lists.md",
+    severity: Severity::BugCheck,
+    strength: Strength::Must,
+};
+
+const REG_UNIQUE_NAME_IS_NETCFG_GUID: Rule = Rule {
+    id: "reg-unique-name-is-netcfg-guid",
+    official_name: None,
+    statement: "UniqueName is a brace-enclosed GUID equal to NetCfgInstanceId in the INF.",
+    page: "ddi ndis/ns-ndis-_ndis_filter_driver_characteristics.md",
+    severity: Severity::BugCheck,
+    strength: Strength::Must,
+};
+
+const SETMODULE_HANDLE_KIND: Rule = Rule {
+    id: "setmodule-handle-kind",
+    official_name: None,
+    statement: "NdisSetOptionalHandlers gets the driver handle in FilterSetOptions and the module handle in FilterSetModuleOptions.",
+    page: "ddi ndis/nf-ndis-ndissetoptionalhandlers.md",
+    severity: Severity::Corruption,
+    strength: Strength::Must,
+};
+
+/// Checks every registration, and the calls that need a handler.
+#[derive(Debug, Default)]
+pub(crate) struct RegistrationMonitor;
+
+impl Monitor for RegistrationMonitor {
+    fn rules(&self) -> &'static [&'static Rule] {
+        &[
+            &REG_IN_DRIVER_ENTRY,
+            &REG_CHARACTERISTICS_HEADER,
+            &REG_MANDATORY_HANDLERS,
+            &REG_PAIR_OID,
+            &REG_PAIR_DIRECT_OID,
+            &REG_PAIR_RECEIVE_NEEDS_STATUS,
+            &REG_PAIR_SEND_CALL_NEEDS_COMPLETE,
+            &REG_PAIR_INDICATE_NEEDS_RETURN,
+            &REG_UNIQUE_NAME_IS_NETCFG_GUID,
+            &SETMODULE_HANDLE_KIND,
+        ]
+    }
+
+    fn observe(&mut self, event: &Event) -> Option<Finding> {
+        match &event.kind {
+            Kind::Registration(registration) => check_registration(registration),
+            Kind::Module(ModuleEvent::HandlersChanged {
+                handlers,
+                in_set_module_options,
+                ..
+            }) => {
+                if *in_set_module_options {
+                    return check_pairs(handlers);
+                }
+                let happened = "NdisSetOptionalHandlers was called outside FilterSetModuleOptions";
+                Some(Finding::new(&SETMODULE_HANDLE_KIND, happened))
+            }
+            Kind::Nbl(NblEvent::Handed {
+                call,
+                low_resources,
+                has_return_handler: false,
+                ..
+            }) => {
+                let (rule, handler) = match call {
+                    NblCall::Send => (
+                        &REG_PAIR_SEND_CALL_NEEDS_COMPLETE,
+                        "FilterSendNetBufferListsComplete",
+                    ),
+                    NblCall::Indicate if !low_resources => (
+                        &REG_PAIR_INDICATE_NEEDS_RETURN,
+                        "FilterReturnNetBufferLists",
+                    ),
+                    _ => return None,
+                };
+                Some(Finding::new(
+                    rule,
+                    format!("{} was called without a {handler} handler", call.name()),
+                ))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn check_registration(registration: &Registration) -> Option<Finding> {
+    let Registration {
+        header,
+        handlers,
+        major,
+        minor,
+        ..
+    } = registration;
+    let has_valid_header = header.is_valid();
+    if !has_valid_header || *major != 6 {
+        let happened = format!(
+            "{} for NDIS {major}.{minor}: type {:#x}, revision {}, size {}; expected {:#x}, {}, {}",
+            header.structure,
+            header.object_type,
+            header.revision,
+            header.size,
+            header.expected_type,
+            header.expected_revision,
+            header.expected_size
+        );
+        let finding = Finding::new(&REG_CHARACTERISTICS_HEADER, happened);
+        return Some(finding.with(BugCheck::new(0x7C, &[0x21, 0, header.address])));
+    }
+    if !(handlers.attach && handlers.detach && handlers.restart && handlers.pause) {
+        let happened = "FilterAttach, FilterDetach, FilterRestart or FilterPause is NULL";
+        return Some(Finding::new(&REG_MANDATORY_HANDLERS, happened));
+    }
+    if !is_braced_guid(&registration.unique_name) {
+        let happened = format!(
+            "UniqueName is {:?}, no GUID in braces",
+            registration.unique_name
+        );
+        return Some(Finding::new(&REG_UNIQUE_NAME_IS_NETCFG_GUID, happened));
+    }
+    if !registration.in_driver_entry {
+        let happened = "NdisFRegisterFilterDriver was called outside DriverEntry";
+        return Some(Finding::new(&REG_IN_DRIVER_ENTRY, happened));
+    }
+    check_pairs(handlers)
+}
+
+fn check_pairs(handlers: &HandlerSet) -> Option<Finding> {
+    let (rule, happened) = if handlers.oid_request != handlers.oid_request_complete {
+        (
+            &REG_PAIR_OID,
+            "only one of FilterOidRequest and FilterOidRequestComplete is supplied",
+        )
+    } else if handlers.direct_oid_request != handlers.direct_oid_request_complete {
+        (
+            &REG_PAIR_DIRECT_OID,
+            "only one of FilterDirectOidRequest and FilterDirectOidRequestComplete is supplied",
+        )
+    } else if (handlers.receive || handlers.return_) && !handlers.status {
+        let happened = "FilterReceiveNetBufferLists or FilterReturnNetBufferLists is supplied without FilterStatus";
+        (&REG_PAIR_RECEIVE_NEEDS_STATUS, happened)
+    } else {
+        return None;
+    };
+    Some(Finding::new(rule, happened))
+}
+
+fn is_braced_guid(name: &str) -> bool {
+    let Some(digits) = name
+        .strip_prefix('{')
+        .and_then(|rest| rest.strip_suffix('}'))
+    else {
+        return false;
+    };
+    let groups: Vec<&str> = digits.split('-').collect();
+    groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12])
+        && groups
+            .iter()
+            .all(|group| group.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::RegistrationMonitor;
+    use crate::event::{
+        Chain, Event, HandlerSet, Header, Kind, ModuleEvent, NblCall, NblEvent, Registration,
+    };
+    use crate::table::{at, broken};
+
+    fn good() -> Registration {
+        Registration {
+            major: 6,
+            minor: 84,
+            offered_minor: 89,
+            header: Header {
+                structure: "NDIS_FILTER_DRIVER_CHARACTERISTICS",
+                address: 0x1000,
+                object_type: 0x8B,
+                revision: 3,
+                size: 256,
+                expected_type: 0x8B,
+                expected_revision: 3,
+                expected_size: 256,
+            },
+            handlers: HandlerSet {
+                attach: true,
+                detach: true,
+                restart: true,
+                pause: true,
+                ..HandlerSet::default()
+            },
+            in_driver_entry: true,
+            unique_name: "{5cbf81bd-5055-47cd-9055-a76b2b4e3697}".into(),
+            accepted: true,
+        }
+    }
+
+    fn with(change: impl FnOnce(&mut Registration)) -> Event {
+        let mut registration = good();
+        change(&mut registration);
+        at(Kind::Registration(registration))
+    }
+
+    #[test]
+    fn characteristics_are_checked() {
+        for (event, expected) in [
+            (with(|_| ()), None),
+            (
+                with(|r| r.header.revision = 2),
+                Some("reg-characteristics-header"),
+            ),
+            (
+                with(|r| r.header.size = 8),
+                Some("reg-characteristics-header"),
+            ),
+            (with(|r| r.major = 5), Some("reg-characteristics-header")),
+            (
+                with(|r| r.handlers.pause = false),
+                Some("reg-mandatory-handlers"),
+            ),
+            (
+                with(|r| r.unique_name = "deferlwf".into()),
+                Some("reg-unique-name-is-netcfg-guid"),
+            ),
+            (
+                with(|r| r.in_driver_entry = false),
+                Some("reg-in-driver-entry"),
+            ),
+            (
+                with(|r| r.handlers.oid_request = true),
+                Some("reg-pair-oid"),
+            ),
+            (
+                with(|r| r.handlers.direct_oid_request_complete = true),
+                Some("reg-pair-direct-oid"),
+            ),
+            (
+                with(|r| r.handlers.receive = true),
+                Some("reg-pair-receive-needs-status"),
+            ),
+            (
+                with(|r| (r.handlers.receive, r.handlers.status) = (true, true)),
+                None,
+            ),
+        ] {
+            assert_eq!(
+                broken::<RegistrationMonitor>([event]),
+                Vec::from_iter(expected)
+            );
+        }
+    }
+
+    #[test]
+    fn calls_need_their_handlers() {
+        let handed = |call, low_resources, has_return_handler| {
+            at(Kind::Nbl(NblEvent::Handed {
+                adapter: 0,
+                call,
+                nbls: vec![],
+                chain: Chain::Empty,
+                count: None,
+                dispatch_flag: false,
+                low_resources,
+                has_return_handler,
+            }))
+        };
+        for (event, expected) in [
+            (handed(NblCall::Send, false, true), None),
+            (
+                handed(NblCall::Send, false, false),
+                Some("reg-pair-send-call-needs-complete"),
+            ),
+            (
+                handed(NblCall::Indicate, false, false),
+                Some("reg-pair-indicate-needs-return"),
+            ),
+            (handed(NblCall::Indicate, true, false), None),
+            (handed(NblCall::Return, false, false), None),
+        ] {
+            assert_eq!(
+                broken::<RegistrationMonitor>([event]),
+                Vec::from_iter(expected)
+            );
+        }
+    }
+
+    #[test]
+    fn optional_handlers_change_at_their_place() {
+        let changed = |in_set_module_options, handlers| {
+            at(Kind::Module(ModuleEvent::HandlersChanged {
+                adapter: 0,
+                handlers,
+                in_set_module_options,
+            }))
+        };
+        let unpaired = HandlerSet {
+            return_: true,
+            ..HandlerSet::default()
+        };
+        for (event, expected) in [
+            (changed(true, HandlerSet::default()), None),
+            (
+                changed(false, HandlerSet::default()),
+                Some("setmodule-handle-kind"),
+            ),
+            (
+                changed(true, unpaired),
+                Some("reg-pair-receive-needs-status"),
+            ),
+        ] {
+            assert_eq!(
+                broken::<RegistrationMonitor>([event]),
+                Vec::from_iter(expected)
+            );
+        }
+    }
+}

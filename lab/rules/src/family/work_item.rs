@@ -1,0 +1,469 @@
+//! I/O work items: queued once, freed when idle, gone at the end.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::event::{Callback, Event, Kind, WorkItemEvent, WorkItemOwner};
+use crate::{BugCheck, Finding, Monitor, Rule, Severity, Strength};
+
+const WI_ALLOC_HANDLE_KIND: Rule = Rule {
+    id: "wi-alloc-handle-kind",
+    official_name: None,
+    statement: "A filter passes NdisAllocateIoWorkItem the filter driver handle or an NDIS device handle (a module handle is covered only by the vaguer conceptual page).",
+    page: "ddi ndis/nf-ndis-ndisallocateioworkitem.md",
+    severity: Severity::BugCheck,
+    strength: Strength::Must,
+};
+
+const WI_QUEUE_WHILE_QUEUED: Rule = Rule {
+    id: "wi-queue-while-queued",
+    official_name: None,
+    statement: "A work item is not queued while it is still queued.",
+    page: "kernel/system-worker-threads.md",
+    severity: Severity::Corruption,
+    strength: Strength::Must,
+};
+
+const WI_FREE_WHILE_QUEUED: Rule = Rule {
+    id: "wi-free-while-queued",
+    official_name: None,
+    statement: "A work item is not freed or uninitialized while queued.",
+    page: "ddi wdm/nf-wdm-iofreeworkitem.md",
+    severity: Severity::Corruption,
+    strength: Strength::Must,
+};
+
+const WI_FREE_ONCE: Rule = Rule {
+    id: "wi-free-once",
+    official_name: None,
+    statement: "A work item is freed exactly once, with the free function of its family.",
+    page: "ddi ndis/nf-ndis-ndisfreeioworkitem.md",
+    severity: Severity::Corruption,
+    strength: Strength::Derived,
+};
+
+const WI_NO_USE_AFTER_FREE: Rule = Rule {
+    id: "wi-no-use-after-free",
+    official_name: None,
+    statement: "A freed work item handle is not queued, freed or read again.",
+    page: "ddi wdm/nf-wdm-iofreeworkitem.md",
+    severity: Severity::Corruption,
+    strength: Strength::Derived,
+};
+
+const WI_FREED_BEFORE_UNLOAD: Rule = Rule {
+    id: "wi-freed-before-unload",
+    official_name: None,
+    statement: "Every NDIS work item is freed before the driver unloads.",
+    page: "ddi ndis/nf-ndis-ndisallocateioworkitem.md",
+    severity: Severity::Leak,
+    strength: Strength::Must,
+};
+
+const WI_COMPLETE_BEFORE_UNLOAD: Rule = Rule {
+    id: "wi-complete-before-unload",
+    official_name: None,
+    statement: "Queued and running work items finish before the unload routine returns.",
+    page: "kernel/releasing-driver-allocated-resources.md",
+    severity: Severity::BugCheck,
+    strength: Strength::Must,
+};
+
+const WI_VALID_ROUTINE: Rule = Rule {
+    id: "wi-valid-routine",
+    official_name: None,
+    statement: "The work item routine pointer is a valid code address of a loaded image.",
+    page: "debugger/bug-check-0xe4",
+    severity: Severity::BugCheck,
+    strength: Strength::Must,
+};
+
+const DETACH_NO_WORKITEM: Rule = Rule {
+    id: "detach-no-workitem",
+    official_name: None,
+    statement: "No work item that refers to the module is queued or running when FilterDetach returns.",
+    page: "ddi ndis/nf-ndis-ndisallocateioworkitem.md",
+    severity: Severity::Corruption,
+    strength: Strength::Derived,
+};
+
+/// One work item.
+#[derive(Clone, Copy, Debug, Default)]
+struct Item {
+    queued: bool,
+    running: u32,
+    /// The adapter whose callback allocated it.
+    adapter: Option<u32>,
+}
+
+/// Follows every work item, of both families.
+#[derive(Debug, Default)]
+pub(crate) struct WorkItemMonitor {
+    items: BTreeMap<u64, Item>,
+    /// Routines of freed items that still run.
+    orphans: BTreeMap<u64, Item>,
+    freed: BTreeSet<u64>,
+    /// Callbacks that run: thread and adapter.
+    running: Vec<(u32, Option<u32>)>,
+}
+
+impl WorkItemMonitor {
+    fn observe_item(&mut self, thread: u32, event: WorkItemEvent) -> Option<Finding> {
+        match event {
+            WorkItemEvent::Allocated { item, owner } => {
+                let adapter = self
+                    .running
+                    .iter()
+                    .rev()
+                    .find(|(running, _)| *running == thread)?
+                    .1;
+                self.freed.remove(&item);
+                self.items.insert(
+                    item,
+                    Item {
+                        adapter,
+                        ..Item::default()
+                    },
+                );
+                match owner {
+                    WorkItemOwner::Driver | WorkItemOwner::Device => None,
+                    WorkItemOwner::Module => Some(
+                        Finding::new(
+                            &WI_ALLOC_HANDLE_KIND,
+                            "a work item was allocated with a filter module handle",
+                        )
+                        .contradicted(),
+                    ),
+                    WorkItemOwner::Unknown(handle) => Some(
+                        Finding::new(
+                            &WI_ALLOC_HANDLE_KIND,
+                            format!("a work item was allocated with {handle:#x}"),
+                        )
+                        .with(BugCheck::new(0xE4, &[3, item, handle])),
+                    ),
+                }
+            }
+            WorkItemEvent::Queued {
+                item,
+                routine,
+                routine_is_code,
+                ..
+            } => {
+                let Some(state) = self.items.get_mut(&item) else {
+                    return Some(self.unknown(item, "queued"));
+                };
+                if state.queued {
+                    let happened =
+                        format!("work item {item:#x} was queued while it was still queued");
+                    let bug_check = BugCheck::new(0xE4, &[1, item]);
+                    return Some(Finding::new(&WI_QUEUE_WHILE_QUEUED, happened).with(bug_check));
+                }
+                state.queued = true;
+                (!routine_is_code).then(|| {
+                    let happened = format!(
+                        "work item {item:#x} was queued with {routine:#x}, which is no code"
+                    );
+                    Finding::new(&WI_VALID_ROUTINE, happened).with(BugCheck::new(0xE4, &[7, item]))
+                })
+            }
+            WorkItemEvent::Started { item } => {
+                if let Some(state) = self.items.get_mut(&item) {
+                    state.queued = false;
+                    state.running += 1;
+                }
+                None
+            }
+            WorkItemEvent::Finished { item, .. } => {
+                // A run that began before the item was freed belongs to the freed one.
+                let state = match self.orphans.get_mut(&item) {
+                    Some(orphan) => orphan,
+                    None => self.items.get_mut(&item)?,
+                };
+                state.running = state.running.saturating_sub(1);
+                self.orphans.retain(|_, orphan| orphan.running > 0);
+                None
+            }
+            WorkItemEvent::Freed { item } => {
+                let Some(state) = self.items.remove(&item) else {
+                    return Some(self.unknown(item, "freed"));
+                };
+                self.freed.insert(item);
+                if state.running > 0 {
+                    self.orphans.insert(item, state);
+                }
+                state.queued.then(|| {
+                    let happened = format!("work item {item:#x} was freed while it was queued");
+                    Finding::new(&WI_FREE_WHILE_QUEUED, happened)
+                        .with(BugCheck::new(0xE4, &[2, item]))
+                })
+            }
+        }
+    }
+
+    fn unknown(&self, item: u64, verb: &str) -> Finding {
+        let was_freed = self.freed.contains(&item);
+        let rule = if verb == "freed" {
+            &WI_FREE_ONCE
+        } else {
+            &WI_NO_USE_AFTER_FREE
+        };
+        let why = if was_freed {
+            "after it was freed"
+        } else {
+            "and was never allocated"
+        };
+        Finding::new(rule, format!("work item {item:#x} was {verb} {why}"))
+    }
+
+    fn busy(&self) -> impl Iterator<Item = (u64, Item)> {
+        let all = self.items.iter().chain(&self.orphans);
+        all.map(|(item, state)| (*item, *state))
+            .filter(|(_, state)| state.queued || state.running > 0)
+    }
+
+    fn check_detach(&self, adapter: u32) -> Option<Finding> {
+        let (item, state) = self
+            .busy()
+            .find(|(_, state)| state.adapter == Some(adapter))?;
+        let what = if state.queued { "queued" } else { "running" };
+        Some(Finding::new(
+            &DETACH_NO_WORKITEM,
+            format!("FilterDetach returned with work item {item:#x} {what}"),
+        ))
+    }
+
+    fn check_unload(&self) -> Option<Finding> {
+        if let Some((item, state)) = self.busy().next() {
+            let what = if state.queued { "queued" } else { "running" };
+            let happened = format!("the driver was unloaded with work item {item:#x} {what}");
+            return Some(
+                Finding::new(&WI_COMPLETE_BEFORE_UNLOAD, happened)
+                    .with(BugCheck::new(0xCE, &[item])),
+            );
+        }
+        let item = self.items.keys().next()?;
+        let happened = format!(
+            "{} work items are left after unload, {item:#x} first",
+            self.items.len()
+        );
+        Some(Finding::new(&WI_FREED_BEFORE_UNLOAD, happened).with(BugCheck::new(0xCE, &[*item])))
+    }
+}
+
+impl Monitor for WorkItemMonitor {
+    fn rules(&self) -> &'static [&'static Rule] {
+        &[
+            &WI_ALLOC_HANDLE_KIND,
+            &WI_QUEUE_WHILE_QUEUED,
+            &WI_FREE_WHILE_QUEUED,
+            &WI_FREE_ONCE,
+            &WI_NO_USE_AFTER_FREE,
+            &WI_FREED_BEFORE_UNLOAD,
+            &WI_COMPLETE_BEFORE_UNLOAD,
+            &WI_VALID_ROUTINE,
+            &DETACH_NO_WORKITEM,
+        ]
+    }
+
+    fn observe(&mut self, event: &Event) -> Option<Finding> {
+        match &event.kind {
+            Kind::WorkItem(item) => self.observe_item(event.thread, *item),
+            Kind::Enter(call) => {
+                self.running.push((event.thread, call.adapter));
+                None
+            }
+            Kind::Leave { call, .. } => {
+                let index = self
+                    .running
+                    .iter()
+                    .rposition(|(thread, _)| *thread == event.thread)?;
+                self.running.remove(index);
+                match (call.callback, call.adapter) {
+                    (Callback::FilterDetach, Some(adapter)) => self.check_detach(adapter),
+                    _ => None,
+                }
+            }
+            Kind::Left(_) => self.check_unload(),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::WorkItemMonitor;
+    use crate::event::{Callback, Event, Kind, Left, WorkItemEvent, WorkItemOwner};
+    use crate::table::{at, broken, enter, leave};
+
+    const ITEM: u64 = 0x1000;
+
+    fn item(event: WorkItemEvent) -> Event {
+        at(Kind::WorkItem(event))
+    }
+
+    fn allocate() -> Event {
+        item(WorkItemEvent::Allocated {
+            item: ITEM,
+            owner: WorkItemOwner::Driver,
+        })
+    }
+
+    fn queue() -> Event {
+        item(WorkItemEvent::Queued {
+            item: ITEM,
+            routine: 1,
+            routine_is_code: true,
+            context: 0,
+        })
+    }
+
+    fn start() -> Event {
+        item(WorkItemEvent::Started { item: ITEM })
+    }
+
+    fn finish() -> Event {
+        item(WorkItemEvent::Finished {
+            item: ITEM,
+            routine: 1,
+            context: 0,
+        })
+    }
+
+    fn free() -> Event {
+        item(WorkItemEvent::Freed { item: ITEM })
+    }
+
+    fn check(name: &str, events: &[Event], expected: &[&str]) {
+        let attach = [enter(Callback::FilterAttach, Some(0))];
+        assert_eq!(
+            broken::<WorkItemMonitor>([&attach[..], events].concat()),
+            expected,
+            "{name}"
+        );
+    }
+
+    #[test]
+    fn items_are_queued_once_and_freed_idle() {
+        check(
+            "life",
+            &[
+                allocate(),
+                queue(),
+                start(),
+                finish(),
+                queue(),
+                start(),
+                finish(),
+                free(),
+            ],
+            &[],
+        );
+        check(
+            "queued twice",
+            &[allocate(), queue(), queue()],
+            &["wi-queue-while-queued"],
+        );
+        check(
+            "queued again while running",
+            &[allocate(), queue(), start(), queue(), finish()],
+            &[],
+        );
+        check(
+            "freed while queued",
+            &[allocate(), queue(), free()],
+            &["wi-free-while-queued"],
+        );
+        check(
+            "freed while running",
+            &[allocate(), queue(), start(), free(), finish()],
+            &[],
+        );
+        check(
+            "freed twice",
+            &[allocate(), free(), free()],
+            &["wi-free-once"],
+        );
+        check(
+            "queued after free",
+            &[allocate(), free(), queue()],
+            &["wi-no-use-after-free"],
+        );
+        check("never allocated", &[queue()], &["wi-no-use-after-free"]);
+        let no_code = WorkItemEvent::Queued {
+            item: ITEM,
+            routine: 0,
+            routine_is_code: false,
+            context: 0,
+        };
+        check(
+            "no routine",
+            &[allocate(), item(no_code)],
+            &["wi-valid-routine"],
+        );
+    }
+
+    #[test]
+    fn handles_have_a_kind() {
+        for (owner, expected) in [
+            (WorkItemOwner::Driver, None),
+            (WorkItemOwner::Device, None),
+            (WorkItemOwner::Module, Some("wi-alloc-handle-kind")),
+            (WorkItemOwner::Unknown(5), Some("wi-alloc-handle-kind")),
+        ] {
+            check(
+                "owner",
+                &[item(WorkItemEvent::Allocated { item: ITEM, owner })],
+                &Vec::from_iter(expected),
+            );
+        }
+    }
+
+    #[test]
+    fn nothing_is_left_at_detach_or_unload() {
+        let attached = || leave(Callback::FilterAttach, Some(0), Some(0));
+        let detach = |adapter| {
+            [
+                enter(Callback::FilterDetach, Some(adapter)),
+                leave(Callback::FilterDetach, Some(adapter), None),
+            ]
+        };
+        let left = || at(Kind::Left(Left::default()));
+        check(
+            "idle at detach",
+            &[&[allocate(), attached()], &detach(0)[..]].concat(),
+            &[],
+        );
+        check(
+            "queued at detach",
+            &[&[allocate(), attached(), queue()], &detach(0)[..]].concat(),
+            &["detach-no-workitem"],
+        );
+        let running = [allocate(), attached(), queue(), start()];
+        check(
+            "running at detach",
+            &[&running, &detach(0)[..]].concat(),
+            &["detach-no-workitem"],
+        );
+        let freed = [allocate(), attached(), queue(), start(), free()];
+        check(
+            "freed and running",
+            &[&freed, &detach(0)[..]].concat(),
+            &["detach-no-workitem"],
+        );
+        check(
+            "another adapter's",
+            &[&running, &detach(1)[..]].concat(),
+            &[],
+        );
+        check(
+            "allocated at unload",
+            &[allocate(), left()],
+            &["wi-freed-before-unload"],
+        );
+        check(
+            "queued at unload",
+            &[allocate(), queue(), left()],
+            &["wi-complete-before-unload"],
+        );
+        check("freed before unload", &[allocate(), free(), left()], &[]);
+    }
+}
