@@ -1,2 +1,55 @@
-//! Project tasks.
-fn main() {}
+//! Project tasks: what one would write a shell script for, one file per task.
+//!
+//! Exit codes: 0 done, 1 a check failed or a program that a task ran did, 2 bad input, wrong usage or a missing tool.
+
+#![forbid(unsafe_code)]
+
+mod architecture;
+mod bindings;
+mod build;
+mod check;
+mod compile;
+mod failure;
+mod header_kit;
+mod import_library;
+mod package_install;
+mod repository;
+mod tool;
+mod toolchain;
+mod wdk_build_patch;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Project tasks of deferlwf.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask", max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    Bindings(bindings::Arguments),
+    Build(build::Arguments),
+    Check(check::Arguments),
+}
+
+fn run(task: &Task) -> Result<()> {
+    match task {
+        Task::Bindings(arguments) => bindings::run(arguments),
+        Task::Build(arguments) => build::run(arguments),
+        Task::Check(arguments) => check::run(arguments),
+    }
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failure::report(&error),
+    }
+}
