@@ -158,6 +158,19 @@ fn literal(rust_type: &str, value: i128) -> String {
     }
 }
 
+/// Constants that are a `KIRQL`.
+const IRQLS: &[&str] = &[
+    "APC_LEVEL",
+    "CLOCK_LEVEL",
+    "DISPATCH_LEVEL",
+    "HIGH_LEVEL",
+    "IPI_LEVEL",
+    "LOW_LEVEL",
+    "PASSIVE_LEVEL",
+    "POWER_LEVEL",
+    "PROFILE_LEVEL",
+];
+
 /// The Rust type a C constant is best used with.
 ///
 /// C's integer literals are `int` where they fit; what they are stored in is not.
@@ -168,10 +181,7 @@ pub(super) fn constant_type(name: &str, kind: &str) -> &'static str {
     if name.starts_with("STATUS_") {
         return "NTSTATUS";
     }
-    if name.ends_with("_LEVEL") && !name.starts_with(['D', 'E', 'R', 'F'])
-        || name == "DISPATCH_LEVEL"
-        || name == "DRS_LEVEL"
-    {
+    if IRQLS.contains(&name) {
         return "u8";
     }
     if name.starts_with("NDIS_SIZEOF") {
