@@ -1,1 +1,15 @@
-//! End-to-end tests on the real .sys files.
+//! What the promises are checked with: the drivers and the `lwf-lab` that `cargo xtask test` built, run as a
+//! user would run them.
+//!
+//! One file beside this folder is one promise; its name is the test to run: `cargo test -p tests --profile lab
+//! --test determinism`.
+#![forbid(unsafe_code)]
+
+mod artefact;
+mod lab;
+mod scratch;
+pub mod tshark;
+
+pub use artefact::{capture, captures, driver};
+pub use lab::{Lab, Output};
+pub use scratch::Scratch;

@@ -1,0 +1,440 @@
+//! From a report and the driver's own readings to a [`Summary`]: two counts of everything, compared.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use lab_kernel::{AdapterReport, ControlPhase, Report};
+use lab_net::Mac;
+use lab_rules::Violation;
+use protocol::{AdapterStatistics, DirectionCounters, FlowKind, FlowRecord, TcpState};
+
+use crate::argument::RunArguments;
+use crate::device::Reading;
+use crate::quantity::count;
+use crate::summary::{
+    Adapter, Amount, Bugcheck, Counted, CountedPackets, Directions, DriverDirections,
+    DriverPackets, Finding, Flow, Irql, Pool, Reason, Rules, Spread, StackFrame, Summary,
+    WorkItems,
+};
+
+/// What the command knows about an adapter beside the report.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Source {
+    /// File name of the capture.
+    pub(crate) capture: Option<String>,
+    /// How directions were decided.
+    pub(crate) direction_by: String,
+    /// What a reader of the counts should know.
+    pub(crate) notes: Vec<String>,
+}
+
+/// Joins what the lab saw with what the driver says.
+pub(crate) fn summarise(
+    image: &str,
+    arguments: &RunArguments,
+    sources: &[Source],
+    report: &Report,
+) -> Summary {
+    let mut disagreements = Vec::new();
+    let mut read = |phase| match Reading::of_phase(phase, &report.control) {
+        Ok(reading) => reading,
+        Err(line) => {
+            disagreements.push(line);
+            None
+        }
+    };
+    let before_pause = read(ControlPhase::BeforePause);
+    let before_unload = read(ControlPhase::BeforeUnload);
+    let driver_total = before_unload
+        .as_ref()
+        .or(before_pause.as_ref())
+        .map(Reading::total);
+
+    let adapters: Vec<Adapter> = report
+        .adapters
+        .iter()
+        .zip(sources)
+        .map(|(adapter, source)| {
+            let statistics = before_pause
+                .as_ref()
+                .and_then(|reading| reading.adapter(adapter.if_index));
+            summarise_adapter(adapter, source, statistics)
+        })
+        .collect();
+    let sum = |part: fn(&AdapterReport) -> Directions| {
+        report
+            .adapters
+            .iter()
+            .map(part)
+            .fold(Directions::default(), Directions::plus)
+    };
+    let packets = counted(sum(ndis_packets), driver_total.as_ref().map(driver_packets));
+    let bytes = counted(sum(ndis_bytes), driver_total.as_ref().map(driver_bytes));
+
+    for adapter in &adapters {
+        compare(
+            &adapter.name,
+            &adapter.packets,
+            &adapter.bytes,
+            &mut disagreements,
+        );
+    }
+    compare("all adapters", &packets, &bytes, &mut disagreements);
+    if let Some(total) = &driver_total {
+        account_for_all("sent", &total.send, &mut disagreements);
+        account_for_all("received", &total.receive, &mut disagreements);
+    }
+    if let Some(total) = before_unload.as_ref().map(Reading::total) {
+        compare_work_items(report, &total, &mut disagreements);
+    }
+
+    let flows = before_pause
+        .as_ref()
+        .map(|reading| summarise_flows(reading, report));
+    Summary {
+        image: image.to_owned(),
+        driver_version: before_pause
+            .as_ref()
+            .or(before_unload.as_ref())
+            .map(|reading| {
+                let version = reading.header.driver;
+                format!("{}.{}.{}", version.major, version.minor, version.patch)
+            }),
+        ndis: format!("6.{}", arguments.ndis),
+        registered_ndis: report
+            .registered_version
+            .map(|version| format!("{}.{}", version >> 16, version & 0xffff)),
+        processors: arguments.processors,
+        workers: arguments.workers,
+        seed: report.seed,
+        adapters,
+        packets,
+        bytes,
+        passed: sum(|adapter| Directions {
+            send: adapter.send.passed,
+            receive: adapter.receive.passed,
+        }),
+        dropped: sum(|adapter| Directions {
+            send: adapter.send.dropped,
+            receive: adapter.receive.dropped,
+        }),
+        not_inspected: driver_total.as_ref().map(reasons),
+        flow_count: flows.as_ref().map(|flows| flows.len() as u64),
+        flows,
+        work_items: summarise_work_items(report, driver_total.as_ref()),
+        irql: Irql {
+            longest_dispatch_calls: report.longest_dispatch.imports,
+            longest_dispatch_virtual_ns: report.longest_dispatch.virtual_ns,
+        },
+        pool: Pool {
+            allocations: report.pool.allocations,
+            peak_bytes: report.pool.peak_bytes,
+            left_bytes: report.pool.left_bytes,
+        },
+        rules: Rules {
+            checked: report.rules.checked,
+            broken: report.rules.broken.len() as u64,
+        },
+        schedule_digest: report.schedule_digest.clone(),
+        events: report.events,
+        virtual_ns: report.virtual_ns,
+        disagreements,
+        violation: report
+            .violation
+            .as_ref()
+            .map(|violation| finding(image, violation)),
+        warnings: report
+            .warnings
+            .iter()
+            .map(|violation| finding(image, violation))
+            .collect(),
+        debug_output: report.debug_output.clone(),
+        replay: arguments.replay(),
+    }
+}
+
+fn summarise_adapter(
+    adapter: &AdapterReport,
+    source: &Source,
+    statistics: Option<&AdapterStatistics>,
+) -> Adapter {
+    Adapter {
+        name: adapter.name.clone(),
+        mac: Mac(adapter.mac).to_string(),
+        capture: source.capture.clone(),
+        direction_by: source.direction_by.clone(),
+        notes: source.notes.clone(),
+        states: adapter
+            .states
+            .iter()
+            .map(|state| (*state).to_owned())
+            .collect(),
+        packets: counted(ndis_packets(adapter), statistics.map(driver_packets)),
+        passed: Directions {
+            send: adapter.send.passed,
+            receive: adapter.receive.passed,
+        },
+        bytes: counted(ndis_bytes(adapter), statistics.map(driver_bytes)),
+        segments: Directions {
+            send: adapter.send.segments,
+            receive: adapter.receive.segments,
+        },
+    }
+}
+
+fn ndis_packets(adapter: &AdapterReport) -> Directions {
+    Directions {
+        send: adapter.send.packets,
+        receive: adapter.receive.packets,
+    }
+}
+
+fn ndis_bytes(adapter: &AdapterReport) -> Directions {
+    Directions {
+        send: adapter.send.bytes,
+        receive: adapter.receive.bytes,
+    }
+}
+
+fn driver_packets(statistics: &AdapterStatistics) -> DriverPackets {
+    DriverPackets {
+        seen: DriverDirections {
+            send: Some(statistics.send.packets),
+            receive: Some(statistics.receive.packets),
+        },
+        not_inspected: Some(statistics.send.not_inspected() + statistics.receive.not_inspected()),
+    }
+}
+
+fn driver_bytes(statistics: &AdapterStatistics) -> DriverDirections {
+    DriverDirections {
+        send: Some(statistics.send.bytes),
+        receive: Some(statistics.receive.bytes),
+    }
+}
+
+fn counted<D: Default>(ndis: Directions, driver: Option<D>) -> Counted<D> {
+    Counted {
+        ndis,
+        driver: driver.unwrap_or_default(),
+    }
+}
+
+fn compare(
+    whose: &str,
+    packets: &CountedPackets,
+    bytes: &Counted,
+    disagreements: &mut Vec<String>,
+) {
+    let by_driver = packets.driver.seen;
+    for (what, by_ndis, by_driver) in [
+        ("packets sent", packets.ndis.send, by_driver.send),
+        ("packets received", packets.ndis.receive, by_driver.receive),
+        ("bytes sent", bytes.ndis.send, bytes.driver.send),
+        ("bytes received", bytes.ndis.receive, bytes.driver.receive),
+    ] {
+        if let Some(by_driver) = by_driver
+            && by_driver != by_ndis
+        {
+            disagreements.push(format!(
+                "{whose}: NDIS counted {} {what}, the driver {}",
+                count(by_ndis),
+                count(by_driver)
+            ));
+        }
+    }
+}
+
+/// Every packet that the driver saw was inspected, looped back, or counted under a reason.
+fn account_for_all(direction: &str, counters: &DirectionCounters, disagreements: &mut Vec<String>) {
+    let accounted = counters.inspected + counters.not_inspected() + counters.loopback;
+    if accounted != counters.packets {
+        disagreements.push(format!(
+            "the driver counted {} packets {direction} and accounts for {}",
+            count(counters.packets),
+            count(accounted)
+        ));
+    }
+}
+
+fn compare_work_items(report: &Report, total: &AdapterStatistics, disagreements: &mut Vec<String>) {
+    let by_lab = &report.work_items;
+    let by_driver = &total.work_items;
+    for (what, by_lab, by_driver) in [
+        ("allocated", by_lab.allocated, by_driver.allocated),
+        ("queued", by_lab.queued, by_driver.queued),
+        ("run", by_lab.runs, by_driver.runs),
+        ("freed", by_lab.freed, by_driver.freed),
+    ] {
+        if by_lab != by_driver {
+            disagreements.push(format!(
+                "work items {what}: the lab counted {}, the driver {}",
+                count(by_lab),
+                count(by_driver)
+            ));
+        }
+    }
+}
+
+fn reasons(total: &AdapterStatistics) -> Vec<Reason> {
+    let both = |part: fn(&DirectionCounters) -> u64| part(&total.send) + part(&total.receive);
+    [
+        (
+            "ring full",
+            both(|counters| counters.not_inspected_ring_full),
+        ),
+        (
+            "no memory",
+            both(|counters| counters.not_inspected_no_memory),
+        ),
+        (
+            "unreadable",
+            both(|counters| counters.not_inspected_unreadable),
+        ),
+        ("paused", both(|counters| counters.not_inspected_paused)),
+    ]
+    .into_iter()
+    .filter(|(_, packets)| *packets > 0)
+    .map(|(reason, packets)| Reason {
+        reason: reason.to_owned(),
+        packets,
+    })
+    .collect()
+}
+
+fn summarise_flows(reading: &Reading, report: &Report) -> Vec<Flow> {
+    let mut flows: Vec<Flow> = reading
+        .flows
+        .iter()
+        .map(|(if_index, record)| {
+            let adapter = report
+                .adapters
+                .iter()
+                .find(|adapter| adapter.if_index == *if_index);
+            let name = adapter.map_or_else(|| format!("interface {if_index}"), |a| a.name.clone());
+            flow(name, record)
+        })
+        .collect();
+    // The order of the driver's table depends on the schedule; this one does not.
+    flows.sort_by_cached_key(|flow| {
+        let bytes = flow.a_to_b.bytes + flow.b_to_a.bytes;
+        let name = (&flow.adapter, &flow.protocol, &flow.a, &flow.b);
+        (std::cmp::Reverse(bytes), format!("{name:?}"))
+    });
+    flows
+}
+
+fn flow(adapter: String, record: &FlowRecord) -> Flow {
+    let end = |address, port| {
+        let address = address_of(record.ip_version, address);
+        match record.kind {
+            FlowKind::Port => SocketAddr::new(address, port).to_string(),
+            FlowKind::Address => address.to_string(),
+        }
+    };
+    Flow {
+        adapter,
+        protocol: match record.protocol {
+            1 => "icmp".to_owned(),
+            6 => "tcp".to_owned(),
+            17 => "udp".to_owned(),
+            58 => "icmpv6".to_owned(),
+            other => format!("ip-{other}"),
+        },
+        by_port: record.kind == FlowKind::Port,
+        a: end(record.address_a, record.port_a),
+        b: end(record.address_b, record.port_b),
+        a_is_local: record.a_is_local != 0,
+        a_to_b: Amount {
+            packets: record.packets_ab,
+            bytes: record.bytes_ab,
+        },
+        b_to_a: Amount {
+            packets: record.packets_ba,
+            bytes: record.bytes_ba,
+        },
+        tcp_state: match record.tcp_state {
+            TcpState::None => None,
+            TcpState::SynSent => Some("syn sent"),
+            TcpState::SynReceived => Some("syn received"),
+            TcpState::Established => Some("established"),
+            TcpState::Closing => Some("closing"),
+            TcpState::Closed => Some("closed"),
+            TcpState::Reset => Some("reset"),
+        }
+        .map(str::to_owned),
+    }
+}
+
+fn address_of(ip_version: u8, octets: [u8; 16]) -> IpAddr {
+    if ip_version == 4 {
+        let [a, b, c, d, ..] = octets;
+        IpAddr::V4(Ipv4Addr::new(a, b, c, d))
+    } else {
+        IpAddr::V6(Ipv6Addr::from(octets))
+    }
+}
+
+fn summarise_work_items(report: &Report, driver: Option<&AdapterStatistics>) -> WorkItems {
+    let items = &report.work_items;
+    let inspected = driver.map(|total| total.send.inspected + total.receive.inspected);
+    WorkItems {
+        allocated: items.allocated,
+        queued: items.queued,
+        coalesced: driver.map(|total| total.work_items.coalesced),
+        runs: items.runs,
+        freed: items.freed,
+        max_batch: driver.map(|total| total.work_items.max_batch),
+        packets_per_run: inspected.filter(|_| items.runs > 0).map(|packets| {
+            let hundredths = u128::from(packets) * 100 / u128::from(items.runs);
+            hundredths as f64 / 100.0
+        }),
+        queue_to_run_virtual_ns: Spread::of(&items.queue_to_run_ns),
+        entry_irql: items.entry_irql,
+        runs_on_system_thread: items.runs_on_system_thread,
+        max_concurrent: items.max_concurrent,
+    }
+}
+
+fn finding(image: &str, violation: &Violation) -> Finding {
+    let callback = violation
+        .callback
+        .map(|name| format!("in {name}, "))
+        .unwrap_or_default();
+    Finding {
+        rule: violation.rule.id.to_owned(),
+        official_name: violation.rule.official_name.map(str::to_owned),
+        severity: violation.rule.severity.to_string(),
+        statement: violation.rule.statement.to_owned(),
+        page: violation.rule.page.to_owned(),
+        happened: violation.happened.clone(),
+        context: format!(
+            "{callback}thread {}, processor {}, IRQL {}, at {} ns (virtual)",
+            violation.thread,
+            violation.processor,
+            violation.irql,
+            count(violation.time_ns)
+        ),
+        bugcheck: violation.bug_check.map(|bug_check| Bugcheck {
+            code: format!("0x{:08X}", bug_check.code),
+            name: bug_check.name.to_owned(),
+            parameters: bug_check
+                .parameters
+                .iter()
+                .map(|value| format!("0x{value:016X}"))
+                .collect(),
+        }),
+        stack: violation
+            .stack
+            .iter()
+            .map(|frame| StackFrame {
+                function: frame
+                    .function
+                    .clone()
+                    .unwrap_or_else(|| format!("{image}+{:#x}", frame.rva)),
+                file: frame.file.clone(),
+                line: frame.line,
+            })
+            .collect(),
+        history: violation.history.clone(),
+    }
+}

@@ -1,0 +1,296 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use lab_kernel::ParameterValue;
+use lab_net::Local;
+
+use crate::capture::VlanTags;
+
+/// Runs NDIS lightweight filter drivers (.sys files) in this process, on any Linux machine, and reports
+/// every documented rule that they break.
+#[derive(Debug, Parser)]
+#[command(name = "lwf-lab", version, after_help = EXIT_CODES, arg_required_else_help = false)]
+pub struct CommandLine {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What `lwf-lab` can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Play an image's whole life once: load, attach, restart, traffic both ways, pause, detach, unload
+    #[command(after_help = RUN_HELP)]
+    Run(RunArguments),
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  clean
+  1  the driver broke a rule, or counts that must agree differ
+  2  bad input or usage
+  3  a fault of the lab itself";
+
+const RUN_HELP: &str = "\
+Examples:
+  Replay a capture through a filter and see what it did:
+    lwf-lab run deferlwf.sys --pcap tests/captures/ping.pcapng
+
+  Two adapters, a fixed schedule, and an object for programs on the last line:
+    lwf-lab run deferlwf.sys --pcap a.pcapng --pcap b.pcap --seed 7 --json
+
+  An older system, and a registry value of the driver's parameters:
+    lwf-lab run deferlwf.sys --pcap a.pcapng --ndis 6.85 --set RingEntries=16
+
+  A capture that does not tell directions, taken on the host with this address:
+    lwf-lab run myfilter.sys --pdb myfilter.pdb --pcap a.pcap --local 02:00:00:00:00:01
+
+Direction of a packet: the capture's own record of it (epb_flags); else --local: a frame from that MAC
+address, or from an IP address in that prefix, was sent; else the most frequent source MAC address is
+the adapter's.
+
+One seed gives one run, byte for byte. Times are virtual.
+
+Exit codes: 0 clean; 1 a rule is broken or counts differ; 2 bad input or usage; 3 fault of the lab.";
+
+/// Arguments of `lwf-lab run`.
+#[derive(Args, Clone, Debug)]
+pub struct RunArguments {
+    /// The driver image: a PE32+ .sys file for x64
+    pub image: PathBuf,
+
+    /// Capture to replay (pcap or pcapng, Ethernet); give it again for more adapters. Without it the
+    /// filter attaches to one adapter without traffic
+    #[arg(long, value_name = "FILE")]
+    pub pcap: Vec<PathBuf>,
+
+    /// Decides every choice that Windows leaves open
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+
+    /// NDIS version that the simulated system offers: 6.84 to 6.89
+    #[arg(long, value_name = "VERSION", default_value = "6.89", value_parser = ndis_minor)]
+    pub ndis: u8,
+
+    /// Who is local in captures that do not tell: a MAC address, or an IP prefix such as 10.1.0.0/16; give
+    /// it again for more
+    #[arg(long, value_name = "MAC|PREFIX")]
+    pub local: Vec<Local>,
+
+    /// Where VLAN tags travel
+    #[arg(long, value_name = "PLACE", value_enum, default_value_t = VlanTags::OutOfBand)]
+    pub vlan_tags: VlanTags,
+
+    /// Registry value for the driver's and the adapters' parameters: REG_DWORD for a number (decimal
+    /// or 0x...), else REG_SZ; give it again for more
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = parameter)]
+    pub parameters: Vec<(String, ParameterValue)>,
+
+    /// Virtual processors
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub processors: u8,
+
+    /// System worker threads
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(2..=16))]
+    pub workers: u8,
+
+    /// Print one JSON object, as the last line of standard output, instead of the screen
+    #[arg(long)]
+    pub json: bool,
+
+    /// Symbols of the image; default: the .pdb beside it
+    #[arg(long, value_name = "FILE")]
+    pub pdb: Option<PathBuf>,
+}
+
+fn ndis_minor(text: &str) -> Result<u8, String> {
+    text.strip_prefix("6.")
+        .and_then(|minor| minor.parse().ok())
+        .filter(|minor| (84..=89).contains(minor))
+        .ok_or_else(|| "the lab offers 6.84, 6.85, 6.86, 6.87, 6.88 and 6.89".to_owned())
+}
+
+fn parameter(text: &str) -> Result<(String, ParameterValue), String> {
+    let (name, value) = text
+        .split_once('=')
+        .filter(|(name, _)| !name.is_empty())
+        .ok_or_else(|| "expected NAME=VALUE".to_owned())?;
+    let (digits, radix) = match value.strip_prefix("0x") {
+        Some(digits) => (digits, 16),
+        None => (value, 10),
+    };
+    let is_number = !digits.is_empty() && digits.chars().all(|digit| digit.is_digit(radix));
+    let value = if is_number {
+        ParameterValue::Integer(
+            u32::from_str_radix(digits, radix)
+                .map_err(|_| format!("{value} does not fit a REG_DWORD (0 to 4294967295)"))?,
+        )
+    } else {
+        ParameterValue::String(value.to_owned())
+    };
+    Ok((name.to_owned(), value))
+}
+
+impl RunArguments {
+    /// The shell command that repeats this run.
+    pub fn replay(&self) -> String {
+        let mut words = vec![
+            "lwf-lab".to_owned(),
+            "run".to_owned(),
+            path_word(&self.image),
+        ];
+        let mut option = |name: &str, value: String| words.extend([name.to_owned(), value]);
+        for path in &self.pcap {
+            option("--pcap", path_word(path));
+        }
+        option("--seed", self.seed.to_string());
+        option("--ndis", format!("6.{}", self.ndis));
+        for local in &self.local {
+            option("--local", local_word(local));
+        }
+        if self.vlan_tags == VlanTags::InFrame {
+            option("--vlan-tags", "in-frame".to_owned());
+        }
+        for (name, value) in &self.parameters {
+            let value = match value {
+                ParameterValue::Integer(number) => number.to_string(),
+                ParameterValue::String(text) => text.clone(),
+                other => unreachable!("--set makes no {other:?}"),
+            };
+            option("--set", word(&format!("{name}={value}")));
+        }
+        option("--processors", self.processors.to_string());
+        option("--workers", self.workers.to_string());
+        if let Some(pdb) = &self.pdb {
+            option("--pdb", path_word(pdb));
+        }
+        words.join(" ")
+    }
+}
+
+fn local_word(local: &Local) -> String {
+    match local {
+        Local::Mac(mac) => mac.to_string(),
+        Local::Prefix(address, length) => format!("{address}/{length}"),
+    }
+}
+
+fn path_word(path: &std::path::Path) -> String {
+    word(&path.to_string_lossy())
+}
+
+/// Quotes `text` for a POSIX shell when it needs it.
+fn word(text: &str) -> String {
+    let is_plain = !text.is_empty()
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "/._-+=:,@%".contains(c));
+    if is_plain {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run_arguments(words: &[&str]) -> Result<RunArguments, clap::Error> {
+        let command_line = CommandLine::try_parse_from(["lwf-lab", "run"].iter().chain(words))?;
+        let Command::Run(arguments) = command_line.command;
+        Ok(arguments)
+    }
+
+    #[test]
+    fn versions_outside_the_range_are_refused_with_the_range() {
+        assert_eq!(
+            run_arguments(&["a.sys", "--ndis", "6.84"]).unwrap().ndis,
+            84
+        );
+        for text in ["6.83", "6.90", "7.84", "6", "", "6.84.1"] {
+            let error = run_arguments(&["a.sys", "--ndis", text])
+                .unwrap_err()
+                .to_string();
+            assert!(
+                error.contains("6.84") && error.contains("6.89"),
+                "{text}: {error}"
+            );
+        }
+    }
+
+    #[test]
+    fn parameters_are_numbers_when_they_look_like_one() {
+        for (text, value) in [
+            ("A=16", ParameterValue::Integer(16)),
+            ("A=0xff", ParameterValue::Integer(255)),
+            ("A=4294967295", ParameterValue::Integer(u32::MAX)),
+            ("A=", ParameterValue::String(String::new())),
+            ("A=b=c", ParameterValue::String("b=c".to_owned())),
+            ("A=-1", ParameterValue::String("-1".to_owned())),
+            ("A=0x", ParameterValue::String("0x".to_owned())),
+        ] {
+            assert_eq!(parameter(text), Ok(("A".to_owned(), value)), "{text}");
+        }
+        for text in ["A", "=1", "A=4294967296"] {
+            assert!(parameter(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn replay_names_everything_that_decides_a_run() {
+        let words = [
+            "dir one/a.sys",
+            "--pcap",
+            "x.pcap",
+            "--pcap",
+            "y's.pcap",
+            "--seed",
+            "9",
+            "--ndis",
+            "6.85",
+            "--local",
+            "10.0.0.0/8",
+            "--local",
+            "02-00-00-00-00-0A",
+            "--vlan-tags",
+            "in-frame",
+            "--set",
+            "Mode=tap",
+            "--set",
+            "Ring=0x10",
+            "--processors",
+            "4",
+            "--workers",
+            "3",
+            "--pdb",
+            "a.pdb",
+        ];
+        assert_eq!(
+            run_arguments(&words).unwrap().replay(),
+            r"lwf-lab run 'dir one/a.sys' --pcap x.pcap --pcap 'y'\''s.pcap' --seed 9 --ndis 6.85 \
+              --local 10.0.0.0/8 --local 02:00:00:00:00:0a --vlan-tags in-frame --set Mode=tap --set Ring=16 --processors 4 --workers 3 \
+              --pdb a.pdb"
+                .replace("\\\n              ", "")
+        );
+    }
+
+    #[test]
+    fn usage_errors_are_found() {
+        for words in [
+            &["--pcap", "x"][..],
+            &["a.sys", "--seed", "x"],
+            &["a.sys", "--processors", "0"],
+            &["a.sys", "--workers", "1"],
+            &["a.sys", "--frobnicate"],
+        ] {
+            assert_eq!(
+                run_arguments(words).unwrap_err().exit_code(),
+                2,
+                "{words:?}"
+            );
+        }
+    }
+}

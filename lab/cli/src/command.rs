@@ -1,0 +1,98 @@
+//! The command from its arguments to its exit code.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::argument::{Command, CommandLine, RunArguments};
+use crate::error::{Error, Exit};
+use crate::run::{self, Outcome};
+use crate::screen;
+
+/// Runs what the command line asks for.
+pub fn main() -> ExitCode {
+    report_own_panics();
+    let exit = execute().unwrap_or_else(|error| {
+        complain(&error.line);
+        error.exit
+    });
+    ExitCode::from(exit as u8)
+}
+
+fn execute() -> Result<Exit, Error> {
+    match CommandLine::try_parse() {
+        Ok(CommandLine {
+            command: Command::Run(arguments),
+        }) => execute_run(&arguments),
+        Err(answer) if !answer.use_stderr() => print(&answer.to_string()).map(|()| Exit::Clean),
+        Err(error) => Err(Error::bad_input(one_line(&error.to_string()))),
+    }
+}
+
+/// The message of a usage error without its label, its usage block and its hint.
+fn one_line(message: &str) -> String {
+    let message = message.strip_prefix("error: ").unwrap_or(message);
+    let words: Vec<&str> = message
+        .lines()
+        .take_while(|line| !line.starts_with("Usage:"))
+        .filter(|line| !line.starts_with("For more information"))
+        .flat_map(str::split_whitespace)
+        .collect();
+    format!("{} (lwf-lab run --help tells more)", words.join(" "))
+}
+
+fn execute_run(arguments: &RunArguments) -> Result<Exit, Error> {
+    let Outcome { summary, damage } = run::execute(arguments)?;
+    let text = if arguments.json {
+        let mut line = serde_json::to_string(&summary).map_err(|error| {
+            Error::lab_fault(format!("the summary does not serialise: {error}"))
+        })?;
+        line.push('\n');
+        line
+    } else {
+        screen::render(&summary)
+    };
+    print(&text)?;
+    for line in &damage {
+        complain(line);
+    }
+    Ok(match (summary.is_clean(), damage.is_empty()) {
+        (false, _) => Exit::RuleBroken,
+        (true, false) => Exit::BadInput,
+        (true, true) => Exit::Clean,
+    })
+}
+
+/// Writes to standard output. A reader that has seen enough and left (`| head`) is no error.
+fn print(text: &str) -> Result<(), Error> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::bad_input(format!(
+            "standard output cannot be written: {error}"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// One line on standard error; when that is gone too, nobody is left to tell.
+fn complain(line: &str) {
+    let _ = writeln!(io::stderr(), "lwf-lab: {line}");
+}
+
+/// Makes a panic of the lab what it is, a fault of the lab: one line, and its exit code, from whatever stack it
+/// happens on.
+pub fn report_own_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let message = panic.payload_as_str().unwrap_or("no message");
+        let place = panic
+            .location()
+            .map(|place| format!(" at {place}"))
+            .unwrap_or_default();
+        complain(&format!(
+            "fault of the lab{place}: {}",
+            message.replace('\n', " ")
+        ));
+        std::process::exit(Exit::LabFault as i32);
+    }));
+}

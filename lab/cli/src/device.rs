@@ -1,0 +1,155 @@
+//! What the driver says about itself: questions to its control device, and the answers read.
+//!
+//! The questions run inside the simulated machine, the answers are read after the run from the record
+//! that the lab kept, so that nothing of ours lives where a driver's fault can cut.
+
+use lab_kernel::{Answer, Control, ControlPhase, ControlRecord, Device};
+use protocol::{
+    AdapterStatistics, DEVICE_NAME, FLOW_CURSOR_END, FlowHeader, FlowQuery, FlowRecord,
+    IOCTL_DEFERLWF_QUERY_FLOWS, IOCTL_DEFERLWF_QUERY_STATISTICS, Record, Reply, StatisticsHeader,
+    Wire,
+};
+
+/// Adapters that the first statistics request has room for; one with exact room follows when there are more.
+const FIRST_ROOM: u32 = 16;
+/// Flows that one request has room for.
+const FLOWS_PER_PAGE: u32 = 128;
+
+/// The administrator who asks for everything there is.
+pub(crate) fn administrator() -> Control {
+    Control {
+        device: DEVICE_NAME.to_owned(),
+        ask: Box::new(ask),
+    }
+}
+
+fn ask(_phase: ControlPhase, device: &mut dyn Device) {
+    let mut answer = ask_statistics(device, FIRST_ROOM);
+    if let Ok(reply) = statistics(&answer)
+        && reply.header.adapter_count > FIRST_ROOM
+    {
+        answer = ask_statistics(device, reply.header.adapter_count);
+    }
+    let Ok(reply) = statistics(&answer) else {
+        return;
+    };
+    for adapter in reply.records.flatten() {
+        ask_flows(device, adapter.if_index);
+    }
+}
+
+fn ask_statistics(device: &mut dyn Device, adapters: u32) -> Answer {
+    let room = output_length::<StatisticsHeader, AdapterStatistics>(adapters);
+    device.io_control(IOCTL_DEFERLWF_QUERY_STATISTICS, &[], room)
+}
+
+fn ask_flows(device: &mut dyn Device, if_index: u32) {
+    let mut cursor = 0;
+    while cursor != FLOW_CURSOR_END {
+        let query = FlowQuery {
+            if_index,
+            cursor,
+            ..FlowQuery::default()
+        };
+        let mut input = [0; FlowQuery::SIZE];
+        if query.encode(&mut input).is_err() {
+            return;
+        }
+        let room = output_length::<FlowHeader, FlowRecord>(FLOWS_PER_PAGE);
+        let answer = device.io_control(IOCTL_DEFERLWF_QUERY_FLOWS, &input, room);
+        match flows(&answer) {
+            // A cursor that stands still would ask for ever.
+            Ok(reply) if reply.header.next_cursor != cursor => cursor = reply.header.next_cursor,
+            _ => return,
+        }
+    }
+}
+
+fn output_length<H: Record, R: Record>(records: u32) -> u32 {
+    H::SIZE as u32 + records * R::SIZE as u32
+}
+
+type StatisticsReply<'a> = Reply<'a, StatisticsHeader, AdapterStatistics>;
+type FlowReply<'a> = Reply<'a, FlowHeader, FlowRecord>;
+
+fn statistics(answer: &Answer) -> Result<StatisticsReply<'_>, String> {
+    decode(answer, "IOCTL_DEFERLWF_QUERY_STATISTICS")
+}
+
+fn flows(answer: &Answer) -> Result<FlowReply<'_>, String> {
+    decode(answer, "IOCTL_DEFERLWF_QUERY_FLOWS")
+}
+
+fn decode<'a, H: Record, R: Record>(
+    answer: &'a Answer,
+    name: &str,
+) -> Result<Reply<'a, H, R>, String> {
+    if answer.status != 0 {
+        return Err(format!(
+            "the driver refused {name} with status {:#010x}",
+            answer.status
+        ));
+    }
+    Reply::decode(&answer.output)
+        .map_err(|error| format!("the driver's answer to {name} cannot be read: {error}"))
+}
+
+/// One reading of the driver's counters.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    pub(crate) header: StatisticsHeader,
+    pub(crate) adapters: Vec<AdapterStatistics>,
+    /// Flows with the interface index of their adapter.
+    pub(crate) flows: Vec<(u32, FlowRecord)>,
+}
+
+impl Reading {
+    /// Reads what was answered in `phase`; `None` when nothing was asked then.
+    ///
+    /// # Errors
+    ///
+    /// One line, when the driver refused a request or answered nonsense.
+    pub(crate) fn of_phase(
+        phase: ControlPhase,
+        records: &[ControlRecord],
+    ) -> Result<Option<Self>, String> {
+        let mut reading: Option<Self> = None;
+        for record in records.iter().filter(|record| record.phase == phase) {
+            if record.code == IOCTL_DEFERLWF_QUERY_STATISTICS {
+                let reply = statistics(&record.answer)?;
+                let adapters = reply
+                    .records
+                    .collect::<Result<_, _>>()
+                    .map_err(|error| format!("an adapter's statistics cannot be read: {error}"))?;
+                reading = Some(Self {
+                    header: reply.header,
+                    adapters,
+                    flows: Vec::new(),
+                });
+            } else if let Some(reading) = &mut reading {
+                let reply = flows(&record.answer)?;
+                for flow in reply.records {
+                    let flow = flow.map_err(|error| format!("a flow cannot be read: {error}"))?;
+                    reading.flows.push((reply.header.if_index, flow));
+                }
+            }
+        }
+        Ok(reading)
+    }
+
+    /// What the driver counted on the adapter with this interface index.
+    pub(crate) fn adapter(&self, if_index: u32) -> Option<&AdapterStatistics> {
+        self.adapters
+            .iter()
+            .find(|adapter| adapter.if_index == if_index)
+    }
+
+    /// The sum over all adapters, departed ones included.
+    pub(crate) fn total(&self) -> AdapterStatistics {
+        let mut total = self.header.departed;
+        for adapter in &self.adapters {
+            total.add_departed(adapter);
+        }
+        total
+    }
+}

@@ -1,0 +1,317 @@
+//! What one run found: the only source of both the screen and the JSON object.
+//!
+//! Every field is decided by the image, the captures, the options and the seed, so that two runs of one
+//! command serialise to the same bytes. Times are virtual. A field that only a driver with deferlwf's
+//! control device can fill is an `Option`, and `null` for any other image.
+
+use serde::{Deserialize, Serialize};
+
+/// The result of `lwf-lab run`.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Summary {
+    /// File name of the image.
+    pub image: String,
+    /// The version that the driver reports through its control device.
+    pub driver_version: Option<String>,
+    /// NDIS version that the lab offered, such as `6.89`.
+    pub ndis: String,
+    /// NDIS version that the driver registered for, if it did.
+    pub registered_ndis: Option<String>,
+    /// Simulated processors.
+    pub processors: u8,
+    /// System worker threads.
+    pub workers: u8,
+    /// The seed that decided every choice of the run.
+    pub seed: u64,
+    /// The adapters, in the order of the captures.
+    pub adapters: Vec<Adapter>,
+    /// Packets of all adapters. One packet is one `NET_BUFFER`.
+    pub packets: CountedPackets,
+    /// Packets that came out at the filter's other side.
+    pub passed: Directions,
+    /// Packets that the filter completed or returned without passing them on.
+    pub dropped: Directions,
+    /// Bytes of all adapters: the wire frame, a stripped VLAN tag included.
+    pub bytes: Counted,
+    /// Why packets were not inspected, by reason, without the reasons that never occurred.
+    pub not_inspected: Option<Vec<Reason>>,
+    /// How many flows the driver keeps.
+    pub flow_count: Option<u64>,
+    /// The flows, most bytes first.
+    pub flows: Option<Vec<Flow>>,
+    /// Work items of the driver.
+    pub work_items: WorkItems,
+    /// Time spent at raised IRQL.
+    pub irql: Irql,
+    /// Pool memory of the driver.
+    pub pool: Pool,
+    /// The monitors.
+    pub rules: Rules,
+    /// Digest of the event stream: two runs with one digest took the same schedule.
+    pub schedule_digest: String,
+    /// Events in that stream.
+    pub events: u64,
+    /// Virtual time of the whole run.
+    pub virtual_ns: u64,
+    /// Statements that should hold between two independent counts and do not.
+    pub disagreements: Vec<String>,
+    /// The broken rule that ended the run.
+    pub violation: Option<Finding>,
+    /// What does not fail a run: advice, and rules that only a sample shows.
+    pub warnings: Vec<Finding>,
+    /// What the driver printed with `DbgPrint`.
+    pub debug_output: Vec<String>,
+    /// The command that repeats this run.
+    pub replay: String,
+}
+
+impl Summary {
+    /// Whether no rule was broken and all counts agree.
+    pub fn is_clean(&self) -> bool {
+        self.rules.broken == 0 && self.violation.is_none() && self.disagreements.is_empty()
+    }
+}
+
+/// One simulated adapter.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Adapter {
+    /// Its name in the lab.
+    pub name: String,
+    /// Its MAC address.
+    pub mac: String,
+    /// File name of the capture that it replays; `None` for an adapter without traffic.
+    pub capture: Option<String>,
+    /// How the direction of its packets was decided.
+    pub direction_by: String,
+    /// What is missing or made up in its traffic.
+    pub notes: Vec<String>,
+    /// The states that the filter module went through on it.
+    pub states: Vec<String>,
+    /// Packets on this adapter.
+    pub packets: CountedPackets,
+    /// Packets that came out at the filter's other side.
+    pub passed: Directions,
+    /// Bytes on this adapter.
+    pub bytes: Counted,
+    /// Wire segments behind the packets: more than those when packets are coalesced.
+    pub segments: Directions,
+}
+
+/// One quantity as NDIS and as the driver counted it.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+pub struct Counted<D = DriverDirections> {
+    /// What passed NDIS.
+    pub ndis: Directions,
+    /// What the driver reports.
+    pub driver: D,
+}
+
+/// Packets as NDIS and as the driver counted them.
+pub type CountedPackets = Counted<DriverPackets>;
+
+/// A quantity by direction.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+pub struct Directions {
+    /// From the system to the adapter.
+    pub send: u64,
+    /// From the adapter to the system.
+    pub receive: u64,
+}
+
+impl Directions {
+    /// The sum by direction.
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self {
+            send: self.send + other.send,
+            receive: self.receive + other.receive,
+        }
+    }
+}
+
+/// A quantity by direction that only the driver can tell.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+pub struct DriverDirections {
+    /// From the system to the adapter.
+    pub send: Option<u64>,
+    /// From the adapter to the system.
+    pub receive: Option<u64>,
+}
+
+/// Packets that only the driver can tell.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+pub struct DriverPackets {
+    /// All that the driver saw.
+    #[serde(flatten)]
+    pub seen: DriverDirections,
+    /// Seen and passed on, but not looked into.
+    pub not_inspected: Option<u64>,
+}
+
+/// A count with its reason.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+pub struct Reason {
+    /// The reason in words.
+    pub reason: String,
+    /// How often.
+    pub packets: u64,
+}
+
+/// A conversation as the driver keeps it.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+pub struct Flow {
+    /// Name of the adapter.
+    pub adapter: String,
+    /// `tcp`, `udp`, `icmp`, `icmpv6`, or `ip-N` for the IP protocol N.
+    pub protocol: String,
+    /// Whether ports are part of what identifies the flow; else it is the addresses and the protocol.
+    pub by_port: bool,
+    /// The end that sent the first packet: address, and port of a flow by port.
+    pub a: String,
+    /// The other end.
+    pub b: String,
+    /// Whether A is on this adapter's side.
+    pub a_is_local: bool,
+    /// From A to B.
+    pub a_to_b: Amount,
+    /// From B to A.
+    pub b_to_a: Amount,
+    /// TCP state in words.
+    pub tcp_state: Option<String>,
+}
+
+/// Packets and their bytes.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+pub struct Amount {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes of whole frames.
+    pub bytes: u64,
+}
+
+/// Work items, as the lab saw them and, for `coalesced` and `max_batch`, as the driver reports.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct WorkItems {
+    /// Allocated by the driver.
+    pub allocated: u64,
+    /// Times that one was queued.
+    pub queued: u64,
+    /// Wishes to queue that a pending item already satisfied.
+    pub coalesced: Option<u64>,
+    /// Times that a routine ran.
+    pub runs: u64,
+    /// Freed by the driver.
+    pub freed: u64,
+    /// Most packets that one run drained.
+    pub max_batch: Option<u64>,
+    /// Inspected packets per run.
+    pub packets_per_run: Option<f64>,
+    /// Virtual time from queue to run.
+    pub queue_to_run_virtual_ns: Option<Spread>,
+    /// Highest IRQL at which a routine was entered.
+    pub entry_irql: Option<u8>,
+    /// Runs on a system worker thread.
+    pub runs_on_system_thread: u64,
+    /// Most runs of one item that were on at the same time.
+    pub max_concurrent: u64,
+}
+
+/// Minimum, median and maximum.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+pub struct Spread {
+    /// Smallest value.
+    pub min: u64,
+    /// Median (the lower one of two).
+    pub median: u64,
+    /// Largest value.
+    pub max: u64,
+}
+
+impl Spread {
+    /// Summarises `values`; `None` when there are none.
+    pub fn of(values: &[u64]) -> Option<Self> {
+        let mut sorted = values.to_vec();
+        sorted.sort_unstable();
+        let middle = sorted.len().checked_sub(1)? / 2;
+        Some(Self {
+            min: *sorted.first()?,
+            median: *sorted.get(middle)?,
+            max: *sorted.last()?,
+        })
+    }
+}
+
+/// The longest stay at `DISPATCH_LEVEL`.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+pub struct Irql {
+    /// Imports that were called in one stay, at most.
+    pub longest_dispatch_calls: u64,
+    /// The longest stay in virtual nanoseconds.
+    pub longest_dispatch_virtual_ns: u64,
+}
+
+/// Pool memory.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+pub struct Pool {
+    /// Allocations made.
+    pub allocations: u64,
+    /// Most bytes held at one time.
+    pub peak_bytes: u64,
+    /// Bytes still held after unload.
+    pub left_bytes: u64,
+}
+
+/// Monitors.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+pub struct Rules {
+    /// Rules that were watched.
+    pub checked: u64,
+    /// Rules that the driver broke.
+    pub broken: u64,
+}
+
+/// A broken rule, or advice, with its place in the driver.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// Stable name of the rule.
+    pub rule: String,
+    /// Microsoft's name for it, where one exists.
+    pub official_name: Option<String>,
+    /// What a breach leads to on a real system.
+    pub severity: String,
+    /// What the documentation demands.
+    pub statement: String,
+    /// The documentation page that demands it.
+    pub page: String,
+    /// What the driver did.
+    pub happened: String,
+    /// Where: callback, thread, processor and IRQL.
+    pub context: String,
+    /// How Windows would stop, where it defines that.
+    pub bugcheck: Option<Bugcheck>,
+    /// Driver frames, innermost first; empty when no driver code was running.
+    pub stack: Vec<StackFrame>,
+    /// The events before it, oldest first.
+    pub history: Vec<String>,
+}
+
+/// A stop code with its parameters, in hexadecimal as Windows shows them.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+pub struct Bugcheck {
+    /// Such as `0x000000C4`.
+    pub code: String,
+    /// Such as `DRIVER_VERIFIER_DETECTED_VIOLATION`.
+    pub name: String,
+    /// Four values such as `0x0000000000000002`.
+    pub parameters: Vec<String>,
+}
+
+/// One frame of the driver's stack.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+pub struct StackFrame {
+    /// Function, or image and offset when there are no symbols.
+    pub function: String,
+    /// Source file.
+    pub file: Option<String>,
+    /// Line in it.
+    pub line: Option<u32>,
+}

@@ -1,0 +1,72 @@
+//! What the driver counts is what `tshark` counts, for each committed capture.
+
+use std::collections::BTreeMap;
+
+use lab_cli::summary::{Flow, Summary};
+use tests::tshark::{self, Amount, Conversation};
+use tests::{Lab, captures, driver};
+
+#[test]
+fn packets_bytes_and_conversations_equal_those_of_tshark() {
+    for capture in captures() {
+        let name = capture.display();
+        let expected = tshark::count(&capture);
+        let summary = Lab::run(&driver("deferlwf")).pcap(&capture).seed(1).clean();
+
+        assert_eq!(driver_total(&summary), expected.all, "{name}");
+        assert_eq!(summary.packets.driver.not_inspected, Some(0), "{name}");
+        let flows = conversations(summary.flows.as_deref().unwrap_or_default());
+        assert_eq!(flows, expected.conversations, "{name}");
+        for protocol in ["tcp", "udp"] {
+            assert_eq!(
+                flows.keys().filter(|(of, ..)| *of == protocol).count(),
+                tshark::conversation_lines(&capture, protocol),
+                "{name}: {protocol}"
+            );
+        }
+    }
+}
+
+#[test]
+fn one_adapter_per_capture_adds_up() {
+    let mut lab = Lab::run(&driver("deferlwf"));
+    let mut packets = 0;
+    for capture in captures() {
+        packets += tshark::count(&capture).all.packets;
+        lab = lab.pcap(&capture);
+    }
+    let summary = lab.seed(1).clean();
+    assert_eq!(summary.adapters.len(), captures().len());
+    assert_eq!(driver_total(&summary).packets, packets);
+    assert_eq!(summary.rules.broken, 0);
+    assert_eq!(summary.pool.left_bytes, 0);
+    assert_eq!(summary.passed, summary.packets.ndis);
+}
+
+fn driver_total(summary: &Summary) -> Amount {
+    let (packets, bytes) = (summary.packets.driver.seen, summary.bytes.driver);
+    Amount {
+        packets: packets.send.unwrap_or_default() + packets.receive.unwrap_or_default(),
+        bytes: bytes.send.unwrap_or_default() + bytes.receive.unwrap_or_default(),
+    }
+}
+
+fn conversations(flows: &[Flow]) -> BTreeMap<Conversation, Amount> {
+    let mut conversations = BTreeMap::<_, Amount>::new();
+    for flow in flows.iter().filter(|flow| flow.by_port) {
+        let protocol = match flow.protocol.as_str() {
+            "tcp" => "tcp",
+            "udp" => "udp",
+            other => panic!("{other} has no ports: {flow:?}"),
+        };
+        let end = |text: &str| text.parse().expect("address and port");
+        conversations
+            .entry(tshark::conversation(protocol, end(&flow.a), end(&flow.b)))
+            .or_default()
+            .add(
+                flow.a_to_b.packets + flow.b_to_a.packets,
+                flow.a_to_b.bytes + flow.b_to_a.bytes,
+            );
+    }
+    conversations
+}

@@ -1,0 +1,155 @@
+//! Running `lwf-lab`.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use lab_cli::summary::{Finding, Summary};
+
+use crate::artefact;
+
+/// A call of `lwf-lab run`, not made yet.
+#[derive(Clone, Debug)]
+#[must_use = "nothing runs before `output`, `clean` or `broken`"]
+pub struct Lab(Vec<OsString>);
+
+/// What a call ended with.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// Exit code.
+    pub exit: i32,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Lab {
+    /// Runs `image`, with JSON.
+    pub fn run(image: &Path) -> Self {
+        Self(vec!["run".into(), image.into(), "--json".into()])
+    }
+
+    /// Adds arguments.
+    pub fn with<A: AsRef<OsStr>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
+        self.0.extend(
+            arguments
+                .into_iter()
+                .map(|argument| argument.as_ref().to_owned()),
+        );
+        self
+    }
+
+    /// Adds an adapter that replays `capture`.
+    pub fn pcap(self, capture: &Path) -> Self {
+        self.with([OsStr::new("--pcap"), capture.as_os_str()])
+    }
+
+    /// Chooses the seed.
+    pub fn seed(self, seed: u64) -> Self {
+        self.with(["--seed", &seed.to_string()])
+    }
+
+    /// Sets a registry value of the driver's parameters.
+    pub fn set(self, name: &str, value: impl std::fmt::Display) -> Self {
+        self.with(["--set", &format!("{name}={value}")])
+    }
+
+    /// Makes the call.
+    ///
+    /// # Panics
+    ///
+    /// When `lwf-lab` is not there or ends by a signal.
+    pub fn output(&self) -> Output {
+        self.finish(&mut self.command())
+    }
+
+    /// Makes the call with its standard output going to `file`.
+    ///
+    /// # Panics
+    ///
+    /// As [`output`](Self::output).
+    pub fn output_to(&self, file: File) -> Output {
+        self.finish(self.command().stdout(file))
+    }
+
+    /// Makes the call in `folder`, which is also the place for temporary files.
+    ///
+    /// # Panics
+    ///
+    /// As [`output`](Self::output).
+    pub fn output_in(&self, folder: &Path) -> Output {
+        self.finish(self.command().current_dir(folder).env("TMPDIR", folder))
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(artefact::lwf_lab());
+        command
+            .args(&self.0)
+            .current_dir(artefact::repository())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    fn finish(&self, command: &mut Command) -> Output {
+        let child = command.spawn().expect("lwf-lab can be started");
+        let output = child.wait_with_output().expect("lwf-lab ends");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("output is UTF-8");
+        Output {
+            exit: output
+                .status
+                .code()
+                .unwrap_or_else(|| panic!("{self:?}: {}", output.status)),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        }
+    }
+
+    /// Makes the call and expects exit code 0.
+    ///
+    /// # Panics
+    ///
+    /// When it ends otherwise.
+    pub fn clean(&self) -> Summary {
+        let output = self.output();
+        assert_eq!(
+            output.exit, 0,
+            "{self:?}\n{}{}",
+            output.stdout, output.stderr
+        );
+        output.summary()
+    }
+
+    /// Makes the call, expects a broken rule, and gives it.
+    ///
+    /// # Panics
+    ///
+    /// When it ends otherwise.
+    pub fn broken(&self) -> Finding {
+        let output = self.output();
+        assert_eq!(
+            output.exit, 1,
+            "{self:?}\n{}{}",
+            output.stdout, output.stderr
+        );
+        let summary = output.summary();
+        summary
+            .violation
+            .unwrap_or_else(|| panic!("{self:?}: {:?}", summary.disagreements))
+    }
+}
+
+impl Output {
+    /// The object on the last line of standard output.
+    ///
+    /// # Panics
+    ///
+    /// When there is none.
+    pub fn summary(&self) -> Summary {
+        let line = self.stdout.lines().last().unwrap_or_default();
+        serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in: {line}"))
+    }
+}

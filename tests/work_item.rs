@@ -1,0 +1,52 @@
+//! The work item's routine runs at `PASSIVE_LEVEL` on a system thread, never twice at once, with many packets a run.
+
+use tests::{Lab, capture, captures, driver};
+
+#[test]
+fn the_routine_runs_at_passive_level_on_system_threads_and_never_twice_at_once() {
+    for seed in 1..=10 {
+        let items = captures()
+            .iter()
+            .fold(Lab::run(&driver("deferlwf")), |lab, capture| {
+                lab.pcap(capture)
+            })
+            .with(["--workers", "4", "--processors", "4"])
+            .seed(seed)
+            .clean()
+            .work_items;
+        assert!(items.runs > 0, "seed {seed}");
+        assert_eq!(items.entry_irql, Some(0), "seed {seed}");
+        assert_eq!(items.runs_on_system_thread, items.runs, "seed {seed}");
+        assert_eq!(items.max_concurrent, 1, "seed {seed}");
+        assert_eq!(items.queued, items.runs, "seed {seed}");
+        assert_eq!(items.allocated, items.freed, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_run_takes_many_packets_under_load() {
+    let summary = Lab::run(&driver("deferlwf"))
+        .pcap(&capture("transfer"))
+        .seed(1)
+        .clean();
+    let items = summary.work_items;
+    assert!(items.packets_per_run > Some(1.0), "{items:?}");
+    assert!(items.max_batch > Some(1), "{items:?}");
+    assert!(items.coalesced > Some(0), "{items:?}");
+}
+
+/// That the lab can show what the driver avoids.
+#[test]
+fn a_routine_that_requeues_itself_naively_is_seen_overlapping() {
+    let most = (1..=20).map(|seed| {
+        Lab::run(&driver("faulty"))
+            .pcap(&capture("transfer"))
+            .set("Fault", "requeue-naively")
+            .with(["--workers", "4", "--processors", "4"])
+            .seed(seed)
+            .clean()
+            .work_items
+            .max_concurrent
+    });
+    assert!(most.max() >= Some(2));
+}
