@@ -9,11 +9,13 @@ mod bindings;
 mod build;
 mod check;
 mod compile;
+mod demo;
 mod failure;
 mod header_kit;
 mod import_library;
 mod package_install;
 mod repository;
+mod test;
 mod tool;
 mod toolchain;
 mod wdk_build_patch;
@@ -37,6 +39,8 @@ enum Task {
     Bindings(bindings::Arguments),
     Build(build::Arguments),
     Check(check::Arguments),
+    Demo(demo::Arguments),
+    Test(test::Arguments),
 }
 
 fn run(task: &Task) -> Result<()> {
@@ -44,6 +48,8 @@ fn run(task: &Task) -> Result<()> {
         Task::Bindings(arguments) => bindings::run(arguments),
         Task::Build(arguments) => build::run(arguments),
         Task::Check(arguments) => check::run(arguments),
+        Task::Demo(arguments) => demo::run(arguments),
+        Task::Test(arguments) => test::run(arguments),
     }
 }
 
