@@ -155,12 +155,12 @@ impl NDIS_ENCAPSULATED_PACKET_TASK_OFFLOAD {
     /// The 4 bits of `TransmitChecksumOffloadSupported`, from bit 0 of `bits_0`.
     #[must_use]
     pub const fn TransmitChecksumOffloadSupported(&self) -> u32 {
-        (self.bits_0 >> 0) & 0xf
+        self.bits_0 & 0xf
     }
 
     /// Sets the 4 bits of `TransmitChecksumOffloadSupported`; higher bits of `value` are ignored.
     pub const fn set_TransmitChecksumOffloadSupported(&mut self, value: u32) {
-        self.bits_0 = (self.bits_0 & !(0xf << 0)) | ((value & 0xf) << 0);
+        self.bits_0 = (self.bits_0 & !0xf) | (value & 0xf);
     }
 
     /// The 4 bits of `ReceiveChecksumOffloadSupported`, from bit 4 of `bits_0`.
@@ -251,12 +251,12 @@ impl NDIS_ENCAPSULATED_PACKET_TASK_OFFLOAD_V2 {
     /// The 4 bits of `TransmitChecksumOffloadSupported`, from bit 0 of `bits_0`.
     #[must_use]
     pub const fn TransmitChecksumOffloadSupported(&self) -> u32 {
-        (self.bits_0 >> 0) & 0xf
+        self.bits_0 & 0xf
     }
 
     /// Sets the 4 bits of `TransmitChecksumOffloadSupported`; higher bits of `value` are ignored.
     pub const fn set_TransmitChecksumOffloadSupported(&mut self, value: u32) {
-        self.bits_0 = (self.bits_0 & !(0xf << 0)) | ((value & 0xf) << 0);
+        self.bits_0 = (self.bits_0 & !0xf) | (value & 0xf);
     }
 
     /// The 4 bits of `ReceiveChecksumOffloadSupported`, from bit 4 of `bits_0`.
@@ -350,12 +350,12 @@ impl NDIS_ENCAPSULATED_PACKET_TASK_OFFLOAD_V2_EncapsulationProtocolInfo_VxlanInf
     /// The 1 bits of `VxlanUDPPortNumberConfigurable`, from bit 0 of `bits_2`.
     #[must_use]
     pub const fn VxlanUDPPortNumberConfigurable(&self) -> u16 {
-        (self.bits_2 >> 0) & 0x1
+        self.bits_2 & 0x1
     }
 
     /// Sets the 1 bits of `VxlanUDPPortNumberConfigurable`; higher bits of `value` are ignored.
     pub const fn set_VxlanUDPPortNumberConfigurable(&mut self, value: u16) {
-        self.bits_2 = (self.bits_2 & !(0x1 << 0)) | ((value & 0x1) << 0);
+        self.bits_2 = (self.bits_2 & !0x1) | (value & 0x1);
     }
 }
 
@@ -681,12 +681,12 @@ impl NDIS_IPSEC_OFFLOAD_V1_IPv4AH {
     /// The 2 bits of `Md5`, from bit 0 of `bits_0`.
     #[must_use]
     pub const fn Md5(&self) -> u32 {
-        (self.bits_0 >> 0) & 0x3
+        self.bits_0 & 0x3
     }
 
     /// Sets the 2 bits of `Md5`; higher bits of `value` are ignored.
     pub const fn set_Md5(&mut self, value: u32) {
-        self.bits_0 = (self.bits_0 & !(0x3 << 0)) | ((value & 0x3) << 0);
+        self.bits_0 = (self.bits_0 & !0x3) | (value & 0x3);
     }
 
     /// The 2 bits of `Sha_1`, from bit 2 of `bits_0`.
@@ -757,12 +757,12 @@ impl NDIS_IPSEC_OFFLOAD_V1_IPv4ESP {
     /// The 2 bits of `Des`, from bit 0 of `bits_0`.
     #[must_use]
     pub const fn Des(&self) -> u32 {
-        (self.bits_0 >> 0) & 0x3
+        self.bits_0 & 0x3
     }
 
     /// Sets the 2 bits of `Des`; higher bits of `value` are ignored.
     pub const fn set_Des(&mut self, value: u32) {
-        self.bits_0 = (self.bits_0 & !(0x3 << 0)) | ((value & 0x3) << 0);
+        self.bits_0 = (self.bits_0 & !0x3) | (value & 0x3);
     }
 
     /// The 2 bits of `Reserved`, from bit 2 of `bits_0`.
@@ -875,12 +875,12 @@ impl NDIS_IPSEC_OFFLOAD_V1_NET_BUFFER_LIST_INFO_Receive {
     /// The 1 bits of `SaDeleteReq`, from bit 0 of `bits_0`.
     #[must_use]
     pub const fn SaDeleteReq(&self) -> u16 {
-        (self.bits_0 >> 0) & 0x1
+        self.bits_0 & 0x1
     }
 
     /// Sets the 1 bits of `SaDeleteReq`; higher bits of `value` are ignored.
     pub const fn set_SaDeleteReq(&mut self, value: u16) {
-        self.bits_0 = (self.bits_0 & !(0x1 << 0)) | ((value & 0x1) << 0);
+        self.bits_0 = (self.bits_0 & !0x1) | (value & 0x1);
     }
 
     /// The 1 bits of `CryptoDone`, from bit 1 of `bits_0`.
@@ -998,7 +998,7 @@ pub struct NDIS_LINK_STATE {
 #[derive(Clone, Copy)]
 pub struct NDIS_NBL_MEDIA_SPECIFIC_INFORMATION {
     /// `NextEntry` at offset 0.
-    pub NextEntry: *mut NDIS_NBL_MEDIA_SPECIFIC_INFORMATION,
+    pub NextEntry: *mut Self,
     /// `Tag` at offset 8.
     pub Tag: u32,
     /// Keeps the next member at its offset.
@@ -1014,7 +1014,7 @@ pub struct NDIS_NBL_MEDIA_SPECIFIC_INFORMATION_EX {
     /// `Header` at offset 0.
     pub Header: NDIS_OBJECT_HEADER,
     /// `NextEntry` at offset 8.
-    pub NextEntry: *mut NDIS_NBL_MEDIA_SPECIFIC_INFORMATION_EX,
+    pub NextEntry: *mut Self,
     /// `Tag` at offset 16.
     pub Tag: u32,
     /// `Data` at offset 24.
@@ -1045,12 +1045,12 @@ impl NDIS_NET_BUFFER_LIST_8021Q_INFO_TagHeader {
     /// The 3 bits of `UserPriority`, from bit 0 of `bits_0`.
     #[must_use]
     pub const fn UserPriority(&self) -> u32 {
-        (self.bits_0 >> 0) & 0x7
+        self.bits_0 & 0x7
     }
 
     /// Sets the 3 bits of `UserPriority`; higher bits of `value` are ignored.
     pub const fn set_UserPriority(&mut self, value: u32) {
-        self.bits_0 = (self.bits_0 & !(0x7 << 0)) | ((value & 0x7) << 0);
+        self.bits_0 = (self.bits_0 & !0x7) | (value & 0x7);
     }
 
     /// The 1 bits of `CanonicalFormatId`, from bit 3 of `bits_0`.
@@ -1099,12 +1099,12 @@ impl NDIS_NET_BUFFER_LIST_8021Q_INFO_WLanTagHeader {
     /// The 3 bits of `UserPriority`, from bit 0 of `bits_0`.
     #[must_use]
     pub const fn UserPriority(&self) -> u32 {
-        (self.bits_0 >> 0) & 0x7
+        self.bits_0 & 0x7
     }
 
     /// Sets the 3 bits of `UserPriority`; higher bits of `value` are ignored.
     pub const fn set_UserPriority(&mut self, value: u32) {
-        self.bits_0 = (self.bits_0 & !(0x7 << 0)) | ((value & 0x7) << 0);
+        self.bits_0 = (self.bits_0 & !0x7) | (value & 0x7);
     }
 
     /// The 1 bits of `CanonicalFormatId`, from bit 3 of `bits_0`.
@@ -1196,12 +1196,12 @@ impl NDIS_NET_BUFFER_LIST_VIRTUAL_SUBNET_INFO {
     /// The 24 bits of `VirtualSubnetId`, from bit 0 of `bits_0`.
     #[must_use]
     pub const fn VirtualSubnetId(&self) -> u32 {
-        (self.bits_0 >> 0) & 0xffffff
+        self.bits_0 & 0xffffff
     }
 
     /// Sets the 24 bits of `VirtualSubnetId`; higher bits of `value` are ignored.
     pub const fn set_VirtualSubnetId(&mut self, value: u32) {
-        self.bits_0 = (self.bits_0 & !(0xffffff << 0)) | ((value & 0xffffff) << 0);
+        self.bits_0 = (self.bits_0 & !0xffffff) | (value & 0xffffff);
     }
 
     /// The 8 bits of `ReservedVsidBits`, from bit 24 of `bits_0`.
@@ -1501,7 +1501,7 @@ pub struct NDIS_PM_CAPABILITIES {
 #[derive(Clone, Copy)]
 pub struct NDIS_PORT {
     /// `Next` at offset 0.
-    pub Next: *mut NDIS_PORT,
+    pub Next: *mut Self,
     /// `NdisReserved` at offset 8.
     pub NdisReserved: *mut c_void,
     /// `MiniportReserved` at offset 16.
@@ -1572,12 +1572,12 @@ impl NDIS_RECEIVE_THROTTLE_PARAMETERS {
     /// The 1 bits of `MoreNblsPending`, from bit 0 of `bits_4`.
     #[must_use]
     pub const fn MoreNblsPending(&self) -> u32 {
-        (self.bits_4 >> 0) & 0x1
+        self.bits_4 & 0x1
     }
 
     /// Sets the 1 bits of `MoreNblsPending`; higher bits of `value` are ignored.
     pub const fn set_MoreNblsPending(&mut self, value: u32) {
-        self.bits_4 = (self.bits_4 & !(0x1 << 0)) | ((value & 0x1) << 0);
+        self.bits_4 = (self.bits_4 & !0x1) | (value & 0x1);
     }
 }
 
@@ -1586,7 +1586,7 @@ impl NDIS_RECEIVE_THROTTLE_PARAMETERS {
 #[derive(Clone, Copy)]
 pub struct NDIS_RESTART_ATTRIBUTES {
     /// `Next` at offset 0.
-    pub Next: *mut NDIS_RESTART_ATTRIBUTES,
+    pub Next: *mut Self,
     /// `Oid` at offset 8.
     pub Oid: NDIS_OID,
     /// `DataLength` at offset 12.
@@ -1825,12 +1825,12 @@ impl NDIS_TCP_CONNECTION_OFFLOAD {
     /// The 2 bits of `SupportIPv4`, from bit 0 of `bits_8`.
     #[must_use]
     pub const fn SupportIPv4(&self) -> u32 {
-        (self.bits_8 >> 0) & 0x3
+        self.bits_8 & 0x3
     }
 
     /// Sets the 2 bits of `SupportIPv4`; higher bits of `value` are ignored.
     pub const fn set_SupportIPv4(&mut self, value: u32) {
-        self.bits_8 = (self.bits_8 & !(0x3 << 0)) | ((value & 0x3) << 0);
+        self.bits_8 = (self.bits_8 & !0x3) | (value & 0x3);
     }
 
     /// The 2 bits of `SupportIPv6`, from bit 2 of `bits_8`.
@@ -1902,12 +1902,12 @@ impl NDIS_TCP_IP_CHECKSUM_NET_BUFFER_LIST_INFO_Transmit {
     /// The 1 bits of `IsIPv4`, from bit 0 of `bits_0`.
     #[must_use]
     pub const fn IsIPv4(&self) -> u32 {
-        (self.bits_0 >> 0) & 0x1
+        self.bits_0 & 0x1
     }
 
     /// Sets the 1 bits of `IsIPv4`; higher bits of `value` are ignored.
     pub const fn set_IsIPv4(&mut self, value: u32) {
-        self.bits_0 = (self.bits_0 & !(0x1 << 0)) | ((value & 0x1) << 0);
+        self.bits_0 = (self.bits_0 & !0x1) | (value & 0x1);
     }
 
     /// The 1 bits of `IsIPv6`, from bit 1 of `bits_0`.
@@ -1989,12 +1989,12 @@ impl NDIS_TCP_IP_CHECKSUM_NET_BUFFER_LIST_INFO_Receive {
     /// The 1 bits of `TcpChecksumFailed`, from bit 0 of `bits_0`.
     #[must_use]
     pub const fn TcpChecksumFailed(&self) -> u32 {
-        (self.bits_0 >> 0) & 0x1
+        self.bits_0 & 0x1
     }
 
     /// Sets the 1 bits of `TcpChecksumFailed`; higher bits of `value` are ignored.
     pub const fn set_TcpChecksumFailed(&mut self, value: u32) {
-        self.bits_0 = (self.bits_0 & !(0x1 << 0)) | ((value & 0x1) << 0);
+        self.bits_0 = (self.bits_0 & !0x1) | (value & 0x1);
     }
 
     /// The 1 bits of `UdpChecksumFailed`, from bit 1 of `bits_0`.
@@ -2114,12 +2114,12 @@ impl NDIS_TCP_IP_CHECKSUM_OFFLOAD_IPv4Transmit {
     /// The 2 bits of `IpOptionsSupported`, from bit 0 of `bits_4`.
     #[must_use]
     pub const fn IpOptionsSupported(&self) -> u32 {
-        (self.bits_4 >> 0) & 0x3
+        self.bits_4 & 0x3
     }
 
     /// Sets the 2 bits of `IpOptionsSupported`; higher bits of `value` are ignored.
     pub const fn set_IpOptionsSupported(&mut self, value: u32) {
-        self.bits_4 = (self.bits_4 & !(0x3 << 0)) | ((value & 0x3) << 0);
+        self.bits_4 = (self.bits_4 & !0x3) | (value & 0x3);
     }
 
     /// The 2 bits of `TcpOptionsSupported`, from bit 2 of `bits_4`.
@@ -2181,12 +2181,12 @@ impl NDIS_TCP_IP_CHECKSUM_OFFLOAD_IPv4Receive {
     /// The 2 bits of `IpOptionsSupported`, from bit 0 of `bits_4`.
     #[must_use]
     pub const fn IpOptionsSupported(&self) -> u32 {
-        (self.bits_4 >> 0) & 0x3
+        self.bits_4 & 0x3
     }
 
     /// Sets the 2 bits of `IpOptionsSupported`; higher bits of `value` are ignored.
     pub const fn set_IpOptionsSupported(&mut self, value: u32) {
-        self.bits_4 = (self.bits_4 & !(0x3 << 0)) | ((value & 0x3) << 0);
+        self.bits_4 = (self.bits_4 & !0x3) | (value & 0x3);
     }
 
     /// The 2 bits of `TcpOptionsSupported`, from bit 2 of `bits_4`.
@@ -2248,12 +2248,12 @@ impl NDIS_TCP_IP_CHECKSUM_OFFLOAD_IPv6Transmit {
     /// The 2 bits of `IpExtensionHeadersSupported`, from bit 0 of `bits_4`.
     #[must_use]
     pub const fn IpExtensionHeadersSupported(&self) -> u32 {
-        (self.bits_4 >> 0) & 0x3
+        self.bits_4 & 0x3
     }
 
     /// Sets the 2 bits of `IpExtensionHeadersSupported`; higher bits of `value` are ignored.
     pub const fn set_IpExtensionHeadersSupported(&mut self, value: u32) {
-        self.bits_4 = (self.bits_4 & !(0x3 << 0)) | ((value & 0x3) << 0);
+        self.bits_4 = (self.bits_4 & !0x3) | (value & 0x3);
     }
 
     /// The 2 bits of `TcpOptionsSupported`, from bit 2 of `bits_4`.
@@ -2304,12 +2304,12 @@ impl NDIS_TCP_IP_CHECKSUM_OFFLOAD_IPv6Receive {
     /// The 2 bits of `IpExtensionHeadersSupported`, from bit 0 of `bits_4`.
     #[must_use]
     pub const fn IpExtensionHeadersSupported(&self) -> u32 {
-        (self.bits_4 >> 0) & 0x3
+        self.bits_4 & 0x3
     }
 
     /// Sets the 2 bits of `IpExtensionHeadersSupported`; higher bits of `value` are ignored.
     pub const fn set_IpExtensionHeadersSupported(&mut self, value: u32) {
-        self.bits_4 = (self.bits_4 & !(0x3 << 0)) | ((value & 0x3) << 0);
+        self.bits_4 = (self.bits_4 & !0x3) | (value & 0x3);
     }
 
     /// The 2 bits of `TcpOptionsSupported`, from bit 2 of `bits_4`.
@@ -2378,12 +2378,12 @@ impl NDIS_TCP_LARGE_SEND_OFFLOAD_NET_BUFFER_LIST_INFO_Transmit {
     /// The 30 bits of `Unused`, from bit 0 of `bits_0`.
     #[must_use]
     pub const fn Unused(&self) -> u32 {
-        (self.bits_0 >> 0) & 0x3fffffff
+        self.bits_0 & 0x3fffffff
     }
 
     /// Sets the 30 bits of `Unused`; higher bits of `value` are ignored.
     pub const fn set_Unused(&mut self, value: u32) {
-        self.bits_0 = (self.bits_0 & !(0x3fffffff << 0)) | ((value & 0x3fffffff) << 0);
+        self.bits_0 = (self.bits_0 & !0x3fffffff) | (value & 0x3fffffff);
     }
 
     /// The 1 bits of `Type`, from bit 30 of `bits_0`.
@@ -2421,12 +2421,12 @@ impl NDIS_TCP_LARGE_SEND_OFFLOAD_NET_BUFFER_LIST_INFO_LsoV1Transmit {
     /// The 20 bits of `MSS`, from bit 0 of `bits_0`.
     #[must_use]
     pub const fn MSS(&self) -> u32 {
-        (self.bits_0 >> 0) & 0xfffff
+        self.bits_0 & 0xfffff
     }
 
     /// Sets the 20 bits of `MSS`; higher bits of `value` are ignored.
     pub const fn set_MSS(&mut self, value: u32) {
-        self.bits_0 = (self.bits_0 & !(0xfffff << 0)) | ((value & 0xfffff) << 0);
+        self.bits_0 = (self.bits_0 & !0xfffff) | (value & 0xfffff);
     }
 
     /// The 10 bits of `TcpHeaderOffset`, from bit 20 of `bits_0`.
@@ -2475,12 +2475,12 @@ impl NDIS_TCP_LARGE_SEND_OFFLOAD_NET_BUFFER_LIST_INFO_LsoV1TransmitComplete {
     /// The 30 bits of `TcpPayload`, from bit 0 of `bits_0`.
     #[must_use]
     pub const fn TcpPayload(&self) -> u32 {
-        (self.bits_0 >> 0) & 0x3fffffff
+        self.bits_0 & 0x3fffffff
     }
 
     /// Sets the 30 bits of `TcpPayload`; higher bits of `value` are ignored.
     pub const fn set_TcpPayload(&mut self, value: u32) {
-        self.bits_0 = (self.bits_0 & !(0x3fffffff << 0)) | ((value & 0x3fffffff) << 0);
+        self.bits_0 = (self.bits_0 & !0x3fffffff) | (value & 0x3fffffff);
     }
 
     /// The 1 bits of `Type`, from bit 30 of `bits_0`.
@@ -2518,12 +2518,12 @@ impl NDIS_TCP_LARGE_SEND_OFFLOAD_NET_BUFFER_LIST_INFO_LsoV2Transmit {
     /// The 20 bits of `MSS`, from bit 0 of `bits_0`.
     #[must_use]
     pub const fn MSS(&self) -> u32 {
-        (self.bits_0 >> 0) & 0xfffff
+        self.bits_0 & 0xfffff
     }
 
     /// Sets the 20 bits of `MSS`; higher bits of `value` are ignored.
     pub const fn set_MSS(&mut self, value: u32) {
-        self.bits_0 = (self.bits_0 & !(0xfffff << 0)) | ((value & 0xfffff) << 0);
+        self.bits_0 = (self.bits_0 & !0xfffff) | (value & 0xfffff);
     }
 
     /// The 10 bits of `TcpHeaderOffset`, from bit 20 of `bits_0`.
@@ -2572,12 +2572,12 @@ impl NDIS_TCP_LARGE_SEND_OFFLOAD_NET_BUFFER_LIST_INFO_LsoV2TransmitComplete {
     /// The 30 bits of `Reserved`, from bit 0 of `bits_0`.
     #[must_use]
     pub const fn Reserved(&self) -> u32 {
-        (self.bits_0 >> 0) & 0x3fffffff
+        self.bits_0 & 0x3fffffff
     }
 
     /// Sets the 30 bits of `Reserved`; higher bits of `value` are ignored.
     pub const fn set_Reserved(&mut self, value: u32) {
-        self.bits_0 = (self.bits_0 & !(0x3fffffff << 0)) | ((value & 0x3fffffff) << 0);
+        self.bits_0 = (self.bits_0 & !0x3fffffff) | (value & 0x3fffffff);
     }
 
     /// The 1 bits of `Type`, from bit 30 of `bits_0`.
@@ -2629,12 +2629,12 @@ impl NDIS_TCP_LARGE_SEND_OFFLOAD_V1_IPv4 {
     /// The 2 bits of `TcpOptions`, from bit 0 of `bits_12`.
     #[must_use]
     pub const fn TcpOptions(&self) -> u32 {
-        (self.bits_12 >> 0) & 0x3
+        self.bits_12 & 0x3
     }
 
     /// Sets the 2 bits of `TcpOptions`; higher bits of `value` are ignored.
     pub const fn set_TcpOptions(&mut self, value: u32) {
-        self.bits_12 = (self.bits_12 & !(0x3 << 0)) | ((value & 0x3) << 0);
+        self.bits_12 = (self.bits_12 & !0x3) | (value & 0x3);
     }
 
     /// The 2 bits of `IpOptions`, from bit 2 of `bits_12`.
@@ -2689,12 +2689,12 @@ impl NDIS_TCP_LARGE_SEND_OFFLOAD_V2_IPv6 {
     /// The 2 bits of `IpExtensionHeadersSupported`, from bit 0 of `bits_12`.
     #[must_use]
     pub const fn IpExtensionHeadersSupported(&self) -> u32 {
-        (self.bits_12 >> 0) & 0x3
+        self.bits_12 & 0x3
     }
 
     /// Sets the 2 bits of `IpExtensionHeadersSupported`; higher bits of `value` are ignored.
     pub const fn set_IpExtensionHeadersSupported(&mut self, value: u32) {
-        self.bits_12 = (self.bits_12 & !(0x3 << 0)) | ((value & 0x3) << 0);
+        self.bits_12 = (self.bits_12 & !0x3) | (value & 0x3);
     }
 
     /// The 2 bits of `TcpOptionsSupported`, from bit 2 of `bits_12`.
@@ -2809,12 +2809,12 @@ impl NDIS_UDP_SEGMENTATION_OFFLOAD_IPv4 {
     /// The 6 bits of `MinSegmentCount`, from bit 0 of `bits_8`.
     #[must_use]
     pub const fn MinSegmentCount(&self) -> u32 {
-        (self.bits_8 >> 0) & 0x3f
+        self.bits_8 & 0x3f
     }
 
     /// Sets the 6 bits of `MinSegmentCount`; higher bits of `value` are ignored.
     pub const fn set_MinSegmentCount(&mut self, value: u32) {
-        self.bits_8 = (self.bits_8 & !(0x3f << 0)) | ((value & 0x3f) << 0);
+        self.bits_8 = (self.bits_8 & !0x3f) | (value & 0x3f);
     }
 
     /// The 1 bits of `SubMssFinalSegmentSupported`, from bit 6 of `bits_8`.
@@ -2858,12 +2858,12 @@ impl NDIS_UDP_SEGMENTATION_OFFLOAD_IPv6 {
     /// The 6 bits of `MinSegmentCount`, from bit 0 of `bits_8`.
     #[must_use]
     pub const fn MinSegmentCount(&self) -> u32 {
-        (self.bits_8 >> 0) & 0x3f
+        self.bits_8 & 0x3f
     }
 
     /// Sets the 6 bits of `MinSegmentCount`; higher bits of `value` are ignored.
     pub const fn set_MinSegmentCount(&mut self, value: u32) {
-        self.bits_8 = (self.bits_8 & !(0x3f << 0)) | ((value & 0x3f) << 0);
+        self.bits_8 = (self.bits_8 & !0x3f) | (value & 0x3f);
     }
 
     /// The 1 bits of `SubMssFinalSegmentSupported`, from bit 6 of `bits_8`.
@@ -2891,12 +2891,12 @@ impl NDIS_UDP_SEGMENTATION_OFFLOAD_IPv6 {
     /// The 2 bits of `IpExtensionHeadersSupported`, from bit 0 of `bits_12`.
     #[must_use]
     pub const fn IpExtensionHeadersSupported(&self) -> u32 {
-        (self.bits_12 >> 0) & 0x3
+        self.bits_12 & 0x3
     }
 
     /// Sets the 2 bits of `IpExtensionHeadersSupported`; higher bits of `value` are ignored.
     pub const fn set_IpExtensionHeadersSupported(&mut self, value: u32) {
-        self.bits_12 = (self.bits_12 & !(0x3 << 0)) | ((value & 0x3) << 0);
+        self.bits_12 = (self.bits_12 & !0x3) | (value & 0x3);
     }
 
     /// The 30 bits of `Reserved2`, from bit 2 of `bits_12`.
@@ -2933,12 +2933,12 @@ impl NDIS_UDP_SEGMENTATION_OFFLOAD_NET_BUFFER_LIST_INFO_Transmit {
     /// The 20 bits of `MSS`, from bit 0 of `bits_0`.
     #[must_use]
     pub const fn MSS(&self) -> u32 {
-        (self.bits_0 >> 0) & 0xfffff
+        self.bits_0 & 0xfffff
     }
 
     /// Sets the 20 bits of `MSS`; higher bits of `value` are ignored.
     pub const fn set_MSS(&mut self, value: u32) {
-        self.bits_0 = (self.bits_0 & !(0xfffff << 0)) | ((value & 0xfffff) << 0);
+        self.bits_0 = (self.bits_0 & !0xfffff) | (value & 0xfffff);
     }
 
     /// The 10 bits of `UdpHeaderOffset`, from bit 20 of `bits_0`.
@@ -2980,7 +2980,7 @@ impl NDIS_UDP_SEGMENTATION_OFFLOAD_NET_BUFFER_LIST_INFO_Transmit {
 #[derive(Clone, Copy)]
 pub struct NET_BUFFER {
     /// `Next` at offset 0.
-    pub Next: *mut NET_BUFFER,
+    pub Next: *mut Self,
     /// `CurrentMdl` at offset 8.
     pub CurrentMdl: *mut wdk_sys::MDL,
     /// `CurrentMdlOffset` at offset 16.
@@ -3116,13 +3116,13 @@ impl NET_BUFFER_HEADER {
 #[derive(Clone, Copy)]
 pub struct NET_BUFFER_LIST {
     /// `Next` at offset 0.
-    pub Next: *mut NET_BUFFER_LIST,
+    pub Next: *mut Self,
     /// `FirstNetBuffer` at offset 8.
     pub FirstNetBuffer: *mut NET_BUFFER,
     /// `Context` at offset 16.
     pub Context: *mut NET_BUFFER_LIST_CONTEXT,
     /// `ParentNetBufferList` at offset 24.
-    pub ParentNetBufferList: *mut NET_BUFFER_LIST,
+    pub ParentNetBufferList: *mut Self,
     /// `NdisPoolHandle` at offset 32.
     pub NdisPoolHandle: NDIS_HANDLE,
     /// Keeps the next member at its offset.
@@ -3174,7 +3174,7 @@ impl NET_BUFFER_LIST {
 #[derive(Clone, Copy)]
 pub struct NET_BUFFER_LIST_CONTEXT {
     /// `Next` at offset 0.
-    pub Next: *mut NET_BUFFER_LIST_CONTEXT,
+    pub Next: *mut Self,
     /// `Size` at offset 8.
     pub Size: u16,
     /// `Offset` at offset 10.
@@ -3295,12 +3295,12 @@ impl NET_LUID_LH_Info {
     /// The 24 bits of `Reserved`, from bit 0 of `bits_0`.
     #[must_use]
     pub const fn Reserved(&self) -> u64 {
-        (self.bits_0 >> 0) & 0xffffff
+        self.bits_0 & 0xffffff
     }
 
     /// Sets the 24 bits of `Reserved`; higher bits of `value` are ignored.
     pub const fn set_Reserved(&mut self, value: u64) {
-        self.bits_0 = (self.bits_0 & !(0xffffff << 0)) | ((value & 0xffffff) << 0);
+        self.bits_0 = (self.bits_0 & !0xffffff) | (value & 0xffffff);
     }
 
     /// The 24 bits of `NetLuidIndex`, from bit 24 of `bits_0`.

@@ -209,7 +209,7 @@ impl Writer<'_> {
             let field = member.field;
             let (rust_type, align) = if member.children.is_empty() {
                 (
-                    self.names.rust(&field.spelled, &field.abi),
+                    of_self(&self.names.rust(&field.spelled, &field.abi), name),
                     alignment(&field.spelled, &field.abi, self.record_align),
                 )
             } else {
@@ -242,26 +242,13 @@ impl Writer<'_> {
         for slot in slots {
             let field = slot.member.field;
             let (rust_name, rust_type) = (identifier(&field.name), &slot.rust_type);
-            if let Some((shift, width)) = field.bits {
-                let Some(storage) = slots
+            if let Some(bits) = field.bits {
+                let storage = slots
                     .iter()
-                    .find(|s| s.primary && s.place() == slot.place())
-                else {
-                    continue;
-                };
-                let storage = storage.identifier();
-                let mask = if width == 64 {
-                    "u64::MAX".into()
-                } else {
-                    format!("{:#x}", (1_u64 << width) - 1)
-                };
-                let _ = writeln!(
-                    out,
-                    "/// The {width} bits of `{0}`, from bit {shift} of `{storage}`{2}.\n#[must_use]\npub const fn {rust_name}(&self) -> {rust_type} {{ (self.{storage} >> {shift}) & {mask} }}\n\n/// Sets the {width} bits of `{0}`; higher bits of `value` are ignored.\npub const fn set_{1}(&mut self, value: {rust_type}) {{ self.{storage} = (self.{storage} & !({mask} << {shift})) | ((value & {mask}) << {shift}); }}\n",
-                    field.name,
-                    field.name,
-                    since(field)
-                );
+                    .find(|s| s.primary && s.place() == slot.place());
+                if let Some(storage) = storage {
+                    bit_methods(&mut out, field, bits, &storage.identifier(), rust_type);
+                }
             } else if !slot.primary {
                 let _ = writeln!(
                     out,
@@ -277,6 +264,48 @@ impl Writer<'_> {
             let _ = writeln!(self.out, "impl {name} {{\n{out}}}\n");
         }
     }
+}
+
+/// A pointer to the record itself is written as such.
+fn of_self(rust_type: &str, record: &str) -> String {
+    match rust_type.strip_prefix("*mut ") {
+        Some(target) if target == record => "*mut Self".into(),
+        _ => rust_type.into(),
+    }
+}
+
+/// The getter and setter of a bit-field in the member `storage`.
+fn bit_methods(
+    out: &mut String,
+    field: &Field,
+    (shift, width): (u32, u32),
+    storage: &str,
+    rust_type: &str,
+) {
+    let (name, since) = (&field.name, since(field));
+    let mask = if width == 64 {
+        u64::MAX
+    } else {
+        (1 << width) - 1
+    };
+    let (get, kept, put) = if shift == 0 {
+        (
+            format!("self.{storage}"),
+            format!("!{mask:#x}"),
+            format!("(value & {mask:#x})"),
+        )
+    } else {
+        (
+            format!("(self.{storage} >> {shift})"),
+            format!("!({mask:#x} << {shift})"),
+            format!("((value & {mask:#x}) << {shift})"),
+        )
+    };
+    let _ = writeln!(
+        out,
+        "/// The {width} bits of `{name}`, from bit {shift} of `{storage}`{since}.\n#[must_use]\npub const fn {}(&self) -> {rust_type} {{ {get} & {mask:#x} }}\n\n/// Sets the {width} bits of `{name}`; higher bits of `value` are ignored.\npub const fn set_{name}(&mut self, value: {rust_type}) {{ self.{storage} = (self.{storage} & {kept}) | {put}; }}\n",
+        identifier(name)
+    );
 }
 
 fn since(field: &Field) -> String {
