@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail};
 use crate::{
     failure::Failed,
     package_install::{self, Need},
-    repository::{Repository, is_driver},
+    repository::Repository,
     tool,
 };
 
