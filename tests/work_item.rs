@@ -40,8 +40,8 @@ fn a_run_takes_many_packets_under_load() {
 fn a_routine_that_requeues_itself_naively_is_seen_overlapping() {
     let most = (1..=20).map(|seed| {
         Lab::run(&driver("faulty"))
-            .pcap(&capture("transfer"))
-            .set("Fault", "requeue-naively")
+            .pcap(&capture("ping"))
+            .set("Fault", "work-overlap")
             .with(["--workers", "4", "--processors", "4"])
             .seed(seed)
             .clean()

@@ -28,7 +28,12 @@ pub struct Output {
 impl Lab {
     /// Runs `image`, with JSON.
     pub fn run(image: &Path) -> Self {
-        Self(vec!["run".into(), image.into(), "--json".into()])
+        Self::screen(image).with(["--json"])
+    }
+
+    /// Runs `image`, with the screen for people.
+    pub fn screen(image: &Path) -> Self {
+        Self(vec!["run".into(), image.into()])
     }
 
     /// Adds arguments.
