@@ -52,14 +52,14 @@ pub(super) fn outputs(facts: &Facts) -> Vec<Output> {
     out.push_str(ndis_sys::OPAQUE);
     externs(
         &mut out,
-        "ntoskrnl.exe",
+        "ntoskrnl",
         &facts.nt.functions,
         &names,
         &facts.pages,
     );
     externs(
         &mut out,
-        "NDIS.SYS",
+        "ndis",
         &facts.ndis.functions,
         &names,
         &facts.pages,
@@ -75,10 +75,10 @@ fn without_docs(text: &str) -> String {
     lines.flat_map(|line| [line, "\n"]).collect()
 }
 
-/// Imports that need no import library.
+/// The functions of one import library.
 fn externs(
     out: &mut String,
-    image: &str,
+    library: &str,
     functions: &BTreeMap<String, Function>,
     names: &Names,
     pages: &BTreeMap<String, Page>,
@@ -86,7 +86,7 @@ fn externs(
     for (abi, variadic) in [("system", false), ("C", true)] {
         let _ = writeln!(
             out,
-            "#[link(name = \"{image}\", kind = \"raw-dylib\", modifiers = \"+verbatim\")]\nunsafe extern \"{abi}\" {{"
+            "#[link(name = \"{library}\")]\nunsafe extern \"{abi}\" {{"
         );
         for (name, function) in functions.iter().filter(|(_, f)| f.variadic == variadic) {
             // The compiler brings these itself.

@@ -1,0 +1,180 @@
+//! A filter module: attach, restart, pause, detach, and its work item.
+
+use core::ffi::c_void;
+use core::ptr;
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use crate::abi::{
+    ExAllocatePool2, ExFreePoolWithTag, NDIS_FILTER_ATTACH_PARAMETERS, NDIS_FILTER_ATTRIBUTES,
+    NDIS_FILTER_ATTRIBUTES_REVISION_1, NDIS_FILTER_PAUSE_PARAMETERS,
+    NDIS_FILTER_RESTART_PARAMETERS, NDIS_HANDLE, NDIS_OBJECT_HEADER,
+    NDIS_OBJECT_TYPE_FILTER_ATTRIBUTES, NDIS_SIZEOF_FILTER_ATTRIBUTES_REVISION_1, NDIS_STATUS,
+    NDIS_STATUS_FAILURE, NDIS_STATUS_RESOURCES, NDIS_STATUS_SUCCESS, NdisAllocateIoWorkItem,
+    NdisFSetAttributes, NdisFreeIoWorkItem, NdisMSleep, NdisQueueIoWorkItem, POOL_FLAG_NON_PAGED,
+};
+use crate::driver;
+use crate::fault::{self, Fault};
+
+/// Pool tag of module contexts, `Flty`.
+const TAG: u32 = u32::from_le_bytes(*b"Flty");
+
+/// How long to sleep between two looks at a count, in microseconds.
+const POLL_US: u32 = 1000;
+
+/// The context of a module.
+pub(crate) struct Module {
+    pub(crate) handle: NDIS_HANDLE,
+    pub(crate) fault: Fault,
+    pub(crate) work_item: NDIS_HANDLE,
+    /// Packets may pass.
+    open: AtomicBool,
+    /// Datapath handlers inside the module.
+    inside: AtomicU32,
+    /// The work item waits to run.
+    queued: AtomicBool,
+    /// Runs of work items that were asked for and have not ended.
+    pub(crate) busy: AtomicU32,
+    /// How far a fault with a work item of its own has come.
+    pub(crate) progress: AtomicU32,
+}
+
+impl Module {
+    /// The module of a callback.
+    pub(crate) fn of<'a>(context: NDIS_HANDLE) -> &'a Self {
+        // SAFETY: NDIS passes what attach gave it, which lives until detach returns.
+        unsafe { &*context.cast::<Self>() }
+    }
+
+    /// Lets a datapath handler in; `false` if the module is paused.
+    pub(crate) fn enter(&self) -> bool {
+        self.inside.fetch_add(1, Ordering::AcqRel);
+        let open = self.open.load(Ordering::Acquire);
+        if !open {
+            self.leave();
+        }
+        open
+    }
+
+    /// Ends what a successful `enter` began.
+    pub(crate) fn leave(&self) {
+        self.inside.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Asks for a run of the work item, unless one waits already.
+    pub(crate) fn defer(&self) {
+        if self.queued.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        self.busy.fetch_add(1, Ordering::AcqRel);
+        // SAFETY: the item waits for no run; the context lives until `busy` is zero.
+        unsafe {
+            NdisQueueIoWorkItem(
+                self.work_item,
+                Some(work),
+                ptr::from_ref(self).cast_mut().cast(),
+            )
+        };
+    }
+
+    /// Sleeps until `count` is zero. Called at PASSIVE_LEVEL.
+    fn drain(count: &AtomicU32) {
+        while count.load(Ordering::Acquire) != 0 {
+            // SAFETY: PASSIVE_LEVEL.
+            unsafe { NdisMSleep(POLL_US) };
+        }
+    }
+}
+
+extern "system" fn work(context: *mut c_void, _item: NDIS_HANDLE) {
+    let module = Module::of(context);
+    module.queued.store(false, Ordering::Release);
+    module.busy.fetch_sub(1, Ordering::AcqRel);
+}
+
+pub(crate) extern "system" fn attach(
+    handle: NDIS_HANDLE,
+    _driver_context: NDIS_HANDLE,
+    _parameters: *mut NDIS_FILTER_ATTACH_PARAMETERS,
+) -> NDIS_STATUS {
+    let fault = driver::fault();
+    if fault == Fault::AttachRefused {
+        return NDIS_STATUS_FAILURE;
+    }
+    // SAFETY: callable at PASSIVE_LEVEL; size and tag are not zero.
+    let memory = unsafe { ExAllocatePool2(POOL_FLAG_NON_PAGED, size_of::<Module>() as u64, TAG) };
+    if memory.is_null() {
+        return NDIS_STATUS_RESOURCES;
+    }
+    // SAFETY: the driver's handle lives until unload.
+    let work_item = unsafe { NdisAllocateIoWorkItem(driver::handle()) };
+    let module = memory.cast::<Module>();
+    let value = Module {
+        handle,
+        fault,
+        work_item,
+        open: AtomicBool::new(false),
+        inside: AtomicU32::new(0),
+        queued: AtomicBool::new(false),
+        busy: AtomicU32::new(0),
+        progress: AtomicU32::new(0),
+    };
+    // SAFETY: fresh memory of the right size, aligned to 16.
+    unsafe { ptr::write(module, value) };
+    let mut attributes = NDIS_FILTER_ATTRIBUTES {
+        Header: NDIS_OBJECT_HEADER {
+            Type: NDIS_OBJECT_TYPE_FILTER_ATTRIBUTES,
+            Revision: NDIS_FILTER_ATTRIBUTES_REVISION_1,
+            Size: NDIS_SIZEOF_FILTER_ATTRIBUTES_REVISION_1,
+        },
+        Flags: 0,
+    };
+    let status = if work_item.is_null() {
+        NDIS_STATUS_RESOURCES
+    } else {
+        // SAFETY: the handle that this attach received; the attributes are valid for the call.
+        unsafe { NdisFSetAttributes(handle, memory, &raw mut attributes) }
+    };
+    if status != NDIS_STATUS_SUCCESS {
+        release(memory, work_item);
+        return status;
+    }
+    fault::in_attach(fault);
+    NDIS_STATUS_SUCCESS
+}
+
+pub(crate) extern "system" fn restart(
+    context: NDIS_HANDLE,
+    _parameters: *mut NDIS_FILTER_RESTART_PARAMETERS,
+) -> NDIS_STATUS {
+    Module::of(context).open.store(true, Ordering::Release);
+    NDIS_STATUS_SUCCESS
+}
+
+pub(crate) extern "system" fn pause(
+    context: NDIS_HANDLE,
+    _parameters: *mut NDIS_FILTER_PAUSE_PARAMETERS,
+) -> NDIS_STATUS {
+    let module = Module::of(context);
+    module.open.store(false, Ordering::Release);
+    Module::drain(&module.inside);
+    Module::drain(&module.busy);
+    NDIS_STATUS_SUCCESS
+}
+
+pub(crate) extern "system" fn detach(context: NDIS_HANDLE) {
+    let module = Module::of(context);
+    if fault::before_detach(module) {
+        // The fault leaves a run behind that still uses the module.
+        return;
+    }
+    release(context, module.work_item);
+}
+
+fn release(memory: *mut c_void, work_item: NDIS_HANDLE) {
+    if !work_item.is_null() {
+        // SAFETY: allocated in attach; no run waits.
+        unsafe { NdisFreeIoWorkItem(work_item) };
+    }
+    // SAFETY: allocated in attach; nothing uses it any more.
+    unsafe { ExFreePoolWithTag(memory, TAG) };
+}
