@@ -1,6 +1,7 @@
 //! Running Cargo for a Windows target: shared by every task that compiles driver code.
 
 use std::{
+    env,
     ffi::OsString,
     path::{Path, PathBuf},
     process::Command,
@@ -56,7 +57,8 @@ impl Compilation {
         let cross = repository.target_folder().join("cross");
         let workspace = Workspace::prepare(repository, &cross)?;
         let table = ImportTable::read(repository.root())?;
-        let kit = header_kit::prepare(&cross.join("kit"), &table, options.arch)?;
+        let wdk = wdk_content_root()?;
+        let kit = header_kit::prepare(&cross, wdk.as_deref(), &table, options.arch)?;
         let linker = tool::llvm("lld-link").context("lld-link not found")?;
 
         let flags = rust_flags(repository.root(), &cross, &workspace, &toolchain)?;
@@ -121,6 +123,20 @@ impl Compilation {
     pub(crate) const fn profile(&self) -> &'static str {
         if self.is_release { "release" } else { "debug" }
     }
+}
+
+/// The WDK that the user has pointed at.
+fn wdk_content_root() -> Result<Option<PathBuf>> {
+    let Some(path) = env::var_os("WDKContentRoot")
+        .filter(|path| !path.is_empty())
+        .map(PathBuf::from)
+    else {
+        return Ok(None);
+    };
+    if !path.join("Include").is_dir() {
+        bail!("WDKContentRoot: {} has no folder Include", path.display());
+    }
+    Ok(Some(path))
 }
 
 /// Flags for every crate of the Windows target, core and alloc included.

@@ -1,11 +1,6 @@
 //! A header kit that is laid out like a WDK, for hosts that have none: mingw-w64's headers and our import libraries.
 
-use std::{
-    ffi::OsString,
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{ffi::OsString, fs, path::Path, process::Command};
 
 use anyhow::{Context, Result, bail};
 
@@ -15,7 +10,7 @@ use crate::{
     import_library::ImportTable,
     package_install::{self, Need},
     repository::{create_folder, write_if_changed},
-    tool,
+    tool, wdk_mirror,
 };
 
 /// The version folder of the kit: wdk-build wants one that starts with `10.`.
@@ -73,45 +68,69 @@ pub(crate) fn require_tools(yes: bool) -> Result<()> {
     package_install::ensure(NEEDS, yes)
 }
 
-/// Lays the kit out below `folder`.
+/// Lays the kit out below `cross`: of mingw-w64's headers, or of the WDK at `wdk`.
 pub(crate) fn prepare(
-    folder: &Path,
+    cross: &Path,
+    wdk: Option<&Path>,
     table: &ImportTable,
     architecture: Architecture,
 ) -> Result<HeaderKit> {
     let (libclang, clang_headers) = tool::libclang().context("libclang not found")?;
-    let mingw = tool::mingw_headers().context("mingw-w64's headers not found")?;
+    let (folder, version, clang) = if let Some(wdk) = wdk {
+        let folder = cross.join("kit-wdk");
+        let version = wdk_mirror::lay_out(wdk, &folder, architecture)?;
+        (
+            folder,
+            version,
+            format!("--target={}", architecture.target()),
+        )
+    } else {
+        let folder = cross.join("kit");
+        let mingw = tool::mingw_headers().context("mingw-w64's headers not found")?;
+        lay_out_mingw(&folder, &mingw)?;
+        let clang = clang_arguments(architecture, &[&clang_headers, &mingw.join("ddk")]);
+        (folder, VERSION.to_owned(), clang)
+    };
+    let libraries = folder
+        .join("Lib")
+        .join(&version)
+        .join("km")
+        .join(architecture.library_folder());
+    complete_libraries(&libraries, table, architecture)?;
+    Ok(HeaderKit {
+        environment: vec![
+            ("WDKContentRoot", folder.into()),
+            ("Version_Number", version.into()),
+            ("LIBCLANG_PATH", libclang.into()),
+            ("BINDGEN_EXTRA_CLANG_ARGS", clang.into()),
+        ],
+    })
+}
 
+fn lay_out_mingw(folder: &Path, mingw: &Path) -> Result<()> {
     let include = folder.join("Include").join(VERSION);
     create_folder(&include.join("km/crt"))?;
     write_if_changed(&include.join("km/ntifs.h"), NTIFS)?;
     write_if_changed(&include.join("km/ntddk.h"), NTDDK)?;
     write_if_changed(&include.join("km/ntstrsafe.h"), NTSTRSAFE)?;
-    link(&mingw, &include.join("shared"))?;
+    link(mingw, &include.join("shared"))
+}
 
-    let libraries = folder
-        .join("Lib")
-        .join(VERSION)
-        .join("km")
-        .join(architecture.library_folder());
-    create_folder(&libraries)?;
-    table.write_libraries(&libraries, architecture)?;
-    write_load_config(&libraries, architecture)?;
-    if architecture == Architecture::Arm64 {
+/// Makes every library of the link that the kit does not have as a link to a WDK's own.
+fn complete_libraries(
+    folder: &Path,
+    table: &ImportTable,
+    architecture: Architecture,
+) -> Result<()> {
+    create_folder(folder)?;
+    table.write_libraries(folder, architecture)?;
+    write_load_config(folder, architecture)?;
+    let helpers = folder.join("arm64rt.lib");
+    if architecture == Architecture::Arm64 && !helpers.is_symlink() {
         // The WDK's holds helpers for outlined prologues, which rustc does not use.
-        write_if_changed(&libraries.join("arm64rt.lib"), b"!<arch>\n")?;
+        write_if_changed(&helpers, b"!<arch>\n")?;
     }
-
-    let ddk = mingw.join("ddk");
-    let clang = clang_arguments(architecture, &[&clang_headers, &ddk]);
-    Ok(HeaderKit {
-        environment: vec![
-            ("WDKContentRoot", folder.into()),
-            ("Version_Number", VERSION.into()),
-            ("LIBCLANG_PATH", libclang.into()),
-            ("BINDGEN_EXTRA_CLANG_ARGS", clang.into()),
-        ],
-    })
+    Ok(())
 }
 
 /// Arguments that let clang read mingw's headers with wdk-build's own arguments before them.
@@ -119,7 +138,7 @@ pub(crate) fn prepare(
 /// The gnu target and no Microsoft compatibility, because mingw's headers switch their attributes off without
 /// `__GNUC__`; the two guards, because the AMX tile type breaks bindgen's layout tests. mingw's `ddk` has no ARM64: the
 /// x64 declarations serve, right for every type that a filter uses except what `abi/arch_diff.json` lists.
-fn clang_arguments(architecture: Architecture, include_last: &[&PathBuf]) -> String {
+fn clang_arguments(architecture: Architecture, include_last: &[&Path]) -> String {
     let mut arguments = vec![
         "--target=x86_64-w64-windows-gnu".to_owned(),
         "-fno-ms-compatibility".to_owned(),
@@ -142,6 +161,9 @@ fn clang_arguments(architecture: Architecture, include_last: &[&PathBuf]) -> Str
 fn write_load_config(libraries: &Path, architecture: Architecture) -> Result<()> {
     let source = libraries.join("load_config.s");
     let output = libraries.join("BufferOverflowFastFailK.lib");
+    if output.is_symlink() {
+        return Ok(()); // the WDK's own
+    }
     if output.exists() && fs::read_to_string(&source).is_ok_and(|old| old == LOAD_CONFIG) {
         return Ok(());
     }

@@ -60,11 +60,14 @@ impl ImportTable {
         })
     }
 
-    /// Writes an import library for each module of the table into `folder`.
+    /// Writes an import library for each module of the table into `folder`, except where that has a link.
     pub(crate) fn write_libraries(&self, folder: &Path, architecture: Architecture) -> Result<()> {
         for library in &self.libraries {
             let definition = folder.join(format!("{}.def", library.name));
             let output = folder.join(format!("{}.lib", library.name));
+            if output.is_symlink() {
+                continue; // a WDK's own
+            }
             let text = library.definition();
             if output.exists() && fs::read_to_string(&definition).is_ok_and(|old| old == text) {
                 continue;

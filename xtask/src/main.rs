@@ -19,6 +19,7 @@ mod test;
 mod tool;
 mod toolchain;
 mod wdk_build_patch;
+mod wdk_mirror;
 mod workspace;
 
 use std::process::ExitCode;

@@ -49,7 +49,9 @@ impl Repository {
     /// The names of all driver packages.
     pub(crate) fn drivers(&self) -> impl Iterator<Item = String> {
         let packages = self.metadata.workspace_packages().into_iter();
-        packages.filter(|package| is_driver(package)).map(|package| package.name.to_string())
+        packages
+            .filter(|package| is_driver(package))
+            .map(|package| package.name.to_string())
     }
 
     /// Fails unless `package` is a driver: `[package.metadata.deferlwf] driver = true` and a `cdylib`.
