@@ -1,5 +1,16 @@
 //! Calls between the image and the lab.
 
+use std::{
+    cell::Cell,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
+use super::{
+    context::{self, Context, ImportFrame},
+    machine::{self, Hooks, Reason},
+    mem, sched, thunk,
+};
+
 /// A function that the lab offers to the image.
 #[derive(Debug)]
 pub(crate) struct Import {
@@ -26,10 +37,7 @@ pub(crate) struct DataExport {
 #[derive(Debug)]
 pub(crate) struct Call<'a> {
     import: &'static Import,
-    index: usize,
-    arguments: &'a [u64; 4],
-    stack_arguments: u64,
-    return_address: u64,
+    frame: &'a ImportFrame,
 }
 
 impl Call<'_> {
@@ -40,16 +48,15 @@ impl Call<'_> {
 
     /// Its position in the registry slices of [`super::Config::imports`], joined.
     pub(crate) fn index(&self) -> usize {
-        self.index
+        self.frame.index as usize
     }
 
     /// Argument `i` (from 0), as a register holds it: narrower arguments have rubbish above.
     pub(crate) fn arg(&self, i: usize) -> u64 {
-        match self.arguments.get(i) {
-            Some(value) => *value,
-            // The caller's stack above its return address is always readable (see `stack`).
-            None => super::mem::read(self.stack_arguments + 8 * (i as u64 - 4)).unwrap_or(0),
-        }
+        // The thunk has put the first four where the convention keeps room for them. Some bytes
+        // above a stack's first frame are readable, so only a broken stack pointer gives 0.
+        let first = self.frame.driver_sp.wrapping_add(8);
+        mem::read(first.wrapping_add(8 * i as u64)).unwrap_or(0)
     }
 
     /// Argument `i` as a 32-bit integer.
@@ -69,26 +76,66 @@ impl Call<'_> {
 
     /// Where the image will go on: an address in the image.
     pub(crate) fn return_address(&self) -> u64 {
-        self.return_address
+        mem::read(self.frame.driver_sp).unwrap_or(0)
     }
+}
+
+thread_local! {
+    /// The functions of the loaded machine by index, and what is called around them.
+    static BOUND: Cell<Option<(&'static [&'static Import], Hooks)>> = const { Cell::new(None) };
+}
+
+/// Publishes what stubs call.
+pub(super) fn publish(functions: &'static [&'static Import], hooks: Hooks) {
+    BOUND.set(Some((functions, hooks)));
+}
+
+/// Called by the import thunk on the host stack.
+pub(super) extern "sysv64" fn enter(frame: &ImportFrame) -> u64 {
+    match catch_unwind(AssertUnwindSafe(|| dispatch(frame))) {
+        Ok(result) => result,
+        Err(panic) => sched::stop(Reason::internal(&*panic)),
+    }
+}
+
+fn dispatch(frame: &ImportFrame) -> u64 {
+    let (functions, hooks) = BOUND
+        .get()
+        .expect("stubs exist only while a machine is loaded");
+    let call = Call {
+        import: functions[frame.index as usize],
+        frame,
+    };
+    sched::note_import();
+    if let Some(context) = context::current() {
+        machine::note_stack(context.stack_high.saturating_sub(frame.driver_sp));
+    }
+    sched::point();
+    (hooks.before)(&call);
+    let result = (call.import.run)(&call);
+    (hooks.after)(&call, result);
+    sched::point();
+    result
 }
 
 /// Calls code of the image on its own stack and gives back RAX. Nests; the call may suspend inside.
 ///
 /// Must be called from a kernel thread or a DPC body, see the rule of the cut in [`super`].
 pub(crate) fn call_driver(address: u64, arguments: &[u64]) -> u64 {
-    let _ = (address, arguments);
-    unreachable!("next commit")
+    let context: &Context = context::current().expect("called from a kernel thread or a DPC");
+    if context.import_frame().is_none() {
+        sched::reset_busy();
+    }
+    // SAFETY: 1. it is the running coroutine's; 2. is passed on to the caller (see the module).
+    unsafe { thunk::call(context, address, arguments) }
 }
 
 /// Address of a registered import's stub, as `MmGetSystemRoutineAddress` gives it.
 pub(crate) fn import_address(name: &str) -> Option<u64> {
-    let _ = name;
-    unreachable!("next commit")
+    machine::with_registry(|registry| registry.address_of(name)).flatten()
 }
 
 /// Address of a registered variable.
 pub(crate) fn data_address(name: &str) -> Option<u64> {
-    let _ = name;
-    unreachable!("next commit")
+    import_address(name)
 }

@@ -1,8 +1,28 @@
 //! Loading an image and running it.
 
-use std::path::PathBuf;
+use std::{
+    any::Any,
+    cell::{Cell, RefCell},
+    io,
+    path::PathBuf,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
-use super::{Call, DataExport, Import, fault::Fault, sched, trace::StackId};
+use super::{
+    call::{self, Call, DataExport, Import},
+    fault::{Fault, Place},
+    image::{self, LoadedImage},
+    import::Registry,
+    layout,
+    mapping::{Access, Mapping},
+    pool,
+    processor::{PROCESSORS_MOST, Processors},
+    random::Random,
+    sched,
+    signal::Handlers,
+    stack::{STACK_WARNING_BYTES, Stacks},
+    trace::{self, StackId},
+};
 
 /// What a machine is made of.
 pub(crate) struct Config {
@@ -46,9 +66,23 @@ pub(crate) enum LoadError {
         /// `module!name`, sorted, all of them.
         names: Vec<String>,
     },
+    /// The number of processors is out of range.
+    #[error("{0} processors are out of range: 1 to {PROCESSORS_MOST}")]
+    Processors(u32),
     /// The lab cannot have its fixed addresses, signals or stacks.
-    #[error("cannot set up the machine: {0}")]
-    Host(String),
+    #[error("cannot {step}: {error}")]
+    Host {
+        /// What failed.
+        step: &'static str,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+impl LoadError {
+    pub(super) fn host(step: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |error| Self::Host { step, error }
+    }
 }
 
 /// How a run ended.
@@ -68,9 +102,21 @@ pub(crate) enum Reason {
     /// Nothing moves, or something moves for ever.
     Hang(sched::Hang),
     /// A rule was broken; the caller's own value.
-    Rule(Box<dyn std::any::Any>),
+    Rule(Box<dyn Any>),
     /// The lab itself failed.
     Internal(String),
+}
+
+impl Reason {
+    /// The lab panicked.
+    pub(super) fn internal(panic: &(dyn Any + Send)) -> Self {
+        let text = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or(panic.downcast_ref::<&str>().copied())
+            .unwrap_or("a panic without a message");
+        Self::Internal(text.to_owned())
+    }
 }
 
 /// What was counted.
@@ -82,38 +128,153 @@ pub(crate) struct Stats {
     pub(crate) switches: u64,
     /// Deepest use of a driver stack seen at an import, in bytes.
     pub(crate) stack_peak_bytes: u64,
-    /// Where that was.
+    /// Where it was deepest, if that is beyond [`STACK_WARNING_BYTES`].
     pub(crate) stack_peak: Option<StackId>,
     /// Instructions in the image whose results a seed does not decide: offset in the image, mnemonic.
     pub(crate) nondeterministic: Vec<(u32, &'static str)>,
 }
 
 /// A loaded image with its processors, pool and threads.
-pub(crate) struct Machine {}
+///
+/// # Invariants
+/// At most one exists, and the thread that made it is the only one that uses it (it is not `Send`).
+pub(crate) struct Machine {
+    processors: Processors,
+    entry: u64,
+    _threads: Mapping,
+    _handlers: Handlers,
+    _only: MutexGuard<'static, ()>,
+}
+
+/// The parts that lookups from anywhere need.
+struct Loaded {
+    image: LoadedImage,
+    registry: Registry,
+}
+
+static ONLY: Mutex<()> = Mutex::new(());
+
+thread_local! {
+    static LOADED: RefCell<Option<Loaded>> = const { RefCell::new(None) };
+    static IMPORTS: Cell<u64> = const { Cell::new(0) };
+    static STACK_PEAK: Cell<(u64, Option<StackId>)> = const { Cell::new((0, None)) };
+}
 
 impl Machine {
-    /// Maps and binds the image.
+    /// Maps and binds the image. Waits until no other machine exists in the process.
     ///
     /// # Errors
     /// [`LoadError`].
     pub(crate) fn load(config: Config) -> Result<Self, LoadError> {
-        let _ = config;
-        unreachable!("next commit")
+        if !(1..=PROCESSORS_MOST).contains(&config.processors) {
+            return Err(LoadError::Processors(config.processors));
+        }
+        // A poisoned lock guards nothing: the machine that panicked is gone.
+        let only = ONLY.lock().unwrap_or_else(PoisonError::into_inner);
+        let handlers = Handlers::install().map_err(LoadError::host("handle signals"))?;
+        let mut random = Random::new(config.seed);
+        let registry = Registry::new(config.imports, config.data)
+            .map_err(LoadError::host("map the import stubs"))?;
+        let image = LoadedImage::load(config.image, config.name, &registry, &mut random)?;
+        let processors =
+            Processors::new(config.processors).map_err(LoadError::host("map the processors"))?;
+        let threads = thread_objects().map_err(LoadError::host("map the thread objects"))?;
+        let stacks = Stacks::new().map_err(LoadError::host("map the driver stacks"))?;
+        pool::open().map_err(LoadError::host("map the pool"))?;
+        trace::reset(config.pdb.as_deref());
+        call::publish(registry.functions.clone().leak(), config.hooks);
+        sched::reset(
+            random.next(),
+            config.processors,
+            config.time_limit_ns,
+            stacks,
+        );
+        IMPORTS.set(0);
+        STACK_PEAK.set((0, None));
+        let entry = layout::IMAGE + u64::from(image.plan.entry_rva);
+        LOADED.replace(Some(Loaded { image, registry }));
+        Ok(Self {
+            processors,
+            entry,
+            _threads: threads,
+            _handlers: handlers,
+            _only: only,
+        })
     }
 
     /// Address of the image's entry point.
     pub(crate) fn entry(&self) -> u64 {
-        unreachable!("next commit")
+        self.entry
     }
 
     /// Runs `main` as the first kernel thread, at PASSIVE_LEVEL, and everything it starts.
     pub(crate) fn run(&mut self, main: impl FnOnce() + 'static) -> End {
-        let _ = main;
-        unreachable!("next commit")
+        match sched::run(&self.processors, Box::new(main)) {
+            None => End::Finished,
+            Some(reason) => End::Stopped(reason),
+        }
     }
 
     /// What was counted so far.
     pub(crate) fn stats(&self) -> Stats {
-        unreachable!("next commit")
+        let (stack_peak_bytes, stack_peak) = STACK_PEAK.get();
+        Stats {
+            imports: IMPORTS.get(),
+            switches: sched::switches(),
+            stack_peak_bytes,
+            stack_peak,
+            nondeterministic: with_image(|image| image.findings.nondeterministic.clone())
+                .unwrap_or_default(),
+        }
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        sched::close();
+        pool::close();
+        image::forget_aliases();
+        LOADED.take();
+    }
+}
+
+/// Room for the objects of all threads, which a driver only points to.
+fn thread_objects() -> io::Result<Mapping> {
+    const BYTES: u64 = layout::STACKS - layout::THREADS;
+    Mapping::private(layout::THREADS, BYTES as usize, Access::ReadWrite)
+}
+
+/// Looks into the loaded image.
+pub(super) fn with_image<R>(body: impl FnOnce(&LoadedImage) -> R) -> Option<R> {
+    LOADED.with_borrow(|loaded| loaded.as_ref().map(|loaded| body(&loaded.image)))
+}
+
+/// Looks into the registry.
+pub(super) fn with_registry<R>(body: impl FnOnce(&Registry) -> R) -> Option<R> {
+    LOADED.with_borrow(|loaded| loaded.as_ref().map(|loaded| body(&loaded.registry)))
+}
+
+/// What an address in the image is.
+pub(super) fn image_place(address: u64) -> Option<Place> {
+    with_image(|image| {
+        let offset = image.rva(address)?;
+        let section = image
+            .plan
+            .section_at(offset)
+            .map(|section| section.name.clone());
+        Some(Place::Image {
+            section: section.unwrap_or_default(),
+            offset,
+        })
+    })
+    .flatten()
+}
+
+/// Counts an import that was called with this much of the driver stack in use.
+pub(super) fn note_stack(used_bytes: u64) {
+    IMPORTS.set(IMPORTS.get() + 1);
+    if used_bytes > STACK_PEAK.get().0 {
+        let stack = (used_bytes > STACK_WARNING_BYTES).then(trace::capture);
+        STACK_PEAK.set((used_bytes, stack));
     }
 }

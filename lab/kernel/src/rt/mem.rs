@@ -2,7 +2,10 @@
 //!
 //! [`read`], [`write`] and their kin touch memory *as the driver may*: what is freed, guarded or
 //! read-only answers with [`BadAddress`], never with a crash. [`poke`] writes as the kernel does,
-//! through the second mapping of what the driver sees as read-only.
+//! through the second mapping of what the driver sees as read-only. An address that the lab never
+//! gave out is bad, even where something of the lab's own happens to lie.
+
+use super::{image, layout, thunk};
 
 /// An address that could not be read or written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -105,8 +108,14 @@ pub(crate) fn write<T: Scalar>(address: u64, value: T) -> Result<(), BadAddress>
 /// # Errors
 /// When one is not readable for the driver.
 pub(crate) fn read_bytes(address: u64, length: usize) -> Result<Vec<u8>, BadAddress> {
-    let mut bytes = vec![0; length];
-    read_into(address, &mut bytes)?;
+    /// A driver's wild length must fail at its first bad page, not by exhausting the lab.
+    const STEP: usize = 1 << 20;
+    let mut bytes = Vec::new();
+    while bytes.len() < length {
+        let done = bytes.len();
+        bytes.resize(length.min(done + STEP), 0);
+        read_into(address.wrapping_add(done as u64), &mut bytes[done..])?;
+    }
     Ok(bytes)
 }
 
@@ -115,8 +124,17 @@ pub(crate) fn read_bytes(address: u64, length: usize) -> Result<Vec<u8>, BadAddr
 /// # Errors
 /// When a byte is not readable for the driver.
 pub(crate) fn read_into(address: u64, target: &mut [u8]) -> Result<(), BadAddress> {
-    let _ = (address, target);
-    unreachable!("next commit")
+    if !layout::contains(address, target.len()) {
+        return Err(BadAddress {
+            address,
+            write: false,
+        });
+    }
+    let bytes = target.len();
+    // SAFETY: 1. the source is driver memory, which is touched within a run only, while the handler
+    // is installed, or which is mapped readable; 2. what is written is `target`.
+    let left = unsafe { thunk::copy(target.as_mut_ptr() as u64, address, bytes) };
+    end_of_copy(address, bytes, left, false)
 }
 
 /// Writes bytes.
@@ -124,8 +142,25 @@ pub(crate) fn read_into(address: u64, target: &mut [u8]) -> Result<(), BadAddres
 /// # Errors
 /// When one is not writable for the driver; those before it have been written.
 pub(crate) fn write_bytes(address: u64, bytes: &[u8]) -> Result<(), BadAddress> {
-    let _ = (address, bytes);
-    unreachable!("next commit")
+    if !layout::contains(address, bytes.len()) {
+        return Err(BadAddress {
+            address,
+            write: true,
+        });
+    }
+    // SAFETY: 1. as in `read_into`; 2. driver memory is never Rust's.
+    let left = unsafe { thunk::copy(address, bytes.as_ptr() as u64, bytes.len()) };
+    end_of_copy(address, bytes.len(), left, true)
+}
+
+fn end_of_copy(address: u64, bytes: usize, left: usize, write: bool) -> Result<(), BadAddress> {
+    match left {
+        0 => Ok(()),
+        left => Err(BadAddress {
+            address: address + (bytes - left) as u64,
+            write,
+        }),
+    }
 }
 
 /// Sets `length` bytes to `byte`.
@@ -133,8 +168,14 @@ pub(crate) fn write_bytes(address: u64, bytes: &[u8]) -> Result<(), BadAddress> 
 /// # Errors
 /// When one is not writable for the driver; those before it have been written.
 pub(crate) fn fill(address: u64, length: usize, byte: u8) -> Result<(), BadAddress> {
-    let _ = (address, length, byte);
-    unreachable!("next commit")
+    let chunk = [byte; 512];
+    let mut done = 0;
+    while done < length {
+        let bytes = (length - done).min(chunk.len());
+        write_bytes(address.wrapping_add(done as u64), &chunk[..bytes])?;
+        done += bytes;
+    }
+    Ok(())
 }
 
 /// Copies `length` bytes between two places of driver memory, which may overlap.
@@ -142,8 +183,13 @@ pub(crate) fn fill(address: u64, length: usize, byte: u8) -> Result<(), BadAddre
 /// # Errors
 /// When a byte is not readable or not writable for the driver.
 pub(crate) fn copy(target: u64, source: u64, length: usize) -> Result<(), BadAddress> {
-    let _ = (target, source, length);
-    unreachable!("next commit")
+    if !layout::contains(source, length) {
+        return Err(BadAddress {
+            address: source,
+            write: false,
+        });
+    }
+    write_bytes(target, &read_bytes(source, length)?)
 }
 
 /// Writes as the kernel does: also to what the driver may only read.
@@ -151,6 +197,15 @@ pub(crate) fn copy(target: u64, source: u64, length: usize) -> Result<(), BadAdd
 /// # Errors
 /// When the address is not memory at all.
 pub(crate) fn poke(address: u64, bytes: &[u8]) -> Result<(), BadAddress> {
-    let _ = (address, bytes);
-    unreachable!("next commit")
+    match image::alias_of(address, bytes.len()) {
+        // SAFETY: 1. the second mapping is always writable; 2. it is driver memory.
+        Some(alias) => match unsafe { thunk::copy(alias, bytes.as_ptr() as u64, bytes.len()) } {
+            0 => Ok(()),
+            _ => Err(BadAddress {
+                address,
+                write: true,
+            }),
+        },
+        None => write_bytes(address, bytes),
+    }
 }

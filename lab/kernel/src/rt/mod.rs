@@ -22,13 +22,28 @@
 )]
 
 mod call;
+mod context;
 pub(crate) mod fault;
+mod image;
+mod import;
+mod layout;
 mod machine;
+mod mapping;
 pub(crate) mod mem;
+mod patch;
 pub(crate) mod pool;
+pub(crate) mod processor;
+mod random;
 pub(crate) mod sched;
+mod signal;
+mod stack;
+mod symbol;
+mod thunk;
 pub(crate) mod trace;
+mod trap;
+mod unwind;
 
 pub(crate) use call::{Call, DataExport, Import, call_driver, data_address, import_address};
 pub(crate) use machine::{Config, End, Hooks, LoadError, Machine, Stats};
+pub(crate) use stack::{STACK_BYTES, STACK_WARNING_BYTES};
 pub(crate) use trace::stack_trace;

@@ -1,5 +1,18 @@
 //! Driver stacks: captured as addresses, shown as functions and source lines.
 
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    context::{self, Context, Interrupted},
+    layout, machine, symbol,
+    unwind::{self, Level},
+};
+
 /// A captured stack. Equal stacks have equal ids within a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct StackId(u32);
@@ -21,8 +34,8 @@ pub(crate) struct Frame {
     pub(crate) inlined: bool,
 }
 
-impl std::fmt::Display for Frame {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Frame {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.function {
             Some(function) => write!(out, "{function}")?,
             None => write!(out, "{}+{:#x}", self.module, self.offset)?,
@@ -34,15 +47,89 @@ impl std::fmt::Display for Frame {
     }
 }
 
-/// Captures the driver's stack: from inside an import, a hook or a fault; empty elsewhere.
+/// Stacks by content and by id. The first is the empty stack.
+#[derive(Default)]
+struct Stacks {
+    ids: BTreeMap<Vec<Level>, StackId>,
+    levels: Vec<Vec<Level>>,
+}
+
+thread_local! {
+    static STACKS: RefCell<Stacks> = RefCell::default();
+    static PDB: RefCell<Option<PathBuf>> = const { RefCell::new(None) };
+}
+
+/// Begins a run: no stacks yet, and symbols from there.
+pub(super) fn reset(pdb: Option<&Path>) {
+    STACKS.take();
+    PDB.replace(pdb.map(Path::to_owned));
+}
+
+fn intern(levels: Vec<Level>) -> StackId {
+    STACKS.with_borrow_mut(|stacks| {
+        if let Some(id) = stacks.ids.get(&levels) {
+            return *id;
+        }
+        let id = StackId(stacks.levels.len() as u32);
+        stacks.levels.push(levels.clone());
+        stacks.ids.insert(levels, id);
+        id
+    })
+}
+
+/// Captures the driver's stack: from inside an import or a hook; empty elsewhere.
 pub(crate) fn capture() -> StackId {
-    unreachable!("next commit")
+    intern(context::current().map_or_else(Vec::new, levels))
+}
+
+/// The driver stack of a coroutine that is suspended, or inside an import.
+pub(super) fn capture_of(context: &Context) -> StackId {
+    intern(levels(context))
+}
+
+fn levels(context: &Context) -> Vec<Level> {
+    machine::with_image(|image| unwind::walk(image, context)).unwrap_or_default()
+}
+
+/// The driver stack of a coroutine that a signal interrupted.
+pub(super) fn capture_interrupted(context: &Context, interrupted: &Interrupted) -> StackId {
+    let levels = machine::with_image(|image| unwind::walk_interrupted(image, context, interrupted));
+    intern(levels.unwrap_or_default())
 }
 
 /// The frames of a captured stack, innermost first.
 pub(crate) fn frames(stack: StackId) -> Vec<Frame> {
-    let _ = stack;
-    unreachable!("next commit")
+    let levels = STACKS.with_borrow(|stacks| stacks.levels.get(stack.0 as usize).cloned());
+    let Some(module) = machine::with_image(|image| image.name.clone()) else {
+        return Vec::new();
+    };
+    let levels = levels.unwrap_or_default();
+    let offset = |level: &Level| (level.address - layout::IMAGE) as u32;
+    // A return address stands for the call before it.
+    let places: Vec<u32> = levels
+        .iter()
+        .map(|level| offset(level) - u32::from(level.is_return))
+        .collect();
+    let symbols = PDB.with_borrow(|pdb| match pdb {
+        Some(pdb) => symbol::look_up(pdb, &places),
+        None => vec![Vec::new(); places.len()],
+    });
+    let mut frames = Vec::new();
+    for (level, symbols) in levels.iter().zip(symbols) {
+        let unknown = symbols.is_empty().then(symbol::Symbol::default);
+        let count = symbols.len();
+        for (index, symbol) in symbols.into_iter().chain(unknown).enumerate() {
+            frames.push(Frame {
+                module: module.clone(),
+                offset: offset(level),
+                function: symbol.function,
+                file: symbol.file,
+                line: symbol.line,
+                inlined: index + 1 < count,
+            });
+        }
+    }
+    frames
 }
 
 /// The driver's stack at this moment, innermost frame first.

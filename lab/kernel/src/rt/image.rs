@@ -1,0 +1,168 @@
+//! The image in memory: mapped twice, relocated, bound, protected.
+
+use std::{cell::Cell, io};
+
+use lab_pe::{Image, Protection};
+
+use super::{
+    import::Registry,
+    layout,
+    machine::LoadError,
+    mapping::{Access, Mapping},
+    mem,
+    patch::{self, Findings},
+    random::Random,
+};
+
+/// The cookie that compilers put in; an image that finds it unchanged refuses to run.
+const DEFAULT_COOKIE: u64 = 0x2B99_2DDF_A232;
+
+thread_local! {
+    /// Where the second mappings are: of the image and of the exported variables.
+    static ALIASES: Cell<[Alias; 2]> = const { Cell::new([Alias { seen: 0, bytes: 0, alias: 0 }; 2]) };
+}
+
+#[derive(Clone, Copy, Default)]
+struct Alias {
+    seen: u64,
+    bytes: u64,
+    alias: u64,
+}
+
+/// Publishes the second mapping of `seen` in one of the two places.
+pub(super) fn publish_alias(index: usize, seen: &Mapping, alias: &Mapping) {
+    let mut aliases = ALIASES.get();
+    aliases[index] = Alias {
+        seen: seen.address(),
+        bytes: seen.bytes() as u64,
+        alias: alias.address(),
+    };
+    ALIASES.set(aliases);
+}
+
+/// Forgets the second mappings: they are about to go.
+pub(super) fn forget_aliases() {
+    ALIASES.take();
+}
+
+/// Where `bytes` bytes at `address` can be written, if they have a second mapping.
+pub(super) fn alias_of(address: u64, bytes: usize) -> Option<u64> {
+    ALIASES.get().iter().find_map(|entry| {
+        let offset = address.checked_sub(entry.seen)?;
+        let end = offset.checked_add(bytes as u64)?;
+        (end <= entry.bytes).then_some(entry.alias + offset)
+    })
+}
+
+/// An image that is ready to run.
+#[derive(Debug)]
+pub(super) struct LoadedImage {
+    pub(super) plan: Image,
+    pub(super) name: String,
+    pub(super) findings: Findings,
+    _seen: Mapping,
+    _alias: Mapping,
+}
+
+impl LoadedImage {
+    /// Maps `plan` at the fixed address and binds it to `registry`.
+    pub(super) fn load(
+        plan: Image,
+        name: String,
+        registry: &Registry,
+        random: &mut Random,
+    ) -> Result<Self, LoadError> {
+        let bound = registry.bind(&plan, &name)?;
+        let findings = patch::examine(&plan);
+        Self::map(plan, name, findings, &bound, random).map_err(LoadError::host("map the image"))
+    }
+
+    fn map(
+        plan: Image,
+        name: String,
+        findings: Findings,
+        bound: &[(u32, u64)],
+        random: &mut Random,
+    ) -> io::Result<Self> {
+        let (seen, alias) = Mapping::twice(layout::IMAGE, plan.size_bytes(), Access::ReadWrite)?;
+        publish_alias(0, &seen, &alias);
+        let mut bytes = plan.mapped.clone();
+        relocate(&mut bytes, &plan);
+        for (slot, address) in bound {
+            put(&mut bytes, *slot, &address.to_le_bytes());
+        }
+        for patch in &findings.patches {
+            put(&mut bytes, patch.rva, patch.bytes);
+        }
+        if let Some(slot) = plan
+            .load_config
+            .and_then(|config| config.security_cookie_rva)
+        {
+            put(&mut bytes, slot, &cookie(random).to_le_bytes());
+        }
+        mem::write_bytes(seen.address(), &bytes).map_err(io::Error::other)?;
+        seen.protect(0, seen.bytes(), Access::None)?;
+        let headers = plan.headers_bytes.next_multiple_of(lab_pe::PAGE_BYTES);
+        seen.protect(0, headers as usize, Access::Read)?;
+        for section in &plan.sections {
+            let bytes = section.bytes.next_multiple_of(lab_pe::PAGE_BYTES) as usize;
+            seen.protect(u64::from(section.rva), bytes, access(section.protection))?;
+        }
+        Ok(Self {
+            plan,
+            name,
+            findings,
+            _seen: seen,
+            _alias: alias,
+        })
+    }
+
+    /// Whether `address` is in the image.
+    pub(super) fn contains(&self, address: u64) -> bool {
+        address
+            .checked_sub(layout::IMAGE)
+            .is_some_and(|rva| rva < self.plan.size_bytes() as u64)
+    }
+
+    /// RVA of an address in the image.
+    pub(super) fn rva(&self, address: u64) -> Option<u32> {
+        self.contains(address)
+            .then(|| (address - layout::IMAGE) as u32)
+    }
+}
+
+/// Writes into the image's bytes. The plan's invariant says that every RVA is inside.
+fn put(bytes: &mut [u8], rva: u32, value: &[u8]) {
+    bytes[rva as usize..rva as usize + value.len()].copy_from_slice(value);
+}
+
+fn relocate(bytes: &mut [u8], plan: &Image) {
+    let delta = layout::IMAGE.wrapping_sub(plan.preferred_base);
+    for rva in &plan.relocations {
+        let word = &mut bytes[*rva as usize..*rva as usize + 8];
+        let address = u64::from_le_bytes(word.try_into().expect("eight bytes"));
+        word.copy_from_slice(&address.wrapping_add(delta).to_le_bytes());
+    }
+}
+
+/// A cookie as the Windows loader makes it: not the default one, and with zero in its upper 16 bits.
+fn cookie(random: &mut Random) -> u64 {
+    match random.next() >> 16 {
+        0 | DEFAULT_COOKIE => DEFAULT_COOKIE + 1,
+        cookie => cookie,
+    }
+}
+
+fn access(protection: Protection) -> Access {
+    match protection {
+        Protection {
+            write: true,
+            execute: true,
+            ..
+        } => Access::All,
+        Protection { execute: true, .. } => Access::ReadExecute,
+        Protection { write: true, .. } => Access::ReadWrite,
+        Protection { read: true, .. } => Access::Read,
+        Protection { .. } => Access::None,
+    }
+}

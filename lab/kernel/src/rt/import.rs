@@ -1,0 +1,153 @@
+//! What the lab offers to an image, and the stubs that imports are bound to.
+
+use std::{collections::BTreeMap, io};
+
+use lab_pe::{Image, ImportName, ImportedModule};
+
+use super::{
+    call::{DataExport, Import},
+    image, layout,
+    machine::LoadError,
+    mapping::{Access, Mapping},
+    mem, thunk,
+};
+
+const STUB_BYTES: u64 = 16;
+
+/// All functions and variables, with their addresses.
+///
+/// # Invariants
+/// Stub `i` of the stub page calls `functions[i]`.
+#[derive(Debug)]
+pub(super) struct Registry {
+    pub(super) functions: Vec<&'static Import>,
+    addresses: BTreeMap<(&'static str, &'static str), u64>,
+    _stubs: Mapping,
+    _data: (Mapping, Mapping),
+}
+
+impl Registry {
+    pub(super) fn new(
+        imports: &[&'static [Import]],
+        data: &[&'static [DataExport]],
+    ) -> io::Result<Self> {
+        let functions: Vec<&'static Import> =
+            imports.iter().flat_map(|imports| imports.iter()).collect();
+        let mut addresses = BTreeMap::new();
+        let stubs = stubs(&functions, &mut addresses)?;
+        let data = variables(data, &mut addresses)?;
+        Ok(Self {
+            functions,
+            addresses,
+            _stubs: stubs,
+            _data: data,
+        })
+    }
+
+    /// Address of what `module` exports as `name`.
+    pub(super) fn address(&self, module: &str, name: &str) -> Option<u64> {
+        // The HAL is a part of the kernel since Windows 10 2004; its names are forwarded.
+        let forwarded = if module == "hal.dll" {
+            "ntoskrnl.exe"
+        } else {
+            module
+        };
+        let find = |module| self.addresses.get(&(module, name)).copied();
+        find(module).or_else(|| find(forwarded))
+    }
+
+    /// Address of what any module exports as `name`.
+    pub(super) fn address_of(&self, name: &str) -> Option<u64> {
+        self.addresses
+            .iter()
+            .find(|((_, known), _)| *known == name)
+            .map(|(_, address)| *address)
+    }
+
+    /// The import slots of `image` with the addresses that they take.
+    pub(super) fn bind(&self, image: &Image, name: &str) -> Result<Vec<(u32, u64)>, LoadError> {
+        let mut bound = Vec::new();
+        let mut missing = Vec::new();
+        for ImportedModule {
+            name: module,
+            functions,
+        } in &image.imports
+        {
+            for function in functions {
+                let address = match &function.name {
+                    ImportName::Name(name) => self.address(module, name),
+                    ImportName::Ordinal(_) => None,
+                };
+                match address {
+                    Some(address) => bound.push((function.slot_rva, address)),
+                    None => missing.push(format!("{module}!{}", function.name)),
+                }
+            }
+        }
+        if missing.is_empty() {
+            return Ok(bound);
+        }
+        missing.sort_unstable();
+        missing.dedup();
+        Err(LoadError::MissingImports {
+            image: name.to_owned(),
+            names: missing,
+        })
+    }
+}
+
+/// Stubs of 16 bytes: `mov eax, index; jmp [thunk]`. The word before the first is the thunk.
+fn stubs(
+    functions: &[&'static Import],
+    addresses: &mut BTreeMap<(&'static str, &'static str), u64>,
+) -> io::Result<Mapping> {
+    // One slot in front for the thunk's address, one behind for `__chkstk`.
+    let mut code = vec![0xCC_u8; STUB_BYTES as usize * (functions.len() + 2)];
+    code[..8].copy_from_slice(&thunk::import().to_le_bytes());
+    let slots = code.chunks_exact_mut(STUB_BYTES as usize).skip(1);
+    let mut last = layout::STUBS;
+    for (index, slot) in slots.enumerate() {
+        last = layout::STUBS + STUB_BYTES * (index as u64 + 1);
+        let Some(import) = functions.get(index) else {
+            // It must keep RAX: mov r11, address; jmp r11.
+            slot[..2].copy_from_slice(&[0x49, 0xBB]);
+            slot[2..10].copy_from_slice(&thunk::chkstk().to_le_bytes());
+            slot[10..13].copy_from_slice(&[0x41, 0xFF, 0xE3]);
+            break;
+        };
+        slot[0] = 0xB8;
+        slot[1..5].copy_from_slice(&(index as u32).to_le_bytes());
+        slot[5..7].copy_from_slice(&[0xFF, 0x25]);
+        let distance = layout::STUBS.wrapping_sub(last + 11) as u32;
+        slot[7..11].copy_from_slice(&distance.to_le_bytes());
+        addresses.insert((import.module, import.name), last);
+    }
+    addresses.insert(("ntoskrnl.exe", "__chkstk"), last);
+    let bytes = code.len().next_multiple_of(layout::PAGE as usize);
+    let stubs = Mapping::private(layout::STUBS, bytes, Access::ReadWrite)?;
+    mem::write_bytes(stubs.address(), &code).map_err(io::Error::other)?;
+    stubs.protect(0, bytes, Access::ReadExecute)?;
+    Ok(stubs)
+}
+
+/// Variables, each on 16 bytes of its own at least.
+fn variables(
+    data: &[&'static [DataExport]],
+    addresses: &mut BTreeMap<(&'static str, &'static str), u64>,
+) -> io::Result<(Mapping, Mapping)> {
+    let mut words: Vec<u64> = Vec::new();
+    for export in data.iter().flat_map(|data| data.iter()) {
+        let address = layout::DATA + 8 * words.len() as u64;
+        addresses.insert((export.module, export.name), address);
+        words.extend(export.words);
+        words.resize((words.len() + 1).next_multiple_of(2), 0);
+    }
+    let bytes = (8 * words.len())
+        .max(1)
+        .next_multiple_of(layout::PAGE as usize);
+    let (seen, alias) = Mapping::twice(layout::DATA, bytes, Access::ReadWrite)?;
+    image::publish_alias(1, &seen, &alias);
+    let content: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    mem::write_bytes(seen.address(), &content).map_err(io::Error::other)?;
+    Ok((seen, alias))
+}

@@ -1,0 +1,38 @@
+//! Where things lie in the address space.
+//!
+//! Every address that an image can see is a constant or follows from a counter, so that pointer
+//! values, and whatever a driver derives from them, repeat from run to run. Real kernel addresses
+//! cannot be mapped; this range is one that neither the loader of Linux nor `mmap` uses by itself.
+
+/// Everything that an image may see is from here …
+pub(super) const LOW: u64 = 0x6000_0000_0000;
+/// … up to here.
+pub(super) const HIGH: u64 = 0x6200_0000_0000;
+
+/// The image.
+pub(super) const IMAGE: u64 = LOW;
+/// Stubs of the imports.
+pub(super) const STUBS: u64 = 0x6001_0000_0000;
+/// Exported variables.
+pub(super) const DATA: u64 = 0x6002_0000_0000;
+/// Processor control regions.
+pub(super) const PROCESSORS: u64 = 0x6003_0000_0000;
+/// What stands for KUSER_SHARED_DATA.
+pub(super) const SHARED_USER_DATA: u64 = 0x6004_0000_0000;
+/// Thread objects.
+pub(super) const THREADS: u64 = 0x6005_0000_0000;
+/// Driver stacks.
+pub(super) const STACKS: u64 = 0x6010_0000_0000;
+/// Pool, up to [`HIGH`].
+pub(super) const POOL: u64 = 0x6100_0000_0000;
+
+/// Bytes of a page.
+pub(super) const PAGE: u64 = 0x1000;
+
+/// Whether `length` bytes at `address` can be something that an image sees.
+pub(super) fn contains(address: u64, length: usize) -> bool {
+    address >= LOW
+        && address
+            .checked_add(length as u64)
+            .is_some_and(|end| end <= HIGH)
+}

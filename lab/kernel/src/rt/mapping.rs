@@ -1,0 +1,154 @@
+//! Memory from Linux at fixed addresses.
+
+use std::{
+    io,
+    os::fd::{AsRawFd, FromRawFd, OwnedFd},
+};
+
+/// What a page allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    None,
+    Read,
+    ReadWrite,
+    ReadExecute,
+    /// A section that is writable and executable. Windows maps it, with HVCI it does not.
+    All,
+}
+
+impl Access {
+    fn flags(self) -> libc::c_int {
+        match self {
+            Self::None => libc::PROT_NONE,
+            Self::Read => libc::PROT_READ,
+            Self::ReadWrite => libc::PROT_READ | libc::PROT_WRITE,
+            Self::ReadExecute => libc::PROT_READ | libc::PROT_EXEC,
+            Self::All => libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC,
+        }
+    }
+}
+
+/// A range of address space that is ours until it is dropped.
+///
+/// # Invariants
+/// `[address, address + bytes)` was mapped by this value and nothing else unmaps it. Whole pages.
+#[derive(Debug)]
+pub(super) struct Mapping {
+    address: u64,
+    bytes: usize,
+}
+
+impl Mapping {
+    /// Zeroed private memory at `address`, which must be free.
+    pub(super) fn private(address: u64, bytes: usize, access: Access) -> io::Result<Self> {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        Self::new(
+            address,
+            bytes,
+            access,
+            flags | libc::MAP_FIXED_NOREPLACE,
+            -1,
+        )
+    }
+
+    /// Zeroed memory that is mapped twice: at `address` with `access`, and somewhere else writable.
+    pub(super) fn twice(address: u64, bytes: usize, access: Access) -> io::Result<(Self, Self)> {
+        // SAFETY: the name is a C string, and a new descriptor is the only effect.
+        let fd = unsafe { libc::memfd_create(c"lwf-lab".as_ptr(), libc::MFD_CLOEXEC) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: `fd` was just opened and belongs to nobody else.
+        let file = unsafe { OwnedFd::from_raw_fd(fd) };
+        // SAFETY: the call only changes the length of our own file.
+        if unsafe { libc::ftruncate(file.as_raw_fd(), bytes as i64) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let fixed = libc::MAP_SHARED | libc::MAP_FIXED_NOREPLACE;
+        let seen = Self::new(address, bytes, access, fixed, file.as_raw_fd())?;
+        let alias = Self::new(
+            0,
+            bytes,
+            Access::ReadWrite,
+            libc::MAP_SHARED,
+            file.as_raw_fd(),
+        )?;
+        Ok((seen, alias))
+    }
+
+    fn new(
+        address: u64,
+        bytes: usize,
+        access: Access,
+        flags: libc::c_int,
+        fd: libc::c_int,
+    ) -> io::Result<Self> {
+        let wish = std::ptr::without_provenance_mut(address as usize);
+        // SAFETY: a fixed address is only taken if it is free (NOREPLACE), so no memory of anyone
+        // else changes.
+        let got = unsafe { libc::mmap(wish, bytes, access.flags(), flags, fd, 0) };
+        if got == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        // INVARIANT: it was mapped just now.
+        let mapping = Self {
+            address: got.expose_provenance() as u64,
+            bytes,
+        };
+        // Kernels before 4.17 take the address as a hint.
+        if address != 0 && mapping.address != address {
+            return Err(io::Error::from_raw_os_error(libc::EEXIST));
+        }
+        Ok(mapping)
+    }
+
+    /// Its first byte.
+    pub(super) fn address(&self) -> u64 {
+        self.address
+    }
+
+    /// Its bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Changes what the pages at `offset` allow.
+    pub(super) fn protect(&self, offset: u64, bytes: usize, access: Access) -> io::Result<()> {
+        self.check(offset, bytes);
+        let start = std::ptr::with_exposed_provenance_mut((self.address + offset) as usize);
+        // SAFETY: the range is inside the mapping (checked), which is ours; what points into it is
+        // driver memory, and that is only touched by fault-safe copies and by the image.
+        match unsafe { libc::mprotect(start, bytes, access.flags()) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
+    /// Gives advice about the pages at `offset`.
+    pub(super) fn advise(&self, offset: u64, bytes: usize, advice: libc::c_int) -> io::Result<()> {
+        self.check(offset, bytes);
+        let start = std::ptr::with_exposed_provenance_mut((self.address + offset) as usize);
+        // SAFETY: as in `protect`.
+        match unsafe { libc::madvise(start, bytes, advice) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
+    fn check(&self, offset: u64, bytes: usize) {
+        let end = offset.checked_add(bytes as u64);
+        assert!(
+            end.is_some_and(|end| end <= self.bytes as u64),
+            "outside the mapping"
+        );
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        let start = std::ptr::with_exposed_provenance_mut(self.address as usize);
+        // SAFETY: the range is ours by the type's invariant. Nothing refers to driver memory by
+        // reference, and the machine drops its mappings when no coroutine can run any more.
+        unsafe { libc::munmap(start, self.bytes) };
+    }
+}

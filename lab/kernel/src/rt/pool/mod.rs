@@ -1,0 +1,376 @@
+//! Special pool: every block ends at a guard page, and its address is never used again.
+//!
+//! A block is put as far to the right as its alignment allows, before a page that nothing can touch.
+//! What is left of its pages in front of it and behind it holds a pattern that [`free`] checks. A
+//! freed block's pages become as untouchable as the guard, for the rest of the run. The ledger keeps
+//! who allocated and who freed every block, so a fault in the pool can name both.
+
+mod region;
+
+use std::{cell::RefCell, fmt, io};
+
+use self::region::Region;
+use super::{
+    fault::Place,
+    layout::PAGE,
+    mem,
+    trace::{self, StackId},
+};
+
+/// Byte that fresh memory is filled with, unless the API zeroes it.
+pub(crate) const POISON: u8 = 0xC7;
+/// Byte in front of a block and behind it.
+const SLACK: u8 = 0x5A;
+
+/// What memory the block is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// NonPagedPoolNx.
+    NonPaged,
+    /// NonPagedPool with code in it. Executing it is not emulated: it is a rule to break.
+    NonPagedExecute,
+    /// PagedPool.
+    Paged,
+}
+
+/// Who allocated the block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// The image, by an import that gives it pool.
+    Driver,
+    /// The lab: an object of Windows that the image only sees.
+    Lab,
+}
+
+/// A wish for memory.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Request {
+    /// Pool tag, as `ExAllocatePool2` takes it.
+    pub(crate) tag: u32,
+    /// Bytes, at least 1.
+    pub(crate) size: usize,
+    /// Power of two. `ExAllocatePool2` gives 16, and page alignment from one page on.
+    pub(crate) align: usize,
+    /// Memory type.
+    pub(crate) kind: Kind,
+    /// Zeroed, or filled with a poison byte.
+    pub(crate) zeroed: bool,
+    /// Who asks.
+    pub(crate) owner: Owner,
+}
+
+/// A block, live or freed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Block {
+    /// First byte.
+    pub(crate) address: u64,
+    /// Bytes.
+    pub(crate) size: usize,
+    /// Pool tag.
+    pub(crate) tag: u32,
+    /// Memory type.
+    pub(crate) kind: Kind,
+    /// Who allocated it.
+    pub(crate) owner: Owner,
+    /// Counts allocations, from 1.
+    pub(crate) serial: u64,
+    /// Where it was allocated.
+    pub(crate) allocated: StackId,
+    /// Where it was freed.
+    pub(crate) freed: Option<StackId>,
+}
+
+/// The pool's address space is spent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Exhausted;
+
+/// What is wrong with a free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FreeError {
+    /// No block was ever there.
+    Unknown,
+    /// The block is freed already.
+    Twice(Block),
+    /// The address is inside a live block, not its start.
+    Inside(Block),
+    /// The block has another tag.
+    WrongTag(Block),
+    /// Bytes around the block were overwritten. The block is freed all the same.
+    Damaged {
+        /// The block.
+        block: Block,
+        /// Offset of the first damaged byte from the block's start: negative before it, at least
+        /// `size` behind it.
+        offset: i64,
+    },
+}
+
+/// Bytes and blocks of one owner.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Usage {
+    /// Live bytes.
+    pub(crate) bytes: u64,
+    /// The most that were live at once.
+    pub(crate) peak_bytes: u64,
+    /// Live blocks.
+    pub(crate) blocks: u64,
+}
+
+impl fmt::Display for Block {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = if self.owner == Owner::Lab {
+            "object"
+        } else {
+            "pool block"
+        };
+        write!(
+            out,
+            "{name} {:#x} of {} bytes, tag {}",
+            self.address,
+            self.size,
+            Tag(self.tag)
+        )
+    }
+}
+
+/// A pool tag as debuggers show it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tag(pub(crate) u32);
+
+impl fmt::Display for Tag {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let show = |byte: u8| {
+            if byte.is_ascii_graphic() {
+                char::from(byte)
+            } else {
+                '.'
+            }
+        };
+        write!(
+            out,
+            "'{}'",
+            self.0.to_le_bytes().map(show).iter().collect::<String>()
+        )
+    }
+}
+
+/// The pool of the machine.
+///
+/// # Invariants
+/// `blocks` are in ascending order of `address`, and of the pages they take.
+pub(super) struct Pool {
+    region: Region,
+    blocks: Vec<Block>,
+    usage: [Usage; 2],
+}
+
+thread_local!(static THE_POOL: RefCell<Option<Pool>> = const { RefCell::new(None) });
+
+/// Makes an empty pool.
+pub(super) fn open() -> io::Result<()> {
+    let pool = Pool {
+        region: Region::new()?,
+        blocks: Vec::new(),
+        usage: [Usage::default(); 2],
+    };
+    THE_POOL.replace(Some(pool));
+    Ok(())
+}
+
+/// Gives the pool's address space back.
+pub(super) fn close() {
+    THE_POOL.take();
+}
+
+fn with<R>(body: impl FnOnce(&mut Pool) -> R) -> Option<R> {
+    THE_POOL.with_borrow_mut(|pool| pool.as_mut().map(body))
+}
+
+/// Allocates a block that ends at a guard page (as closely as its alignment allows).
+///
+/// # Errors
+/// [`Exhausted`], which is the lab's limit, not the driver's fault.
+pub(crate) fn allocate(request: Request) -> Result<u64, Exhausted> {
+    let stack = trace::capture();
+    with(|pool| pool.allocate(request, stack)).ok_or(Exhausted)?
+}
+
+/// Frees a block: from now on, touching it is a fault that names it.
+///
+/// # Errors
+/// [`FreeError`]; nothing is freed then, but for [`FreeError::Damaged`].
+pub(crate) fn free(address: u64, tag: Option<u32>) -> Result<Block, FreeError> {
+    let stack = trace::capture();
+    with(|pool| pool.free(address, tag, stack)).ok_or(FreeError::Unknown)?
+}
+
+/// The block that holds or once held `address`, live or freed.
+pub(crate) fn find(address: u64) -> Option<Block> {
+    with(|pool| pool.near(address).filter(|block| block.contains(address))).flatten()
+}
+
+/// Live blocks in the order of their allocation.
+pub(crate) fn live() -> Vec<Block> {
+    with(|pool| {
+        pool.blocks
+            .iter()
+            .filter(|block| block.freed.is_none())
+            .copied()
+            .collect()
+    })
+    .unwrap_or_default()
+}
+
+/// Memory held by `owner`.
+pub(crate) fn usage(owner: Owner) -> Usage {
+    with(|pool| pool.usage[owner as usize]).unwrap_or_default()
+}
+
+/// What an address in the pool is.
+pub(super) fn place(address: u64) -> Place {
+    with(|pool| pool.place(address)).unwrap_or(Place::Unmapped)
+}
+
+impl Block {
+    /// Address of the byte after its last.
+    pub(crate) fn end(&self) -> u64 {
+        self.address + self.size as u64
+    }
+
+    fn contains(&self, address: u64) -> bool {
+        (self.address..self.end()).contains(&address)
+    }
+
+    /// The pages that it takes, without the guard: first address and bytes.
+    fn pages(&self) -> (u64, usize) {
+        let first = self.address - self.address % PAGE;
+        (first, (self.end().next_multiple_of(PAGE) - first) as usize)
+    }
+}
+
+impl Pool {
+    fn allocate(&mut self, request: Request, stack: StackId) -> Result<u64, Exhausted> {
+        let size = request.size.max(1);
+        let align = request.align.max(1) as u64;
+        let room = size
+            .checked_next_multiple_of(PAGE as usize)
+            .ok_or(Exhausted)?;
+        let first = self.region.take(room, align).ok_or(Exhausted)?;
+        let address = (first + (room - size) as u64) / align * align;
+        let block = Block {
+            address,
+            size,
+            tag: request.tag,
+            kind: request.kind,
+            owner: request.owner,
+            serial: self.blocks.len() as u64 + 1,
+            allocated: stack,
+            freed: None,
+        };
+        // INVARIANT: the region gives ascending addresses.
+        self.blocks.push(block);
+        let fill = |from: u64, to: u64, byte| mem::fill(from, (to - from) as usize, byte);
+        let filled = fill(first, address, SLACK)
+            .and_then(|()| fill(block.end(), first + room as u64, SLACK))
+            // Fresh pages are zero.
+            .and_then(|()| if request.zeroed { Ok(()) } else { fill(address, block.end(), POISON) });
+        filled.map_err(|_| Exhausted)?;
+        let usage = &mut self.usage[request.owner as usize];
+        usage.bytes += size as u64;
+        usage.blocks += 1;
+        usage.peak_bytes = usage.peak_bytes.max(usage.bytes);
+        Ok(address)
+    }
+
+    fn free(&mut self, address: u64, tag: Option<u32>, stack: StackId) -> Result<Block, FreeError> {
+        let index = self.index_near(address).ok_or(FreeError::Unknown)?;
+        let block = self.blocks[index];
+        if !block.contains(address) {
+            return Err(FreeError::Unknown);
+        }
+        if block.address != address {
+            return Err(FreeError::Inside(block));
+        }
+        if block.freed.is_some() {
+            return Err(FreeError::Twice(block));
+        }
+        if tag.is_some_and(|tag| tag != block.tag) {
+            return Err(FreeError::WrongTag(block));
+        }
+        let damage = self.damage(&block);
+        let (first, bytes) = block.pages();
+        self.region.give_back(first, bytes);
+        self.blocks[index].freed = Some(stack);
+        let usage = &mut self.usage[block.owner as usize];
+        usage.bytes -= block.size as u64;
+        usage.blocks -= 1;
+        match damage {
+            None => Ok(self.blocks[index]),
+            Some(offset) => Err(FreeError::Damaged {
+                block: self.blocks[index],
+                offset,
+            }),
+        }
+    }
+
+    /// Offset of the byte nearest to the block, outside of it, that was overwritten.
+    fn damage(&self, block: &Block) -> Option<i64> {
+        let (first, bytes) = block.pages();
+        let before = mem::read_bytes(first, (block.address - first) as usize).unwrap_or_default();
+        let behind = first + bytes as u64 - block.end();
+        let behind = mem::read_bytes(block.end(), behind as usize).unwrap_or_default();
+        let behind = behind.iter().position(|byte| *byte != SLACK);
+        let before = before.iter().rev().position(|byte| *byte != SLACK);
+        behind
+            .map(|distance| (block.size + distance) as i64)
+            .or(before.map(|distance| -1 - distance as i64))
+    }
+
+    /// The last block that begins at `address` or before it.
+    fn index_near(&self, address: u64) -> Option<usize> {
+        self.blocks
+            .partition_point(|block| block.address <= address)
+            .checked_sub(1)
+    }
+
+    fn near(&self, address: u64) -> Option<Block> {
+        self.index_near(address).map(|index| self.blocks[index])
+    }
+
+    fn place(&self, address: u64) -> Place {
+        let before = self.near(address);
+        let after = self
+            .blocks
+            .get(
+                self.blocks
+                    .partition_point(|block| block.address <= address),
+            )
+            .copied();
+        if let Some(block) = before {
+            let (first, bytes) = block.pages();
+            let guard_end = first + bytes as u64 + PAGE;
+            if block.contains(address) && block.freed.is_none() {
+                return Place::Block(block);
+            }
+            if address < guard_end && block.freed.is_some() {
+                return Place::FreedBlock(block);
+            }
+            if address < guard_end {
+                return Place::BeyondBlock {
+                    block,
+                    distance: address - block.end(),
+                };
+            }
+        }
+        match after {
+            Some(block) if address >= block.pages().0 && block.freed.is_some() => {
+                Place::FreedBlock(block)
+            }
+            Some(block) if address + PAGE >= block.pages().0 => Place::BeforeBlock {
+                block,
+                distance: block.address - address,
+            },
+            _ => Place::Pool,
+        }
+    }
+}

@@ -1,0 +1,516 @@
+//! Virtual processors, kernel threads, DPCs and time.
+//!
+//! One coroutine runs at a time; at a *scheduling point* (every import, every wait, every change to
+//! a lower IRQL) the seed decides who goes on:
+//!
+//! - A processor that is at DISPATCH_LEVEL goes on with what it runs, even if that waits: so spin
+//!   locks spin. Otherwise a queued DPC comes first, then any thread that may run there.
+//! - Threads move between processors unless they are bound to one. There are no priorities.
+//! - If nobody can run, the virtual clock jumps to the next thing that is timed; if there is none,
+//!   the run hangs and says who waits where.
+//!
+//! Virtual time passes by [`IMPORT_NS`] per import and [`COPY_BYTES_PER_NS`] for copies that imports
+//! make, wherever that happens: the processors share one clock, as if they took turns.
+
+mod choice;
+mod thread;
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::{BTreeMap, VecDeque},
+};
+
+use self::thread::{Thread, Waiting};
+pub(crate) use super::machine::Reason;
+use super::{
+    context::{self, CURRENT},
+    layout,
+    processor::{self, Processors},
+    random::Random,
+    signal, stack,
+    trace::{self, StackId},
+};
+
+/// `PASSIVE_LEVEL`.
+pub(crate) const PASSIVE_LEVEL: u8 = 0;
+/// `APC_LEVEL`.
+pub(crate) const APC_LEVEL: u8 = 1;
+/// `DISPATCH_LEVEL`.
+pub(crate) const DISPATCH_LEVEL: u8 = 2;
+
+/// Virtual time of an import call, in ns.
+pub(crate) const IMPORT_NS: u64 = 50;
+/// Bytes that an import copies in a ns of virtual time.
+pub(crate) const COPY_BYTES_PER_NS: u64 = 8;
+/// Virtual time that a processor may stay at DISPATCH_LEVEL, in ns. The DPC watchdog of Windows
+/// allows a single DPC 20 s by default.
+pub(crate) const DISPATCH_LIMIT_NS: u64 = 20_000_000_000;
+/// Imports that one callback may call, one after another and without waiting.
+const BUSY_LIMIT: u64 = 20_000_000;
+
+/// A kernel thread or DPC body, never reused within a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct ThreadId(pub(crate) u32);
+
+/// A queued DPC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct DpcId(u64);
+
+/// How a wait ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// Its condition took what it waited for.
+    Satisfied,
+    /// The deadline passed first.
+    TimedOut,
+}
+
+/// Why nothing moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HangKind {
+    /// Every thread waits, and nothing is timed.
+    Deadlock,
+    /// A processor stayed at DISPATCH_LEVEL for longer than the DPC watchdog allows.
+    DispatchTooLong,
+    /// Driver code runs without end.
+    EndlessLoop,
+    /// The run's time limit passed.
+    TimeLimit,
+}
+
+/// A run that does not move.
+#[derive(Debug, Clone)]
+pub(crate) struct Hang {
+    /// Why.
+    pub(crate) kind: HangKind,
+    /// Who is to blame, where that is clear.
+    pub(crate) thread: Option<String>,
+    /// Every thread that has not ended: name, state, driver stack.
+    pub(crate) threads: Vec<(String, &'static str, StackId)>,
+}
+
+/// A DPC that has not started.
+struct Dpc {
+    id: DpcId,
+    name: String,
+    body: Box<dyn FnOnce()>,
+}
+
+/// A virtual processor.
+#[derive(Default)]
+struct Processor {
+    /// The thread that it runs, or that a DPC interrupted.
+    thread: Option<ThreadId>,
+    /// The DPC body that it runs.
+    dpc: Option<ThreadId>,
+    queue: VecDeque<Dpc>,
+}
+
+/// # Invariants
+/// A thread whose stage is `On(p)` is `processors[p].thread` or `.dpc`, and no other is.
+#[derive(Default)]
+struct Machine {
+    threads: BTreeMap<ThreadId, Thread>,
+    processors: Vec<Processor>,
+    /// DPCs that wait for their time, by that time.
+    timed: BTreeMap<(u64, DpcId), (u32, Dpc)>,
+    stacks: Option<stack::Stacks>,
+    host_stacks: Vec<corosensei::stack::DefaultStack>,
+    time_limit_ns: u64,
+}
+
+/// What changes with every import: cells, so that a scheduling point that does not switch is cheap.
+struct Fast {
+    now_ns: Cell<u64>,
+    random: Cell<Random>,
+    /// One in so many scheduling points switches.
+    odds: Cell<u64>,
+    current: Cell<Option<ThreadId>>,
+    processor: Cell<u32>,
+    irql: Cell<u8>,
+    /// When the running thread went to DISPATCH_LEVEL.
+    dispatch_since_ns: Cell<u64>,
+    /// Whether a DPC waits for this processor.
+    has_dpc: Cell<bool>,
+    /// Imports since the running callback began or waited.
+    busy: Cell<u64>,
+    switches: Cell<u64>,
+    next_id: Cell<u64>,
+    uses_shared_clock: Cell<bool>,
+}
+
+thread_local! {
+    static MACHINE: RefCell<Machine> = RefCell::default();
+    static STOP: RefCell<Option<Reason>> = const { RefCell::new(None) };
+    static FAST: Fast = const {
+        Fast {
+            now_ns: Cell::new(0),
+            random: Cell::new(Random::new(0)),
+            odds: Cell::new(1),
+            current: Cell::new(None),
+            processor: Cell::new(0),
+            irql: Cell::new(0),
+            dispatch_since_ns: Cell::new(0),
+            has_dpc: Cell::new(false),
+            busy: Cell::new(0),
+            switches: Cell::new(0),
+            next_id: Cell::new(0),
+            uses_shared_clock: Cell::new(false),
+        }
+    };
+}
+
+fn fast<R>(read: impl FnOnce(&Fast) -> R) -> R {
+    FAST.with(read)
+}
+
+/// Begins a run: no threads yet.
+pub(super) fn reset(seed: u64, processors: u32, time_limit_ns: u64, stacks: stack::Stacks) {
+    let mut random = Random::new(seed);
+    // How eagerly a run switches is a part of what a seed explores.
+    let odds = [1, 2, 4, 16, 64][random.below(5) as usize];
+    MACHINE.replace(Machine {
+        processors: (0..processors).map(|_| Processor::default()).collect(),
+        stacks: Some(stacks),
+        time_limit_ns,
+        ..Machine::default()
+    });
+    STOP.take();
+    fast(|fast| {
+        fast.now_ns.set(0);
+        fast.random.set(random);
+        fast.odds.set(odds);
+        fast.switches.set(0);
+        fast.next_id.set(0);
+        fast.has_dpc.set(false);
+        fast.uses_shared_clock.set(false);
+    });
+}
+
+/// Abandons all threads and gives their stacks back.
+pub(super) fn close() {
+    drop(MACHINE.take());
+}
+
+/// Runs `main` as the first thread, until it returns or the run is stopped.
+pub(super) fn run(processors: &Processors, main: Box<dyn FnOnce()>) -> Option<Reason> {
+    let main = start("main", None, main);
+    loop {
+        let next = match choice::choose() {
+            Ok(thread) => thread,
+            Err(hang) => return Some(Reason::Hang(hang)),
+        };
+        let ended = thread::resume(next, processors);
+        if let Some(reason) = STOP.take() {
+            return Some(reason);
+        }
+        if ended {
+            thread::end(next);
+            if next == main {
+                return None;
+            }
+        }
+    }
+}
+
+fn next_id() -> u64 {
+    fast(|fast| {
+        let id = fast.next_id.get() + 1;
+        fast.next_id.set(id);
+        id
+    })
+}
+
+/// Starts a kernel thread at PASSIVE_LEVEL, on `processor` only or on any.
+pub(crate) fn spawn(name: &str, processor: Option<u32>, body: impl FnOnce() + 'static) -> ThreadId {
+    start(name, processor, Box::new(body))
+}
+
+fn start(name: &str, processor: Option<u32>, body: Box<dyn FnOnce()>) -> ThreadId {
+    let id = ThreadId(next_id() as u32);
+    MACHINE.with_borrow_mut(|machine| {
+        let thread = Thread::new(machine, name.to_owned(), processor, body);
+        machine.threads.insert(id, thread);
+    });
+    id
+}
+
+/// Queues a body that runs at DISPATCH_LEVEL on `processor`, ahead of its threads.
+pub(crate) fn queue_dpc(name: &str, processor: u32, body: impl FnOnce() + 'static) -> DpcId {
+    let id = DpcId(next_id());
+    let dpc = Dpc {
+        id,
+        name: name.to_owned(),
+        body: Box::new(body),
+    };
+    MACHINE.with_borrow_mut(|machine| machine.processors[processor as usize].queue.push_back(dpc));
+    fast(|fast| {
+        fast.has_dpc
+            .set(fast.has_dpc.get() || fast.processor.get() == processor)
+    });
+    id
+}
+
+/// As [`queue_dpc`], once the virtual clock has reached `due_ns`.
+pub(crate) fn queue_dpc_at(
+    due_ns: u64,
+    name: &str,
+    processor: u32,
+    body: impl FnOnce() + 'static,
+) -> DpcId {
+    let id = DpcId(next_id());
+    let dpc = Dpc {
+        id,
+        name: name.to_owned(),
+        body: Box::new(body),
+    };
+    MACHINE.with_borrow_mut(|machine| machine.timed.insert((due_ns, id), (processor, dpc)));
+    id
+}
+
+/// Takes a DPC back. True if it had not started; its body is dropped.
+pub(crate) fn cancel_dpc(id: DpcId) -> bool {
+    let taken = MACHINE.with_borrow_mut(|machine| {
+        let due = machine
+            .timed
+            .keys()
+            .find(|(_, known)| *known == id)
+            .copied();
+        if let Some((_, dpc)) = due.and_then(|due| machine.timed.remove(&due)) {
+            return Some(dpc);
+        }
+        machine.processors.iter_mut().find_map(|processor| {
+            let at = processor.queue.iter().position(|dpc| dpc.id == id)?;
+            processor.queue.remove(at)
+        })
+    });
+    taken.is_some()
+}
+
+/// A scheduling point: another thread may run before this returns.
+pub(crate) fn point() {
+    let switch = fast(|fast| {
+        let dispatch = fast.irql.get() >= DISPATCH_LEVEL;
+        if dispatch && fast.now_ns.get() - fast.dispatch_since_ns.get() > DISPATCH_LIMIT_NS {
+            hang(HangKind::DispatchTooLong);
+        }
+        fast.has_dpc.get() && !dispatch || random(fast.odds.get()) == 0
+    });
+    if switch {
+        suspend();
+    }
+}
+
+/// Counts an import of the running callback.
+pub(super) fn note_import() {
+    signal::note_progress();
+    charge(IMPORT_NS);
+    let busy = fast(|fast| {
+        fast.busy.set(fast.busy.get() + 1);
+        fast.busy.get()
+    });
+    if busy > BUSY_LIMIT {
+        hang(HangKind::EndlessLoop);
+    }
+}
+
+/// Begins counting anew: a callback begins, or a wait.
+pub(super) fn reset_busy() {
+    fast(|fast| fast.busy.set(0));
+}
+
+/// Waits until `condition` holds.
+///
+/// The condition tests *and takes* (an auto-reset event, a lock word). It is tried at once, then at
+/// any time on the scheduler's stack: it must not wait, switch, stop or call the driver.
+///
+/// At DISPATCH_LEVEL and above the processor stays occupied: that is how a spin lock spins.
+pub(crate) fn wait(condition: &mut dyn FnMut() -> bool) {
+    let _ = wait_until(u64::MAX, condition);
+}
+
+/// As [`wait`], but at most until the virtual clock has reached `deadline_ns`.
+pub(crate) fn wait_until(deadline_ns: u64, condition: &mut dyn FnMut() -> bool) -> Wait {
+    if condition() {
+        return Wait::Satisfied;
+    }
+    if deadline_ns <= now() {
+        return Wait::TimedOut;
+    }
+    reset_busy();
+    let current = current();
+    let waiting = Waiting::new(deadline_ns, condition);
+    with_thread(current, |thread| thread.waiting = Some(waiting));
+    suspend();
+    with_thread(current, |thread| thread.outcome)
+}
+
+/// Sleeps until the virtual clock has reached `deadline_ns`.
+pub(crate) fn sleep_until(deadline_ns: u64) {
+    let _ = wait_until(deadline_ns, &mut || false);
+}
+
+/// Virtual time since the run began, in ns.
+pub(crate) fn now() -> u64 {
+    fast(|fast| fast.now_ns.get())
+}
+
+/// Lets `ns` of virtual time pass.
+pub(crate) fn charge(ns: u64) {
+    fast(|fast| set_now(fast, fast.now_ns.get() + ns));
+}
+
+/// Lets the time pass that copying `bytes` takes.
+pub(crate) fn charge_copy(bytes: usize) {
+    charge((bytes as u64).div_ceil(COPY_BYTES_PER_NS));
+}
+
+fn set_now(fast: &Fast, now_ns: u64) {
+    fast.now_ns.set(now_ns);
+    if fast.uses_shared_clock.get() {
+        processor::set_clock(now_ns).expect("the shared page is ours and writable");
+    }
+}
+
+/// The driver reads times from KUSER_SHARED_DATA: keep them right from now on.
+pub(super) fn use_shared_clock() {
+    fast(|fast| {
+        fast.uses_shared_clock.set(true);
+        set_now(fast, fast.now_ns.get());
+    });
+}
+
+/// IRQL of the running thread.
+pub(crate) fn irql() -> u8 {
+    fast(|fast| fast.irql.get())
+}
+
+/// Sets a higher (or the same) IRQL and gives back the old one. Legality is the caller's to check.
+pub(crate) fn raise(level: u8) -> u8 {
+    fast(|fast| {
+        let old = fast.irql.replace(level);
+        if old < DISPATCH_LEVEL && level >= DISPATCH_LEVEL {
+            fast.dispatch_since_ns.set(fast.now_ns.get());
+        }
+        old
+    })
+}
+
+/// Sets a lower (or the same) IRQL. DPCs that were waiting for it run before this returns.
+pub(crate) fn lower(level: u8) {
+    let has_dpc = fast(|fast| {
+        fast.irql.set(level);
+        fast.has_dpc.get()
+    });
+    if level < DISPATCH_LEVEL && has_dpc {
+        suspend();
+    }
+}
+
+/// The running thread or DPC body.
+pub(crate) fn current() -> ThreadId {
+    fast(|fast| fast.current.get()).expect("called from a kernel thread or a DPC")
+}
+
+/// Whether a DPC body is running.
+pub(crate) fn in_dpc() -> bool {
+    with_thread(current(), |thread| thread.is_dpc)
+}
+
+/// The processor it runs on.
+pub(crate) fn processor() -> u32 {
+    fast(|fast| fast.processor.get())
+}
+
+/// Number of processors.
+pub(crate) fn processors() -> u32 {
+    MACHINE.with_borrow(|machine| machine.processors.len() as u32)
+}
+
+/// Name given to a thread or DPC body.
+pub(crate) fn thread_name(thread: ThreadId) -> String {
+    with_thread(thread, |thread| thread.name.clone())
+}
+
+/// Address of the thread's `ETHREAD`, which drivers treat as opaque.
+pub(crate) fn thread_object(thread: ThreadId) -> u64 {
+    layout::THREADS + u64::from(thread.0) * layout::PAGE
+}
+
+/// A number below `bound` (at least 1), decided by the seed.
+pub(crate) fn random(bound: u64) -> u64 {
+    fast(|fast| {
+        let mut random = fast.random.get();
+        let number = random.below(bound);
+        fast.random.set(random);
+        number
+    })
+}
+
+/// True in `numerator` of `denominator` cases, decided by the seed.
+pub(crate) fn chance(numerator: u64, denominator: u64) -> bool {
+    random(denominator) < numerator
+}
+
+/// Ends the run. Nothing on this stack, nor on any other, runs again.
+pub(crate) fn stop(reason: Reason) -> ! {
+    note_stop(reason);
+    loop {
+        suspend();
+    }
+}
+
+/// The first reason to stop is the one that counts.
+fn note_stop(reason: Reason) {
+    STOP.with_borrow_mut(|stop| {
+        stop.get_or_insert(reason);
+    });
+}
+
+/// Ends the run because the running thread does not move.
+pub(super) fn hang(kind: HangKind) -> ! {
+    let hang = report_hang(kind, fast(|fast| fast.current.get()));
+    stop(Reason::Hang(hang));
+}
+
+fn report_hang(kind: HangKind, blamed: Option<ThreadId>) -> Hang {
+    MACHINE.with_borrow(|machine| Hang {
+        kind,
+        thread: blamed.and_then(|id| Some(machine.threads.get(&id)?.name.clone())),
+        threads: machine
+            .threads
+            .values()
+            .map(|thread| {
+                (
+                    thread.name.clone(),
+                    thread.state(),
+                    trace::capture_of(&thread.context),
+                )
+            })
+            .collect(),
+    })
+}
+
+/// Number of coroutine switches of the run.
+pub(super) fn switches() -> u64 {
+    fast(|fast| fast.switches.get())
+}
+
+fn with_thread<R>(id: ThreadId, body: impl FnOnce(&mut Thread) -> R) -> R {
+    MACHINE.with_borrow_mut(|machine| {
+        body(
+            machine
+                .threads
+                .get_mut(&id)
+                .expect("the thread has not ended"),
+        )
+    })
+}
+
+/// Back to the scheduler.
+fn suspend() {
+    let context = context::current().expect("only a kernel thread or a DPC can wait or stop");
+    // SAFETY: the yielder is on this coroutine's own stack, below its root, while it runs.
+    let yielder = unsafe { &*context.yielder.get() };
+    yielder.suspend(());
+}

@@ -1,0 +1,250 @@
+//! Signals: turned into calls of [`super::trap::on_fault`], never handled in the handler.
+//!
+//! The handler runs on a stack of its own. Where driver code faulted, it saves the registers in the
+//! coroutine's [`Context`] and edits the signal's saved context so that returning from the handler
+//! goes to the fault trampoline on the host stack. So the signal mask and the floating-point state
+//! stay right, and what a fault means is decided in ordinary code.
+
+use std::{
+    io, mem, ptr,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use super::{
+    context::{Context, Interrupted, current},
+    layout, thunk,
+};
+
+/// Signals that driver code raises, and the watchdog's.
+const SIGNALS: [libc::c_int; 6] = [
+    libc::SIGSEGV,
+    libc::SIGBUS,
+    libc::SIGILL,
+    libc::SIGFPE,
+    libc::SIGTRAP,
+    WATCHDOG_SIGNAL,
+];
+/// Sent by the watchdog's timer.
+pub(super) const WATCHDOG_SIGNAL: libc::c_int = libc::SIGVTALRM;
+
+const ALTERNATE_STACK_BYTES: usize = 64 << 10;
+/// Processor time between two looks of the watchdog.
+const WATCHDOG_PERIOD_MS: i64 = 500;
+/// Looks without an import call in between after which driver code counts as looping for ever.
+const WATCHDOG_LOOKS: u64 = 8;
+
+/// The thread that the machine runs on: faults elsewhere are none of ours. 0 if there is none.
+static THREAD: AtomicU64 = AtomicU64::new(0);
+/// Import calls, and how many the watchdog saw, how often in a row.
+static IMPORTS: AtomicU64 = AtomicU64::new(0);
+static IMPORTS_SEEN: AtomicU64 = AtomicU64::new(0);
+static LOOKS: AtomicU64 = AtomicU64::new(0);
+
+/// Tells the watchdog that driver code got somewhere.
+pub(super) fn note_progress() {
+    IMPORTS.store(IMPORTS.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+}
+
+/// The handlers of this thread. Dropping restores what was there before.
+pub(super) struct Handlers {
+    old_actions: Vec<(libc::c_int, libc::sigaction)>,
+    old_stack: libc::stack_t,
+    timer: libc::timer_t,
+    _stack: Vec<u8>,
+}
+
+impl Handlers {
+    /// Handles faults of driver code on this thread.
+    pub(super) fn install() -> io::Result<Self> {
+        let mut stack = vec![0_u8; ALTERNATE_STACK_BYTES];
+        let new_stack = libc::stack_t {
+            ss_sp: stack.as_mut_ptr().cast(),
+            ss_flags: 0,
+            ss_size: stack.len(),
+        };
+        // SAFETY: all-zero bytes are a valid `stack_t`.
+        let mut old_stack: libc::stack_t = unsafe { mem::zeroed() };
+        // SAFETY: both point to live values; the new stack lives in `self` until it is replaced.
+        check(unsafe { libc::sigaltstack(&raw const new_stack, &raw mut old_stack) })?;
+        THREAD.store(thread(), Ordering::Relaxed);
+        let mut handlers = Self {
+            old_actions: Vec::new(),
+            old_stack,
+            timer: ptr::null_mut(),
+            _stack: stack,
+        };
+        for signal in SIGNALS {
+            let old = set_action(signal, handler as *const () as usize)?;
+            handlers.old_actions.push((signal, old));
+        }
+        handlers.timer = watchdog()?;
+        Ok(handlers)
+    }
+}
+
+impl Drop for Handlers {
+    fn drop(&mut self) {
+        if !self.timer.is_null() {
+            // SAFETY: the timer was made by `watchdog` and is deleted once.
+            unsafe { libc::timer_delete(self.timer) };
+        }
+        for (signal, old) in &self.old_actions {
+            // SAFETY: `old` is what `sigaction` gave for this signal.
+            unsafe { libc::sigaction(*signal, old, ptr::null_mut()) };
+        }
+        THREAD.store(0, Ordering::Relaxed);
+        // SAFETY: the old stack is the one that this thread had, and outlives it.
+        unsafe { libc::sigaltstack(&raw const self.old_stack, ptr::null_mut()) };
+    }
+}
+
+fn check(result: libc::c_int) -> io::Result<()> {
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+fn set_action(signal: libc::c_int, handler: usize) -> io::Result<libc::sigaction> {
+    // SAFETY: all-zero bytes are a valid `sigaction`.
+    let mut new: libc::sigaction = unsafe { mem::zeroed() };
+    new.sa_sigaction = handler;
+    new.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_RESTART;
+    // SAFETY: as above.
+    let mut old: libc::sigaction = unsafe { mem::zeroed() };
+    // SAFETY: both point to live values, and the handler has the signature of SA_SIGINFO.
+    check(unsafe { libc::sigaction(signal, &raw const new, &raw mut old) })?;
+    Ok(old)
+}
+
+/// A timer over this thread's processor time, so that a busy machine does not look like a loop.
+fn watchdog() -> io::Result<libc::timer_t> {
+    // SAFETY: all-zero bytes are a valid `sigevent`.
+    let mut event: libc::sigevent = unsafe { mem::zeroed() };
+    event.sigev_notify = libc::SIGEV_THREAD_ID;
+    event.sigev_signo = WATCHDOG_SIGNAL;
+    // SAFETY: only asks for the thread's id.
+    event.sigev_notify_thread_id = unsafe { libc::gettid() };
+    let mut timer = ptr::null_mut();
+    // SAFETY: both point to live values.
+    check(unsafe {
+        libc::timer_create(
+            libc::CLOCK_THREAD_CPUTIME_ID,
+            &raw mut event,
+            &raw mut timer,
+        )
+    })?;
+    let period = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: WATCHDOG_PERIOD_MS * 1_000_000,
+    };
+    let times = libc::itimerspec {
+        it_interval: period,
+        it_value: period,
+    };
+    // SAFETY: the timer was made just now; `times` is live.
+    check(unsafe { libc::timer_settime(timer, 0, &raw const times, ptr::null_mut()) })?;
+    Ok(timer)
+}
+
+/// The thread's identity; safe to ask in a handler.
+fn thread() -> u64 {
+    // SAFETY: reads the thread's own control block.
+    unsafe { libc::pthread_self() }
+}
+
+/// Order in which instructions encode the general registers.
+const REGISTERS: [libc::c_int; 16] = [
+    libc::REG_RAX,
+    libc::REG_RCX,
+    libc::REG_RDX,
+    libc::REG_RBX,
+    libc::REG_RSP,
+    libc::REG_RBP,
+    libc::REG_RSI,
+    libc::REG_RDI,
+    libc::REG_R8,
+    libc::REG_R9,
+    libc::REG_R10,
+    libc::REG_R11,
+    libc::REG_R12,
+    libc::REG_R13,
+    libc::REG_R14,
+    libc::REG_R15,
+];
+
+unsafe extern "C" fn handler(
+    signal: libc::c_int,
+    info: *mut libc::siginfo_t,
+    context: *mut libc::c_void,
+) {
+    // SAFETY: the kernel passes a `ucontext_t` that is ours to edit until we return.
+    let saved = unsafe { &mut *context.cast::<libc::ucontext_t>() };
+    let registers = &mut saved.uc_mcontext.gregs;
+    let rip = registers[libc::REG_RIP as usize] as u64;
+    if let Some(recovery) = thunk::copy_recovery(rip) {
+        if signal != WATCHDOG_SIGNAL {
+            registers[libc::REG_RIP as usize] = recovery as i64;
+        }
+        return;
+    }
+    let driver = if THREAD.load(Ordering::Relaxed) == thread() {
+        current()
+    } else {
+        None
+    };
+    let error = registers[libc::REG_ERR as usize] as u64;
+    match driver.filter(|_| is_driver_code(signal, rip, error)) {
+        Some(driver) if signal != WATCHDOG_SIGNAL || is_looping() => {
+            // SAFETY: the kernel passes a `siginfo_t`, live until we return.
+            let info = unsafe { &*info };
+            // SAFETY: for these signals it has an address (the watchdog's is not used).
+            let address = unsafe { info.si_addr() } as u64;
+            redirect(driver, registers, signal, address);
+        }
+        None if signal != WATCHDOG_SIGNAL => {
+            // A fault of the lab itself: returning runs the instruction again, and Linux ends the
+            // process as it would have.
+            // SAFETY: the default action needs nothing.
+            unsafe { libc::signal(signal, libc::SIG_DFL) };
+        }
+        _ => {}
+    }
+}
+
+/// Whether a signal at `rip` is the driver's doing.
+fn is_driver_code(signal: libc::c_int, rip: u64, error: u64) -> bool {
+    /// Bit of a page fault's error code: an instruction fetch. Then `rip` is where a wild jump went.
+    const FETCH: u64 = 16;
+    let fetch = signal == libc::SIGSEGV && error & FETCH != 0;
+    layout::contains(rip, 1) || thunk::acts_for_driver(rip) || fetch
+}
+
+/// Called once per watchdog period that ends in driver code.
+fn is_looping() -> bool {
+    let imports = IMPORTS.load(Ordering::Relaxed);
+    if IMPORTS_SEEN.swap(imports, Ordering::Relaxed) != imports {
+        LOOKS.store(0, Ordering::Relaxed);
+        return false;
+    }
+    LOOKS.fetch_add(1, Ordering::Relaxed) + 1 >= WATCHDOG_LOOKS
+}
+
+/// Saves the driver's registers and makes the handler return to the trampoline.
+fn redirect(driver: &Context, registers: &mut [i64; 23], signal: libc::c_int, address: u64) {
+    const TRAP_AND_DIRECTION: i64 = 0x100 | 0x400;
+    let mut interrupted: Interrupted = driver.interrupted.get();
+    interrupted.general = REGISTERS.map(|register| registers[register as usize] as u64);
+    interrupted.rip = registers[libc::REG_RIP as usize] as u64;
+    interrupted.flags = registers[libc::REG_EFL as usize] as u64;
+    interrupted.error = registers[libc::REG_ERR as usize] as u64;
+    interrupted.vector = registers[libc::REG_TRAPNO as usize] as u64;
+    interrupted.signal = signal;
+    interrupted.address = address;
+    driver.interrupted.set(interrupted);
+    registers[libc::REG_RIP as usize] = thunk::fault() as i64;
+    registers[libc::REG_RSP as usize] = driver.host_sp.get() as i64;
+    registers[libc::REG_RDI as usize] = ptr::from_ref(driver) as i64;
+    registers[libc::REG_EFL as usize] &= !TRAP_AND_DIRECTION;
+}

@@ -1,0 +1,305 @@
+//! The assembly between the two worlds.
+//!
+//! | symbol | from | to |
+//! |---|---|---|
+//! | `lab_import` | driver code, index in EAX | [`super::call::enter`] on the host stack |
+//! | `lab_call` | host code | driver code on the driver stack |
+//! | `lab_fault` | the signal handler (which edits the saved context) | [`super::trap::on_fault`] on the host stack |
+//! | `lab_copy` | host code | itself; the handler skips a copy that faults |
+//! | `lab_chkstk` | driver code | itself: the import `__chkstk` |
+//!
+//! Host stacks are kept 16-byte aligned at every call; the driver's registers that win64 preserves
+//! (RBX, RBP, RSI, RDI, R12-R15, XMM6-XMM15) are in the [`ImportFrame`], where the unwinder finds
+//! them and from where they are restored. MXCSR and the x87 control word are not switched.
+
+use std::{arch::global_asm, mem::offset_of};
+
+use super::context::{CURRENT, Context, Interrupted};
+
+global_asm!(
+    r#"
+    .text
+    .balign 64
+lab_import:
+    .cfi_startproc
+    .cfi_undefined rip
+    mov r10, [rip + {current}]
+    mov [rsp + 8], rcx
+    mov [rsp + 16], rdx
+    mov [rsp + 24], r8
+    mov [rsp + 32], r9
+    mov r11, rsp
+    mov rsp, [r10 + {host_sp}]
+lab_import_switched:
+    push r11
+    push rax
+    push rbx
+    push rbp
+    push rsi
+    push rdi
+    push r12
+    push r13
+    push r14
+    push r15
+    push [r10 + {frame}]
+    push [r10 + {driver_sp}]
+    sub rsp, 160
+    movaps [rsp], xmm6
+    movaps [rsp + 16], xmm7
+    movaps [rsp + 32], xmm8
+    movaps [rsp + 48], xmm9
+    movaps [rsp + 64], xmm10
+    movaps [rsp + 80], xmm11
+    movaps [rsp + 96], xmm12
+    movaps [rsp + 112], xmm13
+    movaps [rsp + 128], xmm14
+    movaps [rsp + 144], xmm15
+    mov [r10 + {frame}], rsp
+    mov [r10 + {driver_sp}], r11
+    cld
+    mov rdi, rsp
+    call {enter}
+    mov r10, [rip + {current}]
+    movaps xmm6, [rsp]
+    movaps xmm7, [rsp + 16]
+    movaps xmm8, [rsp + 32]
+    movaps xmm9, [rsp + 48]
+    movaps xmm10, [rsp + 64]
+    movaps xmm11, [rsp + 80]
+    movaps xmm12, [rsp + 96]
+    movaps xmm13, [rsp + 112]
+    movaps xmm14, [rsp + 128]
+    movaps xmm15, [rsp + 144]
+    add rsp, 160
+    pop [r10 + {driver_sp}]
+    pop [r10 + {frame}]
+    pop r15
+    pop r14
+    pop r13
+    pop r12
+    pop rdi
+    pop rsi
+    pop rbp
+    pop rbx
+    pop r11
+    pop rsp
+    ret
+    .cfi_endproc
+
+    .balign 64
+lab_call:
+    // rdi: Context, rsi: code, rdx: arguments, rcx: how many
+    .cfi_startproc
+    push rbp
+    .cfi_def_cfa_offset 16
+    .cfi_offset rbp, -16
+    mov rbp, rsp
+    .cfi_def_cfa_register rbp
+    push rbx
+    push r12
+    push r13
+    push r14
+    push r15
+    push [rdi + {host_sp}]
+    push [rdi + {driver_sp}]
+    push [rdi + {frame}]
+    mov [rdi + {host_sp}], rsp
+    mov r11, [rdi + {driver_sp}]
+    and r11, -16
+    lea r10, [rcx + 5]
+    and r10, -2
+    shl r10, 3
+    sub r11, r10
+    mov rax, rsi
+    mov rsi, rdx
+    mov rdi, r11
+lab_call_driver:
+    rep movsq
+    mov rsp, r11
+    mov rcx, [rsp]
+    mov rdx, [rsp + 8]
+    mov r8, [rsp + 16]
+    mov r9, [rsp + 24]
+    call rax
+lab_call_return:
+    mov r10, [rip + {current}]
+    mov rsp, [r10 + {host_sp}]
+    cld
+    pop [r10 + {frame}]
+    pop [r10 + {driver_sp}]
+    pop [r10 + {host_sp}]
+    pop r15
+    pop r14
+    pop r13
+    pop r12
+    pop rbx
+    pop rbp
+    ret
+    .cfi_endproc
+
+    .balign 16
+lab_fault:
+    // rdi: Context; all else as interrupted
+    .cfi_startproc
+    .cfi_undefined rip
+    fxsave64 [rdi + {interrupted} + {fx}]
+    mov rbx, rdi
+    call {on_fault}
+    lea rdi, [rbx + {interrupted}]
+    fxrstor64 [rdi + {fx}]
+    mov rax, ss
+    push rax
+    push [rdi + 32]
+    push [rdi + {flags}]
+    mov rax, cs
+    push rax
+    push [rdi + {rip}]
+    mov rax, [rdi]
+    mov rcx, [rdi + 8]
+    mov rdx, [rdi + 16]
+    mov rbx, [rdi + 24]
+    mov rbp, [rdi + 40]
+    mov rsi, [rdi + 48]
+    mov r8, [rdi + 64]
+    mov r9, [rdi + 72]
+    mov r10, [rdi + 80]
+    mov r11, [rdi + 88]
+    mov r12, [rdi + 96]
+    mov r13, [rdi + 104]
+    mov r14, [rdi + 112]
+    mov r15, [rdi + 120]
+    mov rdi, [rdi + 56]
+    iretq
+    .cfi_endproc
+
+    .balign 16
+lab_copy:
+    // rdi: target, rsi: source, rdx: bytes; gives the bytes that were not copied
+    .cfi_startproc
+    mov rcx, rdx
+    cmp rdx, 8
+    je 8f
+    cmp rdx, 4
+    je 4f
+    rep movsb
+    jmp lab_copy_end
+8:
+    mov rax, [rsi]
+    mov [rdi], rax
+    xor ecx, ecx
+    jmp lab_copy_end
+4:
+    mov eax, [rsi]
+    mov [rdi], eax
+    xor ecx, ecx
+lab_copy_end:
+    // rcx: what is left, also when the handler comes here
+    mov rax, rcx
+    ret
+    .cfi_endproc
+
+    .balign 16
+lab_chkstk:
+    // rax: bytes of the frame to come; only r10, r11 and flags may change
+    push rcx
+    push rax
+    lea rcx, [rsp + 24]
+    cmp rax, 0x1000
+    jb 3f
+2:
+    sub rcx, 0x1000
+    test [rcx], rcx
+    sub rax, 0x1000
+    cmp rax, 0x1000
+    ja 2b
+3:
+    sub rcx, rax
+    test [rcx], rcx
+    pop rax
+    pop rcx
+    ret
+lab_chkstk_end:
+"#,
+    current = sym CURRENT,
+    enter = sym super::call::enter,
+    on_fault = sym super::trap::on_fault,
+    host_sp = const offset_of!(Context, host_sp),
+    driver_sp = const offset_of!(Context, driver_sp),
+    frame = const offset_of!(Context, frame),
+    interrupted = const offset_of!(Context, interrupted),
+    fx = const offset_of!(Interrupted, fx),
+    rip = const offset_of!(Interrupted, rip),
+    flags = const offset_of!(Interrupted, flags),
+);
+
+unsafe extern "sysv64" {
+    fn lab_import();
+    fn lab_import_switched();
+    fn lab_call(context: *const Context, code: u64, arguments: *const u64, count: usize) -> u64;
+    fn lab_call_driver();
+    fn lab_call_return();
+    fn lab_fault();
+    fn lab_copy(target: u64, source: u64, bytes: usize) -> usize;
+    fn lab_copy_end();
+    fn lab_chkstk();
+    fn lab_chkstk_end();
+}
+
+/// Address of the import thunk, which stubs jump to.
+pub(super) fn import() -> u64 {
+    lab_import as *const () as u64
+}
+
+/// Address of `__chkstk`.
+pub(super) fn chkstk() -> u64 {
+    lab_chkstk as *const () as u64
+}
+
+/// Address of the fault trampoline.
+pub(super) fn fault() -> u64 {
+    lab_fault as *const () as u64
+}
+
+/// Where driver code returns to that [`call`] called.
+pub(super) fn driver_return() -> u64 {
+    lab_call_return as *const () as u64
+}
+
+/// Whether `rip` is in assembly that works on the driver's stack on the driver's behalf, so that a
+/// fault there is the driver's.
+pub(super) fn acts_for_driver(rip: u64) -> bool {
+    let within = |from: *const (), to: *const ()| (from as u64..to as u64).contains(&rip);
+    within(lab_import as *const (), lab_import_switched as *const ())
+        || within(lab_call_driver as *const (), lab_call_return as *const ())
+        || within(lab_chkstk as *const (), lab_chkstk_end as *const ())
+}
+
+/// Where to go on if `rip` is an instruction that copies for [`copy`].
+pub(super) fn copy_recovery(rip: u64) -> Option<u64> {
+    let end = lab_copy_end as *const () as u64;
+    (lab_copy as *const () as u64..end)
+        .contains(&rip)
+        .then_some(end)
+}
+
+/// Calls driver code on the driver stack of `context`.
+///
+/// # Safety
+/// 1. `context` is that of the running coroutine.
+/// 2. The caller keeps the rule of the cut: the call may never return.
+pub(super) unsafe fn call(context: &Context, code: u64, arguments: &[u64]) -> u64 {
+    // SAFETY: `arguments` are readable; the rest is the caller's, see above. Driver code itself can
+    // do anything to this process; that it does not touch the lab's memory is assumed, as for any
+    // code under test: what it gets are addresses in `layout`, and accesses elsewhere fault.
+    unsafe { lab_call(context, code, arguments.as_ptr(), arguments.len()) }
+}
+
+/// Copies bytes; gives back how many were not, because the next one may not be touched.
+///
+/// # Safety
+/// 1. The signal handler is installed on this thread, or both ranges may be touched.
+/// 2. What is written is no memory of Rust's but `target`'s, if that is.
+pub(super) unsafe fn copy(target: u64, source: u64, bytes: usize) -> usize {
+    // SAFETY: a fault ends the copy (obligation 1); nothing else is written (obligation 2).
+    unsafe { lab_copy(target, source, bytes) }
+}

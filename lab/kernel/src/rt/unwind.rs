@@ -1,0 +1,251 @@
+//! Walks driver stacks by the image's unwind information.
+//!
+//! A walk begins at an import (the caller's registers are in the import frame) or at a fault (they
+//! are in the interrupted context), goes up through the image, and where it reaches the lab's call
+//! into the driver it goes on at the import that this callback was called from.
+
+use lab_pe::unwind::{Operation, UnwindInfo};
+
+use super::{
+    context::{Context, ImportFrame, Interrupted, RSP},
+    image::LoadedImage,
+    layout, mem, thunk,
+};
+
+/// Levels after which a walk gives up: a stack of 24 KiB has fewer frames that do anything.
+const DEEPEST: usize = 128;
+
+/// A place in driver code: what a walk yields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Level {
+    /// Address in the image.
+    pub(super) address: u64,
+    /// Whether it is a return address, which belongs to the call before it.
+    pub(super) is_return: bool,
+}
+
+/// Registers that matter to unwinding.
+struct Registers {
+    general: [u64; 16],
+    rip: u64,
+    is_return: bool,
+}
+
+/// The stack of `context` from its innermost import.
+pub(super) fn walk(image: &LoadedImage, context: &Context) -> Vec<Level> {
+    let mut levels = Vec::new();
+    walk_imports(image, context, &mut levels);
+    levels
+}
+
+/// The stack of `context` from where a signal interrupted it.
+pub(super) fn walk_interrupted(
+    image: &LoadedImage,
+    context: &Context,
+    interrupted: &Interrupted,
+) -> Vec<Level> {
+    let mut levels = Vec::new();
+    let general = interrupted.general;
+    let mut registers = Registers {
+        general,
+        rip: interrupted.rip,
+        is_return: false,
+    };
+    if !image.contains(registers.rip) {
+        // A wild jump by `call`, or our assembly acting for the driver (`__chkstk` has pushed twice).
+        let pushed = if thunk::acts_for_driver(registers.rip) {
+            3
+        } else {
+            1
+        };
+        for _ in 0..pushed {
+            if pop(&mut registers).is_none() || image.contains(registers.rip) {
+                break;
+            }
+        }
+        registers.is_return = true;
+    }
+    walk_image(image, &mut registers, &mut levels);
+    walk_imports(image, context, &mut levels);
+    levels
+}
+
+fn walk_imports(image: &LoadedImage, context: &Context, levels: &mut Vec<Level>) {
+    let mut next = context.import_frame();
+    while let Some(frame) = next {
+        if let Some(mut registers) = at_import(frame) {
+            walk_image(image, &mut registers, levels);
+        }
+        // SAFETY: an import frame's outer frame is null or one that lives longer: the import that
+        // called the driver again has not returned (the import thunk pushes and pops it in order).
+        next = unsafe { frame.outer.as_ref() };
+    }
+}
+
+/// The driver's registers after it has returned from the import.
+fn at_import(frame: &ImportFrame) -> Option<Registers> {
+    let mut general = [0; 16];
+    general[3] = frame.rbx;
+    general[5] = frame.rbp;
+    general[6] = frame.rsi;
+    general[7] = frame.rdi;
+    general[12] = frame.r12;
+    general[13] = frame.r13;
+    general[14] = frame.r14;
+    general[15] = frame.r15;
+    general[RSP] = frame.driver_sp;
+    let mut registers = Registers {
+        general,
+        rip: 0,
+        is_return: true,
+    };
+    pop(&mut registers)?;
+    Some(registers)
+}
+
+fn walk_image(image: &LoadedImage, registers: &mut Registers, levels: &mut Vec<Level>) {
+    while levels.len() < DEEPEST && image.contains(registers.rip) {
+        levels.push(Level {
+            address: registers.rip,
+            is_return: registers.is_return,
+        });
+        if step(image, registers).is_none() {
+            return;
+        }
+        registers.is_return = true;
+    }
+}
+
+/// Takes the return address from the stack.
+fn pop(registers: &mut Registers) -> Option<()> {
+    registers.rip = mem::read(registers.general[RSP]).ok()?;
+    registers.general[RSP] = registers.general[RSP].wrapping_add(8);
+    Some(())
+}
+
+/// Goes one frame up.
+fn step(image: &LoadedImage, registers: &mut Registers) -> Option<()> {
+    let rva = image.rva(registers.rip)?;
+    // A return address may lie behind its function's last byte.
+    let lookup = if registers.is_return {
+        rva.checked_sub(1)?
+    } else {
+        rva
+    };
+    let Some(function) = image.plan.function_at(lookup) else {
+        // A leaf function: it has not touched the stack.
+        return pop(registers);
+    };
+    let mut info = image.plan.unwind_info(function.unwind_rva).ok()?;
+    if !registers.is_return && finish_epilog(image, registers, &info, function)? {
+        return Some(());
+    }
+    let mut done = rva - function.begin_rva;
+    for _ in 0..DEEPEST {
+        if undo(registers, &info, done)? {
+            return Some(());
+        }
+        let Some(outer) = info.chained else { break };
+        info = image.plan.unwind_info(outer.unwind_rva).ok()?;
+        // The prolog of an outer entry has run completely.
+        done = u32::MAX;
+    }
+    pop(registers)
+}
+
+/// Undoes the steps of a prolog of which `done` bytes have run. True if a trap frame was found.
+fn undo(registers: &mut Registers, info: &UnwindInfo, done: u32) -> Option<bool> {
+    let ran = |offset: u8| u32::from(offset) <= done;
+    let frame_set = info
+        .codes
+        .iter()
+        .any(|code| code.operation == Operation::SetFrame && ran(code.offset));
+    // Saves are relative to the stack pointer after the prolog's allocations.
+    let base = match info.frame {
+        Some((register, offset)) if frame_set || done == u32::MAX => {
+            registers.general[usize::from(register)].wrapping_sub(u64::from(offset))
+        }
+        _ => registers.general[RSP],
+    };
+    for code in info.codes.iter().filter(|code| ran(code.offset)) {
+        match code.operation {
+            Operation::Push(register) => {
+                let value = mem::read(registers.general[RSP]).ok()?;
+                registers.general[RSP] = registers.general[RSP].wrapping_add(8);
+                if usize::from(register) != RSP {
+                    registers.general[usize::from(register)] = value;
+                }
+            }
+            Operation::Allocate(bytes) => {
+                registers.general[RSP] = registers.general[RSP].wrapping_add(u64::from(bytes));
+            }
+            Operation::SetFrame => registers.general[RSP] = base,
+            Operation::Save(register, offset) => {
+                registers.general[usize::from(register)] =
+                    mem::read(base.wrapping_add(u64::from(offset))).ok()?;
+            }
+            Operation::SaveXmm(..) => {}
+            Operation::MachineFrame { error_code } => {
+                let frame = registers.general[RSP].wrapping_add(8 * u64::from(error_code));
+                registers.rip = mem::read(frame).ok()?;
+                registers.general[RSP] = mem::read(frame.wrapping_add(24)).ok()?;
+                return Some(true);
+            }
+        }
+    }
+    Some(false)
+}
+
+/// If the interrupted instruction is in an epilog, does the rest of it. An epilog is
+/// `add rsp` or `lea rsp`, pops, and a return or a jump that leaves the function.
+fn finish_epilog(
+    image: &LoadedImage,
+    registers: &mut Registers,
+    info: &UnwindInfo,
+    function: &lab_pe::Function,
+) -> Option<bool> {
+    use iced_x86::{Decoder, DecoderOptions, Mnemonic, OpKind, Register};
+    let begin = image.rva(registers.rip)? as usize;
+    let code = image.plan.mapped.get(begin..function.end_rva as usize)?;
+    let mut general = registers.general;
+    let decoder = Decoder::with_ip(64, code, registers.rip, DecoderOptions::NONE);
+    for (index, instruction) in decoder.into_iter().enumerate() {
+        match instruction.mnemonic() {
+            Mnemonic::Add
+                if index == 0
+                    && instruction.op0_register() == Register::RSP
+                    && instruction.op1_kind() != OpKind::Register =>
+            {
+                general[RSP] = general[RSP].wrapping_add(instruction.immediate(1));
+            }
+            Mnemonic::Lea if index == 0 && instruction.op0_register() == Register::RSP => {
+                let (register, _) = info.frame?;
+                if instruction.memory_base().number() != usize::from(register) {
+                    return Some(false);
+                }
+                general[RSP] = general[usize::from(register)]
+                    .wrapping_add(instruction.memory_displacement64());
+            }
+            Mnemonic::Pop if instruction.op0_register().is_gpr64() => {
+                general[instruction.op0_register().number()] = mem::read(general[RSP]).ok()?;
+                general[RSP] = general[RSP].wrapping_add(8);
+            }
+            Mnemonic::Ret => {}
+            Mnemonic::Jmp if leaves(&instruction, function) => {}
+            _ => return Some(false),
+        }
+        if matches!(instruction.mnemonic(), Mnemonic::Ret | Mnemonic::Jmp) {
+            registers.general = general;
+            pop(registers)?;
+            return Some(true);
+        }
+    }
+    Some(false)
+}
+
+/// Whether a jump is a tail call: indirect, or to another function.
+fn leaves(instruction: &iced_x86::Instruction, function: &lab_pe::Function) -> bool {
+    let target = instruction.near_branch_target();
+    let rva = target.wrapping_sub(layout::IMAGE);
+    target == 0 || !(u64::from(function.begin_rva)..u64::from(function.end_rva)).contains(&rva)
+}
