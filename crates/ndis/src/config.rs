@@ -1,0 +1,115 @@
+//! Configuration: the parameters that a person or the INF has left in the registry.
+
+use core::marker::PhantomData;
+
+use ndis_sys::{
+    NDIS_CONFIGURATION_OBJECT, NDIS_CONFIGURATION_OBJECT_REVISION_1, NDIS_CONFIGURATION_PARAMETER,
+    NDIS_HANDLE, NDIS_OBJECT_HEADER, NDIS_OBJECT_TYPE_CONFIGURATION_OBJECT,
+    NDIS_SIZEOF_CONFIGURATION_OBJECT_REVISION_1, NdisCloseConfiguration, NdisOpenConfigurationEx,
+    NdisParameterHexInteger, NdisParameterInteger, NdisReadConfiguration,
+};
+
+use crate::Status;
+use crate::irql::Passive;
+use crate::text::Text;
+
+/// The open parameters of a filter module, or of the driver.
+///
+/// # Invariants
+///
+/// `handle` came from `NdisOpenConfigurationEx` and is not closed. The value is borrowed exclusively for each call,
+/// because NDIS wants reads one after the other.
+#[derive(Debug)]
+pub struct Configuration<'a> {
+    handle: NDIS_HANDLE,
+    _open: PhantomData<&'a ()>,
+}
+
+/// What a parameter holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parameter {
+    /// There is none of that name.
+    Absent,
+    /// An integer.
+    Integer(u32),
+    /// Something else than an integer.
+    WrongType,
+}
+
+impl Configuration<'_> {
+    /// Reads an integer parameter. It is what somebody wrote into the registry: check its range.
+    ///
+    /// # IRQL
+    ///
+    /// `PASSIVE_LEVEL`.
+    ///
+    /// <https://learn.microsoft.com/windows-hardware/drivers/ddi/ndis/nf-ndis-ndisreadconfiguration>
+    pub fn integer(&mut self, keyword: Text, _irql: &mut Passive) -> Parameter {
+        let mut status = Status::FAILURE.into_raw();
+        let mut parameter: *mut NDIS_CONFIGURATION_PARAMETER = core::ptr::null_mut();
+        let mut keyword = keyword.as_unicode_string();
+        // SAFETY: the handle is open by the invariant; all pointers are valid for the length of the call; the token says
+        // PASSIVE_LEVEL.
+        unsafe {
+            NdisReadConfiguration(
+                &raw mut status,
+                &raw mut parameter,
+                self.handle,
+                &raw mut keyword,
+                NdisParameterInteger,
+            );
+        }
+        if Status::from_raw(status).ok().is_err() || parameter.is_null() {
+            return Parameter::Absent;
+        }
+        // SAFETY: NDIS has given a parameter, which lives until the configuration is closed.
+        let kind = unsafe { (*parameter).ParameterType };
+        if kind != NdisParameterInteger && kind != NdisParameterHexInteger {
+            return Parameter::WrongType;
+        }
+        // SAFETY: as above.
+        let data = unsafe { (*parameter).ParameterData };
+        // SAFETY: the type says that it is an integer.
+        Parameter::Integer(unsafe { data.IntegerData })
+    }
+}
+
+/// Opens the configuration of what `handle` stands for, runs `f` with it, and closes it.
+///
+/// # Errors
+///
+/// What `NdisOpenConfigurationEx` gives; `f` is not called then.
+///
+/// # Safety
+///
+/// `handle` is a live filter module or filter driver handle.
+///
+/// <https://learn.microsoft.com/windows-hardware/drivers/ddi/ndis/nf-ndis-ndisopenconfigurationex>
+pub(crate) unsafe fn with<R>(
+    handle: NDIS_HANDLE,
+    irql: &mut Passive,
+    f: impl FnOnce(&mut Configuration<'_>, &mut Passive) -> R,
+) -> Result<R, Status> {
+    let mut object = NDIS_CONFIGURATION_OBJECT {
+        Header: NDIS_OBJECT_HEADER {
+            Type: NDIS_OBJECT_TYPE_CONFIGURATION_OBJECT,
+            Revision: NDIS_CONFIGURATION_OBJECT_REVISION_1,
+            Size: NDIS_SIZEOF_CONFIGURATION_OBJECT_REVISION_1,
+        },
+        NdisHandle: handle,
+        Flags: 0,
+    };
+    let mut open = core::ptr::null_mut();
+    // SAFETY: this function's contract; the pointers are valid for the length of the call; the token says PASSIVE_LEVEL.
+    let status = unsafe { NdisOpenConfigurationEx(&raw mut object, &raw mut open) };
+    Status::from_raw(status).ok()?;
+    // INVARIANT: just opened; closed below, when nobody has it any more.
+    let mut configuration = Configuration {
+        handle: open,
+        _open: PhantomData,
+    };
+    let result = f(&mut configuration, irql);
+    // SAFETY: opened above, and closed once.
+    unsafe { NdisCloseConfiguration(open) };
+    Ok(result)
+}

@@ -1,0 +1,224 @@
+//! What a filter driver writes: one type per filter module, and a trait for each path that it wants to see.
+//!
+//! ```text
+//!              attach              restart               (packets)
+//!   detached ─────────▶ paused ─────────────▶ running ◀───────────▶ send, receive
+//!                ▲        │ ▲                    │
+//!                └────────┘ └────────────────────┘
+//!                 detach            pause
+//! ```
+//!
+//! - [`FilterModule`]: the life of a module; every filter implements it.
+//! - [`SendPath`], [`ReceivePath`], [`StatusPath`], [`PnpPath`]: paths. What [`driver!`](crate::driver!) is not told to
+//!   handle has a null handler, and NDIS passes it by.
+//! - [`Attached`], [`Running`]: a module in a state, lent to the callbacks.
+//!
+//! A module's callbacks may run on several processors at once; `attach`, `restart`, `pause` and `detach` of one module
+//! never do.
+//!
+//! <https://learn.microsoft.com/windows-hardware/drivers/network/filter-module-states-and-operations>
+
+mod attach;
+mod handlers;
+mod indication;
+mod module;
+mod view;
+
+pub use attach::{AttachParameters, Attaching, MacAddress, Medium};
+pub use handlers::Handlers;
+pub use indication::{DevicePnpEvent, NetPnpEvent, StatusIndication};
+pub use module::ModuleState;
+pub use view::{Attached, Running};
+
+pub(crate) use module::{ModuleCore, TAG};
+
+use crate::Status;
+use crate::irql::{AtMostDispatch, Passive};
+use crate::nbl::{LowResources, NblBatch, Nbls, Rx, Tx};
+
+/// A filter module: what one adapter has of this driver.
+///
+/// The value is made by [`attach`](Self::attach), is pinned from then on, and is dropped after
+/// [`detach`](Self::detach). Callbacks see it shared.
+pub trait FilterModule: Sized + Send + Sync + 'static {
+    /// What the driver keeps of modules that are gone.
+    type Departed: Default + Send + 'static;
+
+    /// Makes the module.
+    ///
+    /// Work items are allocated here and stay at rest until this has returned. NDIS cannot be called otherwise: no OIDs,
+    /// status or packets from here.
+    ///
+    /// # IRQL
+    ///
+    /// `PASSIVE_LEVEL`.
+    ///
+    /// # Errors
+    ///
+    /// The module is not attached. What it allocated is freed.
+    ///
+    /// <https://learn.microsoft.com/windows-hardware/drivers/ddi/ndis/nc-ndis-filter_attach>
+    fn attach(attaching: &mut Attaching<'_, Self>, irql: &mut Passive) -> Result<Self, Status>;
+
+    /// Prepares for packets, which come as soon as this has returned.
+    ///
+    /// # IRQL
+    ///
+    /// `PASSIVE_LEVEL`.
+    ///
+    /// # Errors
+    ///
+    /// The module stays paused, and NDIS detaches it.
+    ///
+    /// <https://learn.microsoft.com/windows-hardware/drivers/ddi/ndis/nc-ndis-filter_restart>
+    fn restart(this: &Attached<'_, Self>, irql: &mut Passive) -> Result<(), Status> {
+        let _ = (this, irql);
+        Ok(())
+    }
+
+    /// Follows the last packet: the datapath callbacks have returned, no new one gets through, and each work item has run
+    /// for every wish that came from them.
+    ///
+    /// # IRQL
+    ///
+    /// `PASSIVE_LEVEL`.
+    ///
+    /// <https://learn.microsoft.com/windows-hardware/drivers/ddi/ndis/nc-ndis-filter_pause>
+    fn pause(this: &Attached<'_, Self>, irql: &mut Passive) {
+        let _ = (this, irql);
+    }
+
+    /// Ends the module: nothing of it runs any more, work items included.
+    ///
+    /// # IRQL
+    ///
+    /// `PASSIVE_LEVEL`.
+    ///
+    /// <https://learn.microsoft.com/windows-hardware/drivers/ddi/ndis/nc-ndis-filter_detach>
+    fn detach(this: &Attached<'_, Self>, irql: &mut Passive) {
+        let _ = (this, irql);
+    }
+
+    /// Leaves behind what the driver keeps. It happens under the lock of the list of modules, in one with the module's
+    /// disappearance from there, so whoever looks sees either the module or what it has left.
+    ///
+    /// # IRQL
+    ///
+    /// `DISPATCH_LEVEL`.
+    fn depart(this: &Attached<'_, Self>, departed: &mut Self::Departed) {
+        let _ = (this, departed);
+    }
+}
+
+/// A filter that sees packets on their way down.
+///
+/// Their completions pass by it. A filter that holds sends would have to be told of cancelled ones too.
+pub trait SendPath: FilterModule {
+    /// Deals with packets to send. What is not used when this returns is completed with `NDIS_STATUS_FAILURE`.
+    ///
+    /// # IRQL
+    ///
+    /// At or below `DISPATCH_LEVEL`.
+    ///
+    /// <https://learn.microsoft.com/windows-hardware/drivers/ddi/ndis/nc-ndis-filter_send_net_buffer_lists>
+    fn send(this: &Running<'_, Self>, packets: NblBatch<'_, Tx>, irql: &mut AtMostDispatch);
+
+    /// Is told of packets that came while the module was not running: they are completed with `NDIS_STATUS_PAUSED` when
+    /// this has returned.
+    ///
+    /// # IRQL
+    ///
+    /// At or below `DISPATCH_LEVEL`.
+    fn send_refused(this: &Attached<'_, Self>, packets: Nbls<'_, Tx>) {
+        let _ = (this, packets);
+    }
+}
+
+/// A filter that sees packets on their way up. NDIS wants such a filter to handle status indications too.
+///
+/// Packets that come back from above pass by it.
+pub trait ReceivePath: StatusPath {
+    /// Deals with received packets. What is not used when this returns is returned.
+    ///
+    /// # IRQL
+    ///
+    /// At or below `DISPATCH_LEVEL`.
+    ///
+    /// <https://learn.microsoft.com/windows-hardware/drivers/ddi/ndis/nc-ndis-filter_receive_net_buffer_lists>
+    fn receive(this: &Running<'_, Self>, packets: NblBatch<'_, Rx>, irql: &mut AtMostDispatch);
+
+    /// Deals with received packets that NDIS takes back when this returns.
+    ///
+    /// # IRQL
+    ///
+    /// At or below `DISPATCH_LEVEL`.
+    fn receive_low_resources(
+        this: &Running<'_, Self>,
+        packets: LowResources<'_>,
+        irql: &mut AtMostDispatch,
+    );
+
+    /// Is told of packets that came while the module was not running: they go back when this has returned.
+    ///
+    /// # IRQL
+    ///
+    /// At or below `DISPATCH_LEVEL`.
+    fn receive_refused(this: &Attached<'_, Self>, packets: Nbls<'_, Rx>) {
+        let _ = (this, packets);
+    }
+}
+
+/// A filter that sees status indications.
+pub trait StatusPath: FilterModule {
+    /// Deals with an indication; one that is not forwarded ends here. Several may come at once.
+    ///
+    /// # IRQL
+    ///
+    /// At or below `DISPATCH_LEVEL`.
+    ///
+    /// <https://learn.microsoft.com/windows-hardware/drivers/ddi/ndis/nc-ndis-filter_status>
+    fn status(
+        this: &Attached<'_, Self>,
+        indication: StatusIndication<'_>,
+        irql: &mut AtMostDispatch,
+    ) {
+        let _ = this;
+        indication.forward(irql);
+    }
+}
+
+/// A filter that sees Plug and Play events of both kinds.
+pub trait PnpPath: FilterModule {
+    /// Deals with an event on its way up.
+    ///
+    /// # IRQL
+    ///
+    /// `PASSIVE_LEVEL`.
+    ///
+    /// # Errors
+    ///
+    /// NDIS heeds them for `NetEventQueryPower` and `NetEventQueryRemoveDevice`; forwarded, they are those of the drivers
+    /// above.
+    ///
+    /// <https://learn.microsoft.com/windows-hardware/drivers/ddi/ndis/nc-ndis-filter_net_pnp_event>
+    fn net_pnp_event(
+        this: &Attached<'_, Self>,
+        event: NetPnpEvent<'_>,
+        irql: &mut Passive,
+    ) -> Result<(), Status> {
+        let _ = this;
+        event.forward(irql)
+    }
+
+    /// Deals with an event on its way down.
+    ///
+    /// # IRQL
+    ///
+    /// `PASSIVE_LEVEL`.
+    ///
+    /// <https://learn.microsoft.com/windows-hardware/drivers/ddi/ndis/nc-ndis-filter_device_pnp_event_notify>
+    fn device_pnp_event(this: &Attached<'_, Self>, event: DevicePnpEvent<'_>, irql: &mut Passive) {
+        let _ = this;
+        event.forward(irql);
+    }
+}

@@ -1,0 +1,153 @@
+//! Which handlers a driver has.
+
+use core::fmt;
+
+use ndis_sys::{
+    FILTER_DEVICE_PNP_EVENT_NOTIFY_HANDLER, FILTER_NET_PNP_EVENT_HANDLER,
+    FILTER_RECEIVE_NET_BUFFER_LISTS_HANDLER, FILTER_RETURN_NET_BUFFER_LISTS_HANDLER,
+    FILTER_SEND_NET_BUFFER_LISTS_COMPLETE_HANDLER, FILTER_SEND_NET_BUFFER_LISTS_HANDLER,
+    FILTER_STATUS_HANDLER, NDIS_FILTER_CHARACTERISTICS_REVISION_3,
+    NDIS_FILTER_DRIVER_CHARACTERISTICS, NDIS_OBJECT_HEADER,
+    NDIS_OBJECT_TYPE_FILTER_DRIVER_CHARACTERISTICS,
+    NDIS_SIZEOF_FILTER_DRIVER_CHARACTERISTICS_REVISION_3,
+};
+
+use super::{PnpPath, ReceivePath, SendPath, StatusPath};
+use crate::device::{self, ControlDevice};
+use crate::driver::{Installed, Names};
+use crate::{thunk, version};
+
+/// The handlers that a driver registers, made by [`driver!`](crate::driver!).
+///
+/// Each method wants the trait that the handlers call; what is not asked for is null, and NDIS passes it by.
+pub struct Handlers<M: Installed> {
+    send: FILTER_SEND_NET_BUFFER_LISTS_HANDLER,
+    send_complete: FILTER_SEND_NET_BUFFER_LISTS_COMPLETE_HANDLER,
+    receive: FILTER_RECEIVE_NET_BUFFER_LISTS_HANDLER,
+    return_: FILTER_RETURN_NET_BUFFER_LISTS_HANDLER,
+    status: FILTER_STATUS_HANDLER,
+    net_pnp: FILTER_NET_PNP_EVENT_HANDLER,
+    device_pnp: FILTER_DEVICE_PNP_EVENT_NOTIFY_HANDLER,
+    pub(crate) device: Option<device::Register<M>>,
+}
+
+impl<M: Installed> Handlers<M> {
+    /// Attach, detach, restart and pause only: NDIS sends everything past the filter.
+    pub const LIFECYCLE: Self = Self {
+        send: None,
+        send_complete: None,
+        receive: None,
+        return_: None,
+        status: None,
+        net_pnp: None,
+        device_pnp: None,
+        device: None,
+    };
+
+    /// Adds [`SendPath`]: `FilterSendNetBufferLists` and its completion.
+    #[must_use]
+    pub const fn send(mut self) -> Self
+    where
+        M: SendPath,
+    {
+        self.send = Some(thunk::send::<M>);
+        self.send_complete = Some(thunk::send_complete::<M>);
+        self
+    }
+
+    /// Adds [`ReceivePath`]: `FilterReceiveNetBufferLists`, its return, and `FilterStatus`, which NDIS wants beside them.
+    #[must_use]
+    pub const fn receive(mut self) -> Self
+    where
+        M: ReceivePath,
+    {
+        self.receive = Some(thunk::receive::<M>);
+        self.return_ = Some(thunk::return_::<M>);
+        self.status()
+    }
+
+    /// Adds [`StatusPath`]: `FilterStatus`.
+    #[must_use]
+    pub const fn status(mut self) -> Self
+    where
+        M: StatusPath,
+    {
+        self.status = Some(thunk::status::<M>);
+        self
+    }
+
+    /// Adds [`PnpPath`]: `FilterNetPnPEvent` and `FilterDevicePnPEventNotify`.
+    #[must_use]
+    pub const fn pnp(mut self) -> Self
+    where
+        M: PnpPath,
+    {
+        self.net_pnp = Some(thunk::net_pnp_event::<M>);
+        self.device_pnp = Some(thunk::device_pnp_event::<M>);
+        self
+    }
+
+    /// Adds [`ControlDevice`].
+    #[must_use]
+    pub const fn control_device(mut self) -> Self
+    where
+        M: ControlDevice,
+    {
+        self.device = Some(device::register::<M>);
+        self
+    }
+
+    /// What NDIS is told about the driver.
+    ///
+    /// <https://learn.microsoft.com/windows-hardware/drivers/ddi/ndis/ns-ndis-_ndis_filter_driver_characteristics>
+    pub(crate) const fn characteristics(
+        &self,
+        names: &Names,
+        minor_version: u8,
+    ) -> NDIS_FILTER_DRIVER_CHARACTERISTICS {
+        NDIS_FILTER_DRIVER_CHARACTERISTICS {
+            Header: NDIS_OBJECT_HEADER {
+                Type: NDIS_OBJECT_TYPE_FILTER_DRIVER_CHARACTERISTICS,
+                // The revision of every version from 6.80 to 6.89.
+                Revision: NDIS_FILTER_CHARACTERISTICS_REVISION_3,
+                Size: NDIS_SIZEOF_FILTER_DRIVER_CHARACTERISTICS_REVISION_3,
+            },
+            MajorNdisVersion: version::MAJOR,
+            MinorNdisVersion: minor_version,
+            MajorDriverVersion: names.version.0,
+            MinorDriverVersion: names.version.1,
+            Flags: 0,
+            FriendlyName: names.friendly.as_unicode_string(),
+            UniqueName: names.unique.as_unicode_string(),
+            ServiceName: names.service.as_unicode_string(),
+            SetOptionsHandler: Some(thunk::set_options),
+            SetFilterModuleOptionsHandler: None,
+            AttachHandler: Some(thunk::attach::<M>),
+            DetachHandler: Some(thunk::detach::<M>),
+            RestartHandler: Some(thunk::restart::<M>),
+            PauseHandler: Some(thunk::pause::<M>),
+            SendNetBufferListsHandler: self.send,
+            SendNetBufferListsCompleteHandler: self.send_complete,
+            CancelSendNetBufferListsHandler: None,
+            ReceiveNetBufferListsHandler: self.receive,
+            ReturnNetBufferListsHandler: self.return_,
+            OidRequestHandler: None,
+            OidRequestCompleteHandler: None,
+            CancelOidRequestHandler: None,
+            DevicePnPEventNotifyHandler: self.device_pnp,
+            NetPnPEventHandler: self.net_pnp,
+            StatusHandler: self.status,
+            DirectOidRequestHandler: None,
+            DirectOidRequestCompleteHandler: None,
+            CancelDirectOidRequestHandler: None,
+            SynchronousOidRequestHandler: None,
+            SynchronousOidRequestCompleteHandler: None,
+        }
+    }
+}
+
+impl<M: Installed> fmt::Debug for Handlers<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handlers").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,275 @@
+//! A module as this crate keeps it, around the driver's `M`.
+
+use core::cell::UnsafeCell;
+use core::ffi::c_void;
+use core::fmt;
+use core::mem::MaybeUninit;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU8, Ordering};
+
+use ndis_sys::NDIS_HANDLE;
+
+use super::{AttachParameters, FilterModule};
+use crate::counter::Counter;
+use crate::event::Event;
+use crate::irql::Passive;
+use crate::mem::{OutOfMemory, PoolArc, Tag};
+use crate::rundown::Rundown;
+use crate::work::{Item, WorkCounters};
+
+/// Tag of what this crate allocates for a module.
+pub(crate) const TAG: Tag = Tag::new(*b"NdFm");
+
+/// State of a filter module, as the documentation names them.
+///
+/// <https://learn.microsoft.com/windows-hardware/drivers/network/filter-module-states-and-operations>
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ModuleState {
+    /// `FilterAttach` is under way.
+    Attaching,
+    /// Attached, with nothing on its way.
+    Paused,
+    /// `FilterRestart` is under way.
+    Restarting,
+    /// Packets pass.
+    Running,
+    /// `FilterPause` is under way.
+    Pausing,
+    /// `FilterDetach` has begun.
+    Detached,
+}
+
+impl ModuleState {
+    const ALL: [Self; 6] = [
+        Self::Attaching,
+        Self::Paused,
+        Self::Restarting,
+        Self::Running,
+        Self::Pausing,
+        Self::Detached,
+    ];
+}
+
+/// A module: handle, gates, work items, and the driver's `M` in its final place.
+///
+/// # Invariants
+///
+/// 1. `module` is initialised from [`publish`](Self::publish) to [`retire`](Self::retire). It is reached only with a
+///    reference of `attached`; from callbacks that NDIS makes between the return of `FilterAttach` and the call of
+///    `FilterDetach`; from those two themselves; and under the lock of the driver's list while the module is on it.
+///    `retire` comes after all of them.
+/// 2. `attached` is open from the end of a successful attach to the beginning of detach.
+/// 3. `datapath` is open from the end of a successful restart to the beginning of pause; `attached` is open as long.
+/// 4. `items` changes only in attach and, after `attached` was closed, in detach. Each item's NDIS work item is allocated
+///    as long as the item is in it.
+/// 5. `following` belongs to the driver's list, and is touched under its lock only.
+/// 6. `handle` is valid from `FilterAttach` to the return of `FilterDetach`.
+pub(crate) struct ModuleCore<M: FilterModule> {
+    handle: NDIS_HANDLE,
+    parameters: AttachParameters,
+    state: AtomicU8,
+    pub(crate) attached: Rundown<Event>,
+    pub(crate) datapath: Rundown<Event>,
+    /// Set when a work item that is watched comes to rest.
+    pub(crate) quiet: Event,
+    pub(crate) work: WorkCounters,
+    leaked_batches: Counter,
+    items: UnsafeCell<Option<PoolArc<Item<M>>>>,
+    following: UnsafeCell<Option<NonNull<Self>>>,
+    module: UnsafeCell<MaybeUninit<M>>,
+}
+
+// SAFETY: what can be reached from several processors is synchronised: `M` is `Send` and `Sync`, the cells by the
+// invariants 1, 4 and 5, the rest by itself. The handle is NDIS's, who allows any thread.
+unsafe impl<M: FilterModule> Send for ModuleCore<M> {}
+// SAFETY: as above.
+unsafe impl<M: FilterModule> Sync for ModuleCore<M> {}
+
+impl<M: FilterModule> ModuleCore<M> {
+    /// A module in `FilterAttach`, without its `M`.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfMemory`].
+    ///
+    /// # Safety
+    ///
+    /// NDIS has given `handle` with `FilterAttach`.
+    pub(crate) unsafe fn new(
+        handle: NDIS_HANDLE,
+        parameters: AttachParameters,
+    ) -> Result<Self, OutOfMemory> {
+        Ok(Self {
+            handle,
+            parameters,
+            state: AtomicU8::new(ModuleState::Attaching as u8),
+            attached: Rundown::closed(Event::try_new(TAG)?),
+            datapath: Rundown::closed(Event::try_new(TAG)?),
+            quiet: Event::try_new(TAG)?,
+            work: WorkCounters::new(),
+            leaked_batches: Counter::new(),
+            items: UnsafeCell::new(None),
+            following: UnsafeCell::new(None),
+            module: UnsafeCell::new(MaybeUninit::uninit()),
+        })
+    }
+
+    /// The module whose context NDIS has been given.
+    ///
+    /// # Safety
+    ///
+    /// `context` came from `PoolArc::into_raw` by way of `NdisFSetAttributes`, and the module is not detached for `'a`.
+    pub(crate) const unsafe fn from_context<'a>(context: *mut c_void) -> &'a Self {
+        // SAFETY: this function's contract.
+        unsafe { &*context.cast::<Self>() }
+    }
+
+    pub(crate) const fn handle(&self) -> NDIS_HANDLE {
+        self.handle
+    }
+
+    pub(crate) const fn parameters(&self) -> &AttachParameters {
+        &self.parameters
+    }
+
+    pub(crate) fn state(&self) -> ModuleState {
+        let state = usize::from(self.state.load(Ordering::Relaxed));
+        // Every number that `set_state` writes is a place in the list.
+        ModuleState::ALL
+            .get(state)
+            .copied()
+            .unwrap_or(ModuleState::Detached)
+    }
+
+    pub(crate) fn set_state(&self, state: ModuleState) {
+        self.state.store(state as u8, Ordering::Relaxed);
+    }
+
+    /// Counts batches that a callback has leaked.
+    pub(crate) fn report_leaked(&self, batches: usize) {
+        if batches > 0 {
+            self.leaked_batches.add(batches as u64);
+        }
+    }
+
+    pub(crate) fn leaked_batches(&self) -> u64 {
+        self.leaked_batches.value()
+    }
+
+    /// Puts `M` in its place.
+    ///
+    /// # Safety
+    ///
+    /// Called in attach, once.
+    pub(crate) unsafe fn publish(&self, module: M) {
+        // SAFETY: by invariant 1 nobody reaches the place yet.
+        unsafe { self.module.get().write(MaybeUninit::new(module)) };
+    }
+
+    /// Drops `M`.
+    ///
+    /// # Safety
+    ///
+    /// `publish` was called, this was not, and nothing reaches the module any more.
+    pub(crate) unsafe fn retire(&self) {
+        // SAFETY: this function's contract.
+        let module = unsafe { &mut *self.module.get() };
+        // SAFETY: initialised by invariant 1; from here on it is not.
+        unsafe { module.assume_init_drop() };
+    }
+
+    /// The driver's module.
+    ///
+    /// # Safety
+    ///
+    /// One of the ways of invariant 1 leads here, for as long as the reference lives.
+    pub(super) const unsafe fn module(&self) -> &M {
+        // SAFETY: this function's contract: nobody writes to the place.
+        let module = unsafe { &*self.module.get() };
+        // SAFETY: initialised by invariant 1.
+        unsafe { module.assume_init_ref() }
+    }
+
+    /// The first of the module's work items, and through `Item::following` the others.
+    ///
+    /// # Safety
+    ///
+    /// Called in attach, or with `attached` open or not drained yet.
+    pub(crate) unsafe fn items(&self) -> Option<&PoolArc<Item<M>>> {
+        // SAFETY: by invariant 4 nobody changes it meanwhile.
+        let items = unsafe { &*self.items.get() };
+        items.as_ref()
+    }
+
+    /// Puts another work item in front of the others, which `item` takes over.
+    ///
+    /// # Safety
+    ///
+    /// Called in attach, where no other reference to the items is.
+    pub(crate) unsafe fn set_items(&self, item: PoolArc<Item<M>>) {
+        // SAFETY: this function's contract.
+        unsafe { *self.items.get() = Some(item) };
+    }
+
+    /// Frees the module's work items.
+    ///
+    /// # Safety
+    ///
+    /// Called once, in detach after `attached` was closed, or in an attach that fails.
+    pub(crate) unsafe fn free_items(&self) {
+        // SAFETY: by invariant 4 nobody else looks at it any more.
+        let mut at = unsafe { &mut *self.items.get() }.take();
+        while let Some(item) = at {
+            // SAFETY: it was in the list; with `attached` closed it is neither queued nor does it run.
+            unsafe { item.free() };
+            self.work.freed.add(1);
+            at = item.following();
+        }
+    }
+
+    /// Waits until each work item has run for every wish so far.
+    ///
+    /// # Safety
+    ///
+    /// Called in pause.
+    pub(crate) unsafe fn quiesce(&self, irql: &mut Passive) {
+        // SAFETY: in pause `attached` is open.
+        let mut at = unsafe { self.items() };
+        while let Some(item) = at {
+            self.quiet.reset(irql);
+            if item.watch() {
+                self.quiet.wait(irql);
+            }
+            at = item.following_ref();
+        }
+    }
+
+    /// The next module in the driver's list.
+    ///
+    /// # Safety
+    ///
+    /// The lock of the list is held.
+    pub(crate) unsafe fn following(&self) -> Option<NonNull<Self>> {
+        // SAFETY: by invariant 5 and this function's contract.
+        unsafe { *self.following.get() }
+    }
+
+    /// Links the module to the next one in the driver's list.
+    ///
+    /// # Safety
+    ///
+    /// The lock of the list is held.
+    pub(crate) unsafe fn set_following(&self, following: Option<NonNull<Self>>) {
+        // SAFETY: by invariant 5 and this function's contract.
+        unsafe { *self.following.get() = following };
+    }
+}
+
+impl<M: FilterModule> fmt::Debug for ModuleCore<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ModuleCore")
+            .field("parameters", &self.parameters)
+            .field("state", &self.state())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,125 @@
+//! Attach, restart, pause, detach: what the thunks of the same name do.
+
+use core::ptr::NonNull;
+
+use ndis_sys::{
+    NDIS_FILTER_ATTRIBUTES, NDIS_FILTER_ATTRIBUTES_REVISION_1, NDIS_HANDLE, NDIS_OBJECT_HEADER,
+    NDIS_OBJECT_TYPE_FILTER_ATTRIBUTES, NDIS_SIZEOF_FILTER_ATTRIBUTES_REVISION_1,
+    NdisFSetAttributes,
+};
+
+use crate::Status;
+use crate::driver::Installed;
+use crate::filter::{AttachParameters, Attached, Attaching, ModuleCore, ModuleState, TAG};
+use crate::irql::Passive;
+use crate::mem::PoolArc;
+
+/// Attaches a module. What can fail comes first; `NdisFSetAttributes` is the last of it.
+///
+/// # Safety
+///
+/// NDIS has given both with `FilterAttach`.
+pub(crate) unsafe fn attach<M: Installed>(
+    handle: NDIS_HANDLE,
+    parameters: AttachParameters,
+    irql: &mut Passive,
+) -> Result<(), Status> {
+    // SAFETY: this function's contract.
+    let core = unsafe { ModuleCore::<M>::new(handle, parameters) }?;
+    let core = PoolArc::try_new(TAG, core)?;
+    let module = match M::attach(&mut Attaching::new(&core), irql) {
+        Ok(module) => module,
+        Err(status) => {
+            // SAFETY: the attach fails; `attached` was never opened.
+            unsafe { core.free_items() };
+            return Err(status);
+        }
+    };
+    // SAFETY: this is attach, and the first time.
+    unsafe { core.publish(module) };
+    let context = core.clone().into_raw();
+    let mut attributes = NDIS_FILTER_ATTRIBUTES {
+        Header: NDIS_OBJECT_HEADER {
+            Type: NDIS_OBJECT_TYPE_FILTER_ATTRIBUTES,
+            Revision: NDIS_FILTER_ATTRIBUTES_REVISION_1,
+            Size: NDIS_SIZEOF_FILTER_ATTRIBUTES_REVISION_1,
+        },
+        Flags: 0,
+    };
+    // SAFETY: NDIS has given the handle; the context is an owner of the module, until detach takes it back.
+    let status =
+        unsafe { NdisFSetAttributes(handle, context.as_ptr().cast(), &raw mut attributes) };
+    if let Err(status) = Status::from_raw(status).ok() {
+        // SAFETY: NDIS has not taken it.
+        drop(unsafe { PoolArc::from_raw(context) });
+        // SAFETY: the attach fails; `attached` was never opened.
+        unsafe { core.free_items() };
+        // SAFETY: published above; no callback was made, no reference given, and it is in no list.
+        unsafe { core.retire() };
+        return Err(status);
+    }
+    // SAFETY: published above; the context owns the module until detach, which takes it out of the list.
+    unsafe { M::driver().list(&core, irql) };
+    core.set_state(ModuleState::Paused);
+    // INVARIANT: the attach has succeeded.
+    core.attached.open();
+    Ok(())
+}
+
+/// # Safety
+///
+/// Called in `FilterRestart`.
+pub(crate) unsafe fn restart<M: Installed>(
+    core: &ModuleCore<M>,
+    irql: &mut Passive,
+) -> Result<(), Status> {
+    core.set_state(ModuleState::Restarting);
+    // SAFETY: NDIS calls FilterRestart between attach and detach.
+    let attached = unsafe { Attached::new(core) };
+    match M::restart(&attached, irql) {
+        Ok(()) => {
+            core.set_state(ModuleState::Running);
+            // INVARIANT: the restart has succeeded.
+            core.datapath.open();
+            Ok(())
+        }
+        Err(status) => {
+            core.set_state(ModuleState::Paused);
+            Err(status)
+        }
+    }
+}
+
+/// # Safety
+///
+/// Called in `FilterPause`.
+pub(crate) unsafe fn pause<M: Installed>(core: &ModuleCore<M>, irql: &mut Passive) {
+    core.set_state(ModuleState::Pausing);
+    // The gate: no new packet gets through, and those callbacks that have one return.
+    core.datapath.close(irql);
+    // What they wished for is done.
+    // SAFETY: this is pause.
+    unsafe { core.quiesce(irql) };
+    // SAFETY: NDIS calls FilterPause between attach and detach.
+    M::pause(&unsafe { Attached::new(core) }, irql);
+    core.set_state(ModuleState::Paused);
+}
+
+/// # Safety
+///
+/// Called in `FilterDetach`; `context` is what `attach` has given to NDIS.
+pub(crate) unsafe fn detach<M: Installed>(context: NonNull<ModuleCore<M>>, irql: &mut Passive) {
+    // SAFETY: `attach` has made the pointer, and NDIS gives it back once.
+    let core = unsafe { PoolArc::from_raw(context) };
+    core.set_state(ModuleState::Detached);
+    // Work items and whoever looks at the module finish; none of them starts again.
+    core.attached.close(irql);
+    // SAFETY: this is detach, and `M` is there until `retire`.
+    M::detach(&unsafe { Attached::new(&core) }, irql);
+    // SAFETY: this is detach, after `attached` was closed.
+    unsafe { core.free_items() };
+    // SAFETY: `attach` has put it there; `M` is there until `retire`.
+    unsafe { M::driver().unlist(&core, irql) };
+    // SAFETY: published in attach; `attached` is closed, NDIS makes no callbacks any more, and it is in no list.
+    unsafe { core.retire() };
+}

@@ -1,0 +1,98 @@
+//! A row of values in pool.
+
+use core::alloc::Layout;
+use core::fmt;
+use core::marker::PhantomData;
+use core::ops::{Deref, DerefMut};
+use core::ptr::NonNull;
+
+use super::pool;
+use super::{OutOfMemory, Tag};
+
+/// A row of values in nonpaged pool whose length is set when it is made.
+///
+/// # Invariants
+///
+/// `address` came from `pool::allocate` with `layout` and `tag`. `layout` is that of an array of at least `length` `T`s,
+/// of which the first `length` are initialised. The values are used by this vector alone, and do not move with it.
+pub struct PoolVec<T> {
+    address: NonNull<T>,
+    length: usize,
+    layout: Layout,
+    tag: Tag,
+    _owns: PhantomData<T>,
+}
+
+// SAFETY: the vector owns its values like an array on the stack would be owned.
+unsafe impl<T: Send> Send for PoolVec<T> {}
+// SAFETY: as above; a shared vector gives out `&[T]` and nothing else.
+unsafe impl<T: Sync> Sync for PoolVec<T> {}
+
+impl<T> PoolVec<T> {
+    /// Makes `length` values: the value of each index is what `make` gives for it.
+    ///
+    /// # IRQL
+    ///
+    /// At or below `DISPATCH_LEVEL`.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfMemory`], also when the row would be larger than memory can be.
+    pub fn try_from_fn(
+        tag: Tag,
+        length: usize,
+        mut make: impl FnMut(usize) -> T,
+    ) -> Result<Self, OutOfMemory> {
+        let layout = Layout::array::<T>(length).map_err(|_| OutOfMemory)?;
+        let address = pool::allocate(layout, tag)?.cast::<T>();
+        // INVARIANT: no value is initialised yet.
+        let mut row = Self {
+            address,
+            length: 0,
+            layout,
+            tag,
+            _owns: PhantomData,
+        };
+        for index in 0..length {
+            // SAFETY: `index` is below `length`, the number of places.
+            let place = unsafe { row.address.add(index) };
+            // SAFETY: the place is aligned, inside the allocation, and holds nothing yet.
+            unsafe { place.write(make(index)) };
+            // INVARIANT: one more value is initialised.
+            row.length = index.saturating_add(1);
+        }
+        Ok(row)
+    }
+}
+
+impl<T> Deref for PoolVec<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        // SAFETY: by the invariant `length` values are initialised and ours.
+        unsafe { core::slice::from_raw_parts(self.address.as_ptr(), self.length) }
+    }
+}
+
+impl<T> DerefMut for PoolVec<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        // SAFETY: by the invariant `length` values are initialised and ours; the vector is borrowed exclusively.
+        unsafe { core::slice::from_raw_parts_mut(self.address.as_ptr(), self.length) }
+    }
+}
+
+impl<T> Drop for PoolVec<T> {
+    fn drop(&mut self) {
+        let values = core::ptr::slice_from_raw_parts_mut(self.address.as_ptr(), self.length);
+        // SAFETY: by the invariant they are initialised; they are not used after this.
+        unsafe { values.drop_in_place() };
+        // SAFETY: by the invariant, and the values are gone.
+        unsafe { pool::free(self.address.cast(), self.layout, self.tag) };
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for PoolVec<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}

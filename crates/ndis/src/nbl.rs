@@ -1,0 +1,52 @@
+//! Packets: `NET_BUFFER_LIST`s that a callback owns, or may only look at.
+//!
+//! - [`NblBatch`]: NBLs that NDIS has handed over. It is moved on use: forwarded, completed (`Tx`), returned (`Rx`).
+//! - [`LowResources`]: NBLs that NDIS takes back when the callback returns, so they can be looked at and forwarded.
+//! - [`Nbl`], [`Packet`]: one list, one frame; readable by copying.
+//!
+//! A packet is one `NET_BUFFER`. Its memory is never lent as a slice, because others may write to it meanwhile:
+//! [`Packet::copy_to`] and [`Packet::read`] copy, across MDLs.
+//!
+//! <https://learn.microsoft.com/windows-hardware/drivers/network/net-buffer-list-structure>
+
+mod batch;
+mod oob;
+mod packet;
+mod raw;
+
+pub use batch::{LowResources, NblBatch};
+pub use oob::{Segmentation, VlanTag};
+pub use packet::{Nbl, Nbls, Packet, Packets, Unreadable};
+
+pub(crate) use batch::Callback;
+pub(crate) use raw::Chain;
+
+/// Which way packets go. Implemented by [`Tx`] and [`Rx`], and by nothing else.
+pub trait Direction: sealed::Sealed {}
+
+/// Down, from protocols to the miniport: `FilterSendNetBufferLists`.
+#[derive(Clone, Copy, Debug)]
+pub struct Tx;
+
+/// Up, from the miniport to protocols: `FilterReceiveNetBufferLists`.
+#[derive(Clone, Copy, Debug)]
+pub struct Rx;
+
+impl Direction for Tx {}
+impl Direction for Rx {}
+
+mod sealed {
+    /// What is different about the two ways.
+    pub trait Sealed {
+        /// Whether it is [`Tx`](super::Tx).
+        const IS_SEND: bool;
+    }
+
+    impl Sealed for super::Tx {
+        const IS_SEND: bool = true;
+    }
+
+    impl Sealed for super::Rx {
+        const IS_SEND: bool = false;
+    }
+}

@@ -1,0 +1,428 @@
+//! NBLs that a callback owns.
+
+use core::cell::Cell;
+use core::fmt;
+use core::marker::PhantomData;
+use core::mem::ManuallyDrop;
+
+use ndis_sys::{
+    NDIS_HANDLE, NDIS_RECEIVE_FLAGS_DISPATCH_LEVEL, NDIS_RETURN_FLAGS_DISPATCH_LEVEL,
+    NDIS_SEND_COMPLETE_FLAGS_DISPATCH_LEVEL, NDIS_SEND_FLAGS_DISPATCH_LEVEL,
+    NdisFIndicateReceiveNetBufferLists, NdisFReturnNetBufferLists, NdisFSendNetBufferLists,
+    NdisFSendNetBufferListsComplete,
+};
+
+use super::raw::{self, Chain, NblPointer, set_status};
+use super::{Direction, Nbl, Nbls, Rx, Tx};
+use crate::Status;
+use crate::irql::Caller;
+
+/// One activation of a datapath callback: where its batches go that nobody has dealt with.
+///
+/// # Invariants
+///
+/// 1. `handle` is that of the module, valid while the callback runs.
+/// 2. `unsettled` is a chain that the activation owns: what was in dropped batches.
+/// 3. `batches` is the number of batches of the activation that were neither used nor dropped.
+pub(crate) struct Callback<D> {
+    handle: NDIS_HANDLE,
+    unsettled: Cell<Chain>,
+    batches: Cell<usize>,
+    _way: PhantomData<D>,
+}
+
+impl<D: Direction> Callback<D> {
+    /// # Safety
+    ///
+    /// `handle` is that of a module, and valid as long as the value is.
+    pub(crate) const unsafe fn new(handle: NDIS_HANDLE) -> Self {
+        Self {
+            handle,
+            unsettled: Cell::new(Chain::EMPTY),
+            batches: Cell::new(0),
+            _way: PhantomData,
+        }
+    }
+
+    /// The batch that NDIS has handed over to this activation.
+    ///
+    /// # Safety
+    ///
+    /// NDIS has given the chain of `count` NBLs to the module, for this direction, without low resources, and nobody
+    /// else was given it. `port` and `flags` are those of the call.
+    pub(crate) unsafe fn batch(
+        &self,
+        chain: Chain,
+        count: u32,
+        port: u32,
+        flags: u32,
+    ) -> NblBatch<'_, D> {
+        self.open();
+        // INVARIANT: the caller's promise.
+        NblBatch {
+            chain,
+            count,
+            port,
+            flags,
+            callback: self,
+        }
+    }
+
+    /// Refuses what is in dropped batches, and says how many batches were leaked.
+    pub(crate) fn settle(self, irql: &mut impl Caller) -> usize {
+        let chain = self.unsettled.get();
+        if chain.first.is_some() && D::IS_SEND {
+            // SAFETY: invariant 2; the chain is given up with `self`, and its NBLs came as sends.
+            unsafe { complete(self.handle, chain, Status::FAILURE, irql) };
+        } else if chain.first.is_some() {
+            // SAFETY: invariant 2; the chain is given up with `self`, and its NBLs came as receives.
+            unsafe { return_to_ndis(self.handle, chain, irql) };
+        }
+        self.batches.get()
+    }
+
+    fn open(&self) {
+        self.batches.set(self.batches.get().wrapping_add(1));
+    }
+
+    fn close(&self) {
+        self.batches.set(self.batches.get().wrapping_sub(1));
+    }
+}
+
+/// Packets that a datapath callback owns, in the order in which NDIS gave them.
+///
+/// It is used up by [`forward`](Self::forward), by [`complete`](NblBatch::complete) when it is to be sent, by
+/// [`return_`](NblBatch::return_) when it was received. [`partition`](Self::partition) is the normal way to treat
+/// packets differently. A batch that is dropped is refused when the callback ends. One that is leaked is a stuck
+/// packet, and reported; no memory is touched for it any more.
+///
+/// ```compile_fail,E0382
+/// # use ndis::{irql::AtMostDispatch, nbl::{NblBatch, Tx}};
+/// fn send(batch: NblBatch<'_, Tx>, irql: &mut AtMostDispatch) {
+///     batch.forward(irql);
+///     batch.complete(ndis::Status::SUCCESS, irql);
+/// }
+/// ```
+///
+/// # Invariants
+///
+/// `chain` holds `count` NBLs (nothing counts on it when `D` is [`Tx`]) that the activation of `callback` owns, and this
+/// batch alone has. They came without low resources, with `port` and `flags`, which hold for each of them.
+#[must_use = "a batch that is dropped is refused"]
+pub struct NblBatch<'c, D: Direction> {
+    chain: Chain,
+    count: u32,
+    port: u32,
+    flags: u32,
+    callback: &'c Callback<D>,
+}
+
+impl<'c, D: Direction> NblBatch<'c, D> {
+    /// Whether there is nothing in it.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.chain.first.is_none()
+    }
+
+    /// The lists, to look at.
+    pub fn iter(&self) -> Nbls<'_, D> {
+        // SAFETY: the batch owns the chain and is borrowed as long as the lists are looked at.
+        unsafe { Nbls::new(self.chain) }
+    }
+
+    /// Splits the batch: lists for which `choose` says `true` come first in the result, the others second. The order
+    /// within each is kept.
+    pub fn partition(self, mut choose: impl FnMut(&Nbl<'_, D>) -> bool) -> (Self, Self) {
+        let mut chosen = Link::EMPTY;
+        let mut others = Link::EMPTY;
+        let mut at = self.chain.first;
+        while let Some(nbl) = at {
+            // SAFETY: the batch owns the chain.
+            at = unsafe { raw::next(nbl) };
+            // SAFETY: likewise. The list is linked to nothing while it is looked at, so it is a chain of one.
+            unsafe { raw::set_next(nbl, Chain::EMPTY) };
+            let alone = Chain { first: Some(nbl) };
+            // SAFETY: the batch owns the list, and nobody changes it while `choose` looks at it.
+            let is_chosen = unsafe { Nbls::<D>::new(alone) }
+                .next()
+                .is_some_and(|nbl| choose(&nbl));
+            let side = if is_chosen { &mut chosen } else { &mut others };
+            // SAFETY: the list is owned, and in no chain any more.
+            unsafe { side.append(nbl) };
+        }
+        let this = ManuallyDrop::new(self);
+        // INVARIANT: the lists of `self`, each in one of two batches; one more batch than before.
+        this.callback.open();
+        let side = |link: Link| Self {
+            chain: Chain { first: link.first },
+            count: link.count,
+            port: this.port,
+            flags: this.flags,
+            callback: this.callback,
+        };
+        (side(chosen), side(others))
+    }
+
+    /// Takes the batch apart: from here on its NBLs are the caller's to give to NDIS.
+    fn into_parts(self) -> Parts {
+        let this = ManuallyDrop::new(self);
+        this.callback.close();
+        Parts {
+            handle: this.callback.handle,
+            chain: this.chain,
+            count: this.count,
+            port: this.port,
+            flags: this.flags,
+        }
+    }
+}
+
+impl NblBatch<'_, Tx> {
+    /// Passes the packets on, down the stack.
+    ///
+    /// # IRQL
+    ///
+    /// At or below `DISPATCH_LEVEL`, and no lock held.
+    ///
+    /// <https://learn.microsoft.com/windows-hardware/drivers/ddi/ndis/nf-ndis-ndisfsendnetbufferlists>
+    pub fn forward(self, irql: &mut impl Caller) {
+        let parts = self.into_parts();
+        if parts.chain.first.is_none() {
+            return;
+        }
+        let flags = dispatch_flag(parts.flags, NDIS_SEND_FLAGS_DISPATCH_LEVEL, irql);
+        // SAFETY: the NBLs were owned and are given up. The module is running: its datapath rundown is held by the
+        // thunk. `FilterSendNetBufferListsComplete` is there whenever `FilterSendNetBufferLists` is.
+        unsafe {
+            NdisFSendNetBufferLists(parts.handle, parts.chain.as_ptr(), parts.port, flags);
+        }
+    }
+
+    /// Completes the sends with `status`, without passing them on.
+    ///
+    /// # IRQL
+    ///
+    /// At or below `DISPATCH_LEVEL`, and no lock held.
+    ///
+    /// <https://learn.microsoft.com/windows-hardware/drivers/ddi/ndis/nf-ndis-ndisfsendnetbufferlistscomplete>
+    pub fn complete(self, status: Status, irql: &mut impl Caller) {
+        let parts = self.into_parts();
+        if parts.chain.first.is_some() {
+            // SAFETY: the NBLs were owned, came as sends through this module, and are given up.
+            unsafe { complete(parts.handle, parts.chain, status, irql) };
+        }
+    }
+}
+
+impl NblBatch<'_, Rx> {
+    /// Passes the packets on, up the stack.
+    ///
+    /// # IRQL
+    ///
+    /// At or below `DISPATCH_LEVEL`, and no lock held.
+    ///
+    /// <https://learn.microsoft.com/windows-hardware/drivers/ddi/ndis/nf-ndis-ndisfindicatereceivenetbufferlists>
+    pub fn forward(self, irql: &mut impl Caller) {
+        let parts = self.into_parts();
+        if parts.chain.first.is_none() {
+            return;
+        }
+        // SAFETY: the NBLs were owned, came without low resources, and are given up. The module is running: its datapath
+        // rundown is held by the thunk. `FilterReturnNetBufferLists` is there whenever `FilterReceiveNetBufferLists` is.
+        unsafe { indicate(&parts, irql) };
+    }
+
+    /// Returns the packets to where they came from, without passing them on.
+    ///
+    /// # IRQL
+    ///
+    /// At or below `DISPATCH_LEVEL`, and no lock held.
+    ///
+    /// <https://learn.microsoft.com/windows-hardware/drivers/ddi/ndis/nf-ndis-ndisfreturnnetbufferlists>
+    pub fn return_(self, irql: &mut impl Caller) {
+        let parts = self.into_parts();
+        if parts.chain.first.is_some() {
+            // SAFETY: the NBLs were owned, came as receives without low resources, and are given up.
+            unsafe { return_to_ndis(parts.handle, parts.chain, irql) };
+        }
+    }
+}
+
+impl<D: Direction> Drop for NblBatch<'_, D> {
+    fn drop(&mut self) {
+        // There is no token here, and a lock may be held, so NDIS cannot be called: the thunk does it later.
+        self.callback.close();
+        let mut at = self.chain.first;
+        let mut last = None;
+        while let Some(nbl) = at {
+            last = Some(nbl);
+            // SAFETY: the batch owns the chain.
+            at = unsafe { raw::next(nbl) };
+        }
+        if let Some(last) = last {
+            // SAFETY: the batch owns the list, and the activation owns what was dropped before.
+            unsafe { raw::set_next(last, self.callback.unsettled.get()) };
+            // INVARIANT: the activation owns both.
+            self.callback.unsettled.set(self.chain);
+        }
+    }
+}
+
+impl<D: Direction> fmt::Debug for NblBatch<'_, D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NblBatch").finish_non_exhaustive()
+    }
+}
+
+/// Received packets that NDIS takes back when the callback returns (`NDIS_RECEIVE_FLAGS_RESOURCES`).
+///
+/// They can be looked at and passed on; to drop them is to do nothing. They cannot be held, returned or taken apart, and
+/// the chain stays as it is.
+///
+/// # Invariants
+///
+/// `parts.chain` is what NDIS has lent to the activation, whole and in order, with the flags of the call; `handle` is
+/// that of the module.
+#[derive(Debug)]
+pub struct LowResources<'c> {
+    parts: Parts,
+    _lent: PhantomData<&'c ()>,
+}
+
+impl LowResources<'_> {
+    /// # Safety
+    ///
+    /// NDIS has lent the chain of `count` NBLs to the current activation of the module of `handle`, with `port` and
+    /// `flags`, of which `NDIS_RECEIVE_FLAGS_RESOURCES` is one. The value does not outlive the activation.
+    pub(crate) const unsafe fn new(
+        handle: NDIS_HANDLE,
+        chain: Chain,
+        count: u32,
+        port: u32,
+        flags: u32,
+    ) -> Self {
+        // INVARIANT: the caller's promise.
+        Self {
+            parts: Parts {
+                handle,
+                chain,
+                count,
+                port,
+                flags,
+            },
+            _lent: PhantomData,
+        }
+    }
+
+    /// The lists, to look at.
+    pub fn iter(&self) -> Nbls<'_, Rx> {
+        // SAFETY: they are lent to the activation, and `self` is borrowed as long as they are looked at.
+        unsafe { Nbls::new(self.parts.chain) }
+    }
+
+    /// Passes the packets on, up the stack; they are back, and NDIS's to take, when this returns.
+    ///
+    /// # IRQL
+    ///
+    /// At or below `DISPATCH_LEVEL`, and no lock held.
+    ///
+    /// <https://learn.microsoft.com/windows-hardware/drivers/ddi/ndis/nf-ndis-ndisfindicatereceivenetbufferlists>
+    pub fn forward(self, irql: &mut impl Caller) {
+        if self.parts.chain.first.is_some() {
+            // SAFETY: the chain is whole, and `NDIS_RECEIVE_FLAGS_RESOURCES` is among the flags, so it comes back with
+            // the call. The module is running: its datapath rundown is held by the thunk.
+            unsafe { indicate(&self.parts, irql) };
+        }
+    }
+}
+
+/// What a call into NDIS needs.
+#[derive(Debug)]
+struct Parts {
+    handle: NDIS_HANDLE,
+    chain: Chain,
+    count: u32,
+    port: u32,
+    flags: u32,
+}
+
+/// A chain that is being built.
+#[derive(Clone, Copy)]
+struct Link {
+    first: Option<NblPointer>,
+    last: Option<NblPointer>,
+    count: u32,
+}
+
+impl Link {
+    const EMPTY: Self = Self {
+        first: None,
+        last: None,
+        count: 0,
+    };
+
+    /// # Safety
+    ///
+    /// The caller owns the list, whose `Next` is null, and those appended before.
+    unsafe fn append(&mut self, nbl: NblPointer) {
+        match self.last {
+            // SAFETY: this function's contract.
+            Some(last) => unsafe { raw::set_next(last, Chain { first: Some(nbl) }) },
+            None => self.first = Some(nbl),
+        }
+        self.last = Some(nbl);
+        self.count = self.count.wrapping_add(1);
+    }
+}
+
+/// `flags` with the bit that says whether the IRQL is known to be `DISPATCH_LEVEL` as `irql` knows it.
+fn dispatch_flag(flags: u32, bit: u32, irql: &impl Caller) -> u32 {
+    if irql.is_at_dispatch() {
+        flags | bit
+    } else {
+        flags & !bit
+    }
+}
+
+/// # Safety
+///
+/// The module of `parts.handle` is running, and may indicate the chain, which is not empty.
+unsafe fn indicate(parts: &Parts, irql: &mut impl Caller) {
+    let flags = dispatch_flag(parts.flags, NDIS_RECEIVE_FLAGS_DISPATCH_LEVEL, irql);
+    // SAFETY: this function's contract.
+    unsafe {
+        NdisFIndicateReceiveNetBufferLists(
+            parts.handle,
+            parts.chain.as_ptr(),
+            parts.port,
+            parts.count,
+            flags,
+        );
+    }
+}
+
+/// Completes sends.
+///
+/// # Safety
+///
+/// The caller owns the chain, which is not empty, came as sends through the module of `handle`, and is given up.
+unsafe fn complete(handle: NDIS_HANDLE, chain: Chain, status: Status, irql: &mut impl Caller) {
+    let flags = dispatch_flag(0, NDIS_SEND_COMPLETE_FLAGS_DISPATCH_LEVEL, irql);
+    // SAFETY: this function's contract.
+    unsafe { set_status(chain, status) };
+    // SAFETY: this function's contract.
+    unsafe { NdisFSendNetBufferListsComplete(handle, chain.as_ptr(), flags) };
+}
+
+/// Returns receives.
+///
+/// # Safety
+///
+/// The caller owns the chain, which is not empty, came as receives without low resources through the module of `handle`,
+/// and is given up.
+unsafe fn return_to_ndis(handle: NDIS_HANDLE, chain: Chain, irql: &mut impl Caller) {
+    let flags = dispatch_flag(0, NDIS_RETURN_FLAGS_DISPATCH_LEVEL, irql);
+    // SAFETY: this function's contract.
+    unsafe { NdisFReturnNetBufferLists(handle, chain.as_ptr(), flags) };
+}

@@ -1,0 +1,258 @@
+//! Snapshots on their way from the datapath to a worker: a bounded ring without a lock.
+//!
+//! Any number of processors write, at any IRQL; one reader drains. All memory is there from the start. A full ring
+//! refuses the snapshot, and nobody waits for anybody.
+
+use core::cell::UnsafeCell;
+use core::fmt;
+use core::mem::MaybeUninit;
+use core::ops::ControlFlow;
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use crate::mem::{OutOfMemory, PoolVec, Tag};
+
+/// Why a snapshot was not written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotWritten<E> {
+    /// Every entry waits for the reader.
+    Full,
+    /// The one who was to fill the entry did not.
+    Refused(E),
+}
+
+/// What [`SnapshotRing::drain`] has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drained {
+    /// Nothing was left, or nothing whose writer had finished.
+    Empty,
+    /// The closure asked to stop; there may be more.
+    Stopped,
+    /// Somebody else is draining.
+    Busy,
+}
+
+/// A ring of entries, each of which holds one `H` and some bytes.
+///
+/// ```text
+///   free ──write: reserve──▶ being written ──publish──▶ waiting ──drain──▶ free, one lap later
+/// ```
+///
+/// # Invariants
+///
+/// There are `2^n` entries, and `mask` is that number less one. Positions count for ever; position `p` is at
+/// entry `p & mask`. `lap` of the entry at position `p` says who may touch its `head` and its bytes:
+///
+/// 1. `p`: nobody, until a writer moves `tail` from `p` to `p + 1`, which only one does; then that writer.
+/// 2. `p + 1`: the reader, who holds `draining` and whose `next` is `p`; `head` is initialised.
+/// 3. The writer goes from 1 to 2 by a `Release` store, the reader from 2 to 1 of the next lap (`p + entries`) likewise,
+///    and both look by an `Acquire` load.
+///
+/// Entry `i` owns the bytes from `i * stride` to `(i + 1) * stride`, and `length` of an initialised `head` is at most
+/// `stride`.
+pub struct SnapshotRing<H> {
+    entries: PoolVec<Entry<H>>,
+    bytes: PoolVec<UnsafeCell<u8>>,
+    stride: usize,
+    mask: usize,
+    tail: Lonely<AtomicUsize>,
+    /// Position of the reader; written by who holds `draining`.
+    next: Lonely<AtomicUsize>,
+    draining: AtomicBool,
+}
+
+struct Entry<H> {
+    lap: AtomicUsize,
+    head: UnsafeCell<MaybeUninit<Head<H>>>,
+}
+
+#[derive(Clone, Copy)]
+struct Head<H> {
+    /// `None`: the writer gave up.
+    value: Option<H>,
+    length: usize,
+}
+
+/// Alone on its cache line (two, as processors fetch pairs of them).
+#[repr(align(128))]
+struct Lonely<T>(T);
+
+// SAFETY: by invariants 1 to 3 an entry and its bytes are touched by one processor at a time, handed over by
+// `Release` and `Acquire`; the values that cross are `H`.
+unsafe impl<H: Send> Sync for SnapshotRing<H> {}
+// SAFETY: as above.
+unsafe impl<H: Send> Send for SnapshotRing<H> {}
+
+impl<H: Copy> SnapshotRing<H> {
+    /// Makes a ring of at least `entries` entries (rounded up to a power of two, and to two at least) of `snapshot`
+    /// bytes each.
+    ///
+    /// # IRQL
+    ///
+    /// At or below `DISPATCH_LEVEL`; it allocates much, so attach is the place for it.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfMemory`], also when the ring would be larger than memory can be.
+    pub fn try_new(tag: Tag, entries: usize, snapshot: usize) -> Result<Self, OutOfMemory> {
+        let count = entries
+            .max(2)
+            .checked_next_power_of_two()
+            .ok_or(OutOfMemory)?;
+        let bytes = count.checked_mul(snapshot).ok_or(OutOfMemory)?;
+        // INVARIANT: the entry at position `p` of the first lap is free for its writer.
+        let entries = PoolVec::try_from_fn(tag, count, |index| Entry {
+            lap: AtomicUsize::new(index),
+            head: UnsafeCell::new(MaybeUninit::uninit()),
+        })?;
+        Ok(Self {
+            entries,
+            bytes: PoolVec::try_from_fn(tag, bytes, |_| UnsafeCell::new(0))?,
+            stride: snapshot,
+            mask: count.wrapping_sub(1),
+            tail: Lonely(AtomicUsize::new(0)),
+            next: Lonely(AtomicUsize::new(0)),
+            draining: AtomicBool::new(false),
+        })
+    }
+
+    /// Entries that the ring has.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Bytes that an entry can hold.
+    #[must_use]
+    pub const fn snapshot_length(&self) -> usize {
+        self.stride
+    }
+
+    /// Entries that wait for the reader or are being written, at about this time.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        let next = self.next.0.load(Ordering::Relaxed);
+        let tail = self.tail.0.load(Ordering::Relaxed);
+        tail.wrapping_sub(next).min(self.capacity())
+    }
+
+    /// Writes one snapshot: `fill` gets the entry's bytes (what they hold before is of no meaning), and gives the value
+    /// and the number of bytes that it filled.
+    ///
+    /// It tries again only when another writer got the entry first, so there is always one who gets on.
+    ///
+    /// # IRQL
+    ///
+    /// Any.
+    ///
+    /// # Errors
+    ///
+    /// [`NotWritten::Full`], without calling `fill`; [`NotWritten::Refused`] with what `fill` gave.
+    pub fn write<E>(
+        &self,
+        fill: impl FnOnce(&mut [u8]) -> Result<(H, usize), E>,
+    ) -> Result<(), NotWritten<E>> {
+        let mut position = self.tail.0.load(Ordering::Relaxed);
+        let (entry, bytes) = loop {
+            let Some((entry, bytes)) = self.at(position) else {
+                return Err(NotWritten::Full);
+            };
+            let lap = entry.lap.load(Ordering::Acquire);
+            if lap != position {
+                let seen = self.tail.0.load(Ordering::Relaxed);
+                if seen == position {
+                    // Nobody came between: the entry still waits for the reader since the lap before.
+                    return Err(NotWritten::Full);
+                }
+                position = seen;
+                continue;
+            }
+            match self.tail.0.compare_exchange_weak(
+                position,
+                position.wrapping_add(1),
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => break (entry, bytes),
+                Err(seen) => position = seen,
+            }
+        };
+        // SAFETY: by invariant 1 this writer alone may touch the entry's bytes, which are `stride` long and initialised.
+        let room = unsafe { core::slice::from_raw_parts_mut(bytes, self.stride) };
+        let filled = fill(room);
+        let (head, result) = match filled {
+            Ok((value, length)) => {
+                let length = length.min(self.stride);
+                let value = Some(value);
+                (Head { value, length }, Ok(()))
+            }
+            Err(error) => {
+                let (value, length) = (None, 0);
+                (Head { value, length }, Err(NotWritten::Refused(error)))
+            }
+        };
+        // SAFETY: by invariant 1 this writer alone may touch `head`.
+        unsafe { entry.head.get().write(MaybeUninit::new(head)) };
+        // INVARIANT: `head` is initialised, and the entry goes to the reader.
+        entry.lap.store(position.wrapping_add(1), Ordering::Release);
+        result
+    }
+
+    /// Hands the waiting snapshots to `take`, the oldest first, until there are no more or `take` says so.
+    ///
+    /// An entry whose writer has reserved it and not finished yet stops the walk; the writer asks for another one when
+    /// it has finished.
+    ///
+    /// # IRQL
+    ///
+    /// Any.
+    pub fn drain(&self, mut take: impl FnMut(&H, &[u8]) -> ControlFlow<()>) -> Drained {
+        if self.draining.swap(true, Ordering::Acquire) {
+            return Drained::Busy;
+        }
+        let mut position = self.next.0.load(Ordering::Relaxed);
+        let drained = loop {
+            let Some((entry, bytes)) = self.at(position) else {
+                break Drained::Empty;
+            };
+            let following = position.wrapping_add(1);
+            if entry.lap.load(Ordering::Acquire) != following {
+                break Drained::Empty;
+            }
+            // SAFETY: by invariant 2 the reader, which is us, alone may touch `head`, which is initialised.
+            let head = unsafe { &*entry.head.get() };
+            // SAFETY: likewise.
+            let head = unsafe { head.assume_init_ref() };
+            // SAFETY: likewise the bytes; `length` is at most `stride`.
+            let filled = unsafe { core::slice::from_raw_parts(bytes.cast_const(), head.length) };
+            let flow = match &head.value {
+                Some(value) => take(value, filled),
+                None => ControlFlow::Continue(()),
+            };
+            // INVARIANT: the entry goes to the writer of the next lap; `head` is not looked at before it wrote it.
+            let next_lap = position.wrapping_add(self.entries.len());
+            entry.lap.store(next_lap, Ordering::Release);
+            position = following;
+            self.next.0.store(position, Ordering::Relaxed);
+            if flow.is_break() {
+                break Drained::Stopped;
+            }
+        };
+        self.draining.store(false, Ordering::Release);
+        drained
+    }
+
+    /// The entry at a position, and its bytes. There always is one: masking keeps the index in range.
+    fn at(&self, position: usize) -> Option<(&Entry<H>, *mut u8)> {
+        let index = position & self.mask;
+        let entry = self.entries.get(index)?;
+        let bytes =
+            UnsafeCell::raw_get(self.bytes.as_ptr()).wrapping_add(index.wrapping_mul(self.stride));
+        Some((entry, bytes))
+    }
+}
+
+impl<H> fmt::Debug for SnapshotRing<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SnapshotRing").finish_non_exhaustive()
+    }
+}

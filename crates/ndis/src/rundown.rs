@@ -1,0 +1,171 @@
+//! Rundown: letting those who came in finish, and nobody in any more.
+
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::irql::Passive;
+
+/// How the last one out wakes the one who waits.
+///
+/// A parameter of [`Rundown`], so that it can be checked without NT.
+pub(crate) trait Signal {
+    /// Wakes the waiter, now or when it comes.
+    fn set(&self);
+    /// Forgets an earlier [`set`](Self::set).
+    fn reset(&self);
+    /// Waits for [`set`](Self::set).
+    fn wait(&self, irql: &mut Passive);
+}
+
+/// Bit of `Rundown::state`: nobody is let in.
+const CLOSED: usize = 1;
+/// What one reference adds to `Rundown::state`.
+const ONE: usize = 2;
+
+/// Counts who is inside, and lets one waiter close the door and wait until they are out.
+///
+/// # Invariants
+///
+/// 1. `state` is `ONE` times the number of references that were given and not given back, plus `CLOSED` or not. There
+///    are never more references than threads and queued work, so it does not overflow.
+/// 2. While `CLOSED` is set, the number only falls.
+/// 3. From the return of `close` to the next `open`, the number is zero, and what the holders of references did
+///    happened before that return.
+/// 4. `open` and `close` are called by one thread at a time, `open` only while closed.
+#[derive(Debug)]
+pub(crate) struct Rundown<S> {
+    state: AtomicUsize,
+    drained: S,
+}
+
+impl<S: Signal> Rundown<S> {
+    /// A closed one.
+    pub(crate) const fn closed(drained: S) -> Self {
+        Self {
+            state: AtomicUsize::new(CLOSED),
+            drained,
+        }
+    }
+
+    /// Lets in again.
+    pub(crate) fn open(&self) {
+        self.drained.reset();
+        self.state.store(0, Ordering::Release);
+    }
+
+    /// Takes a reference, unless closed. It must be given back by [`release`](Self::release).
+    ///
+    /// The retries are bounded by the progress of others: one fails only because another reference came or went.
+    #[must_use]
+    pub(crate) fn acquire(&self) -> bool {
+        let mut seen = self.state.load(Ordering::Relaxed);
+        loop {
+            if seen & CLOSED != 0 {
+                return false;
+            }
+            match self.state.compare_exchange_weak(
+                seen,
+                seen.wrapping_add(ONE),
+                Ordering::Acquire,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return true,
+                Err(now) => seen = now,
+            }
+        }
+    }
+
+    /// Gives a reference back. `self` may be gone when this returns.
+    pub(crate) fn release(&self) {
+        // `Release` hands on what this holder did; `Acquire` lets the last one hand on what the others did.
+        if self.state.fetch_sub(ONE, Ordering::AcqRel) == ONE | CLOSED {
+            // Invariant 2: nobody else sees zero. The waiter cannot leave before this call has woken it.
+            self.drained.set();
+        }
+    }
+
+    /// Closes the door and waits until everybody is out. Closing what is closed waits for nobody.
+    pub(crate) fn close(&self, irql: &mut Passive) {
+        let before = self.state.fetch_or(CLOSED, Ordering::AcqRel);
+        if before & CLOSED == 0 && before >= ONE {
+            self.drained.wait(irql);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::sync::{Arc, Condvar, Mutex};
+    use std::vec::Vec;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Flag(Mutex<bool>, Condvar);
+
+    impl Signal for Flag {
+        fn set(&self) {
+            *self.0.lock().unwrap() = true;
+            self.1.notify_all();
+        }
+
+        fn reset(&self) {
+            *self.0.lock().unwrap() = false;
+        }
+
+        fn wait(&self, _irql: &mut Passive) {
+            let mut set = self.0.lock().unwrap();
+            while !*set {
+                set = self.1.wait(set).unwrap();
+            }
+        }
+    }
+
+    /// A token for a host thread, which has no IRQL at all.
+    fn passive() -> Passive {
+        // SAFETY: nothing in this test depends on the IRQL.
+        unsafe { Passive::assume() }
+    }
+
+    #[test]
+    fn closed_lets_nobody_in_until_opened() {
+        let rundown = Rundown::closed(Flag::default());
+        assert!(!rundown.acquire());
+        rundown.open();
+        assert!(rundown.acquire());
+        rundown.release();
+        rundown.close(&mut passive());
+        assert!(!rundown.acquire());
+        rundown.close(&mut passive());
+        rundown.open();
+        assert!(rundown.acquire());
+        rundown.release();
+    }
+
+    #[test]
+    fn close_waits_for_everybody_inside() {
+        for _ in 0..200 {
+            let rundown = Arc::new(Rundown::closed(Flag::default()));
+            let inside = Arc::new(AtomicUsize::new(0));
+            rundown.open();
+            let threads: Vec<_> = (0..3)
+                .map(|_| {
+                    let (rundown, inside) = (Arc::clone(&rundown), Arc::clone(&inside));
+                    std::thread::spawn(move || {
+                        while rundown.acquire() {
+                            inside.fetch_add(1, Ordering::Relaxed);
+                            inside.fetch_sub(1, Ordering::Relaxed);
+                            rundown.release();
+                        }
+                    })
+                })
+                .collect();
+            rundown.close(&mut passive());
+            assert_eq!(inside.load(Ordering::Relaxed), 0);
+            for thread in threads {
+                thread.join().unwrap();
+            }
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! The functions that NDIS and the I/O manager call.
+//!
+//! Each turns what C hands over into values whose types say what may be done with them, and calls the driver's code.
+//! The one token of the activation is made here.
+//!
+//! # Safety
+//!
+//! Of every function: it is called by the system as its documentation says, with what this crate has registered it for.
+
+use core::ffi::c_void;
+use core::ptr::NonNull;
+
+use ndis_sys::{
+    NDIS_FILTER_ATTACH_PARAMETERS, NDIS_FILTER_PAUSE_PARAMETERS, NDIS_FILTER_RESTART_PARAMETERS,
+    NDIS_HANDLE, NDIS_RECEIVE_FLAGS_DISPATCH_LEVEL, NDIS_RECEIVE_FLAGS_RESOURCES,
+    NDIS_SEND_FLAGS_DISPATCH_LEVEL, NDIS_STATUS, NDIS_STATUS_INDICATION, NET_BUFFER_LIST,
+    NET_DEVICE_PNP_EVENT, NET_PNP_EVENT_NOTIFICATION, NdisFReturnNetBufferLists,
+    NdisFSendNetBufferListsComplete,
+};
+use wdk_sys::{DEVICE_OBJECT, DRIVER_OBJECT, IRP, NTSTATUS};
+
+use crate::device::{self, ControlDevice};
+use crate::driver::{self, Installed};
+use crate::filter::{
+    AttachParameters, Attached, DevicePnpEvent, FilterModule, ModuleCore, NetPnpEvent, PnpPath,
+    ReceivePath, Running, SendPath, StatusIndication, StatusPath,
+};
+use crate::irql::{AtMostDispatch, Passive};
+use crate::nbl::{Callback, Chain, LowResources, Nbls, Rx, Tx};
+use crate::work::Item;
+use crate::{Status, lifecycle};
+
+/// `FilterSetOptions`.
+pub(crate) unsafe extern "system" fn set_options(
+    driver: NDIS_HANDLE,
+    _context: NDIS_HANDLE,
+) -> NDIS_STATUS {
+    driver::publish_filter_driver_handle(driver);
+    Status::SUCCESS.into_raw()
+}
+
+/// `FilterAttach`.
+pub(crate) unsafe extern "system" fn attach<M: Installed>(
+    handle: NDIS_HANDLE,
+    _driver_context: NDIS_HANDLE,
+    parameters: *mut NDIS_FILTER_ATTACH_PARAMETERS,
+) -> NDIS_STATUS {
+    // SAFETY: NDIS calls FilterAttach at PASSIVE_LEVEL.
+    let mut irql = unsafe { Passive::assume() };
+    // SAFETY: NDIS has lent the parameters.
+    let result = match unsafe { AttachParameters::read(parameters) } {
+        // SAFETY: NDIS has given the handle.
+        Ok(parameters) => unsafe { lifecycle::attach::<M>(handle, parameters, &mut irql) },
+        Err(status) => Err(status),
+    };
+    failure_or_success(result)
+}
+
+/// `FilterRestart`.
+pub(crate) unsafe extern "system" fn restart<M: Installed>(
+    context: NDIS_HANDLE,
+    _parameters: *mut NDIS_FILTER_RESTART_PARAMETERS,
+) -> NDIS_STATUS {
+    // SAFETY: NDIS calls FilterRestart at PASSIVE_LEVEL.
+    let mut irql = unsafe { Passive::assume() };
+    // SAFETY: NDIS calls it between attach and detach.
+    let core = unsafe { ModuleCore::<M>::from_context(context) };
+    // SAFETY: this is FilterRestart.
+    failure_or_success(unsafe { lifecycle::restart(core, &mut irql) })
+}
+
+/// `FilterPause`. It cannot fail, and is complete when it returns.
+pub(crate) unsafe extern "system" fn pause<M: Installed>(
+    context: NDIS_HANDLE,
+    _parameters: *mut NDIS_FILTER_PAUSE_PARAMETERS,
+) -> NDIS_STATUS {
+    // SAFETY: NDIS calls FilterPause at PASSIVE_LEVEL.
+    let mut irql = unsafe { Passive::assume() };
+    // SAFETY: NDIS calls it between attach and detach.
+    let core = unsafe { ModuleCore::<M>::from_context(context) };
+    // SAFETY: this is FilterPause.
+    unsafe { lifecycle::pause(core, &mut irql) };
+    Status::SUCCESS.into_raw()
+}
+
+/// `FilterDetach`.
+pub(crate) unsafe extern "system" fn detach<M: Installed>(context: NDIS_HANDLE) {
+    // SAFETY: NDIS calls FilterDetach at PASSIVE_LEVEL.
+    let mut irql = unsafe { Passive::assume() };
+    if let Some(context) = NonNull::new(context.cast::<ModuleCore<M>>()) {
+        // SAFETY: this is FilterDetach, and the context is the one that attach gave.
+        unsafe { lifecycle::detach(context, &mut irql) };
+    }
+}
+
+/// `FilterSendNetBufferLists`.
+pub(crate) unsafe extern "system" fn send<M: SendPath>(
+    context: NDIS_HANDLE,
+    chain: *mut NET_BUFFER_LIST,
+    port: u32,
+    flags: u32,
+) {
+    // SAFETY: NDIS calls it between attach and detach.
+    let core = unsafe { ModuleCore::<M>::from_context(context) };
+    let at_dispatch = flags & NDIS_SEND_FLAGS_DISPATCH_LEVEL != 0;
+    // SAFETY: NDIS calls it at or below DISPATCH_LEVEL, and says so if it knows that it is DISPATCH_LEVEL.
+    let mut irql = unsafe { AtMostDispatch::assume(at_dispatch) };
+    let chain = Chain::new(chain);
+    // SAFETY: the module is attached as long as this runs.
+    let callback = unsafe { Callback::<Tx>::new(core.handle()) };
+    // SAFETY: NDIS has given the chain to this activation, for it to send. (Nobody asks how many NBLs it has.)
+    let batch = unsafe { callback.batch(chain, 0, port, flags) };
+    if core.datapath.acquire() {
+        // SAFETY: a reference of `datapath` is held.
+        M::send(&unsafe { Running::new(core) }, batch, &mut irql);
+        core.report_leaked(callback.settle(&mut irql));
+        core.datapath.release();
+    } else {
+        // SAFETY: the module is attached as long as this runs.
+        M::send_refused(&unsafe { Attached::new(core) }, batch.iter());
+        batch.complete(Status::PAUSED, &mut irql);
+    }
+}
+
+/// `FilterSendNetBufferListsComplete`: all NBLs come from above, none from us, so all go there.
+pub(crate) unsafe extern "system" fn send_complete<M: FilterModule>(
+    context: NDIS_HANDLE,
+    chain: *mut NET_BUFFER_LIST,
+    flags: u32,
+) {
+    // SAFETY: NDIS calls it between attach and detach.
+    let core = unsafe { ModuleCore::<M>::from_context(context) };
+    // SAFETY: NDIS has given the chain back, whose NBLs came as sends through this module. The IRQL is as it was, so the
+    // flags are true.
+    unsafe { NdisFSendNetBufferListsComplete(core.handle(), chain, flags) };
+}
+
+/// `FilterReceiveNetBufferLists`.
+pub(crate) unsafe extern "system" fn receive<M: ReceivePath>(
+    context: NDIS_HANDLE,
+    chain: *mut NET_BUFFER_LIST,
+    port: u32,
+    count: u32,
+    flags: u32,
+) {
+    // SAFETY: NDIS calls it between attach and detach.
+    let core = unsafe { ModuleCore::<M>::from_context(context) };
+    let at_dispatch = flags & NDIS_RECEIVE_FLAGS_DISPATCH_LEVEL != 0;
+    // SAFETY: NDIS calls it at or below DISPATCH_LEVEL, and says so if it knows that it is DISPATCH_LEVEL.
+    let mut irql = unsafe { AtMostDispatch::assume(at_dispatch) };
+    let chain = Chain::new(chain);
+    if !core.datapath.acquire() {
+        // SAFETY: NDIS has given or lent the chain to this activation.
+        let packets = unsafe { Nbls::new(chain) };
+        // SAFETY: the module is attached as long as this runs.
+        M::receive_refused(&unsafe { Attached::new(core) }, packets);
+        if flags & NDIS_RECEIVE_FLAGS_RESOURCES == 0 {
+            // SAFETY: the module is attached as long as this runs.
+            let callback = unsafe { Callback::<Rx>::new(core.handle()) };
+            // SAFETY: NDIS has given the chain of `count` to this activation, without low resources.
+            unsafe { callback.batch(chain, count, port, flags) }.return_(&mut irql);
+        }
+        return;
+    }
+    // SAFETY: a reference of `datapath` is held until the end.
+    let running = unsafe { Running::new(core) };
+    if flags & NDIS_RECEIVE_FLAGS_RESOURCES != 0 {
+        // SAFETY: NDIS has lent the chain to this activation, whose module is attached and running.
+        let packets = unsafe { LowResources::new(core.handle(), chain, count, port, flags) };
+        M::receive_low_resources(&running, packets, &mut irql);
+    } else {
+        // SAFETY: the module is attached as long as this runs.
+        let callback = unsafe { Callback::<Rx>::new(core.handle()) };
+        // SAFETY: NDIS has given the chain of `count` to this activation, without low resources.
+        let batch = unsafe { callback.batch(chain, count, port, flags) };
+        M::receive(&running, batch, &mut irql);
+        core.report_leaked(callback.settle(&mut irql));
+    }
+    core.datapath.release();
+}
+
+/// `FilterReturnNetBufferLists`: all NBLs come from below, none from us, so all go there.
+pub(crate) unsafe extern "system" fn return_<M: FilterModule>(
+    context: NDIS_HANDLE,
+    chain: *mut NET_BUFFER_LIST,
+    flags: u32,
+) {
+    // SAFETY: NDIS calls it between attach and detach.
+    let core = unsafe { ModuleCore::<M>::from_context(context) };
+    // SAFETY: NDIS has given the chain back, whose NBLs came as receives through this module. The IRQL is as it was, so
+    // the flags are true.
+    unsafe { NdisFReturnNetBufferLists(core.handle(), chain, flags) };
+}
+
+/// `FilterStatus`.
+pub(crate) unsafe extern "system" fn status<M: StatusPath>(
+    context: NDIS_HANDLE,
+    indication: *mut NDIS_STATUS_INDICATION,
+) {
+    // SAFETY: NDIS calls it between attach and detach.
+    let core = unsafe { ModuleCore::<M>::from_context(context) };
+    // SAFETY: NDIS calls it at or below DISPATCH_LEVEL.
+    let mut irql = unsafe { AtMostDispatch::assume(false) };
+    // SAFETY: the module is attached as long as this runs.
+    let attached = unsafe { Attached::new(core) };
+    // SAFETY: NDIS has lent the indication to this activation.
+    let indication = unsafe { StatusIndication::new(core.handle(), indication) };
+    M::status(&attached, indication, &mut irql);
+}
+
+/// `FilterNetPnPEvent`.
+pub(crate) unsafe extern "system" fn net_pnp_event<M: PnpPath>(
+    context: NDIS_HANDLE,
+    event: *mut NET_PNP_EVENT_NOTIFICATION,
+) -> NDIS_STATUS {
+    // SAFETY: NDIS calls it between attach and detach.
+    let core = unsafe { ModuleCore::<M>::from_context(context) };
+    // SAFETY: NDIS calls it at PASSIVE_LEVEL.
+    let mut irql = unsafe { Passive::assume() };
+    // SAFETY: the module is attached as long as this runs.
+    let attached = unsafe { Attached::new(core) };
+    // SAFETY: NDIS has lent the event to this activation.
+    let event = unsafe { NetPnpEvent::new(core.handle(), event) };
+    failure_or_success(M::net_pnp_event(&attached, event, &mut irql))
+}
+
+/// `FilterDevicePnPEventNotify`.
+pub(crate) unsafe extern "system" fn device_pnp_event<M: PnpPath>(
+    context: NDIS_HANDLE,
+    event: *mut NET_DEVICE_PNP_EVENT,
+) {
+    // SAFETY: NDIS calls it between attach and detach.
+    let core = unsafe { ModuleCore::<M>::from_context(context) };
+    // SAFETY: NDIS calls it at PASSIVE_LEVEL.
+    let mut irql = unsafe { Passive::assume() };
+    // SAFETY: the module is attached as long as this runs.
+    let attached = unsafe { Attached::new(core) };
+    // SAFETY: NDIS has lent the event to this activation.
+    let event = unsafe { DevicePnpEvent::new(core.handle(), event) };
+    M::device_pnp_event(&attached, event, &mut irql);
+}
+
+/// The routine of every NDIS work item (`NDIS_IO_WORKITEM_ROUTINE`).
+pub(crate) unsafe extern "system" fn run_work_item<M: FilterModule>(
+    context: *mut c_void,
+    _handle: NDIS_HANDLE,
+) {
+    // SAFETY: NDIS runs work items at PASSIVE_LEVEL.
+    let mut irql = unsafe { Passive::assume() };
+    if let Some(item) = NonNull::new(context.cast::<Item<M>>()) {
+        // SAFETY: the context of the queueing that led here.
+        unsafe { Item::run(item, &mut irql) };
+    }
+}
+
+/// `DRIVER_DISPATCH` of the control device.
+pub(crate) unsafe extern "C" fn dispatch<M: ControlDevice>(
+    _device: *mut DEVICE_OBJECT,
+    irp: *mut IRP,
+) -> NTSTATUS {
+    // SAFETY: the I/O manager calls dispatch routines of a device like this at PASSIVE_LEVEL.
+    let mut irql = unsafe { Passive::assume() };
+    // SAFETY: the I/O manager has given the IRP to this activation.
+    unsafe { device::dispatch::<M>(irp, &mut irql) }.into_raw()
+}
+
+/// `DRIVER_UNLOAD`.
+pub(crate) unsafe extern "C" fn unload<M: Installed>(_driver: *mut DRIVER_OBJECT) {
+    // SAFETY: the I/O manager calls DriverUnload at PASSIVE_LEVEL.
+    let mut irql = unsafe { Passive::assume() };
+    device::deregister(M::driver(), &mut irql);
+    driver::deregister(&mut irql);
+}
+
+/// What NDIS is told: success, or an error. Nothing is ever pending.
+fn failure_or_success(result: Result<(), Status>) -> NDIS_STATUS {
+    match result {
+        Ok(()) => Status::SUCCESS.into_raw(),
+        Err(status) if status.ok().is_err() => status.into_raw(),
+        // No status that says that something has worked, or will, is an error.
+        Err(_) => Status::FAILURE.into_raw(),
+    }
+}

@@ -1,0 +1,16 @@
+//! Work items: from `DISPATCH_LEVEL` down to a system thread at `PASSIVE_LEVEL`.
+//!
+//! An NDIS work item runs on the critical worker queue, at a real-time priority, and the system has few such threads:
+//! a routine works for a limited time and comes back for the rest, and never waits.
+//!
+//! <https://learn.microsoft.com/windows-hardware/drivers/network/ndis-i-o-work-items>
+
+#[cfg(windows)]
+mod item;
+mod state;
+
+#[cfg(windows)]
+pub use item::{NextRun, NotAttached, Queued, Routine, WorkItem, WorkItemCounts};
+
+#[cfg(windows)]
+pub(crate) use item::{Item, WorkCounters};

@@ -1,0 +1,177 @@
+//! When a work item may be queued: the part without raw calls.
+
+use core::sync::atomic::{AtomicU8, Ordering};
+
+const IDLE: u8 = 0;
+const QUEUED: u8 = 1;
+const RUNNING: u8 = 2;
+/// Running, and a wish came meanwhile.
+const WANTED: u8 = 3;
+/// Mask of the four states.
+const STATE: u8 = 3;
+/// Somebody waits for `IDLE`.
+const WATCHED: u8 = 4;
+
+/// Answer to a wish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// The item was idle: the caller has to queue it.
+    Queue,
+    /// A run that has not started, or one after the present one, takes care of the wish.
+    Coalesced,
+}
+
+/// What to do when the routine has returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum After {
+    /// Queue the item again.
+    Requeue,
+    /// Nothing; wake the watcher if `wake` is set.
+    Rest { wake: bool },
+}
+
+/// Where a work item is.
+///
+/// ```text
+///           wish: queue it          start               finish
+///   idle ───────────────▶ queued ───────────▶ running ───────────▶ idle
+///                           ▲ └ wish: coalesced   │ wish: coalesced
+///                           │                     ▼
+///                           └──────────────── running and wanted
+///                            finish: queue it
+/// ```
+///
+/// # Invariants
+///
+/// 1. The item is in the system's queue only while the state is `QUEUED`, and once. Whoever moves the state to `QUEUED`
+///    is the one who queues it; nobody moves it there from `QUEUED`.
+/// 2. `start` and `finish` are called by the run that the queueing led to, so between them no other run is.
+/// 3. Every wish is a read-modify-write of the state. One that finds `QUEUED` is ordered before the `start` of that run
+///    (which therefore sees what the wisher wrote before), one that finds `RUNNING` makes another run follow.
+#[derive(Debug)]
+pub(super) struct State(AtomicU8);
+
+impl State {
+    pub(super) const fn idle() -> Self {
+        Self(AtomicU8::new(IDLE))
+    }
+
+    /// Asks for a run that starts after this call.
+    pub(super) fn wish(&self) -> Wish {
+        let before = self.update(|state, watched| {
+            let next = match state {
+                IDLE => QUEUED,
+                QUEUED => QUEUED,
+                _ => WANTED,
+            };
+            next | watched
+        });
+        if before & STATE == IDLE {
+            Wish::Queue
+        } else {
+            Wish::Coalesced
+        }
+    }
+
+    /// The routine has been called.
+    pub(super) fn start(&self) {
+        self.update(|_, watched| RUNNING | watched);
+    }
+
+    /// The routine has returned; `again` is its own wish.
+    pub(super) fn finish(&self, again: bool) -> After {
+        let before = self.update(|state, watched| {
+            if again || state == WANTED {
+                QUEUED | watched
+            } else {
+                IDLE
+            }
+        });
+        if again || before & STATE == WANTED {
+            After::Requeue
+        } else {
+            After::Rest {
+                wake: before & WATCHED != 0,
+            }
+        }
+    }
+
+    /// Asks for a wake-up when the item comes to rest. `false` if it rests already.
+    pub(super) fn watch(&self) -> bool {
+        let before = self.update(|state, watched| {
+            if state == IDLE {
+                watched
+            } else {
+                state | WATCHED
+            }
+        });
+        before & STATE != IDLE
+    }
+
+    /// Replaces the state by `next(state, watched)` and gives what was there.
+    fn update(&self, next: impl Fn(u8, u8) -> u8) -> u8 {
+        let mut seen = self.0.load(Ordering::Relaxed);
+        loop {
+            match self.0.compare_exchange_weak(
+                seen,
+                next(seen & STATE, seen & WATCHED),
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return seen,
+                Err(now) => seen = now,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_wish_one_queueing() {
+        let state = State::idle();
+        assert_eq!(state.wish(), Wish::Queue);
+        assert_eq!(state.wish(), Wish::Coalesced);
+        state.start();
+        assert_eq!(state.finish(false), After::Rest { wake: false });
+        assert_eq!(state.wish(), Wish::Queue);
+    }
+
+    #[test]
+    fn wish_during_a_run_makes_one_more_run() {
+        let state = State::idle();
+        assert_eq!(state.wish(), Wish::Queue);
+        state.start();
+        assert_eq!(state.wish(), Wish::Coalesced);
+        assert_eq!(state.wish(), Wish::Coalesced);
+        assert_eq!(state.finish(false), After::Requeue);
+        state.start();
+        assert_eq!(state.finish(false), After::Rest { wake: false });
+    }
+
+    #[test]
+    fn routine_can_ask_for_itself() {
+        let state = State::idle();
+        assert_eq!(state.wish(), Wish::Queue);
+        state.start();
+        assert_eq!(state.finish(true), After::Requeue);
+        assert_eq!(state.wish(), Wish::Coalesced);
+        state.start();
+        assert_eq!(state.finish(false), After::Rest { wake: false });
+    }
+
+    #[test]
+    fn watcher_is_woken_when_the_item_rests_and_not_before() {
+        let state = State::idle();
+        assert!(!state.watch());
+        assert_eq!(state.wish(), Wish::Queue);
+        assert!(state.watch());
+        state.start();
+        assert_eq!(state.finish(true), After::Requeue);
+        state.start();
+        assert_eq!(state.finish(false), After::Rest { wake: true });
+        assert!(!state.watch());
+    }
+}
