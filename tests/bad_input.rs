@@ -71,6 +71,12 @@ fn images_that_are_none() {
 }
 
 #[test]
+fn a_driver_that_is_no_filter() {
+    let output = Lab::run(&driver("plain")).pcap(&captures()[0]).output();
+    assert_names(refusal(&output), &["plain.sys", "filter"]);
+}
+
+#[test]
 fn an_image_that_is_not_there() {
     let output = Lab::run(Path::new("no-such.sys"))
         .pcap(&captures()[0])

@@ -8,11 +8,12 @@ use lab_cli::summary::Finding;
 use tests::{Lab, capture, driver};
 
 /// Fault, and the rule that it breaks.
-const FAULTS: [(&str, &str); 15] = [
+const FAULTS: [(&str, &str); 16] = [
     ("irql-wait", "event-wait-passive"),
     ("irql-configuration", "config-passive"),
     ("irql-dpc-lock", "irql-dpc-lock-below"),
     ("pool-overrun", "mem-overrun"),
+    ("pool-overrun-slack", "mem-overrun"),
     ("pool-use-after-free", "mem-use-after-free"),
     ("pool-leak", "unload-pool-freed"),
     ("pool-double-free", "mem-double-free"),

@@ -34,6 +34,9 @@ const NEEDS: &[Need] = &[Need {
     is_met: || tool::on_path("tshark").is_some(),
 }];
 
+/// What is built as a checked build and for ARM64, beside the release build of everything.
+const SHIPPED: &str = " --package deferlwf --package passthru";
+
 /// Runs all steps and prints what they did.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     package_install::ensure(NEEDS, arguments.yes)?;
@@ -190,9 +193,9 @@ fn steps(repository: &Repository, yes: bool) -> Result<Vec<Step>> {
         foundation,
     );
     add(
-        "driver, ARM64",
+        "drivers, ARM64",
         &xtask,
-        format!("build --release --arch arm64{consent}"),
+        format!("build --release --arch arm64{SHIPPED}{consent}"),
         check,
     );
     add(
