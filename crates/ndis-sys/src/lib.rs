@@ -27,15 +27,13 @@
 #![cfg_attr(windows, expect(unsafe_code, reason = "declarations of foreign functions"))]
 
 #[cfg(windows)]
+mod assertion;
+#[cfg(windows)]
 mod callback;
 #[cfg(windows)]
 mod constant;
 #[cfg(windows)]
 mod function;
-#[cfg(all(windows, target_arch = "aarch64"))]
-mod layout_arm64;
-#[cfg(all(windows, target_arch = "x86_64"))]
-mod layout_x64;
 #[cfg(windows)]
 pub mod nt;
 #[cfg(windows)]

@@ -3,12 +3,12 @@
 //! Writes `crates/ndis-sys`, the lab's offsets and the raw declarations of `tests/drivers`. With
 //! `--check` nothing is written: the command fails if a file would change.
 
+mod assertion;
 mod declare;
 mod fact;
 mod generated;
 mod irql;
 mod lab;
-mod layout;
 mod ndis_sys;
 mod raw;
 mod record;
@@ -57,12 +57,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 fn outputs(facts: &Facts) -> Vec<Output> {
-    [
-        ndis_sys::outputs(facts),
-        lab::outputs(facts),
-        raw::outputs(facts),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    let rooms = [
+        ndis_sys::outputs,
+        assertion::outputs,
+        lab::outputs,
+        raw::outputs,
+    ];
+    rooms
+        .into_iter()
+        .flat_map(|outputs| outputs(facts))
+        .collect()
 }

@@ -11,7 +11,7 @@ use super::spelling::Names;
 /// NT functions that the kit made from mingw's headers does not declare, or has inline only.
 ///
 /// `IoTryQueueWorkItem` is not among them: no page promises its export, it is looked up at run time.
-const NT_FUNCTIONS: &[&str] = &[
+pub(super) const NT_FUNCTIONS: &[&str] = &[
     "EtwSetInformation",
     "ExAcquireSpinLockExclusive",
     "ExAcquireSpinLockExclusiveAtDpcLevel",
@@ -67,14 +67,6 @@ pub(super) fn outputs(facts: &Facts) -> Vec<Output> {
         ),
         Output::new("crates/ndis-sys/src/function.rs", functions(facts, &names)),
         Output::new("crates/ndis-sys/src/nt.rs", nt_functions(facts, &names)),
-        Output::new(
-            "crates/ndis-sys/src/layout_x64.rs",
-            super::layout::ndis_sys(&facts.ndis, "x64"),
-        ),
-        Output::new(
-            "crates/ndis-sys/src/layout_arm64.rs",
-            super::layout::ndis_sys(&facts.ndis_arm64, "ARM64"),
-        ),
     ]
 }
 

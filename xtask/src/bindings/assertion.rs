@@ -1,0 +1,232 @@
+//! `crates/ndis-sys/src/assertion`: what the compiler must find true, from the facts alone.
+//!
+//! Declarations are made from the types as C spells them; the assertions from sizes, offsets and ABI
+//! classes, which the facts hold beside them. So a type that was translated wrongly does not compile.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use super::declare;
+use super::fact::{Facts, Family, Field, Function, Record};
+use super::generated::{Output, header};
+use super::ndis_sys::NT_FUNCTIONS;
+use super::record;
+
+/// NDIS minor versions that drivers are built for.
+const MINORS: std::ops::RangeInclusive<u8> = 84..=89;
+
+/// The wdk-sys types that NDIS declarations and our drivers use.
+const WDK_TYPES: &[&str] = &[
+    "CLIENT_ID",
+    "DEVICE_OBJECT",
+    "DISPATCHER_HEADER",
+    "DRIVER_OBJECT",
+    "FILE_OBJECT",
+    "GROUP_AFFINITY",
+    "GUID",
+    "IO_STACK_LOCATION",
+    "IO_STATUS_BLOCK",
+    "IRP",
+    "KDPC",
+    "KEVENT",
+    "KLOCK_QUEUE_HANDLE",
+    "KTIMER",
+    "LARGE_INTEGER",
+    "LIST_ENTRY",
+    "MDL",
+    "OBJECT_ATTRIBUTES",
+    "PROCESSOR_NUMBER",
+    "SLIST_ENTRY",
+    "SLIST_HEADER",
+    "STRING",
+    "UNICODE_STRING",
+];
+
+/// Those of [`WDK_TYPES`] that exist behind pointers only, where mingw's headers leave out the
+/// declared 16-byte alignment: their offsets are asserted, size and alignment are not.
+const BEHIND_POINTERS: &[&str] = &["DEVICE_OBJECT", "IRP"];
+
+/// Members that mingw's headers do not have; what follows them is where it should be.
+const NOT_IN_MINGW: &[(&str, &str)] = &[("KDPC", "ProcessorHistory"), ("KTIMER", "TimerType")];
+
+/// The wdk-sys functions that our drivers call.
+pub(super) const WDK_FUNCTIONS: &[&str] = &[
+    "ExAllocatePool2",
+    "ExFreePoolWithTag",
+    "MmMapLockedPagesSpecifyCache",
+];
+
+pub(super) fn outputs(facts: &Facts) -> Vec<Output> {
+    vec![
+        Output::new(
+            "crates/ndis-sys/src/assertion/x64.rs",
+            layouts(&facts.ndis, &facts.nt, "x64"),
+        ),
+        Output::new(
+            "crates/ndis-sys/src/assertion/arm64.rs",
+            layouts(&facts.ndis_arm64, &facts.nt_arm64, "ARM64"),
+        ),
+        Output::new(
+            "crates/ndis-sys/src/assertion/constant.rs",
+            constants(&facts.ndis),
+        ),
+        Output::new(
+            "crates/ndis-sys/src/assertion/function.rs",
+            functions(facts),
+        ),
+    ]
+}
+
+fn layouts(ndis: &Family, nt: &Family, arch: &str) -> String {
+    let mut out = header(&format!("NDIS and wdk-sys layouts on {arch}"));
+    out.push_str("use core::mem::{align_of, offset_of, size_of};\n\nuse crate::types::*;\n\n");
+    for (name, record) in &ndis.structs {
+        layout(&mut out, name, record, &record::reachable(&record.fields));
+        versions(&mut out, name, record);
+    }
+    for name in WDK_TYPES {
+        let record = nt
+            .structs
+            .get(*name)
+            .unwrap_or_else(|| panic!("no facts of {name}"));
+        let mut members = named(&record.fields);
+        members.retain(|(member, _)| !NOT_IN_MINGW.contains(&(name, member)));
+        layout(&mut out, &format!("wdk_sys::{name}"), record, &members);
+    }
+    out
+}
+
+fn layout(out: &mut String, path: &str, record: &Record, members: &[(String, usize)]) {
+    out.push_str("const _: () = {\n");
+    if !BEHIND_POINTERS
+        .iter()
+        .any(|name| path.strip_prefix("wdk_sys::") == Some(name))
+    {
+        let _ = writeln!(
+            out,
+            "assert!(size_of::<{path}>() == {});\nassert!(align_of::<{path}>() == {});",
+            record.size, record.align
+        );
+    }
+    for (member, offset) in members {
+        let _ = writeln!(out, "assert!(offset_of!({path}, {member}) == {offset});");
+    }
+    out.push_str("};\n\n");
+}
+
+/// Members that have a name of their own in bindgen's declaration too: those of unnamed unions
+/// overlap others, and are left out.
+fn named(fields: &[Field]) -> Vec<(String, usize)> {
+    let top: Vec<&Field> = fields.iter().filter(|f| !f.name.contains('.')).collect();
+    let alone = |field: &Field| {
+        let end = field.offset + field.size;
+        let overlaps = |f: &&&Field| f.offset < end && field.offset < f.offset + f.size;
+        field.bits.is_none() && top.iter().filter(overlaps).count() == 1
+    };
+    top.iter()
+        .filter(|f| alone(f))
+        .map(|f| (record::identifier(&f.name), f.offset))
+        .collect()
+}
+
+/// What a driver built for an earlier version passes as the size is where its last member ends.
+fn versions(out: &mut String, name: &str, record: &Record) {
+    if record.sizes.is_empty() {
+        return;
+    }
+    let _ = writeln!(out, "const _: () = {{");
+    for minor in MINORS {
+        let size = record.size_at(minor);
+        let later = record
+            .fields
+            .iter()
+            .find(|f| f.since.is_some_and(|since| since > minor));
+        let _ = match later {
+            Some(field) => writeln!(
+                out,
+                "// NDIS 6.{minor}\nassert!(offset_of!({name}, {}) == {size});",
+                record::identifier(&field.name)
+            ),
+            None => writeln!(
+                out,
+                "// NDIS 6.{minor}\nassert!(size_of::<{name}>() == {size});"
+            ),
+        };
+    }
+    out.push_str("};\n\n");
+}
+
+fn constants(ndis: &Family) -> String {
+    let mut out = header("Values of constants and enumerators");
+    out.push_str("use crate::constant::*;\n\nconst _: () = {\n");
+    for (name, constant) in &ndis.constants {
+        let (kind, value, _) = constant.parts();
+        // An unsigned constant of which C has a negative `int`.
+        let unsigned = declare::constant_type(name, kind) != "NDIS_STATUS";
+        let cast = if unsigned && value < 0 { " as i32" } else { "" };
+        let _ = writeln!(out, "assert!({name}{cast} == {value});");
+    }
+    out.push_str("};\n\nconst _: () = {\n");
+    for (name, value) in ndis.enums.values().flatten() {
+        let _ = writeln!(out, "assert!({name} == {value});");
+    }
+    out.push_str("};\n");
+    out
+}
+
+fn functions(facts: &Facts) -> String {
+    let mut out = header("Signatures of functions and callbacks as ABI classes, the result first");
+    out.push_str("use super::signature::{of, same};\nuse crate::callback::*;\nuse crate::function::*;\nuse crate::nt::*;\nuse wdk_sys::ntddk;\n\nconst _: () = {\n");
+    let nt = NT_FUNCTIONS.iter().map(|name| (String::from(*name), *name));
+    let wdk = WDK_FUNCTIONS
+        .iter()
+        .map(|name| (format!("ntddk::{name}"), *name));
+    for (path, name) in nt.chain(wdk) {
+        function(&mut out, &path, name, &facts.nt.functions);
+    }
+    for name in facts.ndis.functions.keys() {
+        function(&mut out, name, name, &facts.ndis.functions);
+    }
+    out.push_str("};\n\nconst _: () = {\n");
+    for (name, callback) in facts.ndis.callbacks.iter().filter(|(_, c)| c.pointer) {
+        let _ = writeln!(
+            out,
+            "assert!(same(of::<{name}>(), &[{}]));",
+            classes(callback)
+        );
+    }
+    out.push_str("};\n");
+    out
+}
+
+fn function(out: &mut String, path: &str, name: &str, functions: &BTreeMap<String, Function>) {
+    let function = functions
+        .get(name)
+        .unwrap_or_else(|| panic!("no facts of {name}"));
+    // A variadic function has no type that a trait could be implemented for in general.
+    if function.variadic {
+        return;
+    }
+    let holes = vec!["_"; function.params.len()].join(", ");
+    let abi = if path.starts_with("ntddk") {
+        "C"
+    } else {
+        "system"
+    };
+    let _ = writeln!(
+        out,
+        "assert!(same(super::signature::function({path} as unsafe extern \"{abi}\" fn({holes}) -> _), &[{}]));",
+        classes(function)
+    );
+}
+
+/// The classes of the result and the parameters; an array parameter is a pointer.
+fn classes(function: &Function) -> String {
+    let class = |abi: &str| {
+        let abi = abi.strip_prefix("enum:").unwrap_or(abi);
+        format!("\"{}\"", if abi.starts_with('[') { "ptr" } else { abi })
+    };
+    let all =
+        std::iter::once(&function.ret_abi).chain(function.params.iter().map(|(_, _, abi)| abi));
+    all.map(|abi| class(abi)).collect::<Vec<_>>().join(", ")
+}
