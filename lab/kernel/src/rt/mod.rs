@@ -38,6 +38,8 @@ pub(crate) mod sched;
 mod signal;
 mod stack;
 mod symbol;
+#[cfg(test)]
+mod tests;
 mod thunk;
 pub(crate) mod trace;
 mod trap;

@@ -2,7 +2,7 @@
 
 use std::{fs::File, path::Path};
 
-use pdb_addr2line::{ContextPdbData, pdb::PDB};
+use pdb_addr2line::{ContextPdbData, TypeFormatterFlags, pdb::PDB};
 
 use super::machine;
 
@@ -29,7 +29,9 @@ fn read(path: &Path, rvas: &[u32]) -> Result<Vec<Vec<Symbol>>, Error> {
         return Err("the PDB belongs to another image".into());
     }
     let data = ContextPdbData::try_from_pdb(pdb)?;
-    let context = data.make_context()?;
+    let context = data.make_context_with_formatter_flags(
+        TypeFormatterFlags::default() | TypeFormatterFlags::NO_ARGUMENTS,
+    )?;
     rvas.iter()
         .map(|rva| {
             let found = context.find_frames(*rva)?;

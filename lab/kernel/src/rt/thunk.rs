@@ -19,6 +19,14 @@ use super::context::{CURRENT, Context, Interrupted};
 global_asm!(
     r#"
     .text
+    .irp symbol, lab_import, lab_import_switched, lab_call, lab_call_driver, lab_call_return
+    .globl \symbol
+    .hidden \symbol
+    .endr
+    .irp symbol, lab_fault, lab_copy, lab_copy_end, lab_chkstk, lab_chkstk_end
+    .globl \symbol
+    .hidden \symbol
+    .endr
     .balign 64
 lab_import:
     .cfi_startproc

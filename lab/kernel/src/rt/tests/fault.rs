@@ -1,0 +1,270 @@
+//! What goes wrong in driver code, and how it is reported.
+
+use super::*;
+use crate::rt::{
+    fault::{Access, Fault, FaultKind, Place},
+    pool::FreeError,
+    sched::{HangKind, Reason},
+    trace,
+};
+
+/// Calls `name` with `argument`, expects a fault, and gives it with its frames as text.
+fn fault(name: &'static str, argument: u64) -> Option<(Fault, Vec<String>)> {
+    run_with(
+        1,
+        move |find, _| {
+            call_driver(find(name), &[argument]);
+        },
+        |outcome| {
+            let End::Stopped(Reason::Fault(fault)) = outcome.end else {
+                panic!("{name}: {:?}", outcome.end)
+            };
+            let frames = trace::frames(fault.stack);
+            let functions = frames
+                .iter()
+                .filter_map(|frame| frame.function.clone())
+                .collect();
+            (fault, functions)
+        },
+    )
+}
+
+#[test]
+fn an_overrun_names_the_block_and_who_allocated_it() {
+    let size = 48;
+    let Some(frames) = run_with(
+        1,
+        move |find, _| {
+            call_driver(find("Overrun"), &[size]);
+        },
+        |outcome| {
+            let End::Stopped(Reason::Fault(fault)) = outcome.end else {
+                panic!("{:?}", outcome.end)
+            };
+            assert_eq!(
+                (fault.kind, fault.access),
+                (FaultKind::Memory, Access::Write)
+            );
+            let Place::BeyondBlock { block, distance: 0 } = fault.place else {
+                panic!("{}", fault.place)
+            };
+            assert_eq!((block.size as u64, block.end()), (size, fault.address));
+            assert_eq!(fault.bugcheck().code, 0xD6);
+            let allocated = trace::frames(block.allocated);
+            assert_eq!(allocated[0].function.as_deref(), Some("Overrun"));
+            let text = fault.to_string();
+            assert!(
+                text.contains("the first byte past the end of pool block"),
+                "{text}"
+            );
+            trace::frames(fault.stack)
+        },
+    ) else {
+        return;
+    };
+    assert_eq!(frames[0].function.as_deref(), Some("Overrun"));
+    assert!(
+        frames[0]
+            .file
+            .as_deref()
+            .is_some_and(|file| file.ends_with("image.c"))
+    );
+    let source = include_str!("image.c");
+    let line = source
+        .lines()
+        .position(|line| line.contains("i <= size"))
+        .expect("it is there");
+    assert_eq!(frames[0].line, Some(line as u32 + 1));
+}
+
+#[test]
+fn damage_within_a_page_is_found_when_the_block_is_freed() {
+    for (name, size, expected) in [("SmallOverrun", 10, 10), ("Underrun", 64, -1)] {
+        let Some(outcome) = run(1, move |find, _| {
+            call_driver(find(name), &[size]);
+        }) else {
+            return;
+        };
+        let End::Stopped(Reason::Rule(reason)) = outcome.end else {
+            panic!("{:?}", outcome.end)
+        };
+        let Some(FreeError::Damaged { offset, .. }) = reason.downcast_ref() else {
+            panic!("{reason:?}")
+        };
+        assert_eq!(*offset, expected, "{name}");
+    }
+}
+
+#[test]
+fn use_after_free_names_who_freed_it() {
+    let Some(()) = run_with(
+        1,
+        |find, _| {
+            call_driver(find("UseAfterFree"), &[100]);
+        },
+        |outcome| {
+            let End::Stopped(Reason::Fault(fault)) = outcome.end else {
+                panic!("{:?}", outcome.end)
+            };
+            let Place::FreedBlock(block) = fault.place else {
+                panic!("{}", fault.place)
+            };
+            assert_eq!((fault.access, fault.bugcheck().code), (Access::Read, 0xD5));
+            let freed = trace::frames(block.freed.expect("it was freed"));
+            assert_eq!(freed[0].function.as_deref(), Some("UseAfterFree"));
+        },
+    ) else {
+        return;
+    };
+}
+
+#[test]
+fn a_stack_of_24_kib_can_be_used_up() {
+    let Some(fine) = run(1, |find, results| {
+        let result = call_driver(find("Recurse"), &[40]);
+        results.borrow_mut().push(result);
+        let result = call_driver(find("BigFrame"), &[100]);
+        results.borrow_mut().push(result);
+    }) else {
+        return;
+    };
+    assert!(matches!(fine.end, End::Finished), "{:?}", fine.end);
+    assert!(fine.stats.stack_peak_bytes > 20_000 && fine.stats.stack_peak.is_some());
+    let (overflow, frames) = fault("Recurse", 10_000).expect("clang is there");
+    assert_eq!(
+        (overflow.place.clone(), overflow.bugcheck().code),
+        (Place::StackGuard, 0x7F)
+    );
+    assert!(
+        frames.iter().filter(|name| *name == "Recurse").count() > 40,
+        "{frames:?}"
+    );
+    let (overflow, frames) = fault("BigFrameDeep", 5000).expect("clang is there");
+    assert_eq!(
+        overflow.place,
+        Place::StackGuard,
+        "found by __chkstk, not far beyond the guard"
+    );
+    assert_eq!(frames, ["BigFrame", "BigFrameDeep"]);
+}
+
+#[test]
+fn each_refused_instruction_has_its_name() {
+    let table: [(&str, u64, FaultKind, u32); 6] = [
+        ("Divide", 0, FaultKind::Divide, 0x7E),
+        ("Illegal", 0, FaultKind::IllegalInstruction, 0x7E),
+        ("FastFail", 3, FaultKind::FastFail(3), 0x139),
+        ("Assertion", 0, FaultKind::Assertion, 0x7E),
+        ("Breakpoint", 0, FaultKind::Breakpoint, 0x7E),
+        ("Halt", 0, FaultKind::Privileged, 0x7E),
+    ];
+    for (name, argument, kind, code) in table {
+        let Some((fault, frames)) = fault(name, argument) else {
+            return;
+        };
+        assert_eq!((fault.kind, fault.bugcheck().code), (kind, code), "{name}");
+        assert_eq!(frames, [name]);
+    }
+}
+
+#[test]
+fn bad_addresses_are_told_apart() {
+    let table: [(&str, u64, Place, Access, u64); 4] = [
+        ("NullRead", 0, Place::Null, Access::Read, 0x18),
+        (
+            "BadWrite",
+            0,
+            Place::Unmapped,
+            Access::Write,
+            0xFFFF_AAAA_0000_1000,
+        ),
+        (
+            "Torn",
+            0x6B6B_6B6B_6B6B_6B6B,
+            Place::NonCanonical,
+            Access::Write,
+            0x6B6B_6B6B_6B6B_6B6B,
+        ),
+        (
+            "WildCall",
+            0x1234_5000,
+            Place::Unmapped,
+            Access::Execute,
+            0x1234_5000,
+        ),
+    ];
+    for (name, argument, place, access, address) in table {
+        let Some((fault, frames)) = fault(name, argument) else {
+            return;
+        };
+        assert_eq!(
+            (fault.place, fault.access, fault.address),
+            (place, access, address),
+            "{name}"
+        );
+        assert_eq!(frames, [name]);
+    }
+    let (fault, _) = fault("WriteConst", 0).expect("clang is there");
+    let Place::Image { section, .. } = &fault.place else {
+        panic!("{}", fault.place)
+    };
+    assert_eq!((section.as_str(), fault.bugcheck().code), (".rdata", 0xBE));
+}
+
+#[test]
+fn a_torn_function_pointer_is_a_jump() {
+    let Some((fault, frames)) = fault("WildCall", 0xDEAD_BEEF_DEAD_BEEF) else {
+        return;
+    };
+    assert_eq!(
+        (fault.place, fault.access),
+        (Place::NonCanonical, Access::Execute)
+    );
+    assert_eq!(
+        (fault.address, frames),
+        (0xDEAD_BEEF_DEAD_BEEF, vec!["WildCall".to_owned()])
+    );
+}
+
+fn hang(body: impl FnOnce(&dyn Fn(&str) -> u64) + 'static) -> Option<sched::Hang> {
+    let outcome = run(1, |find, _| body(find))?;
+    let End::Stopped(Reason::Hang(hang)) = outcome.end else {
+        panic!("{:?}", outcome.end)
+    };
+    Some(hang)
+}
+
+#[test]
+fn what_does_not_move_is_found() {
+    let Some(deadlock) = hang(|_| sched::wait(&mut || false)) else {
+        return;
+    };
+    assert_eq!(deadlock.kind, HangKind::Deadlock);
+    assert_eq!(
+        (deadlock.threads[0].0.as_str(), deadlock.threads[0].1),
+        ("main", "waits")
+    );
+
+    let spin = hang(|_| {
+        sched::spawn("ticker", None, || {
+            loop {
+                sched::sleep_until(sched::now() + 1_000_000_000);
+            }
+        });
+        sched::raise(sched::DISPATCH_LEVEL);
+        sched::wait(&mut || false);
+    });
+    let spin = spin.expect("clang is there");
+    assert_eq!(spin.kind, HangKind::DispatchTooLong);
+    assert_eq!(spin.thread.as_deref(), Some("main"));
+
+    let forever = hang(|find| {
+        call_driver(find("Forever"), &[]);
+    });
+    assert_eq!(forever.expect("clang is there").kind, HangKind::EndlessLoop);
+
+    let endless = hang(|find| {
+        call_driver(find("Loop"), &[]);
+    });
+    assert_eq!(endless.expect("clang is there").kind, HangKind::EndlessLoop);
+}
