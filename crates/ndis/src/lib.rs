@@ -64,6 +64,8 @@ pub mod config;
 #[cfg(any(windows, test))]
 pub mod counter;
 #[cfg(windows)]
+pub mod debug;
+#[cfg(windows)]
 pub mod device;
 #[cfg(windows)]
 pub mod driver;
