@@ -1,19 +1,17 @@
 //! From a report and the driver's own readings to a [`Summary`]: two counts of everything, compared.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-
+mod finding;
+mod flow;
 use lab_kernel::{AdapterReport, ControlPhase, Report};
 use lab_net::Mac;
-use lab_rules::Violation;
-use protocol::{AdapterStatistics, DirectionCounters, FlowKind, FlowRecord, TcpState};
+use protocol::{AdapterStatistics, DirectionCounters};
 
 use crate::argument::RunArguments;
 use crate::device::Reading;
 use crate::quantity::count;
 use crate::summary::{
-    Adapter, Amount, Bugcheck, Counted, CountedPackets, Directions, DriverDirections,
-    DriverPackets, Finding, Flow, Irql, Pool, Reason, Rules, Spread, StackFrame, Summary,
-    WorkItems,
+    Adapter, Counted, CountedPackets, Directions, DriverDirections, DriverPackets, Irql, Pool,
+    Reason, Rules, Spread, Summary, WorkItems,
 };
 
 /// What the command knows about an adapter beside the report.
@@ -89,7 +87,7 @@ pub(crate) fn summarise(
 
     let flows = before_pause
         .as_ref()
-        .map(|reading| summarise_flows(reading, report));
+        .map(|reading| flow::summarise(reading, report));
     Summary {
         image: image.to_owned(),
         driver_version: before_pause
@@ -141,11 +139,11 @@ pub(crate) fn summarise(
         violation: report
             .violation
             .as_ref()
-            .map(|violation| finding(image, violation)),
+            .map(|violation| finding::of(image, violation)),
         warnings: report
             .warnings
             .iter()
-            .map(|violation| finding(image, violation))
+            .map(|violation| finding::of(image, violation))
             .collect(),
         debug_output: report.debug_output.clone(),
         replay: arguments.replay(),
@@ -301,79 +299,6 @@ fn reasons(total: &AdapterStatistics) -> Vec<Reason> {
     .collect()
 }
 
-fn summarise_flows(reading: &Reading, report: &Report) -> Vec<Flow> {
-    let mut flows: Vec<Flow> = reading
-        .flows
-        .iter()
-        .map(|(if_index, record)| {
-            let adapter = report
-                .adapters
-                .iter()
-                .find(|adapter| adapter.if_index == *if_index);
-            let name = adapter.map_or_else(|| format!("interface {if_index}"), |a| a.name.clone());
-            flow(name, record)
-        })
-        .collect();
-    // The order of the driver's table depends on the schedule; this one does not.
-    flows.sort_by_cached_key(|flow| {
-        let bytes = flow.a_to_b.bytes + flow.b_to_a.bytes;
-        let name = (&flow.adapter, &flow.protocol, &flow.a, &flow.b);
-        (std::cmp::Reverse(bytes), format!("{name:?}"))
-    });
-    flows
-}
-
-fn flow(adapter: String, record: &FlowRecord) -> Flow {
-    let end = |address, port| {
-        let address = address_of(record.ip_version, address);
-        match record.kind {
-            FlowKind::Port => SocketAddr::new(address, port).to_string(),
-            FlowKind::Address => address.to_string(),
-        }
-    };
-    Flow {
-        adapter,
-        protocol: match record.protocol {
-            1 => "icmp".to_owned(),
-            6 => "tcp".to_owned(),
-            17 => "udp".to_owned(),
-            58 => "icmpv6".to_owned(),
-            other => format!("ip-{other}"),
-        },
-        by_port: record.kind == FlowKind::Port,
-        a: end(record.address_a, record.port_a),
-        b: end(record.address_b, record.port_b),
-        a_is_local: record.a_is_local != 0,
-        a_to_b: Amount {
-            packets: record.packets_ab,
-            bytes: record.bytes_ab,
-        },
-        b_to_a: Amount {
-            packets: record.packets_ba,
-            bytes: record.bytes_ba,
-        },
-        tcp_state: match record.tcp_state {
-            TcpState::None => None,
-            TcpState::SynSent => Some("syn sent"),
-            TcpState::SynReceived => Some("syn received"),
-            TcpState::Established => Some("established"),
-            TcpState::Closing => Some("closing"),
-            TcpState::Closed => Some("closed"),
-            TcpState::Reset => Some("reset"),
-        }
-        .map(str::to_owned),
-    }
-}
-
-fn address_of(ip_version: u8, octets: [u8; 16]) -> IpAddr {
-    if ip_version == 4 {
-        let [a, b, c, d, ..] = octets;
-        IpAddr::V4(Ipv4Addr::new(a, b, c, d))
-    } else {
-        IpAddr::V6(Ipv6Addr::from(octets))
-    }
-}
-
 fn summarise_work_items(report: &Report, driver: Option<&AdapterStatistics>) -> WorkItems {
     let items = &report.work_items;
     let inspected = driver.map(|total| total.send.inspected + total.receive.inspected);
@@ -395,46 +320,5 @@ fn summarise_work_items(report: &Report, driver: Option<&AdapterStatistics>) -> 
     }
 }
 
-fn finding(image: &str, violation: &Violation) -> Finding {
-    let callback = violation
-        .callback
-        .map(|name| format!("in {name}, "))
-        .unwrap_or_default();
-    Finding {
-        rule: violation.rule.id.to_owned(),
-        official_name: violation.rule.official_name.map(str::to_owned),
-        severity: violation.rule.severity.to_string(),
-        statement: violation.rule.statement.to_owned(),
-        page: violation.rule.page.to_owned(),
-        happened: violation.happened.clone(),
-        context: format!(
-            "{callback}thread {}, processor {}, IRQL {}, at {} ns (virtual)",
-            violation.thread,
-            violation.processor,
-            violation.irql,
-            count(violation.time_ns)
-        ),
-        bugcheck: violation.bug_check.map(|bug_check| Bugcheck {
-            code: format!("0x{:08X}", bug_check.code),
-            name: bug_check.name.to_owned(),
-            parameters: bug_check
-                .parameters
-                .iter()
-                .map(|value| format!("0x{value:016X}"))
-                .collect(),
-        }),
-        stack: violation
-            .stack
-            .iter()
-            .map(|frame| StackFrame {
-                function: frame
-                    .function
-                    .clone()
-                    .unwrap_or_else(|| format!("{image}+{:#x}", frame.rva)),
-                file: frame.file.clone(),
-                line: frame.line,
-            })
-            .collect(),
-        history: violation.history.clone(),
-    }
-}
+#[cfg(test)]
+mod tests;
