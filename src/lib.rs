@@ -1,1 +1,44 @@
-//! The driver.
+//! deferlwf: an NDIS lightweight filter that defers per-packet work to `PASSIVE_LEVEL`.
+//!
+//! Mode `tap`: at `DISPATCH_LEVEL` each packet leaves a snapshot in a ring and passes, untouched and in order; a work
+//! item drains the ring at `PASSIVE_LEVEL`, parses the snapshots and keeps flows. What was counted is read through the
+//! control device.
+//!
+//! ```text
+//!   send, receive ──snapshot──▶ ring ──worker──▶ inspect::parse ──▶ flows
+//!        │ (datapath.rs)                (worker.rs)                   │
+//!        └─────────────▶ counters ◀────────────┘                      │
+//!                          └──────────▶ control device ◀──────────────┘
+//!                                        (control.rs)
+//! ```
+//!
+//! One file per concern: [`module`] the life of a module, [`parameter`] what an administrator may set, [`datapath`],
+//! [`worker`], [`count`], [`control`].
+
+#![cfg(windows)]
+#![no_std]
+#![forbid(unsafe_code)]
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
+
+mod control;
+mod count;
+mod datapath;
+mod module;
+mod parameter;
+mod worker;
+
+use module::Tap;
+
+ndis::driver! {
+    module: Tap,
+    handlers: [send, receive, control_device],
+    unique_name: "{cdb9a2c8-4f0c-4b5f-8d67-5f3b8b2d7e11}",
+    service_name: "deferlwf",
+    friendly_name: "deferlwf packet tap",
+}

@@ -122,11 +122,11 @@ impl<M: FilterModule> Driver<M> {
     /// # IRQL
     ///
     /// At or below `DISPATCH_LEVEL`.
-    pub fn find<R>(
+    pub fn find<R, C: Caller>(
         &self,
-        irql: &mut impl Caller,
+        irql: &mut C,
         choose: impl Fn(&Attached<'_, M>) -> bool,
-        f: impl FnOnce(&Attached<'_, M>) -> R,
+        f: impl FnOnce(&Attached<'_, M>, &mut C) -> R,
     ) -> Option<R> {
         let found = self.modules.with(irql, |modules, _| {
             // SAFETY: the lock is held until the walk ends.
@@ -140,7 +140,7 @@ impl<M: FilterModule> Driver<M> {
         // SAFETY: a reference of its `attached` rundown was taken, so it stays until that is given back.
         let core = unsafe { found.as_ref() };
         // SAFETY: likewise.
-        let result = f(&unsafe { Attached::new(core) });
+        let result = f(&unsafe { Attached::new(core) }, irql);
         core.attached.release();
         Some(result)
     }
@@ -313,8 +313,7 @@ pub(crate) fn deregister(_irql: &mut Passive) {
     publish_filter_driver_handle(core::ptr::null_mut());
 }
 
-/// The part of a package version that is before a dot, for [`driver!`](crate::driver!).
-#[doc(hidden)]
+/// The number that a part of a package version is, like `env!("CARGO_PKG_VERSION_MAJOR")`; 255 if it is more.
 #[must_use]
 pub const fn version_part(decimal: &str) -> u8 {
     let mut rest = decimal.as_bytes();

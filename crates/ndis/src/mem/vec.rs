@@ -81,6 +81,18 @@ impl<T> DerefMut for PoolVec<T> {
     }
 }
 
+impl<T> AsRef<[T]> for PoolVec<T> {
+    fn as_ref(&self) -> &[T] {
+        self
+    }
+}
+
+impl<T> AsMut<[T]> for PoolVec<T> {
+    fn as_mut(&mut self) -> &mut [T] {
+        self
+    }
+}
+
 impl<T> Drop for PoolVec<T> {
     fn drop(&mut self) {
         let values = core::ptr::slice_from_raw_parts_mut(self.address.as_ptr(), self.length);

@@ -1,0 +1,201 @@
+//! The control device: statistics and flows, for administrators and the system.
+
+use core::net::IpAddr;
+
+use inspect::{Direction, Flow, FlowKind, TcpState};
+use ndis::device::{ControlBuffer, ControlDevice};
+use ndis::driver::{Driver, version_part};
+use ndis::filter::Attached;
+use ndis::irql::Passive;
+use ndis::text::Text;
+use ndis::{Status, text, time, version};
+use protocol::{
+    AdapterStatistics, DriverVersion, FLOW_CURSOR_END, FlowHeader, FlowQuery, FlowRecord,
+    IOCTL_DEFERLWF_QUERY_FLOWS, IOCTL_DEFERLWF_QUERY_STATISTICS, Record, ReplyWriter, ShortBuffer,
+    StatisticsHeader,
+};
+
+use crate::count;
+use crate::module::Tap;
+
+/// Flows that are copied while the table is locked once, which keeps the worker waiting at `DISPATCH_LEVEL`.
+const FLOWS_PER_LOCK: usize = 32;
+
+/// The version of this package.
+const VERSION: DriverVersion = DriverVersion {
+    major: version_part(env!("CARGO_PKG_VERSION_MAJOR")) as u16,
+    minor: version_part(env!("CARGO_PKG_VERSION_MINOR")) as u16,
+    patch: version_part(env!("CARGO_PKG_VERSION_PATCH")) as u16,
+};
+
+impl ControlDevice for Tap {
+    const NAME: Text = text!(protocol::DEVICE_NAME);
+    const LINK: Text = text!(protocol::LINK_NAME);
+    /// All access for SYSTEM and for administrators, and for nobody else.
+    const SECURITY: Text = text!("D:P(A;;GA;;;SY)(A;;GA;;;BA)");
+
+    fn control(
+        driver: &Driver<Self>,
+        code: u32,
+        buffer: &mut ControlBuffer<'_>,
+        irql: &mut Passive,
+    ) -> Result<usize, Status> {
+        match code {
+            IOCTL_DEFERLWF_QUERY_STATISTICS => query_statistics(driver, buffer, irql),
+            IOCTL_DEFERLWF_QUERY_FLOWS => query_flows(driver, buffer, irql),
+            _ => Err(Status::INVALID_DEVICE_REQUEST),
+        }
+    }
+}
+
+fn query_statistics(
+    driver: &Driver<Tap>,
+    buffer: &mut ControlBuffer<'_>,
+    irql: &mut Passive,
+) -> Result<usize, Status> {
+    if !buffer.input().is_empty() {
+        return Err(Status::INVALID_PARAMETER);
+    }
+    let mut reply =
+        ReplyWriter::<StatisticsHeader, AdapterStatistics>::new(buffer.output()).map_err(short)?;
+    // Module list and departed sums at one moment: no module is in both, or in neither.
+    let header = driver.census(irql, |census| {
+        let mut adapter_count: u32 = 0;
+        for tap in census.modules() {
+            adapter_count = adapter_count.saturating_add(1);
+            // One that does not fit is counted all the same: the caller asks again, with more room.
+            let _ = reply.push(&count::statistics(&tap));
+        }
+        StatisticsHeader {
+            reserved: 0,
+            adapter_count,
+            driver: VERSION,
+            ndis_minor: u16::from(version::registered_minor()),
+            departed_count: census.departed_count(),
+            departed: *census.departed(),
+        }
+    });
+    reply.finish(&header).map_err(short)
+}
+
+fn query_flows(
+    driver: &Driver<Tap>,
+    buffer: &mut ControlBuffer<'_>,
+    irql: &mut Passive,
+) -> Result<usize, Status> {
+    let query = FlowQuery::decode(buffer.input()).map_err(|_| Status::INVALID_PARAMETER)?;
+    let reply = ReplyWriter::<FlowHeader, FlowRecord>::new(buffer.output()).map_err(short)?;
+    driver
+        .find(
+            irql,
+            |tap| tap.parameters().if_index == query.if_index,
+            |tap, irql| write_flows(tap, &query, reply, irql),
+        )
+        .unwrap_or(Err(Status::NOT_FOUND))
+}
+
+/// Writes the flows from the query's cursor on that fit.
+fn write_flows(
+    tap: &Attached<'_, Tap>,
+    query: &FlowQuery,
+    mut reply: ReplyWriter<'_, FlowHeader, FlowRecord>,
+    irql: &mut Passive,
+) -> Result<usize, Status> {
+    let mut header = FlowHeader {
+        reserved: 0,
+        if_index: query.if_index,
+        flow_count: 0,
+        next_cursor: query.cursor,
+        now_ns: time::now_ns(),
+    };
+    let mut page = Page::More;
+    while page == Page::More {
+        page = tap.flows.with(irql, |flows, _| {
+            header.flow_count = flows.active();
+            let mut copied: usize = 0;
+            for (next_cursor, flow) in flows.flows(header.next_cursor) {
+                if copied == FLOWS_PER_LOCK {
+                    return Page::More;
+                }
+                if !reply.push(&record(flow)) {
+                    return Page::Full;
+                }
+                header.next_cursor = next_cursor;
+                copied = copied.saturating_add(1);
+            }
+            Page::End
+        });
+    }
+    if page == Page::End {
+        header.next_cursor = FLOW_CURSOR_END;
+    }
+    reply.finish(&header).map_err(short)
+}
+
+/// Why the table was unlocked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Page {
+    /// To let the worker in.
+    More,
+    /// The reply has no more room.
+    Full,
+    /// There are no more flows.
+    End,
+}
+
+fn record(flow: &Flow) -> FlowRecord {
+    let (a, b) = (flow.a(), flow.b());
+    let tcp = flow.tcp.unwrap_or_default();
+    FlowRecord {
+        kind: match flow.key.kind {
+            FlowKind::Address => protocol::FlowKind::Address,
+            FlowKind::Port => protocol::FlowKind::Port,
+        },
+        ip_version: if a.address.is_ipv4() { 4 } else { 6 },
+        protocol: flow.key.protocol,
+        tcp_state: flow
+            .tcp
+            .map_or(protocol::TcpState::None, |tcp| tcp_state(tcp.state())),
+        tcp_flags_a: tcp.flags_a.bits(),
+        tcp_flags_b: tcp.flags_b.bits(),
+        a_is_local: u8::from(flow.first_direction == Direction::Send),
+        reserved: 0,
+        port_a: a.port,
+        port_b: b.port,
+        address_a: address(a.address),
+        address_b: address(b.address),
+        packets_ab: flow.ab.packets,
+        packets_ba: flow.ba.packets,
+        bytes_ab: flow.ab.bytes,
+        bytes_ba: flow.ba.bytes,
+        first_ns: flow.first_ns,
+        last_ns: flow.last_ns,
+        handshake_ns: tcp.handshake_ns.unwrap_or_default(),
+    }
+}
+
+const fn tcp_state(state: TcpState) -> protocol::TcpState {
+    match state {
+        TcpState::SynSent => protocol::TcpState::SynSent,
+        TcpState::SynReceived => protocol::TcpState::SynReceived,
+        TcpState::Established => protocol::TcpState::Established,
+        TcpState::Closing => protocol::TcpState::Closing,
+        TcpState::Closed => protocol::TcpState::Closed,
+        TcpState::Reset => protocol::TcpState::Reset,
+    }
+}
+
+/// The 16 bytes that stand for an address in a record.
+fn address(address: IpAddr) -> [u8; 16] {
+    match address {
+        IpAddr::V4(address) => {
+            let [a, b, c, d] = address.octets();
+            [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+        }
+        IpAddr::V6(address) => address.octets(),
+    }
+}
+
+const fn short(_: ShortBuffer) -> Status {
+    Status::BUFFER_TOO_SMALL
+}

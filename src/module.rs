@@ -1,0 +1,68 @@
+//! The life of a module: one tap per adapter.
+
+use inspect::{FlowTable, Slot};
+use ndis::filter::{Attached, Attaching, FilterModule, Medium, StatusPath};
+use ndis::irql::Passive;
+use ndis::lock::SpinLock;
+use ndis::mem::{PoolVec, Tag};
+use ndis::ring::SnapshotRing;
+use ndis::work::WorkItem;
+use ndis::{Status, time};
+use protocol::AdapterStatistics;
+
+use crate::count::{Counters, FlowCounts};
+use crate::datapath::Snapshot;
+use crate::parameter::Parameters;
+use crate::worker;
+
+const RING_TAG: Tag = Tag::new(*b"DfRg");
+const FLOW_TAG: Tag = Tag::new(*b"DfFl");
+
+/// The tap of one adapter.
+///
+/// The datapath writes `ring` and wishes for `worker`; the worker drains it into `flows`. Whoever else looks takes the
+/// lock of `flows` or reads counters.
+pub(crate) struct Tap {
+    pub(crate) parameters: Parameters,
+    pub(crate) counters: Counters,
+    pub(crate) ring: SnapshotRing<Snapshot>,
+    pub(crate) worker: WorkItem<Self>,
+    pub(crate) flows: SpinLock<FlowTable<PoolVec<Slot>>>,
+    /// What `flows` counts, to be read without its lock.
+    pub(crate) flow_counts: FlowCounts,
+}
+
+impl FilterModule for Tap {
+    type Departed = AdapterStatistics;
+
+    fn attach(attaching: &mut Attaching<'_, Self>, irql: &mut Passive) -> Result<Self, Status> {
+        if attaching.parameters().medium != Medium::ETHERNET {
+            return Err(Status::UNSUPPORTED_MEDIA);
+        }
+        let parameters = Parameters::read(attaching, irql);
+        let slots = PoolVec::try_from_fn(FLOW_TAG, parameters.max_flows as usize, |_| Slot::EMPTY)?;
+        // Whoever sends packets knows neither when the system started nor when the adapter was attached.
+        let seed = time::now_ns();
+        Ok(Self {
+            parameters,
+            counters: Counters::default(),
+            ring: SnapshotRing::try_new(
+                RING_TAG,
+                parameters.ring_entries as usize,
+                parameters.snapshot_length as usize,
+            )?,
+            worker: attaching.work_item(worker::drain)?,
+            flows: SpinLock::new(FlowTable::new(slots, seed, parameters.flow_idle_ns)),
+            flow_counts: FlowCounts::default(),
+        })
+    }
+
+    // `pause` has nothing to do: when it comes, the worker has drained the ring. Neither has `detach`.
+
+    fn depart(this: &Attached<'_, Self>, departed: &mut AdapterStatistics) {
+        departed.add_departed(&crate::count::statistics(this));
+    }
+}
+
+/// Nothing to do with status: NDIS wants the handler beside that of receives, and the default passes everything on.
+impl StatusPath for Tap {}

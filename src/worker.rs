@@ -1,0 +1,82 @@
+//! The worker: from snapshots to flows, at `PASSIVE_LEVEL`.
+
+use core::ops::ControlFlow;
+
+use inspect::{PacketFacts, Transport};
+use ndis::filter::Attached;
+use ndis::irql::Passive;
+use ndis::nbl::Segmentation;
+use ndis::ring::Drained;
+use ndis::time;
+use ndis::work::NextRun;
+
+use crate::datapath::Snapshot;
+use crate::module::Tap;
+
+/// Packets between two looks at the clock; a power of two.
+const PACKETS_PER_LOOK: u64 = 16;
+
+/// Drains the ring until it is empty or the time is spent.
+///
+/// NDIS runs it on the critical worker queue, so it neither waits nor stays long.
+pub(crate) fn drain(this: &Attached<'_, Tap>, irql: &mut Passive) -> NextRun {
+    let started_ns = time::now_ns();
+    let mut taken: u64 = 0;
+    let drained = this.ring.drain(|snapshot, frame| {
+        this.inspect(snapshot, frame, irql);
+        taken = taken.saturating_add(1);
+        let looks = taken & PACKETS_PER_LOOK.wrapping_sub(1) == 0;
+        if looks && time::now_ns().saturating_sub(started_ns) >= this.parameters.worker_budget_ns {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    });
+    this.counters.max_batch.raise_to(taken);
+    match drained {
+        Drained::Stopped => NextRun::Again,
+        Drained::Empty | Drained::Busy => NextRun::WhenQueued,
+    }
+}
+
+impl Tap {
+    /// Looks at one packet, and counts it into its flow.
+    fn inspect(&self, snapshot: &Snapshot, frame: &[u8], irql: &mut Passive) {
+        let tag = snapshot.tag.map(|tag| tag.control());
+        let facts = inspect::parse(frame, snapshot.length, tag);
+        self.flows.with(irql, |flows, _| {
+            flows.record(&facts, snapshot.direction, snapshot.seen_ns);
+            self.flow_counts.update(flows);
+        });
+        let counters = self.counters.direction(snapshot.direction);
+        counters.inspected.add(1);
+        counters.inspected_bytes.add(u64::from(facts.wire_length));
+        if facts.error.is_some_and(|error| error.is_malformed()) {
+            counters.malformed.add(1);
+        }
+        if let Segmentation::Large {
+            maximum_segment_size,
+        } = snapshot.segmentation
+        {
+            counters
+                .coalesced_segments
+                .add(segments(&facts, maximum_segment_size));
+        }
+    }
+}
+
+/// Segments that the adapter will make of a packet: at least the packet itself.
+fn segments(facts: &PacketFacts, maximum_segment_size: u32) -> u64 {
+    let payload = match facts.transport {
+        Transport::Tcp(tcp) => tcp.payload_length,
+        Transport::Udp(udp) => udp.payload_length,
+        Transport::Icmp(_) | Transport::Other => 0,
+    };
+    let rounded = payload.saturating_add(maximum_segment_size.saturating_sub(1));
+    u64::from(
+        rounded
+            .checked_div(maximum_segment_size)
+            .unwrap_or_default()
+            .max(1),
+    )
+}
