@@ -16,7 +16,7 @@ use super::record;
 const MINORS: std::ops::RangeInclusive<u8> = 84..=89;
 
 /// The wdk-sys types that NDIS declarations and our drivers use.
-const WDK_TYPES: &[&str] = &[
+pub(super) const WDK_TYPES: &[&str] = &[
     "CLIENT_ID",
     "DEVICE_OBJECT",
     "DISPATCHER_HEADER",
@@ -51,6 +51,7 @@ const NOT_IN_MINGW: &[(&str, &str)] = &[("KDPC", "ProcessorHistory"), ("KTIMER",
 
 /// The wdk-sys functions that our drivers call.
 pub(super) const WDK_FUNCTIONS: &[&str] = &[
+    "DbgPrint",
     "ExAllocatePool2",
     "ExFreePoolWithTag",
     "MmMapLockedPagesSpecifyCache",

@@ -104,7 +104,7 @@ pub(super) struct Irql {
     pub(super) min: Option<String>,
     pub(super) requires: Option<String>,
     #[serde(default)]
-    pub(super) when: Vec<Irql>,
+    pub(super) when: Vec<Self>,
     /// The condition of a `when` entry.
     #[serde(rename = "if")]
     pub(super) condition: Option<String>,

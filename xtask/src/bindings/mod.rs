@@ -13,6 +13,8 @@ mod ndis_sys;
 mod raw;
 mod record;
 mod spelling;
+#[cfg(test)]
+mod test;
 
 use std::fs;
 

@@ -137,10 +137,11 @@ impl Names {
         if let Some(path) = self.callbacks.get(name) {
             return Some(path.clone());
         }
-        if let Some(inner) = name.strip_prefix('P') {
-            if let Some(path) = self.records.get(inner) {
-                return Some(format!("*mut {path}"));
-            }
+        if let Some(path) = name
+            .strip_prefix('P')
+            .and_then(|inner| self.records.get(inner))
+        {
+            return Some(format!("*mut {path}"));
         }
         SCALARS
             .iter()
