@@ -8,8 +8,11 @@ use std::{
 use anyhow::{Context, Result};
 
 use crate::{
+    check_image,
     compile::{self, Compilation, Options},
+    import_library::ImportTable,
     repository::{Repository, create_folder},
+    seal,
 };
 
 /// The root package.
@@ -32,13 +35,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         Repository::require_driver(repository.package(name)?)?;
     }
     let compilation = Compilation::prepare(&repository, &arguments.options)?;
-    let features: Vec<_> = arguments
-        .package
-        .iter()
-        .map(|name| format!("{name}/cross"))
-        .collect();
-    let mut command = compilation.cargo("build", &arguments.package);
-    compile::run(command.args(["--features", &features.join(",")]))?;
+    compile::run(&mut compilation.cargo(&repository, "build", &arguments.package)?)?;
 
     let output = repository
         .target_folder()
@@ -46,21 +43,37 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         .join(arguments.options.arch.to_string())
         .join(compilation.profile());
     create_folder(&output)?;
+    let table = ImportTable::read(repository.root())?;
     for name in &arguments.package {
-        let image = collect(&compilation.output_folder(), &output, name)?;
-        println!("{}", image.display());
+        let product = collect(&compilation.output_folder(), &output, name)?;
+        seal::seal(&product.image, &product.pdb)?;
+        if arguments.options.release && ships(&repository, name)? {
+            check_image::check(&product.image, &product.map, &table, false)?;
+        }
+        println!("{}", product.image.display());
     }
     Ok(())
 }
 
+/// Whether a driver has to pass the image checks: all but those that misbehave for tests.
+fn ships(repository: &Repository, package: &str) -> Result<bool> {
+    let manifest = &repository.package(package)?.manifest_path;
+    Ok(!manifest
+        .as_std_path()
+        .starts_with(repository.root().join("tests")))
+}
+
+/// What a build leaves of one package.
+struct Product {
+    image: PathBuf,
+    pdb: PathBuf,
+    map: PathBuf,
+}
+
 /// Copies image, symbols and map of a package from Cargo's folder.
-fn collect(from: &Path, to: &Path, package: &str) -> Result<PathBuf> {
+fn collect(from: &Path, to: &Path, package: &str) -> Result<Product> {
     let stem = package.replace('-', "_");
-    for (source, extension) in [
-        (from.join(format!("{stem}.dll")), "sys"),
-        (from.join(format!("{stem}.pdb")), "pdb"),
-        (from.join("deps").join(format!("{stem}.map")), "map"),
-    ] {
+    let copy = |source: PathBuf, extension: &str| {
         let destination = to.join(format!("{package}.{extension}"));
         fs::copy(&source, &destination).with_context(|| {
             format!(
@@ -69,6 +82,11 @@ fn collect(from: &Path, to: &Path, package: &str) -> Result<PathBuf> {
                 destination.display()
             )
         })?;
-    }
-    Ok(to.join(format!("{package}.sys")))
+        anyhow::Ok(destination)
+    };
+    Ok(Product {
+        image: copy(from.join(format!("{stem}.dll")), "sys")?,
+        pdb: copy(from.join(format!("{stem}.pdb")), "pdb")?,
+        map: copy(from.join("deps").join(format!("{stem}.map")), "map")?,
+    })
 }

@@ -23,12 +23,6 @@ pub(crate) struct Arguments {
 /// Checks what `arguments` ask for.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let repository = Repository::open()?;
-    let mut features = Vec::new();
-    for name in &arguments.package {
-        if repository.package(name)?.features.contains_key("cross") {
-            features.push(format!("{name}/cross"));
-        }
-    }
     let compilation = Compilation::prepare(&repository, &arguments.options)?;
     let subcommand = if arguments.no_clippy {
         "check"
@@ -38,9 +32,5 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             .require_clippy(arguments.options.yes)?;
         "clippy"
     };
-    let mut command = compilation.cargo(subcommand, &arguments.package);
-    if !features.is_empty() {
-        command.args(["--features", &features.join(",")]);
-    }
-    compile::run(&mut command)
+    compile::run(&mut compilation.cargo(&repository, subcommand, &arguments.package)?)
 }

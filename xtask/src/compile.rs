@@ -23,6 +23,9 @@ use crate::{
 /// The symbol of `load_config.s` that stands in for what unreachable code refers to.
 const UNREACHABLE: &str = "deferlwf_unreachable";
 
+/// The feature of driver packages that turns wdk-build on where it is patched.
+const CROSS_FEATURE: &str = "cross";
+
 /// How a build is made; the same for every task that compiles driver code.
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -92,7 +95,14 @@ impl Compilation {
     }
 
     /// A Cargo command for `packages` in the generated workspace.
-    pub(crate) fn cargo(&self, subcommand: &str, packages: &[String]) -> Command {
+    ///
+    /// A driver's build script gets the feature by which it knows that wdk-build is patched.
+    pub(crate) fn cargo(
+        &self,
+        repository: &Repository,
+        subcommand: &str,
+        packages: &[String],
+    ) -> Result<Command> {
         let mut command = self.toolchain.cargo(subcommand);
         command
             .current_dir(self.workspace.root())
@@ -105,10 +115,17 @@ impl Compilation {
         if self.is_release {
             command.arg("--release");
         }
-        for package in packages {
-            command.args(["--package", package]);
+        for name in packages {
+            command.args(["--package", name]);
+            if repository
+                .package(name)?
+                .features
+                .contains_key(CROSS_FEATURE)
+            {
+                command.args(["--features", &format!("{name}/{CROSS_FEATURE}")]);
+            }
         }
-        command
+        Ok(command)
     }
 
     /// The folder that Cargo leaves the linked images in.

@@ -158,7 +158,7 @@ fn clang_arguments(architecture: Architecture, include_last: &[&Path]) -> String
 }
 
 /// Assembles the object that stands in for `BufferOverflowFastFailK.lib`.
-fn write_load_config(libraries: &Path, architecture: Architecture) -> Result<()> {
+pub(crate) fn write_load_config(libraries: &Path, architecture: Architecture) -> Result<()> {
     let source = libraries.join("load_config.s");
     let output = libraries.join("BufferOverflowFastFailK.lib");
     if output.is_symlink() {

@@ -41,7 +41,8 @@ impl ImportTable {
         Self::parse(&text).with_context(|| path.display().to_string())
     }
 
-    fn parse(text: &str) -> Result<Self> {
+    /// Reads the table's text.
+    pub(crate) fn parse(text: &str) -> Result<Self> {
         let document: DocumentMut = text.parse()?;
         let floor = document
             .get("floor")

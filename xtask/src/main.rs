@@ -8,13 +8,16 @@ mod architecture;
 mod bindings;
 mod build;
 mod check;
+mod check_image;
 mod compile;
 mod demo;
 mod failure;
 mod header_kit;
+mod image;
 mod import_library;
 mod package_install;
 mod repository;
+mod seal;
 mod test;
 mod tool;
 mod toolchain;
@@ -40,6 +43,7 @@ enum Task {
     Bindings(bindings::Arguments),
     Build(build::Arguments),
     Check(check::Arguments),
+    CheckImage(check_image::Arguments),
     Demo(demo::Arguments),
     Test(test::Arguments),
 }
@@ -49,6 +53,7 @@ fn run(task: &Task) -> Result<()> {
         Task::Bindings(arguments) => bindings::run(arguments),
         Task::Build(arguments) => build::run(arguments),
         Task::Check(arguments) => check::run(arguments),
+        Task::CheckImage(arguments) => check_image::run(arguments),
         Task::Demo(arguments) => demo::run(arguments),
         Task::Test(arguments) => test::run(arguments),
     }
