@@ -154,6 +154,12 @@ struct Loaded {
 
 static ONLY: Mutex<()> = Mutex::new(());
 
+/// Waits until nobody else uses the fixed addresses and the signals.
+pub(super) fn only() -> MutexGuard<'static, ()> {
+    // A poisoned lock guards nothing: the machine that panicked is gone.
+    ONLY.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 thread_local! {
     static LOADED: RefCell<Option<Loaded>> = const { RefCell::new(None) };
     static IMPORTS: Cell<u64> = const { Cell::new(0) };
@@ -169,8 +175,7 @@ impl Machine {
         if !(1..=PROCESSORS_MOST).contains(&config.processors) {
             return Err(LoadError::Processors(config.processors));
         }
-        // A poisoned lock guards nothing: the machine that panicked is gone.
-        let only = ONLY.lock().unwrap_or_else(PoisonError::into_inner);
+        let only = only();
         let handlers = Handlers::install().map_err(LoadError::host("handle signals"))?;
         let mut random = Random::new(config.seed);
         let registry = Registry::new(config.imports, config.data)

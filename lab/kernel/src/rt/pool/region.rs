@@ -30,21 +30,29 @@ pub(super) struct Region {
 
 impl Region {
     pub(super) fn new() -> io::Result<Self> {
+        let mut region = Self::with_guards()?;
+        if region.open(POOL + CHUNK_BYTES).is_err() {
+            region.use_protection()?;
+        }
+        Ok(region)
+    }
+
+    fn with_guards() -> io::Result<Self> {
         let space = Mapping::private(POOL, (HIGH - POOL) as usize, Access::None)?;
         // A first guard page lies in front of the first piece.
-        let mut region = Self {
+        Ok(Self {
             space,
             next: POOL + PAGE,
             opened: POOL,
             has_guards: true,
-        };
-        region.has_guards = region.open(POOL + CHUNK_BYTES).is_ok();
-        if !region.has_guards {
-            region
-                .space
-                .protect(0, CHUNK_BYTES as usize, Access::None)?;
-        }
-        Ok(region)
+        })
+    }
+
+    /// Does without guards in page tables: Linux before 6.13 has none.
+    fn use_protection(&mut self) -> io::Result<()> {
+        self.has_guards = false;
+        self.space
+            .protect(0, (self.opened + CHUNK_BYTES - POOL) as usize, Access::None)
     }
 
     /// Address of `bytes` (whole pages) of zeroed memory that ends at a guard page, at a multiple
@@ -90,5 +98,33 @@ impl Region {
             self.opened += CHUNK_BYTES;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rt::{machine, mem, signal::Handlers};
+
+    #[test]
+    fn pieces_are_guarded_and_gone_either_way() {
+        let _only = machine::only();
+        let _handlers = Handlers::install().expect("signals");
+        for has_guards in [true, false] {
+            let mut region = Region::with_guards().expect("address space");
+            if !has_guards {
+                region.use_protection().expect("protection");
+            }
+            let first = region.take(2 * PAGE as usize, 16).expect("room");
+            let second = region.take(PAGE as usize, 4 * PAGE).expect("room");
+            assert!(second % (4 * PAGE) == 0 && second > first + 2 * PAGE);
+            assert_eq!(mem::write(first, 1_u64), Ok(()));
+            assert_eq!(mem::read::<u64>(first + PAGE), Ok(0));
+            assert!(
+                mem::read::<u8>(first - 1).is_err() && mem::read::<u8>(first + 2 * PAGE).is_err()
+            );
+            region.give_back(first, 2 * PAGE as usize);
+            assert!(mem::read::<u8>(first).is_err() && mem::write(second, 2_u64).is_ok());
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Who runs next.
 
 use super::{
-    Dpc, Hang, HangKind, MACHINE, Machine, ThreadId, Wait, fast, next_id, now, random,
+    Dpc, Hang, HangKind, MACHINE, Machine, ThreadId, Wait, fast, last_id, next_id, now, random,
     thread::{Condition, Stage, Thread},
 };
 use crate::rt::sched::{DISPATCH_LEVEL, DISPATCH_LIMIT_NS, report_hang, set_now};
@@ -55,22 +55,16 @@ fn expire(now_ns: u64) {
 /// Ends the waits whose condition holds or whose deadline has passed. The conditions are tried in
 /// an order that begins at random, so that none of several waiters is preferred.
 fn try_conditions(now_ns: u64) {
-    let waiting: Vec<(ThreadId, u64, Condition)> = MACHINE.with_borrow(|machine| {
-        machine
-            .threads
-            .iter()
-            .filter_map(|(id, thread)| {
-                let waiting = thread.waiting.as_ref()?;
-                Some((*id, waiting.deadline_ns, waiting.condition()))
-            })
-            .collect()
-    });
-    if waiting.is_empty() {
-        return;
-    }
-    let first = random(waiting.len() as u64) as usize;
-    let (before, after) = waiting.split_at(first);
-    for (id, deadline_ns, mut condition) in after.iter().chain(before).copied() {
+    let first = ThreadId(random(last_id() + 1) as u32);
+    let end = ThreadId(u32::MAX);
+    try_between(first, end, now_ns);
+    try_between(ThreadId(0), first, now_ns);
+}
+
+fn try_between(mut from: ThreadId, end: ThreadId, now_ns: u64) {
+    // The state is not borrowed while a condition runs, so each waiter is looked up anew.
+    while let Some((id, deadline_ns, mut condition)) = next_waiting(from, end) {
+        from = ThreadId(id.0 + 1);
         // SAFETY: the thread still waits, so the condition that it lent is still borrowed by its
         // suspended wait (see `Waiting::new`), and nobody else uses it now.
         let condition = unsafe { condition.as_mut() };
@@ -90,6 +84,15 @@ fn try_conditions(now_ns: u64) {
     }
 }
 
+fn next_waiting(from: ThreadId, end: ThreadId) -> Option<(ThreadId, u64, Condition)> {
+    MACHINE.with_borrow(|machine| {
+        machine.threads.range(from..end).find_map(|(id, thread)| {
+            let waiting = thread.waiting.as_ref()?;
+            Some((*id, waiting.deadline_ns, waiting.condition()))
+        })
+    })
+}
+
 fn check_limits(now_ns: u64) -> Result<(), Hang> {
     let (late, stuck) = MACHINE.with_borrow(|machine| {
         let stuck = machine.threads.iter().find(|(_, thread)| {
@@ -107,49 +110,52 @@ fn check_limits(now_ns: u64) -> Result<(), Hang> {
 
 /// Chooses among all processors that could do something, then among what that one could do.
 fn pick(machine: &mut Machine) -> Option<ThreadId> {
-    let options: Vec<(u32, Vec<Step>)> = (0..machine.processors.len() as u32)
-        .map(|number| (number, steps(machine, number)))
-        .filter(|(_, steps)| !steps.is_empty())
-        .collect();
-    if options.is_empty() {
+    let count = machine.processors.len() as u32;
+    let able = (0..count)
+        .filter(|number| steps(machine, *number).next().is_some())
+        .count();
+    if able == 0 {
         return None;
     }
-    let (number, steps) = &options[random(options.len() as u64) as usize];
-    match &steps[random(steps.len() as u64) as usize] {
+    let chosen = random(able as u64) as usize;
+    let number = (0..count)
+        .filter(|number| steps(machine, *number).next().is_some())
+        .nth(chosen)?;
+    let options = steps(machine, number).count();
+    let step = steps(machine, number).nth(random(options as u64) as usize)?;
+    match step {
         Step::Run(thread) => {
-            place(machine, *thread, *number);
-            Some(*thread)
+            place(machine, thread, number);
+            Some(thread)
         }
-        Step::StartDpc => start_dpc(machine, *number),
+        Step::StartDpc => start_dpc(machine, number),
     }
 }
 
-fn steps(machine: &Machine, number: u32) -> Vec<Step> {
+/// What processor `number` could do next.
+fn steps(machine: &Machine, number: u32) -> impl Iterator<Item = Step> {
     let processor = &machine.processors[number as usize];
-    let can_run = |id: &ThreadId| machine.threads[id].waiting.is_none();
+    let thread = |id: ThreadId| &machine.threads[&id];
     let owner = processor.dpc.or(processor
         .thread
-        .filter(|id| machine.threads[id].irql >= DISPATCH_LEVEL));
-    if let Some(owner) = owner {
-        return if can_run(&owner) {
-            vec![Step::Run(owner)]
-        } else {
-            Vec::new()
-        };
-    }
-    if !processor.queue.is_empty() {
-        return vec![Step::StartDpc];
-    }
-    let allowed = |thread: &Thread| match thread.stage {
+        .filter(|id| thread(*id).irql >= DISPATCH_LEVEL));
+    let starts_dpc = owner.is_none() && !processor.queue.is_empty();
+    let owner_runs = owner.filter(|id| thread(*id).waiting.is_none());
+    let allowed = move |thread: &Thread| match thread.stage {
         Stage::On(on) => on == number && !thread.is_dpc,
         Stage::Off => thread.affinity.is_none_or(|affinity| affinity == number),
     };
-    machine
-        .threads
-        .iter()
-        .filter(|(_, thread)| thread.waiting.is_none() && allowed(thread))
-        .map(|(id, _)| Step::Run(*id))
-        .collect()
+    let others = (owner.is_none() && !starts_dpc).then(|| {
+        machine
+            .threads
+            .iter()
+            .filter(move |(_, thread)| thread.waiting.is_none() && allowed(thread))
+            .map(|(id, _)| Step::Run(*id))
+    });
+    let first = owner_runs
+        .map(Step::Run)
+        .or(starts_dpc.then_some(Step::StartDpc));
+    first.into_iter().chain(others.into_iter().flatten())
 }
 
 /// Makes `id` what processor `number` runs.

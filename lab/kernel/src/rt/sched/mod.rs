@@ -221,6 +221,10 @@ fn next_id() -> u64 {
     })
 }
 
+fn last_id() -> u64 {
+    fast(|fast| fast.next_id.get())
+}
+
 /// Starts a kernel thread at PASSIVE_LEVEL, on `processor` only or on any.
 pub(crate) fn spawn(name: &str, processor: Option<u32>, body: impl FnOnce() + 'static) -> ThreadId {
     start(name, processor, Box::new(body))

@@ -5,7 +5,6 @@ use crate::rt::{
     fault::{Access, Fault, FaultKind, Place},
     pool::FreeError,
     sched::{HangKind, Reason},
-    trace,
 };
 
 /// Calls `name` with `argument`, expects a fault, and gives it with its frames as text.

@@ -29,6 +29,11 @@ static u64 counter;
 #define EXPORT __declspec(dllexport) __declspec(noinline)
 
 EXPORT u64 DriverEntry(void) { return Add(1, 2, 3, 4, 5, 6) + Variable; }
+EXPORT u64 AddMany(u64 times) {
+    u64 sum = 0;
+    while (times--) sum = Add(1, 2, 3, 4, 5, sum);
+    return sum;
+}
 EXPORT u64 Cookie(void) { return __security_cookie; }
 
 EXPORT u64 Factorial(u64 n) { return n < 2 ? 1 : n * CallBack(Factorial, n - 1); }

@@ -8,7 +8,7 @@ use std::{cell::RefCell, fs, path::Path, process::Command, rc::Rc, sync::OnceLoc
 use super::{
     Config, DataExport, End, Hooks, Import, Machine, call_driver,
     pool::{self, Kind, Owner, Request},
-    sched,
+    sched, trace,
 };
 
 /// Functions that `image.c` imports.
@@ -21,7 +21,10 @@ const IMPORTS: &[Import] = &[
     Import {
         module: "test.sys",
         name: "CallBack",
-        run: |call| call_driver(call.arg(0), &[call.arg(1)]),
+        run: |call| {
+            note(stack_depth("Factorial"));
+            call_driver(call.arg(0), &[call.arg(1)])
+        },
     },
     Import {
         module: "test.sys",
@@ -77,6 +80,15 @@ thread_local!(static NOTES: RefCell<Vec<u64>> = const { RefCell::new(Vec::new())
 
 fn note(value: u64) {
     NOTES.with_borrow_mut(|notes| notes.push(value));
+}
+
+/// Activations of `function` on the driver's stack.
+fn stack_depth(function: &str) -> u64 {
+    let is = |frame: &trace::Frame| frame.function.as_deref() == Some(function);
+    super::stack_trace()
+        .iter()
+        .filter(|frame| is(frame))
+        .count() as u64
 }
 
 /// The compiled image and where its PDB is; none where clang and lld are missing.

@@ -26,7 +26,6 @@ fn imports_get_all_arguments_and_variables_are_bound() {
 
 #[test]
 fn callbacks_nest_and_the_stack_is_seen_through_them() {
-    thread_local!(static DEPTH: RefCell<usize> = const { RefCell::new(0) });
     let Some(outcome) = run(1, |find, results| {
         let result = call_driver(find("Factorial"), &[10]);
         results.borrow_mut().push(result);
@@ -35,6 +34,8 @@ fn callbacks_nest_and_the_stack_is_seen_through_them() {
     };
     finished(&outcome);
     assert_eq!(outcome.results, [3_628_800]);
+    // At each call back, the stack has one more activation, each below an import of the one above.
+    assert_eq!(outcome.notes, (1..10).collect::<Vec<_>>());
 }
 
 #[test]
@@ -288,4 +289,67 @@ fn missing_imports_are_all_named() {
         "image.sys imports what the lab does not know: test.sys!Allocate, test.sys!CallBack, \
          test.sys!Free, test.sys!Note, test.sys!Variable, test.sys!Yield"
     );
+}
+
+/// Processor time of this thread, in ns.
+fn cpu_ns() -> f64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `time` is live.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
+}
+
+#[test]
+#[ignore = "a measurement: run with --ignored --nocapture"]
+fn what_imports_switches_and_pool_cost() {
+    const TIMES: u64 = 1_000_000;
+    run(1, |find, _| {
+        let add = find("AddMany");
+        let begin = cpu_ns();
+        call_driver(add, &[TIMES]);
+        eprintln!(
+            "import of six arguments: {:.1} ns",
+            (cpu_ns() - begin) / TIMES as f64
+        );
+        let begin = cpu_ns();
+        let pairs = TIMES / 10;
+        for _ in 0..pairs {
+            let (kind, owner) = (Kind::NonPaged, Owner::Driver);
+            let request = Request {
+                tag: 1,
+                size: 64,
+                align: 16,
+                kind,
+                zeroed: true,
+                owner,
+            };
+            let block = pool::allocate(request).expect("room");
+            pool::free(block, None).expect("it is ours");
+        }
+        eprintln!(
+            "pool block made and freed: {:.0} ns",
+            (cpu_ns() - begin) / pairs as f64
+        );
+    });
+    run(1, |_, _| {
+        for _ in 0..3 {
+            sched::spawn("busy", None, || {
+                for _ in 0..TIMES {
+                    sched::point();
+                }
+            });
+        }
+        let begin = (cpu_ns(), sched::switches());
+        for _ in 0..TIMES {
+            sched::point();
+        }
+        let switches = sched::switches() - begin.1;
+        eprintln!(
+            "{switches} switches: {:.1} ns",
+            (cpu_ns() - begin.0) / switches as f64
+        );
+    });
 }
