@@ -32,16 +32,22 @@
 //! Off Windows the crate has no API: what does not call the system is compiled for its tests.
 
 #![no_std]
-#![deny(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
 )]
-#![expect(
-    unsafe_code,
-    reason = "this crate is where the raw calls are; CONTRIBUTING.md has the rules"
+#![cfg_attr(
+    any(windows, test),
+    expect(
+        unsafe_code,
+        reason = "this crate is where the raw calls are; CONTRIBUTING.md has the rules"
+    )
 )]
 #![cfg_attr(
     not(windows),

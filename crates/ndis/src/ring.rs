@@ -256,3 +256,133 @@ impl<H> fmt::Debug for SnapshotRing<H> {
         f.debug_struct("SnapshotRing").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::vec::Vec;
+    use std::{thread, vec};
+
+    use super::*;
+
+    const TAG: Tag = Tag::new(*b"Test");
+
+    fn ring(entries: usize, snapshot: usize) -> SnapshotRing<u32> {
+        SnapshotRing::try_new(TAG, entries, snapshot).expect("memory")
+    }
+
+    fn write(ring: &SnapshotRing<u32>, value: u32) -> Result<(), NotWritten<()>> {
+        ring.write(|room| {
+            room.fill(value as u8);
+            Ok((value, room.len()))
+        })
+    }
+
+    fn drain(ring: &SnapshotRing<u32>) -> Vec<u32> {
+        let mut values = vec![];
+        let drained = ring.drain(|&value, bytes| {
+            assert!(bytes.iter().all(|&byte| byte == value as u8));
+            values.push(value);
+            ControlFlow::Continue(())
+        });
+        assert_eq!(drained, Drained::Empty);
+        values
+    }
+
+    #[test]
+    fn entries_are_a_power_of_two_and_two_at_least() {
+        for (asked, got) in [(0, 2), (1, 2), (2, 2), (3, 4), (16, 16), (17, 32)] {
+            assert_eq!(ring(asked, 8).capacity(), got);
+        }
+    }
+
+    #[test]
+    fn sizes_beyond_memory_are_refused() {
+        for (entries, snapshot) in [(usize::MAX, 1), (1 << 40, 1 << 40)] {
+            let ring = SnapshotRing::<u32>::try_new(TAG, entries, snapshot);
+            assert_eq!(ring.err(), Some(OutOfMemory));
+        }
+    }
+
+    #[test]
+    fn order_is_kept_over_many_laps_and_a_full_ring_refuses() {
+        let ring = ring(4, 3);
+        for lap in 0..100 {
+            for entry in 0..4 {
+                assert_eq!(ring.waiting(), entry as usize);
+                assert_eq!(write(&ring, lap * 4 + entry), Ok(()));
+            }
+            assert_eq!(write(&ring, u32::MAX), Err(NotWritten::Full));
+            assert_eq!(drain(&ring), (lap * 4..lap * 4 + 4).collect::<Vec<_>>());
+            assert_eq!(ring.waiting(), 0);
+        }
+    }
+
+    #[test]
+    fn refused_entry_is_skipped() {
+        let ring = ring(4, 3);
+        assert_eq!(write(&ring, 1), Ok(()));
+        assert_eq!(ring.write(|_| Err("no")), Err(NotWritten::Refused("no")));
+        assert_eq!(write(&ring, 2), Ok(()));
+        assert_eq!(drain(&ring), [1, 2]);
+    }
+
+    #[test]
+    fn reader_can_stop_and_go_on() {
+        let ring = ring(8, 3);
+        for value in 0..5 {
+            assert_eq!(write(&ring, value), Ok(()));
+        }
+        let mut seen = vec![];
+        let drained = ring.drain(|&value, _| {
+            seen.push(value);
+            if value == 1 {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        });
+        assert_eq!((drained, seen), (Drained::Stopped, vec![0, 1]));
+        assert_eq!(drain(&ring), [2, 3, 4]);
+    }
+
+    #[test]
+    fn there_is_one_reader_at_a_time() {
+        let ring = ring(4, 3);
+        assert_eq!(write(&ring, 7), Ok(()));
+        let drained = ring.drain(|_, _| {
+            let inner = ring.drain(|_, _| ControlFlow::Continue(()));
+            assert_eq!(inner, Drained::Busy);
+            ControlFlow::Continue(())
+        });
+        assert_eq!(drained, Drained::Empty);
+    }
+
+    #[test]
+    fn each_snapshot_of_several_writers_arrives_once_whole_and_in_its_writers_order() {
+        const WRITERS: u32 = 4;
+        const EACH: u32 = 5_000;
+        let ring = ring(16, 24);
+        let mut seen = vec![0; WRITERS as usize];
+        thread::scope(|scope| {
+            for writer in 0..WRITERS {
+                let ring = &ring;
+                scope.spawn(move || {
+                    for number in 0..EACH {
+                        while write(ring, writer * EACH + number).is_err() {
+                            thread::yield_now();
+                        }
+                    }
+                });
+            }
+            while seen.iter().sum::<u32>() < WRITERS * EACH {
+                for value in drain(&ring) {
+                    let next = &mut seen[(value / EACH) as usize];
+                    assert_eq!(value % EACH, *next);
+                    *next += 1;
+                }
+            }
+        });
+    }
+}

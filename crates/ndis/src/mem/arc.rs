@@ -117,3 +117,51 @@ impl<T: fmt::Debug> fmt::Debug for PoolArc<T> {
         (**self).fmt(f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::sync::atomic::AtomicUsize;
+    use std::thread;
+
+    use super::*;
+
+    const TAG: Tag = Tag::new(*b"Test");
+
+    /// Counts how often it is dropped.
+    struct Dropped<'a>(&'a AtomicUsize);
+
+    impl Drop for Dropped<'_> {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn value_is_dropped_once_by_the_last_owner() {
+        let drops = AtomicUsize::new(0);
+        let first = PoolArc::try_new(TAG, Dropped(&drops)).expect("memory");
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                let mine = first.clone();
+                scope.spawn(move || drop(mine.clone()));
+            }
+        });
+        assert_eq!(drops.load(Ordering::Relaxed), 0);
+        drop(first);
+        assert_eq!(drops.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn raw_pointer_is_an_owner() {
+        let drops = AtomicUsize::new(0);
+        let first = PoolArc::try_new(TAG, Dropped(&drops)).expect("memory");
+        let raw = first.clone().into_raw();
+        drop(first);
+        assert_eq!(drops.load(Ordering::Relaxed), 0);
+        // SAFETY: the pointer was made above, and no owner of it since.
+        drop(unsafe { PoolArc::from_raw(raw) });
+        assert_eq!(drops.load(Ordering::Relaxed), 1);
+    }
+}

@@ -1,14 +1,12 @@
 //! The calls: one allocation, one free, and the global allocator.
 
-use core::alloc::{GlobalAlloc, Layout};
-use core::ffi::c_void;
+#[cfg(windows)]
+use core::alloc::GlobalAlloc;
+use core::alloc::Layout;
 use core::ptr::NonNull;
 
+#[cfg(windows)]
 use wdk_alloc::WdkAllocator;
-use wdk_sys::ntddk;
-
-/// `POOL_FLAG_NON_PAGED`: resident, not executable.
-const NON_PAGED: u64 = 0x40;
 
 /// Alignment that pool guarantees on 64-bit systems (`MEMORY_ALLOCATION_ALIGNMENT`).
 const POOL_ALIGNMENT: usize = 16;
@@ -43,10 +41,7 @@ pub(super) fn allocate(layout: Layout, tag: Tag) -> Result<NonNull<u8>, OutOfMem
         return Ok(dangling(layout));
     }
     let bytes = padded_size(layout).ok_or(OutOfMemory)?;
-    // SAFETY: any size and tag is legal, and all code of this crate runs at or below DISPATCH_LEVEL, where nonpaged
-    // pool can be had.
-    let block = unsafe { ntddk::ExAllocatePool2(NON_PAGED, bytes as u64, tag.0) };
-    let block = NonNull::new(block.cast::<u8>()).ok_or(OutOfMemory)?;
+    let block = system::allocate(bytes, tag).ok_or(OutOfMemory)?;
     // SAFETY: the block has `padded_size(layout)` bytes and pool's alignment.
     Ok(unsafe { place(block, layout) })
 }
@@ -66,8 +61,75 @@ pub(super) unsafe fn free(address: NonNull<u8>, layout: Layout, tag: Tag) {
     }
     // SAFETY: `allocate` placed the address for this layout.
     let block = unsafe { placed(address, layout) };
-    // SAFETY: `ExAllocatePool2` gave `block` under this tag, and it is not used any more.
-    unsafe { ntddk::ExFreePoolWithTag(block.as_ptr().cast::<c_void>(), tag.0) };
+    // SAFETY: the system gave `block` under this tag, and it is not used any more.
+    unsafe { system::free(block, tag) };
+}
+
+/// Pool.
+#[cfg(windows)]
+mod system {
+    use core::ffi::c_void;
+    use core::ptr::NonNull;
+
+    use wdk_sys::ntddk;
+
+    use super::Tag;
+
+    /// `POOL_FLAG_NON_PAGED`: resident, not executable.
+    const NON_PAGED: u64 = 0x40;
+
+    /// Zeroed bytes with pool's alignment.
+    pub(super) fn allocate(bytes: usize, tag: Tag) -> Option<NonNull<u8>> {
+        // SAFETY: any size and tag is legal, and all code of this crate runs at or below DISPATCH_LEVEL, where nonpaged
+        // pool can be had.
+        let block = unsafe { ntddk::ExAllocatePool2(NON_PAGED, bytes as u64, tag.0) };
+        NonNull::new(block.cast())
+    }
+
+    /// # Safety
+    ///
+    /// [`allocate`] gave the block under this tag, and nothing uses it any more.
+    pub(super) unsafe fn free(block: NonNull<u8>, tag: Tag) {
+        // SAFETY: this function's contract.
+        unsafe { ntddk::ExFreePoolWithTag(block.as_ptr().cast::<c_void>(), tag.0) };
+    }
+}
+
+/// What stands in for pool when the crate's tests run on a host. It keeps the length and the tag before each block.
+#[cfg(not(windows))]
+mod system {
+    extern crate std;
+
+    use core::alloc::Layout;
+    use core::ptr::NonNull;
+    use std::alloc;
+
+    use super::{POOL_ALIGNMENT, Tag};
+
+    fn layout(bytes: usize) -> Option<Layout> {
+        Layout::from_size_align(bytes.checked_add(POOL_ALIGNMENT)?, POOL_ALIGNMENT).ok()
+    }
+
+    pub(super) fn allocate(bytes: usize, tag: Tag) -> Option<NonNull<u8>> {
+        // SAFETY: the size is not zero.
+        let block = NonNull::new(unsafe { alloc::alloc_zeroed(layout(bytes)?) })?;
+        // SAFETY: the block has room for this before its first `POOL_ALIGNMENT` bytes end.
+        unsafe { block.cast().write((bytes, tag)) };
+        // SAFETY: the block is `POOL_ALIGNMENT` longer than was asked for.
+        Some(unsafe { block.add(POOL_ALIGNMENT) })
+    }
+
+    pub(super) unsafe fn free(block: NonNull<u8>, tag: Tag) {
+        // SAFETY: `allocate` gave the block, so there are `POOL_ALIGNMENT` bytes before it.
+        let block = unsafe { block.sub(POOL_ALIGNMENT) };
+        // SAFETY: `allocate` wrote it.
+        let (bytes, allocated): (usize, Tag) = unsafe { block.cast().read() };
+        assert!(allocated == tag, "freed under another tag");
+        if let Some(layout) = layout(bytes) {
+            // SAFETY: allocated with this layout.
+            unsafe { alloc::dealloc(block.as_ptr(), layout) };
+        }
+    }
 }
 
 /// An address with the right alignment and nothing behind it.
@@ -125,9 +187,11 @@ unsafe fn placed(address: NonNull<u8>, layout: Layout) -> NonNull<u8> {
 
 /// The global allocator of every driver that links this crate: [`WdkAllocator`], with the alignment that was asked for,
 /// which `wdk-alloc` leaves out above that of pool.
+#[cfg(windows)]
 pub(crate) struct GlobalPool;
 
 // SAFETY: the blocks are those of `WdkAllocator`, placed so that they have the layout's alignment.
+#[cfg(windows)]
 unsafe impl GlobalAlloc for GlobalPool {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let padded = padded_size(layout).map(|size| Layout::from_size_align(size, POOL_ALIGNMENT));
@@ -151,5 +215,43 @@ unsafe impl GlobalAlloc for GlobalPool {
         let block = unsafe { placed(address, layout) };
         // SAFETY: `WdkAllocator` gave the block, and it is not used any more; it does not look at the layout.
         unsafe { WdkAllocator.dealloc(block.as_ptr(), layout) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::vec::Vec;
+
+    use super::*;
+
+    const TAG: Tag = Tag::new(*b"Test");
+
+    #[test]
+    fn every_alignment_is_kept_and_every_block_is_freed() {
+        for align in (0..=12).map(|power| 1_usize << power) {
+            for size in [0, 1, 7, 16, 100, 4096, 5000] {
+                let layout = Layout::from_size_align(size, align).expect("a layout");
+                let blocks: Vec<_> = (0..4)
+                    .map(|_| allocate(layout, TAG).expect("memory"))
+                    .collect();
+                for &block in &blocks {
+                    assert_eq!(block.addr().get() % align, 0, "{layout:?}");
+                    // SAFETY: `size` bytes are there.
+                    unsafe { block.write_bytes(0xA5, size) };
+                }
+                for block in blocks {
+                    // SAFETY: allocated above.
+                    unsafe { free(block, layout, TAG) };
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn sizes_beyond_memory_are_refused() {
+        let layout = Layout::from_size_align(isize::MAX as usize - 4095, 4096).expect("a layout");
+        assert_eq!(allocate(layout, TAG), Err(OutOfMemory));
     }
 }

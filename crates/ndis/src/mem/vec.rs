@@ -108,3 +108,39 @@ impl<T: fmt::Debug> fmt::Debug for PoolVec<T> {
         (**self).fmt(f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use core::cell::Cell;
+
+    use super::*;
+
+    const TAG: Tag = Tag::new(*b"Test");
+
+    #[test]
+    fn values_are_made_in_order_and_dropped_once() {
+        struct Value<'a>(usize, &'a Cell<usize>);
+        impl Drop for Value<'_> {
+            fn drop(&mut self) {
+                self.1.set(self.1.get() + 1);
+            }
+        }
+        let drops = Cell::new(0);
+        let row = PoolVec::try_from_fn(TAG, 5, |index| Value(index, &drops)).expect("memory");
+        assert!(row.iter().map(|value| value.0).eq(0..5));
+        drop(row);
+        assert_eq!(drops.get(), 5);
+    }
+
+    #[test]
+    fn empty_rows_and_values_without_size_need_no_memory() {
+        assert!(PoolVec::try_from_fn(TAG, 0, |_| 0_u64).is_ok_and(|row| row.is_empty()));
+        assert!(PoolVec::try_from_fn(TAG, 9, |_| ()).is_ok_and(|row| row.len() == 9));
+    }
+
+    #[test]
+    fn sizes_beyond_memory_are_refused() {
+        let row = PoolVec::try_from_fn(TAG, usize::MAX, |_| 0_u64);
+        assert_eq!(row.err(), Some(OutOfMemory));
+    }
+}
