@@ -73,9 +73,8 @@ pub(crate) fn execute(arguments: &RunArguments) -> Result<Outcome, Error> {
             parameters: arguments.parameters.clone(),
             control: Some(device::administrator()),
         },
-        &mut |step| progress.show(step),
+        Box::new(move |step| progress.show(step)),
     );
-    drop(progress);
     let report = report.map_err(|failure| {
         let line = format!("{}: {failure}", arguments.image.display());
         match failure {

@@ -1,9 +1,17 @@
 //! The NT kernel and NDIS stack that a filter lives in.
 
+mod abi;
 mod config;
+mod device;
+mod driver;
 mod life;
+mod memory;
+mod ndis;
+mod nt;
 mod report;
 mod rt;
+mod watch;
+mod worker;
 
 pub use config::{
     AdapterConfig, Answer, Control, ControlPhase, Device, Direction, Frame, ParameterValue,
@@ -22,6 +30,6 @@ pub use report::{
 /// # Errors
 /// When the image cannot be loaded or is no filter, the configuration is out of range, or the lab
 /// itself fails. A broken rule is no error: it is in [`Report::violation`].
-pub fn run(config: RunConfig, progress: &mut dyn FnMut(&Progress)) -> Result<Report, Failure> {
+pub fn run(config: RunConfig, progress: Box<dyn FnMut(&Progress)>) -> Result<Report, Failure> {
     life::run(config, progress)
 }

@@ -1,14 +1,114 @@
-//! A driver's life, from load to unload.
+//! A driver's life, from load to unload, and the report on it.
 
-use crate::{Failure, Progress, Report, RunConfig};
+mod control;
+mod stage;
+
+use std::cell::{Cell, RefCell};
+
+use lab_rules::Kind;
+use lab_rules::event::Overdue;
+
+use crate::ndis::{self, adapter};
+use crate::rt::sched::{Hang, HangKind};
+use crate::rt::{self, DataExport, Import, LoadError, Machine};
+use crate::watch::{self, Outcome};
+use crate::{AdapterReport, Failure, Progress, Report, RuleReport, RunConfig, nt};
+
+/// Virtual time after which a run counts as hung: one hour.
+const TIME_LIMIT_NS: u64 = 3_600_000_000_000;
+
+/// Every function that the lab offers.
+const IMPORTS: &[&[Import]] = &{
+    const NT: usize = nt::IMPORTS.len();
+    const ALL: usize = NT + ndis::IMPORTS.len();
+    let mut all: [&[Import]; ALL] = [&[]; ALL];
+    let mut i = 0;
+    while i < ALL {
+        all[i] = if i < NT {
+            nt::IMPORTS[i]
+        } else {
+            ndis::IMPORTS[i - NT]
+        };
+        i += 1;
+    }
+    all
+};
+const DATA: &[&[DataExport]] = &[nt::DATA];
+
+/// Tells a person where the run is.
+type Show = Box<dyn FnMut(&Progress)>;
+
+thread_local! {
+    static SHOW: RefCell<Option<Show>> = const { RefCell::new(None) };
+    /// Why the image is no filter that can be run, if so.
+    static REFUSAL: RefCell<Option<String>> = const { RefCell::new(None) };
+    static VERSION: Cell<Option<u32>> = const { Cell::new(None) };
+}
 
 /// See [`crate::run`].
-pub(crate) fn run(
-    config: RunConfig,
-    _progress: &mut dyn FnMut(&Progress),
-) -> Result<Report, Failure> {
+pub(crate) fn run(config: RunConfig, progress: Show) -> Result<Report, Failure> {
     validate(&config)?;
-    Err(Failure::Lab("the machine is not connected yet".into()))
+    let bad = |error: &dyn std::fmt::Display| {
+        Failure::BadInput(format!("{}: {error}", config.image_name))
+    };
+    let image = lab_pe::Image::parse(&config.image).map_err(|error| bad(&error))?;
+    let seed = config.seed;
+    let mut machine = Machine::load(rt::Config {
+        image,
+        name: config.image_name.clone(),
+        pdb: config.pdb,
+        seed,
+        processors: config.processors.into(),
+        imports: IMPORTS,
+        data: DATA,
+        hooks: rt::Hooks {
+            before: watch::before_import,
+            after: watch::after_import,
+        },
+        time_limit_ns: TIME_LIMIT_NS,
+    })
+    .map_err(|error| match error {
+        LoadError::MissingImports { names, .. } => Failure::UnknownImports(names),
+        error => Failure::Lab(error.to_string()),
+    })?;
+    reset(seed);
+    ndis::version::offer(config.ndis_minor);
+    let macs: Vec<[u8; 6]> = config.adapters.iter().map(|adapter| adapter.mac).collect();
+    let names: Vec<String> = config
+        .adapters
+        .iter()
+        .map(|adapter| adapter.name.clone())
+        .collect();
+    let frames_total = config
+        .adapters
+        .iter()
+        .map(|adapter| adapter.frames.len() as u64)
+        .sum();
+    adapter::configure(config.adapters, config.parameters);
+    ndis::module::reset();
+    let device = config
+        .control
+        .as_ref()
+        .map(|control| control.device.clone());
+    control::configure(config.control);
+    SHOW.set(Some(progress));
+    let entry = machine.entry();
+    let workers = config.workers;
+    let end = machine.run(move || stage::play(entry, workers, frames_total));
+    SHOW.take();
+    judge_end(end)?;
+    let Some(outcome) = watch::finish() else {
+        return Err(Failure::Lab("the event stream is gone".into()));
+    };
+    if outcome.violation.is_none()
+        && let Some(refusal) = REFUSAL.take()
+    {
+        return Err(Failure::BadInput(format!(
+            "{}: {refusal}",
+            config.image_name
+        )));
+    }
+    Ok(report(seed, &names, &macs, device, outcome))
 }
 
 /// Refuses what no machine can be built from.
@@ -20,8 +120,8 @@ fn validate(config: &RunConfig) -> Result<(), Failure> {
             config.ndis_minor
         ));
     }
-    if !(1..=64).contains(&config.processors) {
-        return bad(format!("{} processors: outside 1 to 64", config.processors));
+    if !(1..=16).contains(&config.processors) {
+        return bad(format!("{} processors: outside 1 to 16", config.processors));
     }
     if !(2..=16).contains(&config.workers) {
         return bad(format!(
@@ -33,4 +133,113 @@ fn validate(config: &RunConfig) -> Result<(), Failure> {
         return bad("no adapter".into());
     }
     Ok(())
+}
+
+fn reset(seed: u64) {
+    watch::start(seed);
+    nt::reset();
+    ndis::reset();
+    crate::device::reset();
+    REFUSAL.take();
+    VERSION.set(None);
+}
+
+/// Turns the way the run ended into an event, or into a fault of the lab.
+fn judge_end(end: rt::End) -> Result<(), Failure> {
+    use crate::rt::sched::Reason;
+    match end {
+        rt::End::Finished | rt::End::Stopped(Reason::Rule(_)) => Ok(()),
+        rt::End::Stopped(Reason::Fault(fault)) => {
+            watch::emit_last(watch::fault_event(&fault), Some(fault.irql), fault.stack);
+            Ok(())
+        }
+        rt::End::Stopped(Reason::Hang(hang)) => {
+            let (overdue, stack) = judge_hang(&hang);
+            watch::emit_last(Kind::Overdue(overdue), None, stack);
+            Ok(())
+        }
+        rt::End::Stopped(Reason::Internal(text)) => Err(Failure::Lab(text)),
+    }
+}
+
+/// What a hang is, and the stack of who is to blame: the first thread that is in driver code.
+fn judge_hang(hang: &Hang) -> (Overdue, rt::trace::StackId) {
+    let overdue = match hang.kind {
+        HangKind::Deadlock => Overdue::Deadlock,
+        HangKind::DispatchTooLong => Overdue::Dispatch,
+        HangKind::EndlessLoop => Overdue::EndlessLoop,
+        HangKind::TimeLimit => Overdue::Run,
+    };
+    let blamed = hang
+        .threads
+        .iter()
+        .find(|(name, ..)| hang.thread.as_ref() == Some(name));
+    let in_driver = || {
+        hang.threads
+            .iter()
+            .find(|(.., stack)| !rt::trace::frames(*stack).is_empty())
+    };
+    let stack = blamed
+        .or_else(in_driver)
+        .map_or_else(rt::trace::capture, |(.., stack)| *stack);
+    (overdue, stack)
+}
+
+fn report(
+    seed: u64,
+    names: &[String],
+    macs: &[[u8; 6]],
+    device: Option<String>,
+    outcome: Outcome,
+) -> Report {
+    let Outcome {
+        tally,
+        events,
+        digest,
+        rules_checked,
+        violation,
+        warnings,
+        virtual_ns,
+    } = outcome;
+    let adapters = (0..)
+        .zip(names.iter().zip(macs))
+        .map(|(index, (name, mac))| {
+            let [send, receive] = adapter::with(index, |adapter| adapter.counts);
+            AdapterReport {
+                name: name.clone(),
+                if_index: adapter::if_index(index),
+                mac: *mac,
+                states: tally
+                    .states
+                    .get(&index)
+                    .cloned()
+                    .unwrap_or_else(|| vec!["Detached"]),
+                send,
+                receive,
+            }
+        });
+    let adapters = adapters.collect();
+    Report {
+        seed,
+        registered_version: VERSION.get(),
+        adapters,
+        pool: tally.pool(),
+        work_items: tally.work_items,
+        longest_dispatch: tally.longest_dispatch,
+        rules: RuleReport {
+            checked: rules_checked,
+            broken: violation
+                .iter()
+                .map(|violation| violation.rule.id)
+                .collect(),
+        },
+        violation,
+        warnings,
+        schedule_digest: digest,
+        events,
+        virtual_ns,
+        control_device_found: device.map(|_| control::was_found()),
+        control: control::take_records(),
+        debug_output: nt::dbg::take_output(),
+    }
 }

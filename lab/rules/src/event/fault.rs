@@ -34,6 +34,13 @@ pub enum FaultKind {
     Assertion,
     /// The 24 KiB stack is used up.
     StackOverflow,
+    /// The driver stopped the system itself.
+    BugCheck {
+        /// The code it gave.
+        code: u32,
+        /// The parameters it gave.
+        parameters: [u64; 4],
+    },
     /// A C++ or structured exception that no one handles, with its code.
     Unhandled(u32),
 }

@@ -194,6 +194,14 @@ pub enum Overdue {
     },
     /// Every thread waits for something that cannot happen any more.
     Deadlock,
+    /// A processor stayed at DISPATCH_LEVEL beyond the DPC watchdog's limit.
+    Dispatch,
+    /// Driver code runs on and on and calls nothing.
+    EndlessLoop,
+    /// Work items are still queued or running long after the last packet.
+    Workers,
+    /// The whole run.
+    Run,
 }
 
 /// What is still there after the unload routine (or a failed `DriverEntry`) has returned, beside

@@ -142,6 +142,11 @@ fn judge(fault: &Fault, irql: u8) -> Finding {
         FaultKind::StackOverflow => {
             Finding::new(&STACK, "the kernel stack is used up").with(BugCheck::new(0x7F, &[8]))
         }
+        FaultKind::BugCheck { code, parameters } => Finding::new(
+            &FAULT,
+            format!("the driver stopped the system with bug check {code:#X}"),
+        )
+        .with(BugCheck::new(code, &parameters)),
         FaultKind::Unhandled(status) => {
             Finding::new(&FAULT, format!("exception {status:#x} was not handled"))
                 .with(code(status.into()))

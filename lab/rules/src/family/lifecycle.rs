@@ -175,6 +175,33 @@ const UNLOAD_DEREGISTER_ONCE: Rule = Rule {
     strength: Strength::Derived,
 };
 
+const DPC_TIME: Rule = Rule {
+    id: "dpc-time",
+    official_name: None,
+    statement: "A DPC does not run longer than 100 microseconds (guideline) and never near the watchdog.",
+    page: "debugger/bug-check-0x133",
+    severity: Severity::Hang,
+    strength: Strength::Should,
+};
+
+const WI_ROUTINE_SHORT: Rule = Rule {
+    id: "wi-routine-short",
+    official_name: None,
+    statement: "A work item routine runs for a limited time and does not wait indefinitely.",
+    page: "ddi wdm/nc-wdm-io_workitem_routine.md",
+    severity: Severity::Hang,
+    strength: Strength::Must,
+};
+
+const NO_HANG: Rule = Rule {
+    id: "lab-no-hang",
+    official_name: None,
+    statement: "What the driver is called for comes to an end.",
+    page: "kernel/system-worker-threads.md",
+    severity: Severity::Hang,
+    strength: Strength::Derived,
+};
+
 /// Follows the driver and its modules through their lives.
 #[derive(Debug, Default)]
 pub(crate) struct LifecycleMonitor {
@@ -207,6 +234,9 @@ impl Monitor for LifecycleMonitor {
             &STATUS_LIFETIME,
             &UNLOAD_NO_USE_AFTER_DEREGISTER,
             &UNLOAD_DEREGISTER_ONCE,
+            &DPC_TIME,
+            &WI_ROUTINE_SHORT,
+            &NO_HANG,
         ]
     }
 
@@ -451,7 +481,37 @@ fn check_overdue(overdue: &Overdue) -> Option<Finding> {
             );
             Some(Finding::new(&DETACH_TIME, happened).with(BugCheck::new(0x7C, &[0x25, 0x14])))
         }
-        _ => None,
+        Overdue::Callback {
+            callback,
+            waited_ns,
+            ..
+        } => {
+            let happened = format!(
+                "{} has not returned after {} s",
+                callback.name(),
+                seconds(waited_ns)
+            );
+            Some(Finding::new(&NO_HANG, happened))
+        }
+        Overdue::Deadlock => Some(Finding::new(
+            &NO_HANG,
+            "every thread waits for what cannot happen any more",
+        )),
+        Overdue::EndlessLoop => Some(Finding::new(
+            &NO_HANG,
+            "driver code runs on and on and calls nothing",
+        )),
+        Overdue::Run => Some(Finding::new(&NO_HANG, "the run does not come to an end")),
+        Overdue::Workers => Some(Finding::new(
+            &WI_ROUTINE_SHORT,
+            "a work item still runs long after the last packet",
+        )),
+        Overdue::Dispatch => {
+            let happened =
+                "a processor stayed at DISPATCH_LEVEL for longer than the DPC watchdog allows";
+            Some(Finding::new(&DPC_TIME, happened).with(BugCheck::new(0x133, &[1])))
+        }
+        Overdue::Sends { .. } | Overdue::Receives { .. } => None,
     }
 }
 
@@ -649,6 +709,50 @@ mod tests {
             &["status-sourcehandle"],
         );
         check("detached", &[&[status(true, false)]], &["status-lifetime"]);
+    }
+
+    #[test]
+    fn hangs_are_told_apart() {
+        for (overdue, expected) in [
+            (Overdue::Deadlock, "lab-no-hang"),
+            (Overdue::EndlessLoop, "lab-no-hang"),
+            (Overdue::Run, "lab-no-hang"),
+            (Overdue::Workers, "wi-routine-short"),
+            (Overdue::Dispatch, "dpc-time"),
+            (
+                Overdue::Restart {
+                    adapter: 0,
+                    waited_ns: 1,
+                },
+                "restart-complete-once",
+            ),
+            (
+                Overdue::Callback {
+                    callback: Callback::FilterPause,
+                    adapter: None,
+                    waited_ns: 1,
+                },
+                "pause-within-10s",
+            ),
+            (
+                Overdue::Callback {
+                    callback: Callback::FilterDetach,
+                    adapter: None,
+                    waited_ns: 1,
+                },
+                "detach-time",
+            ),
+            (
+                Overdue::Callback {
+                    callback: Callback::FilterAttach,
+                    adapter: None,
+                    waited_ns: 1,
+                },
+                "lab-no-hang",
+            ),
+        ] {
+            check("overdue", &[&[at(Kind::Overdue(overdue))]], &[expected]);
+        }
     }
 
     #[test]

@@ -1,0 +1,306 @@
+//! Device objects of the driver, and IRPs sent to them.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use lab_rules::Kind;
+use lab_rules::event::{Callback, DeviceEvent, IrpEvent};
+
+use crate::Answer;
+use crate::abi::constant::{
+    IRP_MJ_CLEANUP, IRP_MJ_CLOSE, IRP_MJ_CREATE, IRP_MJ_DEVICE_CONTROL, SL_PENDING_RETURNED,
+    STATUS_INVALID_DEVICE_REQUEST, STATUS_PENDING, STATUS_SUCCESS,
+};
+use crate::abi::nt::{DEVICE_OBJECT, FILE_OBJECT, IO_STACK_LOCATION, IO_STATUS_BLOCK, IRP};
+use crate::driver;
+use crate::rt::mem;
+use crate::rt::sched;
+use crate::watch::{OrFault, emit};
+
+/// Major functions of a dispatch table.
+pub(crate) const MAJOR_FUNCTIONS: usize = 28;
+
+/// A device object.
+#[derive(Clone)]
+struct Device {
+    object: u64,
+    name: String,
+    major: [u64; MAJOR_FUNCTIONS],
+    extension: u64,
+}
+
+/// An IRP that has been sent.
+#[derive(Clone, Copy)]
+struct Sent {
+    completed: bool,
+}
+
+#[derive(Default)]
+struct Devices {
+    /// By handle.
+    devices: BTreeMap<u64, Device>,
+    irps: BTreeMap<u64, Sent>,
+}
+
+thread_local! {
+    static DEVICES: RefCell<Devices> = RefCell::new(Devices::default());
+}
+
+/// Forgets all devices: a run begins.
+pub(crate) fn reset() {
+    DEVICES.take();
+}
+
+/// What a device is made of.
+pub(crate) struct NewDevice {
+    pub(crate) handle: u64,
+    pub(crate) driver_object: u64,
+    pub(crate) name: String,
+    pub(crate) major: [u64; MAJOR_FUNCTIONS],
+    pub(crate) extension_size: u32,
+    pub(crate) with_driver_handle: bool,
+    pub(crate) with_sddl: bool,
+}
+
+/// Whether a device of that name exists.
+pub(crate) fn exists(name: &str) -> bool {
+    DEVICES.with_borrow(|devices| {
+        devices
+            .devices
+            .values()
+            .any(|device| device.name.eq_ignore_ascii_case(name))
+    })
+}
+
+/// Creates a device object; gives its address.
+pub(crate) fn create(new: NewDevice) -> u64 {
+    /// `IO_TYPE_DEVICE`.
+    const TYPE: i16 = 3;
+    let object = driver::object(DEVICE_OBJECT::SIZE);
+    let extension = driver::object(usize::try_from(new.extension_size).unwrap_or(0));
+    DEVICE_OBJECT::Type.write(object, TYPE).or_fault();
+    DEVICE_OBJECT::Size
+        .write(object, DEVICE_OBJECT::SIZE as u16)
+        .or_fault();
+    DEVICE_OBJECT::ReferenceCount.write(object, 1).or_fault();
+    DEVICE_OBJECT::DriverObject
+        .write(object, new.driver_object)
+        .or_fault();
+    DEVICE_OBJECT::StackSize.write(object, 1).or_fault();
+    // NDIS keeps its own data in front; the driver's part is what it asks for by function.
+    DEVICE_OBJECT::DeviceExtension
+        .write(object, driver::rubbish(64))
+        .or_fault();
+    let handle = new.handle;
+    let device = Device {
+        object,
+        name: new.name,
+        major: new.major,
+        extension,
+    };
+    DEVICES.with_borrow_mut(|devices| devices.devices.insert(handle, device));
+    emit(Kind::Device(DeviceEvent::Created {
+        device: handle,
+        with_driver_handle: new.with_driver_handle,
+        with_sddl: new.with_sddl,
+    }));
+    object
+}
+
+/// Deletes the device of a handle; gives back its object.
+pub(crate) fn delete(handle: u64) -> bool {
+    let device = DEVICES.with_borrow_mut(|devices| devices.devices.remove(&handle));
+    emit(Kind::Device(DeviceEvent::Deleted {
+        device: handle,
+        known: device.is_some(),
+    }));
+    let Some(device) = device else { return false };
+    driver::release(device.extension);
+    driver::release(device.object);
+    true
+}
+
+/// The driver's part of a device's extension.
+pub(crate) fn extension(object: u64) -> u64 {
+    DEVICES.with_borrow(|devices| {
+        devices
+            .devices
+            .values()
+            .find(|device| device.object == object)
+            .map_or(0, |device| device.extension)
+    })
+}
+
+/// An open file of a device.
+pub(crate) struct File {
+    device: Device,
+    file: u64,
+}
+
+/// Opens a device by name, as an administrator does; `None` without such a device.
+pub(crate) fn open(name: &str) -> Option<Result<File, u32>> {
+    let device = DEVICES.with_borrow(|devices| {
+        devices
+            .devices
+            .values()
+            .find(|device| device.name.eq_ignore_ascii_case(name))
+            .cloned()
+    })?;
+    /// `IO_TYPE_FILE`.
+    const TYPE: i16 = 5;
+    let file = driver::object(FILE_OBJECT::SIZE);
+    FILE_OBJECT::Type.write(file, TYPE).or_fault();
+    FILE_OBJECT::Size
+        .write(file, FILE_OBJECT::SIZE as i16)
+        .or_fault();
+    FILE_OBJECT::DeviceObject
+        .write(file, device.object)
+        .or_fault();
+    let opened = File { device, file };
+    let answer = request(&opened, IRP_MJ_CREATE, 0, &[], 0);
+    Some(if answer.status == STATUS_SUCCESS.cast_unsigned() {
+        Ok(opened)
+    } else {
+        Err(answer.status)
+    })
+}
+
+/// Sends `IRP_MJ_DEVICE_CONTROL`.
+pub(crate) fn io_control(file: &File, code: u32, input: &[u8], output_len: u32) -> Answer {
+    request(file, IRP_MJ_DEVICE_CONTROL, code, input, output_len)
+}
+
+/// Closes an open file.
+pub(crate) fn close(file: File) {
+    request(&file, IRP_MJ_CLEANUP, 0, &[], 0);
+    request(&file, IRP_MJ_CLOSE, 0, &[], 0);
+    driver::release(file.file);
+}
+
+/// Sends an IRP and waits for its end.
+fn request(file: &File, major: u32, code: u32, input: &[u8], output_len: u32) -> Answer {
+    let major_index = usize::try_from(major).unwrap_or(0);
+    let routine = file.device.major.get(major_index).copied().unwrap_or(0);
+    if routine == 0 {
+        // NDIS answers for what the table leaves out.
+        return Answer {
+            status: STATUS_INVALID_DEVICE_REQUEST.cast_unsigned(),
+            output: Vec::new(),
+        };
+    }
+    let input_len = u32::try_from(input.len()).unwrap_or(u32::MAX);
+    let output_room = usize::try_from(output_len).unwrap_or(0);
+    // METHOD_BUFFERED: one system buffer for both directions.
+    let buffer_len = input.len().max(output_room);
+    let buffer = if buffer_len == 0 {
+        0
+    } else {
+        driver::object(buffer_len)
+    };
+    if !input.is_empty() {
+        driver::write(buffer, input);
+    }
+    let irp = driver::object(IRP::SIZE + IO_STACK_LOCATION::SIZE);
+    let stack = irp + IRP::SIZE as u64;
+    fill(irp, stack, file, major, buffer).or_fault();
+    IO_STACK_LOCATION::Parameters_DeviceIoControl_OutputBufferLength
+        .write(stack, output_len)
+        .or_fault();
+    IO_STACK_LOCATION::Parameters_DeviceIoControl_InputBufferLength
+        .write(stack, input_len)
+        .or_fault();
+    IO_STACK_LOCATION::Parameters_DeviceIoControl_IoControlCode
+        .write(stack, code)
+        .or_fault();
+    DEVICES.with_borrow_mut(|devices| devices.irps.insert(irp, Sent { completed: false }));
+    emit(Kind::Irp(IrpEvent::Sent {
+        irp,
+        major: major as u8,
+        output_len: output_len.into(),
+    }));
+    let status = driver::call_status(
+        Callback::Dispatch,
+        None,
+        routine,
+        &[file.device.object, irp],
+    );
+    let control = IO_STACK_LOCATION::Control.read(stack).or_fault();
+    let marked_pending = u32::from(control) & SL_PENDING_RETURNED != 0;
+    emit(Kind::Irp(IrpEvent::Returned {
+        irp,
+        status,
+        marked_pending,
+    }));
+    if status == STATUS_PENDING.cast_unsigned() {
+        sched::wait(&mut || {
+            DEVICES.with_borrow(|devices| devices.irps.get(&irp).is_none_or(|sent| sent.completed))
+        });
+    }
+    let answer = read_answer(irp, buffer, output_room).or_fault();
+    DEVICES.with_borrow_mut(|devices| devices.irps.remove(&irp));
+    driver::release(irp);
+    if buffer != 0 {
+        driver::release(buffer);
+    }
+    answer
+}
+
+fn fill(irp: u64, stack: u64, file: &File, major: u32, buffer: u64) -> Result<(), mem::BadAddress> {
+    /// `IO_TYPE_IRP`.
+    const TYPE: i16 = 6;
+    IRP::Type.write(irp, TYPE)?;
+    IRP::Size.write(irp, (IRP::SIZE + IO_STACK_LOCATION::SIZE) as u16)?;
+    IRP::StackCount.write(irp, 1)?;
+    IRP::CurrentLocation.write(irp, 1)?;
+    // UserMode.
+    IRP::RequestorMode.write(irp, 1)?;
+    IRP::AssociatedIrp_SystemBuffer.write(irp, buffer)?;
+    IRP::Tail_Overlay_CurrentStackLocation.write(irp, stack)?;
+    IRP::Tail_Overlay_OriginalFileObject.write(irp, file.file)?;
+    IRP::Tail_Overlay_Thread.write(irp, sched::thread_object(sched::current()))?;
+    IO_STACK_LOCATION::MajorFunction.write(stack, major as u8)?;
+    IO_STACK_LOCATION::DeviceObject.write(stack, file.device.object)?;
+    IO_STACK_LOCATION::FileObject.write(stack, file.file)
+}
+
+fn read_answer(irp: u64, buffer: u64, room: usize) -> Result<Answer, mem::BadAddress> {
+    let block = irp + IRP::IoStatus;
+    let status = IO_STATUS_BLOCK::Status.read(block)?.cast_unsigned();
+    let information = IO_STATUS_BLOCK::Information.read(block)?;
+    // As the I/O manager copies: not for errors, but for warnings.
+    let copied = if status >= 0xC000_0000 {
+        0
+    } else {
+        usize::try_from(information).unwrap_or(room).min(room)
+    };
+    Ok(Answer {
+        status,
+        output: if copied == 0 {
+            Vec::new()
+        } else {
+            mem::read_bytes(buffer, copied)?
+        },
+    })
+}
+
+/// `IofCompleteRequest`.
+pub(crate) fn complete(irp: u64) {
+    let block = irp.wrapping_add(IRP::IoStatus);
+    let status = IO_STATUS_BLOCK::Status
+        .read(block)
+        .or_fault()
+        .cast_unsigned();
+    let information = IO_STATUS_BLOCK::Information.read(block).or_fault();
+    let known = DEVICES.with_borrow(|devices| devices.irps.contains_key(&irp));
+    emit(Kind::Irp(IrpEvent::Completed {
+        irp,
+        status,
+        information,
+        known,
+    }));
+    DEVICES.with_borrow_mut(|devices| {
+        if let Some(sent) = devices.irps.get_mut(&irp) {
+            sent.completed = true;
+        }
+    });
+}

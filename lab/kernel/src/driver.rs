@@ -1,0 +1,108 @@
+//! Calls into the driver, and the objects that it is called with.
+
+use lab_rules::event::{Call, Callback};
+
+use crate::rt::mem::{self, BadAddress};
+use crate::rt::pool::{self, Kind, Owner, Request};
+use crate::rt::sched::{self, Reason};
+use crate::rt::{self};
+use crate::watch;
+
+/// Tag of what the lab allocates for the driver to see.
+const TAG: u32 = u32::from_le_bytes(*b"Lab ");
+
+/// Calls one of the driver's routines that returns nothing.
+pub(crate) fn call(callback: Callback, adapter: Option<u32>, address: u64, arguments: &[u64]) {
+    let call = Call { callback, adapter };
+    watch::enter(call);
+    rt::call_driver(address, arguments);
+    watch::leave(call, None);
+}
+
+/// Calls one of the driver's routines that returns a status.
+pub(crate) fn call_status(
+    callback: Callback,
+    adapter: Option<u32>,
+    address: u64,
+    arguments: &[u64],
+) -> u32 {
+    let call = Call { callback, adapter };
+    watch::enter(call);
+    let result = rt::call_driver(address, arguments);
+    // A status is the lower half of RAX.
+    let status = (result & 0xFFFF_FFFF) as u32;
+    watch::leave(call, Some(status));
+    status
+}
+
+/// Memory of Windows' own that the driver sees, zeroed.
+pub(crate) fn object(size: usize) -> u64 {
+    allocate(size, true)
+}
+
+/// The same with rubbish in it.
+pub(crate) fn rubbish(size: usize) -> u64 {
+    allocate(size, false)
+}
+
+fn allocate(size: usize, zeroed: bool) -> u64 {
+    let request = Request {
+        tag: TAG,
+        size: size.max(1),
+        align: 16,
+        kind: Kind::NonPaged,
+        zeroed,
+        owner: Owner::Lab,
+    };
+    match pool::allocate(request) {
+        Ok(address) => address,
+        Err(_) => sched::stop(Reason::Internal("the pool's address space is spent".into())),
+    }
+}
+
+/// Takes such memory away: touching it is a fault from now on.
+pub(crate) fn release(address: u64) {
+    if pool::free(address, None).is_err() {
+        sched::stop(Reason::Internal(format!(
+            "an object of the lab's own at {address:#x} cannot be freed"
+        )));
+    }
+}
+
+/// A zero-terminated UTF-16 string and the `UNICODE_STRING` that describes it; both are one block,
+/// so one [`release`] frees them.
+pub(crate) fn unicode_string(text: &str) -> u64 {
+    let units: Vec<u16> = text.encode_utf16().collect();
+    let address = object(16 + 2 * units.len() + 2);
+    let bytes = u16::try_from(2 * units.len()).unwrap_or(u16::MAX - 1);
+    let mut image = Vec::with_capacity(16 + 2 * units.len());
+    image.extend(bytes.to_le_bytes());
+    image.extend((bytes + 2).to_le_bytes());
+    image.extend([0; 4]);
+    image.extend((address + 16).to_le_bytes());
+    image.extend(units.iter().flat_map(|unit| unit.to_le_bytes()));
+    write(address, &image);
+    address
+}
+
+/// Reads a `UNICODE_STRING`.
+pub(crate) fn read_unicode_string(address: u64) -> Result<String, BadAddress> {
+    use crate::abi::nt::UNICODE_STRING as U;
+    let length = usize::from(U::Length.read(address)?);
+    let buffer = U::Buffer.read(address)?;
+    let bytes = mem::read_bytes(buffer, length & !1)?;
+    let units: Vec<u16> = bytes
+        .chunks_exact(2)
+        .map(|pair| u16::from_le_bytes([pair[0], pair[1]]))
+        .collect();
+    Ok(String::from_utf16_lossy(&units))
+}
+
+/// Writes to memory of the lab's own.
+pub(crate) fn write(address: u64, bytes: &[u8]) {
+    if mem::write_bytes(address, bytes).is_err() {
+        sched::stop(Reason::Internal(format!(
+            "an object of the lab's own at {address:#x} cannot be written"
+        )));
+    }
+}

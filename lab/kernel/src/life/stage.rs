@@ -1,0 +1,238 @@
+//! The stages of a driver's life, played by the first kernel thread.
+
+use lab_rules::Kind;
+use lab_rules::event::{Callback, Left, NblPath, Overdue};
+
+use super::{REFUSAL, SHOW, VERSION, control};
+use crate::abi::nt::{DRIVER_EXTENSION, DRIVER_OBJECT};
+use crate::ndis::module::State;
+use crate::ndis::{self, adapter, filter, module, traffic};
+use crate::rt::sched::{self, Wait};
+use crate::watch::{OrFault, emit};
+use crate::{ControlPhase, Progress, driver, nt, worker};
+
+/// Driver Verifier's limit for a pause, in ns.
+const PAUSE_NS: u64 = 10_000_000_000;
+/// The lab's limit for what has no documented one, in ns.
+const LIMIT_NS: u64 = 30_000_000_000;
+/// How often a waiting person is told, in ns of virtual time.
+const SHOW_NS: u64 = 1_000_000;
+
+/// Plays the whole life.
+pub(super) fn play(entry: u64, workers: u8, frames_total: u64) {
+    let show = |phase| show(phase, frames_total);
+    worker::start(workers);
+    show("load");
+    let driver_object = make_driver_object(entry);
+    let registry_path =
+        driver::unicode_string("\\REGISTRY\\MACHINE\\SYSTEM\\ControlSet001\\Services\\filter");
+    let status = driver::call_status(
+        Callback::DriverEntry,
+        None,
+        entry,
+        &[driver_object, registry_path],
+    );
+    driver::release(registry_path);
+    if status >= 0x8000_0000 {
+        // The image does not stay loaded, and nobody calls its unload routine.
+        emit(Kind::Left(left(true)));
+        return refuse(format!("DriverEntry failed with {status:#010x}"));
+    }
+    let Some(filter) = filter::registered() else {
+        unload(driver_object);
+        return refuse("no filter: DriverEntry registered nothing with NDIS".into());
+    };
+    VERSION.set(Some(6 << 16 | u32::from(filter.minor)));
+    show("attach");
+    wait_for_start();
+    show("traffic");
+    run_traffic(&show);
+    control::ask(ControlPhase::BeforePause);
+    show("pause");
+    stop_stacks(&show);
+    control::ask(ControlPhase::BeforeUnload);
+    show("unload");
+    unload(driver_object);
+    worker::stop();
+}
+
+fn refuse(why: String) {
+    REFUSAL.set(Some(why));
+    worker::stop();
+}
+
+fn show(phase: &'static str, frames_total: u64) {
+    let progress = Progress {
+        phase,
+        frames_done: adapter::frames_done(),
+        frames_total,
+        virtual_ns: sched::now(),
+    };
+    SHOW.with_borrow_mut(|show| {
+        if let Some(show) = show {
+            show(&progress);
+        }
+    });
+}
+
+fn make_driver_object(entry: u64) -> u64 {
+    /// `IO_TYPE_DRIVER`.
+    const TYPE: i16 = 4;
+    let object = driver::object(DRIVER_OBJECT::SIZE);
+    let extension = driver::object(DRIVER_EXTENSION::SIZE);
+    let fill = || {
+        DRIVER_OBJECT::Type.write(object, TYPE)?;
+        DRIVER_OBJECT::Size.write(object, DRIVER_OBJECT::SIZE as i16)?;
+        DRIVER_OBJECT::DriverInit.write(object, entry)?;
+        DRIVER_OBJECT::DriverExtension.write(object, extension)?;
+        DRIVER_EXTENSION::DriverObject.write(extension, object)
+    };
+    fill().or_fault();
+    object
+}
+
+/// Waits until every stack has started.
+fn wait_for_start() {
+    if sched::wait_until(sched::now() + LIMIT_NS, &mut module::all_settled) == Wait::Satisfied {
+        return;
+    }
+    for adapter in 0..adapter::count() {
+        let callback = match module::state(adapter) {
+            State::Attaching => Callback::FilterAttach,
+            State::Restarting => {
+                emit(Kind::Overdue(Overdue::Restart {
+                    adapter,
+                    waited_ns: LIMIT_NS,
+                }));
+                Callback::FilterRestart
+            }
+            _ => continue,
+        };
+        emit(Kind::Overdue(Overdue::Callback {
+            callback,
+            adapter: Some(adapter),
+            waited_ns: LIMIT_NS,
+        }));
+    }
+}
+
+/// Lets the frames flow, with a status indication and PnP events in between, until all is quiet.
+fn run_traffic(show: &dyn Fn(&'static str)) {
+    for adapter in 0..adapter::count() {
+        traffic::start_neighbours(adapter);
+        traffic::start_traffic(adapter);
+        sched::spawn(&format!("events {adapter}"), None, move || {
+            sched::sleep_until(sched::now() + sched::random(500_000));
+            ndis::indicate_events(adapter);
+            adapter::with_mut(adapter, |adapter| adapter.events_done = true);
+        });
+    }
+    // Progress moves the limit: it is for what stands still.
+    let mut done = adapter::frames_done();
+    let mut limit_ns = sched::now() + LIMIT_NS;
+    let is_quiet = || adapter::all_home() && worker::is_idle();
+    while sched::wait_until(sched::now() + SHOW_NS, &mut || is_quiet()) == Wait::TimedOut {
+        show("traffic");
+        let now_done = adapter::frames_done();
+        if now_done != done {
+            (done, limit_ns) = (now_done, sched::now() + LIMIT_NS);
+        } else if sched::now() >= limit_ns {
+            return stuck();
+        }
+    }
+    show("traffic");
+}
+
+/// Nothing moves any more: says what is missing.
+fn stuck() {
+    for adapter in 0..adapter::count() {
+        let [sends, receives] = adapter::with(adapter, |adapter| {
+            [NblPath::Send, NblPath::Receive].map(|path| {
+                let side = adapter::side(path);
+                (adapter.outstanding[side] - adapter.with_neighbour[side].len()) as u64
+            })
+        });
+        if sends > 0 {
+            emit(Kind::Overdue(Overdue::Sends {
+                adapter,
+                count: sends,
+                waited_ns: LIMIT_NS,
+            }));
+        }
+        if receives > 0 {
+            emit(Kind::Overdue(Overdue::Receives {
+                adapter,
+                count: receives,
+                waited_ns: LIMIT_NS,
+            }));
+        }
+    }
+    emit(Kind::Overdue(Overdue::Workers));
+}
+
+/// Pauses and detaches every stack; protocols have stopped sending already.
+fn stop_stacks(show: &dyn Fn(&'static str)) {
+    for adapter in 0..adapter::count() {
+        if module::state(adapter) != State::Running {
+            continue;
+        }
+        let begun = sched::now();
+        sched::spawn(&format!("ndis pause {adapter}"), None, move || {
+            module::pause(adapter)
+        });
+        let paused = sched::wait_until(begun + PAUSE_NS, &mut || {
+            module::state(adapter) == State::Paused
+        });
+        if paused == Wait::TimedOut {
+            emit(Kind::Overdue(Overdue::Pause {
+                adapter,
+                waited_ns: PAUSE_NS,
+            }));
+        }
+    }
+    show("detach");
+    for adapter in 0..adapter::count() {
+        if module::state(adapter) == State::Paused {
+            let begun = sched::now();
+            sched::spawn(&format!("ndis detach {adapter}"), None, move || {
+                module::detach(adapter)
+            });
+            let detached = sched::wait_until(begun + LIMIT_NS, &mut || {
+                module::state(adapter) == State::Detached
+            });
+            if detached == Wait::TimedOut {
+                let callback = Callback::FilterDetach;
+                emit(Kind::Overdue(Overdue::Callback {
+                    callback,
+                    adapter: Some(adapter),
+                    waited_ns: LIMIT_NS,
+                }));
+            }
+        }
+        traffic::stop_neighbours(adapter);
+    }
+}
+
+/// Calls the unload routine and looks at what is left.
+fn unload(driver_object: u64) {
+    let routine = DRIVER_OBJECT::DriverUnload.read(driver_object).or_fault();
+    if routine != 0 {
+        driver::call(Callback::DriverUnload, None, routine, &[driver_object]);
+    }
+    emit(Kind::Left(left(false)));
+}
+
+fn left(entry_failed: bool) -> Left {
+    let (nbl_pools, timers_allocated, rw_locks, configurations) = ndis::handle_counts();
+    Left {
+        entry_failed,
+        registered: filter::registered().is_some(),
+        timers_set: ndis::timers_set(),
+        timers_allocated,
+        threads: nt::ps::running(),
+        configurations,
+        nbl_pools,
+        rw_locks,
+        etw_providers: nt::etw::registered(),
+    }
+}

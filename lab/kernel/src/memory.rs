@@ -1,0 +1,84 @@
+//! Pool memory for the driver: every allocator that it can call ends here.
+
+use lab_rules::Kind as Event;
+use lab_rules::event::{PoolEvent, PoolFreeError};
+
+use crate::rt::pool::{self, FreeError, Kind, Owner, Request};
+use crate::watch::emit;
+
+/// Alignment of pool blocks on x64, in bytes.
+const ALIGN: usize = 16;
+const PAGE: usize = 4096;
+
+/// Allocates for the driver; 0 when there is nothing to have.
+pub(crate) fn allocate(tag: u32, size: u64, kind: Kind, zeroed: bool) -> u64 {
+    if size == 0 || tag == 0 {
+        emit(Event::Pool(PoolEvent::BadRequest { size, tag }));
+        return 0;
+    }
+    let Ok(bytes) = usize::try_from(size) else {
+        return 0;
+    };
+    let align = if bytes >= PAGE { PAGE } else { ALIGN };
+    let request = Request {
+        tag,
+        size: bytes,
+        align,
+        kind,
+        zeroed,
+        owner: Owner::Driver,
+    };
+    let Ok(block) = pool::allocate(request) else {
+        return 0;
+    };
+    emit(Event::Pool(PoolEvent::Allocated {
+        block,
+        size,
+        tag,
+        paged: kind == Kind::Paged,
+    }));
+    block
+}
+
+/// Frees what the driver allocated. `tag` is `None` where the function does not compare it.
+pub(crate) fn free(address: u64, tag: Option<u32>) {
+    if pool::find(address).is_some_and(|block| block.owner == Owner::Lab) {
+        emit(Event::Pool(PoolEvent::BadFree {
+            address,
+            error: PoolFreeError::Kind,
+        }));
+        return;
+    }
+    let block_size = |size: usize| u64::try_from(size).unwrap_or(u64::MAX);
+    let bad = |error| emit(Event::Pool(PoolEvent::BadFree { address, error }));
+    match pool::free(address, tag) {
+        Ok(block) => {
+            let size = block_size(block.size);
+            emit(Event::Pool(PoolEvent::Freed {
+                block: block.address,
+                size,
+                tag: block.tag,
+            }));
+        }
+        Err(FreeError::Damaged { block, offset }) => {
+            let size = block_size(block.size);
+            emit(Event::Pool(PoolEvent::Damaged {
+                block: block.address,
+                size,
+                tag: block.tag,
+                offset,
+            }));
+        }
+        Err(FreeError::Twice(block)) => bad(PoolFreeError::Twice {
+            size: block_size(block.size),
+            tag: block.tag,
+        }),
+        Err(FreeError::WrongTag(block)) => {
+            bad(PoolFreeError::Tag {
+                allocated: block.tag,
+                freed: tag.unwrap_or_default(),
+            });
+        }
+        Err(FreeError::Unknown | FreeError::Inside(_)) => bad(PoolFreeError::Unknown),
+    }
+}

@@ -1,0 +1,127 @@
+//! The simulated adapters: what is configured, what is outstanding, what was counted.
+
+use std::cell::RefCell;
+
+use lab_rules::event::NblPath;
+
+use crate::rt::sched;
+use crate::{AdapterConfig, Frame, ParameterValue, TrafficCount};
+
+/// Structures that may be outstanding per adapter and direction.
+const WINDOW: usize = 96;
+
+/// One adapter.
+pub(crate) struct Adapter {
+    pub(crate) name: String,
+    pub(crate) mac: [u8; 6],
+    pub(crate) frames: Vec<Frame>,
+    pub(crate) counts: [TrafficCount; 2],
+    /// NBLs with the miniport (sends) and with the protocol (receives).
+    pub(crate) with_neighbour: [Vec<u64>; 2],
+    /// NBLs that are not home.
+    pub(crate) outstanding: [usize; 2],
+    /// Whether all frames of a direction have been given to the stack.
+    pub(crate) given: [bool; 2],
+    /// A receive DPC is queued or runs.
+    pub(crate) indicating: bool,
+    /// The stack has been told of events.
+    pub(crate) events_done: bool,
+    /// Frames whose buffers are home again.
+    pub(crate) done: u64,
+    /// The neighbours' threads may end.
+    pub(crate) closing: bool,
+}
+
+thread_local! {
+    static ADAPTERS: RefCell<Vec<Adapter>> = const { RefCell::new(Vec::new()) };
+    static PARAMETERS: RefCell<Vec<(String, ParameterValue)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Index of a direction in an adapter's pairs.
+pub(crate) fn side(path: NblPath) -> usize {
+    match path {
+        NblPath::Send => 0,
+        NblPath::Receive => 1,
+    }
+}
+
+/// Sets the adapters up.
+pub(crate) fn configure(adapters: Vec<AdapterConfig>, parameters: Vec<(String, ParameterValue)>) {
+    let adapters = adapters.into_iter().map(|config| Adapter {
+        name: config.name,
+        mac: config.mac,
+        frames: config.frames,
+        counts: Default::default(),
+        with_neighbour: Default::default(),
+        outstanding: [0; 2],
+        given: [false; 2],
+        indicating: false,
+        events_done: false,
+        done: 0,
+        closing: false,
+    });
+    ADAPTERS.set(adapters.collect());
+    PARAMETERS.set(parameters);
+}
+
+/// How many there are.
+pub(crate) fn count() -> u32 {
+    ADAPTERS.with_borrow(|adapters| u32::try_from(adapters.len()).unwrap_or(u32::MAX))
+}
+
+/// Looks at an adapter.
+pub(crate) fn with<T>(adapter: u32, look: impl FnOnce(&Adapter) -> T) -> T {
+    ADAPTERS.with_borrow(|adapters| look(&adapters[adapter as usize]))
+}
+
+/// Changes an adapter. `change` must not call into the driver, switch or stop.
+pub(crate) fn with_mut<T>(adapter: u32, change: impl FnOnce(&mut Adapter) -> T) -> T {
+    ADAPTERS.with_borrow_mut(|adapters| change(&mut adapters[adapter as usize]))
+}
+
+/// The interface index of an adapter.
+pub(crate) fn if_index(adapter: u32) -> u32 {
+    adapter + 2
+}
+
+/// A registry value of driver and adapters, by its name in any case.
+pub(crate) fn parameter(name: &str) -> Option<ParameterValue> {
+    PARAMETERS.with_borrow(|parameters| {
+        parameters
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.clone())
+    })
+}
+
+/// Changes a registry value.
+pub(crate) fn set_parameter(name: &str, value: ParameterValue) {
+    PARAMETERS.with_borrow_mut(|parameters| {
+        match parameters
+            .iter_mut()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+        {
+            Some((_, old)) => *old = value,
+            None => parameters.push((name.to_owned(), value)),
+        }
+    });
+}
+
+/// Waits until another structure may go out in this direction.
+pub(crate) fn wait_for_window(adapter: u32, path: NblPath) {
+    sched::wait(&mut || with(adapter, |adapter| adapter.outstanding[side(path)] < WINDOW));
+}
+
+/// Frames that are home, over all adapters.
+pub(crate) fn frames_done() -> u64 {
+    ADAPTERS.with_borrow(|adapters| adapters.iter().map(|adapter| adapter.done).sum())
+}
+
+/// Whether every frame and event was given and every structure is home.
+pub(crate) fn all_home() -> bool {
+    ADAPTERS.with_borrow(|adapters| {
+        adapters.iter().all(|adapter| {
+            adapter.given == [true; 2] && adapter.outstanding == [0; 2] && adapter.events_done
+        })
+    })
+}

@@ -1,0 +1,120 @@
+//! Handles that the driver is given. Each is the address of a block that it must not touch.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use lab_rules::Kind;
+use lab_rules::event::ModuleEvent;
+
+use crate::driver;
+use crate::watch::emit;
+
+/// Bytes behind a handle: rubbish, so that nobody finds sense in them.
+const SIZE: usize = 64;
+
+/// What a handle stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Handle {
+    /// The filter driver.
+    Driver,
+    /// The module on an adapter.
+    Module(u32),
+    /// A device of `NdisRegisterDeviceEx`.
+    Device,
+    /// An open configuration.
+    Configuration,
+    /// A pool of NET_BUFFER_LISTs or NET_BUFFERs.
+    Pool,
+    /// A timer object.
+    Timer,
+    /// A reader-writer lock.
+    RwLock,
+}
+
+thread_local! {
+    /// Every handle of the run, and whether it is alive.
+    static HANDLES: RefCell<BTreeMap<u64, (Handle, bool)>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// Forgets all handles: a run begins.
+pub(crate) fn reset() {
+    HANDLES.take();
+}
+
+/// A new handle.
+pub(crate) fn open(kind: Handle) -> u64 {
+    let handle = driver::rubbish(SIZE);
+    HANDLES.with_borrow_mut(|handles| handles.insert(handle, (kind, true)));
+    handle
+}
+
+/// Ends a handle; tells what it was, if it was alive.
+pub(crate) fn close(handle: u64) -> Option<Handle> {
+    let kind = look_up(handle)?;
+    HANDLES.with_borrow_mut(|handles| handles.insert(handle, (kind, false)));
+    driver::release(handle);
+    Some(kind)
+}
+
+/// What a live handle stands for.
+pub(crate) fn look_up(handle: u64) -> Option<Handle> {
+    HANDLES.with_borrow(|handles| {
+        handles
+            .get(&handle)
+            .filter(|(_, alive)| *alive)
+            .map(|(kind, _)| *kind)
+    })
+}
+
+/// How many handles of each kind are alive: pools, timers, locks, configurations.
+pub(crate) fn counts() -> (u32, u32, u32, u32) {
+    HANDLES.with_borrow(|handles| {
+        let count = |wanted| {
+            let alive = handles
+                .values()
+                .filter(|(kind, alive)| *alive && *kind == wanted)
+                .count();
+            u32::try_from(alive).unwrap_or(u32::MAX)
+        };
+        (
+            count(Handle::Pool),
+            count(Handle::Timer),
+            count(Handle::RwLock),
+            count(Handle::Configuration),
+        )
+    })
+}
+
+/// The adapter of a module handle that a function was given. A dead or foreign handle is an event.
+pub(crate) fn module(function: &'static str, handle: u64) -> Option<u32> {
+    match look_up(handle) {
+        Some(Handle::Module(adapter)) => Some(adapter),
+        _ => {
+            complain(function, handle, true);
+            None
+        }
+    }
+}
+
+/// Whether a function was given a live driver or module handle. Anything else is an event.
+pub(crate) fn is_driver_or_module(function: &'static str, handle: u64) -> bool {
+    let is = matches!(look_up(handle), Some(Handle::Driver | Handle::Module(_)));
+    if !is {
+        complain(function, handle, false);
+    }
+    is
+}
+
+fn complain(function: &'static str, handle: u64, is_module: bool) {
+    let known = HANDLES.with_borrow(|handles| handles.get(&handle).copied());
+    let is_module = match known {
+        Some((kind, _)) => matches!(kind, Handle::Module(_)),
+        None => is_module,
+    };
+    emit(Kind::Module(ModuleEvent::BadHandle {
+        function,
+        handle,
+        was_alive: known.is_some(),
+        is_module,
+    }));
+}

@@ -1,0 +1,59 @@
+//! NDIS: one file per concern.
+
+mod config;
+mod event;
+mod handle;
+mod memory;
+mod nbl;
+mod netpnp;
+mod own;
+mod path;
+mod register;
+mod status;
+mod timer;
+mod work_item;
+
+pub(crate) mod adapter;
+pub(crate) mod control_device;
+pub(crate) mod filter;
+pub(crate) mod module;
+pub(crate) mod traffic;
+pub(crate) mod version;
+
+use crate::rt::Import;
+
+/// Everything that `ndis.sys` offers.
+pub(crate) const IMPORTS: [&[Import]; 13] = [
+    config::IMPORTS,
+    control_device::IMPORTS,
+    event::IMPORTS,
+    memory::IMPORTS,
+    module::IMPORTS,
+    netpnp::IMPORTS,
+    own::IMPORTS,
+    path::IMPORTS,
+    register::IMPORTS,
+    status::IMPORTS,
+    timer::IMPORTS,
+    version::IMPORTS,
+    work_item::IMPORTS,
+];
+
+pub(crate) use handle::counts as handle_counts;
+pub(crate) use timer::set_count as timers_set;
+
+/// Forgets everything: a run begins.
+pub(crate) fn reset() {
+    handle::reset();
+    filter::set(None);
+    nbl::reset();
+    own::reset();
+    config::reset();
+    timer::reset();
+}
+
+/// A status indication and PnP events reach an adapter's stack.
+pub(crate) fn indicate_events(adapter: u32) {
+    status::indicate_link_state(adapter);
+    netpnp::notify(adapter);
+}

@@ -1,0 +1,162 @@
+//! The structures that a module's transitions are called with. They live as long as the call.
+
+use crate::abi::constant::{
+    MediaConnectStateConnected, MediaDuplexStateFull, NDIS_FILTER_ATTACH_PARAMETERS_REVISION_4,
+    NDIS_FILTER_PAUSE_PARAMETERS_REVISION_1, NDIS_FILTER_RESTART_PARAMETERS_REVISION_1,
+    NDIS_OBJECT_TYPE_FILTER_ATTACH_PARAMETERS, NDIS_OBJECT_TYPE_FILTER_PAUSE_PARAMETERS,
+    NDIS_OBJECT_TYPE_FILTER_RESTART_PARAMETERS, NDIS_OBJECT_TYPE_OFFLOAD, NDIS_OFFLOAD_REVISION_6,
+    NDIS_OFFLOAD_REVISION_7, NDIS_PAUSE_NDIS_INTERNAL,
+    NDIS_SIZEOF__FILTER_RESTART_PARAMETERS_REVISION_1,
+    NDIS_SIZEOF_FILTER_ATTACH_PARAMETERS_REVISION_4,
+    NDIS_SIZEOF_FILTER_PAUSE_PARAMETERS_REVISION_1, NDIS_SIZEOF_NDIS_OFFLOAD_REVISION_6,
+    NDIS_SIZEOF_NDIS_OFFLOAD_REVISION_7, NdisMedium802_3, NdisPhysicalMedium802_3,
+};
+use crate::abi::ndis::{
+    NDIS_FILTER_ATTACH_PARAMETERS as A, NDIS_FILTER_PAUSE_PARAMETERS as P,
+    NDIS_FILTER_RESTART_PARAMETERS as R, NDIS_OFFLOAD,
+};
+use crate::driver;
+use crate::ndis::register::write_header;
+use crate::ndis::{adapter, version};
+use crate::watch::OrFault;
+
+/// Link speed in bits per second.
+const LINK_SPEED: u64 = 1_000_000_000;
+/// `IF_TYPE_ETHERNET_CSMACD`, which a NET_LUID carries in its upper 16 bits.
+const IF_TYPE_ETHERNET: u64 = 6;
+
+/// The NET_LUID of an interface: type in bits 48 to 63, index in bits 24 to 47.
+fn net_luid(index: u32) -> u64 {
+    IF_TYPE_ETHERNET << 48 | u64::from(index) << 24
+}
+
+/// A GUID in braces that names an adapter or a module.
+fn guid(kind: u16, adapter: u32) -> String {
+    format!("{{6C616200-{kind:04X}-4E44-4953-{adapter:012X}}}")
+}
+
+/// `NDIS_FILTER_ATTACH_PARAMETERS`.
+pub(super) struct Attach {
+    address: u64,
+    parts: [u64; 4],
+}
+
+impl Attach {
+    pub(super) fn new(adapter: u32) -> Self {
+        let (name, mac) = adapter::with(adapter, |adapter| (adapter.name.clone(), adapter.mac));
+        let miniport = guid(1, adapter);
+        let module_name = driver::unicode_string(&format!("{miniport}-{}-0000", guid(2, adapter)));
+        let instance_name = driver::unicode_string(&name);
+        let device_name = driver::unicode_string(&format!("\\DEVICE\\{miniport}"));
+        let offload = driver::object(NDIS_OFFLOAD::SIZE);
+        let (revision, size) = match version::minor() {
+            ..=84 => (NDIS_OFFLOAD_REVISION_6, NDIS_SIZEOF_NDIS_OFFLOAD_REVISION_6),
+            85.. => (NDIS_OFFLOAD_REVISION_7, NDIS_SIZEOF_NDIS_OFFLOAD_REVISION_7),
+        };
+        write_header(offload, NDIS_OBJECT_TYPE_OFFLOAD, revision, size);
+        let at = driver::object(A::SIZE);
+        write_header(
+            at,
+            NDIS_OBJECT_TYPE_FILTER_ATTACH_PARAMETERS,
+            NDIS_FILTER_ATTACH_PARAMETERS_REVISION_4,
+            NDIS_SIZEOF_FILTER_ATTACH_PARAMETERS_REVISION_4,
+        );
+        let index = adapter::if_index(adapter);
+        // The miniport's own interface lies below the filter's.
+        let lower_index = index + 0x100;
+        let fill = || {
+            A::IfIndex.write(at, index)?;
+            A::NetLuid.write(at, net_luid(index))?;
+            A::FilterModuleGuidName.write(at, module_name)?;
+            A::BaseMiniportIfIndex.write(at, lower_index)?;
+            A::BaseMiniportInstanceName.write(at, instance_name)?;
+            A::BaseMiniportName.write(at, device_name)?;
+            A::MediaConnectState.write(at, MediaConnectStateConnected)?;
+            A::MediaDuplexState.write(at, MediaDuplexStateFull)?;
+            A::XmitLinkSpeed.write(at, LINK_SPEED)?;
+            A::RcvLinkSpeed.write(at, LINK_SPEED)?;
+            A::MiniportMediaType.write(at, NdisMedium802_3)?;
+            A::MiniportPhysicalMediaType.write(at, NdisPhysicalMedium802_3)?;
+            A::DefaultOffloadConfiguration.write(at, offload)?;
+            A::MacAddressLength.write(at, 6)?;
+            A::BaseMiniportNetLuid.write(at, net_luid(lower_index))?;
+            A::LowerIfIndex.write(at, lower_index)?;
+            A::LowerIfNetLuid.write(at, net_luid(lower_index))?;
+            A::BaseMiniportIfConnectorPresent.write(at, 1)
+        };
+        fill().or_fault();
+        driver::write(A::CurrentMacAddress.of(at), &mac);
+        Self {
+            address: at,
+            parts: [module_name, instance_name, device_name, offload],
+        }
+    }
+
+    pub(super) fn address(&self) -> u64 {
+        self.address
+    }
+
+    pub(super) fn release(self) {
+        self.parts.into_iter().for_each(driver::release);
+        driver::release(self.address);
+    }
+}
+
+/// `NDIS_FILTER_RESTART_PARAMETERS`, without attributes: nothing may be propagated.
+pub(super) struct Restart(u64);
+
+impl Restart {
+    pub(super) fn new(adapter: u32) -> Self {
+        let at = driver::object(R::SIZE);
+        write_header(
+            at,
+            NDIS_OBJECT_TYPE_FILTER_RESTART_PARAMETERS,
+            NDIS_FILTER_RESTART_PARAMETERS_REVISION_1,
+            NDIS_SIZEOF__FILTER_RESTART_PARAMETERS_REVISION_1,
+        );
+        let lower_index = adapter::if_index(adapter) + 0x100;
+        let fill = || {
+            R::MiniportMediaType.write(at, NdisMedium802_3)?;
+            R::MiniportPhysicalMediaType.write(at, NdisPhysicalMedium802_3)?;
+            R::LowerIfIndex.write(at, lower_index)?;
+            R::LowerIfNetLuid.write(at, net_luid(lower_index))
+        };
+        fill().or_fault();
+        Self(at)
+    }
+
+    pub(super) fn address(&self) -> u64 {
+        self.0
+    }
+
+    pub(super) fn release(self) {
+        driver::release(self.0);
+    }
+}
+
+/// `NDIS_FILTER_PAUSE_PARAMETERS`.
+pub(super) struct Pause(u64);
+
+impl Pause {
+    pub(super) fn new() -> Self {
+        let at = driver::object(P::SIZE);
+        write_header(
+            at,
+            NDIS_OBJECT_TYPE_FILTER_PAUSE_PARAMETERS,
+            NDIS_FILTER_PAUSE_PARAMETERS_REVISION_1,
+            NDIS_SIZEOF_FILTER_PAUSE_PARAMETERS_REVISION_1,
+        );
+        P::PauseReason
+            .write(at, NDIS_PAUSE_NDIS_INTERNAL)
+            .or_fault();
+        Self(at)
+    }
+
+    pub(super) fn address(&self) -> u64 {
+        self.0
+    }
+
+    pub(super) fn release(self) {
+        driver::release(self.0);
+    }
+}

@@ -1,0 +1,184 @@
+//! NET_BUFFER_LISTs of protocol and miniport: built, remembered, compared, taken apart.
+
+mod build;
+mod shadow;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use lab_rules::Kind;
+use lab_rules::event::{Chain, HandedNbl, NblEvent, NblPath};
+
+use super::adapter::{self, side};
+use crate::abi::ndis::NET_BUFFER_LIST;
+use crate::driver;
+use crate::rt::mem::{self, BadAddress};
+use crate::watch::{OrFault, emit};
+pub(super) use build::build;
+use shadow::Shadow;
+
+/// More structures than any list has.
+const LIST_LIMIT: usize = 100_000;
+
+/// One NET_BUFFER_LIST of protocol or miniport.
+struct Record {
+    adapter: u32,
+    path: NblPath,
+    packets: u64,
+    bytes: u64,
+    shadow: Shadow,
+    /// Everything that it is made of.
+    blocks: Vec<u64>,
+    /// The filter has been given it.
+    was_given: bool,
+    /// The filter has passed it on.
+    was_passed: bool,
+}
+
+thread_local! {
+    static RECORDS: RefCell<BTreeMap<u64, Record>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// Forgets everything: a run begins.
+pub(super) fn reset() {
+    RECORDS.take();
+}
+
+/// Whether a structure is one of protocol or miniport that is not home.
+pub(super) fn is_foreign(nbl: u64) -> bool {
+    RECORDS.with_borrow(|records| records.contains_key(&nbl))
+}
+
+/// Notes that the filter is given structures.
+pub(super) fn note_given(nbls: &[u64]) {
+    note(nbls, |record| record.was_given = true);
+}
+
+/// Notes that the filter passes structures on.
+pub(super) fn note_passed(nbls: &[u64]) {
+    note(nbls, |record| record.was_passed = true);
+}
+
+fn note(nbls: &[u64], change: impl Fn(&mut Record)) {
+    RECORDS.with_borrow_mut(|records| {
+        for nbl in nbls {
+            if let Some(record) = records.get_mut(nbl) {
+                change(record);
+            }
+        }
+    });
+}
+
+/// Whether the filter is asked when the structure comes back.
+pub(super) fn was_passed(nbl: u64) -> bool {
+    RECORDS.with_borrow(|records| records.get(&nbl).is_some_and(|record| record.was_passed))
+}
+
+/// Links structures into a list; gives its first.
+pub(super) fn link(nbls: &[u64]) -> u64 {
+    let mut next = 0;
+    for nbl in nbls.iter().rev() {
+        NET_BUFFER_LIST::Next.write(*nbl, next).or_fault();
+        next = *nbl;
+    }
+    next
+}
+
+/// The structures of a list that the driver left, as far as they go.
+pub(super) fn follow(first: u64) -> Result<Vec<u64>, BadAddress> {
+    let mut nbls = Vec::new();
+    let mut nbl = first;
+    while nbl != 0 && nbls.len() < LIST_LIMIT && !nbls.contains(&nbl) {
+        nbls.push(nbl);
+        nbl = NET_BUFFER_LIST::Next.read(nbl)?;
+    }
+    Ok(nbls)
+}
+
+/// A list that the driver hands over, for the event and for what happens next.
+pub(super) fn read_handed(first: u64, module_handle: u64) -> (Vec<HandedNbl>, Chain) {
+    if first == 0 {
+        return (Vec::new(), Chain::Empty);
+    }
+    let mut handed: Vec<HandedNbl> = Vec::new();
+    let mut nbl = first;
+    while nbl != 0 {
+        if handed.len() >= LIST_LIMIT || handed.iter().any(|known| known.nbl == nbl) {
+            return (handed, Chain::Cyclic);
+        }
+        let read = || -> Result<(HandedNbl, u64), BadAddress> {
+            let status = NET_BUFFER_LIST::Status.read(nbl)?.cast_unsigned();
+            let source_is_module = NET_BUFFER_LIST::SourceHandle.read(nbl)? == module_handle;
+            Ok((
+                HandedNbl {
+                    nbl,
+                    status,
+                    source_is_module,
+                },
+                NET_BUFFER_LIST::Next.read(nbl)?,
+            ))
+        };
+        match read() {
+            Ok((this, next)) => {
+                handed.push(this);
+                nbl = next;
+            }
+            // What was completed before is gone: the ledger says so. Anything else is no list.
+            Err(_) if mem::read::<u8>(nbl).is_err() => {
+                handed.push(HandedNbl {
+                    nbl,
+                    status: 0,
+                    source_is_module: false,
+                });
+                return (handed, Chain::WellFormed);
+            }
+            Err(_) => return (handed, Chain::Broken),
+        }
+    }
+    (handed, Chain::WellFormed)
+}
+
+/// A structure is home with protocol or miniport: compared with what it was, counted, and gone.
+pub(super) fn bring_home(nbl: u64) {
+    let Some(record) = RECORDS.with_borrow_mut(|records| records.remove(&nbl)) else {
+        return;
+    };
+    let Record {
+        adapter,
+        path,
+        packets,
+        shadow,
+        blocks,
+        was_given,
+        was_passed,
+        ..
+    } = record;
+    if let Some(alteration) = shadow.first_difference() {
+        emit(Kind::Nbl(NblEvent::Altered {
+            adapter,
+            nbl,
+            alteration,
+        }));
+    }
+    blocks.into_iter().for_each(driver::release);
+    adapter::with_mut(adapter, |adapter| {
+        adapter.outstanding[side(path)] -= 1;
+        adapter.done += packets;
+        let counts = &mut adapter.counts[side(path)];
+        if was_passed {
+            counts.passed += packets;
+        } else if was_given {
+            counts.dropped += packets;
+        }
+    });
+}
+
+/// Packets and bytes of structures.
+pub(super) fn totals(nbls: &[u64]) -> (u64, u64) {
+    RECORDS.with_borrow(|records| {
+        let known = nbls.iter().filter_map(|nbl| records.get(nbl));
+        known.fold((0, 0), |(packets, bytes), record| {
+            (packets + record.packets, bytes + record.bytes)
+        })
+    })
+}

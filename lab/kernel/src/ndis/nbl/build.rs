@@ -1,0 +1,375 @@
+//! A NET_BUFFER_LIST from frames, as awkward as Windows may build it.
+
+use lab_rules::event::NblPath;
+
+use super::{RECORDS, Record, Shadow};
+use crate::abi::constant::{
+    Ieee8021QNetBufferListInfo, MDL_MAPPED_TO_SYSTEM_VA, MDL_PAGES_LOCKED,
+    MDL_SOURCE_IS_NONPAGED_POOL, NDIS_NBL_FLAGS_RECV_READ_ONLY, NDIS_NBL_FLAGS_SEND_READ_ONLY,
+    NDIS_NET_BUFFER_LIST_INFO, NetBufferListCancelId, NetBufferListFilteringInfo,
+    NetBufferListFrameType, NetBufferListHashValue, NetBufferListProtocolId, NrtNameResolutionId,
+    TcpIpChecksumNetBufferListInfo, TcpLargeSendNetBufferListInfo, TcpRecvSegCoalesceInfo,
+    UdpRecvSegCoalesceOffloadInfo, UdpSegmentationOffloadInfo,
+};
+use crate::abi::ndis::{
+    NDIS_NET_BUFFER_LIST_8021Q_INFO as Q, NDIS_RSC_NBL_INFO,
+    NDIS_TCP_IP_CHECKSUM_NET_BUFFER_LIST_INFO as K,
+    NDIS_TCP_LARGE_SEND_OFFLOAD_NET_BUFFER_LIST_INFO as L,
+    NDIS_UDP_RSC_OFFLOAD_NET_BUFFER_LIST_INFO as U,
+    NDIS_UDP_SEGMENTATION_OFFLOAD_NET_BUFFER_LIST_INFO as S, NET_BUFFER, NET_BUFFER_LIST,
+};
+use crate::abi::nt::MDL;
+use crate::driver;
+use crate::ndis::adapter::{self, side};
+use crate::nt::mdl;
+use crate::rt::mem::BadAddress;
+use crate::rt::pool::{self, Kind, Owner, Request};
+use crate::rt::sched::{self, Reason};
+use crate::watch::OrFault;
+use crate::{Direction, Frame};
+
+/// Bytes that a split never falls into: the MAC header of a send (the sender's duty), the lookahead
+/// of a receive (the miniport's).
+const UNSPLIT_SEND: usize = 14;
+const UNSPLIT_RECEIVE: usize = 128;
+/// The longest unused space before a frame.
+const BACKFILL: u64 = 64;
+/// Tag of packet buffers.
+const TAG: u32 = u32::from_le_bytes(*b"LabN");
+
+/// What is being put together.
+#[derive(Default)]
+struct Parts {
+    blocks: Vec<u64>,
+    shadow: Shadow,
+}
+
+/// Builds one structure with one NET_BUFFER per frame. The out-of-band data is the first frame's.
+pub(crate) fn build(adapter: u32, frames: &[Frame], source: u64) -> u64 {
+    let mut parts = Parts::default();
+    let path = match frames.first().map(|frame| frame.direction) {
+        Some(Direction::Receive) => NblPath::Receive,
+        _ => NblPath::Send,
+    };
+    let nbl = fill(&mut parts, path, frames, source).or_fault();
+    // A stripped VLAN tag is on the wire.
+    let wire_len =
+        |frame: &Frame| frame.data.len() as u64 + if frame.vlan.is_some() { 4 } else { 0 };
+    let record = Record {
+        adapter,
+        path,
+        packets: frames.len() as u64,
+        bytes: frames.iter().map(wire_len).sum(),
+        shadow: parts.shadow,
+        blocks: parts.blocks,
+        was_given: false,
+        was_passed: false,
+    };
+    let segments: u64 = frames
+        .iter()
+        .map(|frame| u64::from(frame.segments.max(1)))
+        .sum();
+    adapter::with_mut(adapter, |adapter| {
+        adapter.outstanding[side(path)] += 1;
+        adapter.counts[side(path)].segments += segments;
+    });
+    RECORDS.with_borrow_mut(|records| records.insert(nbl, record));
+    nbl
+}
+
+fn fill(
+    parts: &mut Parts,
+    path: NblPath,
+    frames: &[Frame],
+    source: u64,
+) -> Result<u64, BadAddress> {
+    use NET_BUFFER_LIST as N;
+    let nbl = driver::object(N::SIZE);
+    parts.blocks.push(nbl);
+    let is_read_only = sched::chance(1, 4);
+    let mut next = 0;
+    for frame in frames.iter().rev() {
+        let nb = net_buffer(parts, path, frame, is_read_only)?;
+        NET_BUFFER::Next.write(nb, next)?;
+        next = nb;
+    }
+    let mut nb = next;
+    N::FirstNetBuffer.write(nbl, next)?;
+    N::SourceHandle.write(nbl, source)?;
+    N::NdisPoolHandle.write(nbl, source)?;
+    let read_only = match path {
+        NblPath::Send => NDIS_NBL_FLAGS_SEND_READ_ONLY,
+        NblPath::Receive => NDIS_NBL_FLAGS_RECV_READ_ONLY,
+    };
+    N::NblFlags.write(nbl, if is_read_only { read_only } else { 0 })?;
+    for word in 0..N::ProtocolReserved_COUNT {
+        crate::rt::mem::write(
+            N::ProtocolReserved.of(nbl) + 8 * word,
+            sched::random(u64::MAX),
+        )?;
+    }
+    for word in 0..N::MiniportReserved_COUNT {
+        crate::rt::mem::write(
+            N::MiniportReserved.of(nbl) + 8 * word,
+            sched::random(u64::MAX),
+        )?;
+    }
+    if let Some(frame) = frames.first() {
+        out_of_band(nbl, path, frame)?;
+    }
+    parts.shadow.keep_nbl(nbl)?;
+    while nb != 0 {
+        parts.shadow.keep_nb(nb)?;
+        nb = NET_BUFFER::Next.read(nb)?;
+    }
+    Ok(nbl)
+}
+
+/// The address of an out-of-band slot.
+fn slot(nbl: u64, index: NDIS_NET_BUFFER_LIST_INFO) -> u64 {
+    NET_BUFFER_LIST::NetBufferListInfo.of(nbl) + 8 * u64::from(index.unsigned_abs())
+}
+
+fn set_slot(nbl: u64, index: NDIS_NET_BUFFER_LIST_INFO, value: u64) -> Result<(), BadAddress> {
+    crate::rt::mem::write(slot(nbl, index), value)
+}
+
+/// A value at the place of a bit-field.
+fn bits((_, shift, width): (u64, u32, u32), value: u32) -> u64 {
+    u64::from(value & ((1u32 << width) - 1)) << shift
+}
+
+/// Fills the slots: what the frame needs is true, what it does not need is random.
+fn out_of_band(nbl: u64, path: NblPath, frame: &Frame) -> Result<(), BadAddress> {
+    for opaque in [NetBufferListHashValue, NetBufferListFilteringInfo] {
+        set_slot(nbl, opaque, sched::random(u64::MAX))?;
+    }
+    let ether_type = frame.data.get(12..14).map_or(0, |bytes| {
+        u64::from(u16::from_be_bytes([bytes[0], bytes[1]]))
+    });
+    match path {
+        NblPath::Send => {
+            set_slot(nbl, NetBufferListCancelId, sched::random(u64::MAX))?;
+            set_slot(nbl, NetBufferListProtocolId, ether_type)?;
+            set_slot(nbl, NrtNameResolutionId, sched::random(u64::MAX))?;
+        }
+        // In network byte order.
+        NblPath::Receive => set_slot(nbl, NetBufferListFrameType, ether_type.swap_bytes() >> 48)?,
+    }
+    if let Some(tci) = frame.vlan {
+        let tci = u32::from(tci);
+        let tag = bits(Q::TagHeader_UserPriority, tci >> 13)
+            | bits(Q::TagHeader_CanonicalFormatId, tci >> 12)
+            | bits(Q::TagHeader_VlanId, tci);
+        set_slot(nbl, Ieee8021QNetBufferListInfo, tag)?;
+    }
+    let headers = Headers::of(&frame.data);
+    if frame.checksum_offloaded {
+        set_slot(nbl, TcpIpChecksumNetBufferListInfo, checksum(path, headers))?;
+    }
+    if frame.segments > 1 {
+        coalesced(nbl, path, frame, headers)?;
+    }
+    Ok(())
+}
+
+/// What of a frame's headers the offload slots speak of.
+#[derive(Clone, Copy, Default)]
+struct Headers {
+    is_ipv4: bool,
+    is_ipv6: bool,
+    is_tcp: bool,
+    is_udp: bool,
+    /// Offset of the TCP or UDP header in the frame.
+    transport: u32,
+}
+
+impl Headers {
+    fn of(frame: &[u8]) -> Self {
+        const TCP: u8 = 6;
+        const UDP: u8 = 17;
+        let at = |offset: usize| frame.get(offset).copied().unwrap_or(0);
+        let (protocol, transport) = match (at(12), at(13)) {
+            (0x08, 0x00) => (at(23), 14 + u32::from(at(14) & 0xF) * 4),
+            (0x86, 0xDD) => (at(20), 14 + 40),
+            _ => return Self::default(),
+        };
+        let is_ipv4 = at(12) == 0x08;
+        Self {
+            is_ipv4,
+            is_ipv6: !is_ipv4,
+            is_tcp: protocol == TCP,
+            is_udp: protocol == UDP,
+            transport,
+        }
+    }
+}
+
+fn checksum(path: NblPath, headers: Headers) -> u64 {
+    let flag = |field, condition| bits(field, u32::from(condition));
+    match path {
+        NblPath::Send => {
+            flag(K::Transmit_IsIPv4, headers.is_ipv4)
+                | flag(K::Transmit_IsIPv6, headers.is_ipv6)
+                | flag(K::Transmit_TcpChecksum, headers.is_tcp)
+                | flag(K::Transmit_UdpChecksum, headers.is_udp)
+                | bits(K::Transmit_TcpHeaderOffset, headers.transport)
+        }
+        NblPath::Receive => {
+            flag(K::Receive_IpChecksumSucceeded, headers.is_ipv4)
+                | flag(K::Receive_TcpChecksumSucceeded, headers.is_tcp)
+                | flag(K::Receive_UdpChecksumSucceeded, headers.is_udp)
+        }
+    }
+}
+
+/// The slots of a frame that stands for several on the wire.
+fn coalesced(nbl: u64, path: NblPath, frame: &Frame, headers: Headers) -> Result<(), BadAddress> {
+    const TCP_HEADER: usize = 20;
+    const UDP_HEADER: usize = 8;
+    let header = headers.transport as usize
+        + if headers.is_tcp {
+            TCP_HEADER
+        } else {
+            UDP_HEADER
+        };
+    let payload = frame.data.len().saturating_sub(header);
+    let segment = u32::try_from(payload.div_ceil(frame.segments.into())).unwrap_or(u32::MAX);
+    match (path, headers.is_udp) {
+        (NblPath::Send, false) => {
+            let value = bits(L::LsoV2Transmit_MSS, segment)
+                | bits(L::LsoV2Transmit_TcpHeaderOffset, headers.transport)
+                | bits(L::LsoV2Transmit_Type, 1)
+                | bits(L::LsoV2Transmit_IPVersion, u32::from(headers.is_ipv6));
+            set_slot(nbl, TcpLargeSendNetBufferListInfo, value)
+        }
+        (NblPath::Send, true) => {
+            let value = bits(S::Transmit_MSS, segment)
+                | bits(S::Transmit_UdpHeaderOffset, headers.transport)
+                | bits(S::Transmit_IPVersion, u32::from(headers.is_ipv6));
+            set_slot(nbl, UdpSegmentationOffloadInfo, value)
+        }
+        (NblPath::Receive, false) => NDIS_RSC_NBL_INFO::Info_CoalescedSegCount
+            .write(slot(nbl, TcpRecvSegCoalesceInfo), frame.segments),
+        (NblPath::Receive, true) => {
+            let at = slot(nbl, UdpRecvSegCoalesceOffloadInfo);
+            U::Receive_SegCount.write(at, frame.segments)?;
+            U::Receive_SegSize.write(at, u16::try_from(segment).unwrap_or(u16::MAX))
+        }
+    }
+}
+
+/// A NET_BUFFER for one frame, its bytes spread over one or more MDLs.
+fn net_buffer(
+    parts: &mut Parts,
+    path: NblPath,
+    frame: &Frame,
+    is_read_only: bool,
+) -> Result<u64, BadAddress> {
+    use NET_BUFFER as N;
+    let nb = driver::object(N::SIZE);
+    parts.blocks.push(nb);
+    let backfill = if sched::chance(1, 2) {
+        sched::random(BACKFILL) as usize
+    } else {
+        0
+    };
+    // Sometimes the unused space is an MDL of its own, and the frame begins in the second.
+    let is_apart = backfill > 0 && sched::chance(1, 4);
+    let mut pieces: Vec<(usize, &[u8])> = cut(path, &frame.data)
+        .into_iter()
+        .map(|piece| (0, piece))
+        .collect();
+    if is_apart {
+        pieces.insert(0, (backfill, &[]));
+    } else if let Some((unused, _)) = pieces.first_mut() {
+        *unused = backfill;
+    }
+    let mut chain = 0;
+    let mut mdls = Vec::new();
+    for (unused, bytes) in pieces.into_iter().rev() {
+        let mdl = mdl_of(parts, unused, bytes, is_read_only)?;
+        MDL::Next.write(mdl, chain)?;
+        chain = mdl;
+        mdls.push(mdl);
+    }
+    let current = if is_apart {
+        MDL::Next.read(chain)?
+    } else {
+        chain
+    };
+    N::MdlChain.write(nb, chain)?;
+    N::CurrentMdl.write(nb, current)?;
+    N::CurrentMdlOffset.write(nb, if is_apart { 0 } else { backfill as u32 })?;
+    N::DataOffset.write(nb, backfill as u32)?;
+    N::DataLength.write(nb, frame.data.len() as u32)?;
+    for mdl in mdls {
+        parts.shadow.keep_mdl(mdl)?;
+    }
+    Ok(nb)
+}
+
+/// Cuts a frame where the documentation lets it be cut.
+fn cut(path: NblPath, data: &[u8]) -> Vec<&[u8]> {
+    let unsplit = match path {
+        NblPath::Send => UNSPLIT_SEND,
+        NblPath::Receive => UNSPLIT_RECEIVE,
+    };
+    let mut cuts = Vec::new();
+    if data.len() > unsplit && sched::chance(1, 2) {
+        for _ in 0..=sched::random(3) {
+            cuts.push(unsplit + sched::random((data.len() - unsplit) as u64) as usize);
+        }
+    }
+    cuts.sort_unstable();
+    cuts.dedup();
+    let mut pieces = Vec::new();
+    let mut start = 0;
+    for end in cuts.into_iter().chain([data.len()]) {
+        if end > start {
+            pieces.push(&data[start..end]);
+            start = end;
+        }
+    }
+    if pieces.is_empty() {
+        pieces.push(data);
+    }
+    pieces
+}
+
+/// An MDL over a buffer of its own, which ends where the guard begins.
+fn mdl_of(
+    parts: &mut Parts,
+    unused: usize,
+    bytes: &[u8],
+    is_read_only: bool,
+) -> Result<u64, BadAddress> {
+    let length = unused + bytes.len();
+    let request = Request {
+        tag: TAG,
+        size: length.max(1),
+        align: 1,
+        kind: Kind::NonPaged,
+        zeroed: false,
+        owner: Owner::Lab,
+    };
+    let Ok(buffer) = pool::allocate(request) else {
+        sched::stop(Reason::Internal("the pool's address space is spent".into()))
+    };
+    parts.blocks.push(buffer);
+    let data = buffer + unused as u64;
+    driver::write(data, bytes);
+    if is_read_only {
+        parts.shadow.keep_data(data, bytes.len())?;
+    }
+    let mdl = driver::object(mdl::size(buffer, length as u64));
+    parts.blocks.push(mdl);
+    // Some are mapped already, some the reader must map.
+    let flags = match sched::random(3) {
+        0 => MDL_PAGES_LOCKED,
+        1 => MDL_PAGES_LOCKED | MDL_MAPPED_TO_SYSTEM_VA,
+        _ => MDL_SOURCE_IS_NONPAGED_POOL,
+    };
+    mdl::initialize(mdl, buffer, length as u32, flags)?;
+    Ok(mdl)
+}

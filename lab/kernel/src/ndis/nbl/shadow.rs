@@ -1,0 +1,82 @@
+//! What a structure looked like when it was handed to the filter.
+
+use lab_rules::event::Alteration;
+
+use crate::abi::ndis::{NET_BUFFER, NET_BUFFER_LIST};
+use crate::abi::nt::MDL;
+use crate::rt::mem::{self, BadAddress};
+
+/// Pieces of memory with their content.
+#[derive(Default)]
+pub(super) struct Shadow {
+    pieces: Vec<(u64, Vec<u8>, Alteration)>,
+}
+
+impl Shadow {
+    fn keep(
+        &mut self,
+        address: u64,
+        length: usize,
+        alteration: Alteration,
+    ) -> Result<(), BadAddress> {
+        self.pieces
+            .push((address, mem::read_bytes(address, length)?, alteration));
+        Ok(())
+    }
+
+    /// Keeps what is not the filter's of a NET_BUFFER_LIST.
+    pub(super) fn keep_nbl(&mut self, nbl: u64) -> Result<(), BadAddress> {
+        use NET_BUFFER_LIST as N;
+        self.keep(N::FirstNetBuffer.of(nbl), 8, Alteration::Chain)?;
+        self.keep(N::Context.of(nbl), 8, Alteration::Geometry)?;
+        self.keep(N::SourceHandle.of(nbl), 8, Alteration::SourceHandle)?;
+        self.keep(N::ParentNetBufferList.of(nbl), 16, Alteration::Reserved)?;
+        self.keep(N::NdisReserved.of(nbl), 16, Alteration::Reserved)?;
+        self.keep(N::ProtocolReserved.of(nbl), 32, Alteration::Reserved)?;
+        self.keep(N::MiniportReserved.of(nbl), 16, Alteration::Reserved)?;
+        for slot in 0..N::NetBufferListInfo_COUNT {
+            let index = u8::try_from(slot).unwrap_or(u8::MAX);
+            self.keep(
+                N::NetBufferListInfo.of(nbl) + 8 * slot,
+                8,
+                Alteration::OutOfBand(index),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// The same of a NET_BUFFER.
+    pub(super) fn keep_nb(&mut self, nb: u64) -> Result<(), BadAddress> {
+        use NET_BUFFER as N;
+        self.keep(N::Next.of(nb), 8, Alteration::Chain)?;
+        self.keep(N::CurrentMdl.of(nb), 12, Alteration::Geometry)?;
+        self.keep(N::DataLength.of(nb), 8, Alteration::Geometry)?;
+        self.keep(N::MdlChain.of(nb), 8, Alteration::Chain)?;
+        self.keep(N::DataOffset.of(nb), 4, Alteration::Geometry)?;
+        self.keep(N::NdisReserved.of(nb), 16, Alteration::Reserved)?;
+        self.keep(N::ProtocolReserved.of(nb), 48, Alteration::Reserved)?;
+        self.keep(N::MiniportReserved.of(nb), 32, Alteration::Reserved)
+    }
+
+    /// The same of an MDL; mapping it is allowed.
+    pub(super) fn keep_mdl(&mut self, mdl: u64) -> Result<(), BadAddress> {
+        self.keep(MDL::Next.of(mdl), 8, Alteration::Chain)?;
+        self.keep(MDL::StartVa.of(mdl), 16, Alteration::Geometry)
+    }
+
+    /// Keeps the bytes of a frame that the flags declare read-only.
+    pub(super) fn keep_data(&mut self, address: u64, length: usize) -> Result<(), BadAddress> {
+        self.keep(address, length, Alteration::Data)
+    }
+
+    /// The first piece that is no longer what it was.
+    pub(super) fn first_difference(&self) -> Option<Alteration> {
+        let changed = |(address, old, _): &&(u64, Vec<u8>, Alteration)| {
+            mem::read_bytes(*address, old.len()).as_ref() != Ok(old)
+        };
+        self.pieces
+            .iter()
+            .find(changed)
+            .map(|(.., alteration)| *alteration)
+    }
+}

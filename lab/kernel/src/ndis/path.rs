@@ -1,0 +1,324 @@
+//! The four functions of the datapath, and the neighbours on both sides of the filter.
+
+use lab_rules::Kind;
+use lab_rules::event::{Callback, NblCall, NblEvent, NblPath};
+
+use super::adapter::{self, side};
+use super::{handle, module, nbl, own};
+use crate::abi::constant::{
+    NDIS_RECEIVE_FLAGS_DISPATCH_LEVEL, NDIS_RECEIVE_FLAGS_RESOURCES,
+    NDIS_RETURN_FLAGS_DISPATCH_LEVEL, NDIS_SEND_COMPLETE_FLAGS_DISPATCH_LEVEL,
+    NDIS_SEND_FLAGS_DISPATCH_LEVEL,
+};
+use crate::driver;
+use crate::nt::imports;
+use crate::rt::Call;
+use crate::rt::sched::{self, DISPATCH_LEVEL};
+use crate::watch::{OrFault, emit};
+
+imports! {
+    "ndis.sys":
+    NdisFSendNetBufferLists => send,
+    NdisFSendNetBufferListsComplete => send_complete,
+    NdisFIndicateReceiveNetBufferLists => indicate,
+    NdisFReturnNetBufferLists => return_,
+    NdisFCancelSendNetBufferLists => cancel_send,
+}
+
+/// The default port.
+const PORT: u64 = 0;
+
+/// A dispatch-level flag for a call made now, with other flags.
+fn at_level(dispatch_flag: u32, flags: u32) -> u64 {
+    let level = if sched::irql() >= DISPATCH_LEVEL {
+        dispatch_flag
+    } else {
+        0
+    };
+    u64::from(flags | level)
+}
+
+fn count(nbls: &[u64]) -> u32 {
+    u32::try_from(nbls.len()).unwrap_or(u32::MAX)
+}
+
+/// A protocol sends.
+pub(super) fn send_down(adapter: u32, nbls: Vec<u64>) {
+    tally(adapter, NblPath::Send, &nbls);
+    match module::path(adapter) {
+        Some((context, path)) if path.send != 0 => {
+            nbl::note_given(&nbls);
+            let first = nbl::link(&nbls);
+            give(adapter, NblPath::Send, &nbls, false);
+            let arguments = [
+                context,
+                first,
+                PORT,
+                at_level(NDIS_SEND_FLAGS_DISPATCH_LEVEL, 0),
+            ];
+            driver::call(
+                Callback::FilterSendNetBufferLists,
+                Some(adapter),
+                path.send,
+                &arguments,
+            );
+            emit(Kind::Nbl(NblEvent::HandlerReturned {
+                adapter,
+                path: NblPath::Send,
+                nbls,
+            }));
+        }
+        _ => reach_miniport(adapter, nbls),
+    }
+}
+
+/// A miniport indicates. With `low_resources` the structures are only lent.
+pub(super) fn indicate_up(adapter: u32, nbls: Vec<u64>, low_resources: bool) {
+    tally(adapter, NblPath::Receive, &nbls);
+    match module::path(adapter) {
+        Some((context, path)) if path.receive != 0 => {
+            nbl::note_given(&nbls);
+            let first = nbl::link(&nbls);
+            give(adapter, NblPath::Receive, &nbls, low_resources);
+            let resources = if low_resources {
+                NDIS_RECEIVE_FLAGS_RESOURCES
+            } else {
+                0
+            };
+            let flags = at_level(NDIS_RECEIVE_FLAGS_DISPATCH_LEVEL, resources);
+            let arguments = [context, first, PORT, count(&nbls).into(), flags];
+            driver::call(
+                Callback::FilterReceiveNetBufferLists,
+                Some(adapter),
+                path.receive,
+                &arguments,
+            );
+            if low_resources {
+                let now = nbl::follow(first).or_fault();
+                emit(Kind::Nbl(NblEvent::LentBack {
+                    adapter,
+                    given: nbls.clone(),
+                    now,
+                }));
+                nbls.into_iter().for_each(nbl::bring_home);
+            } else {
+                emit(Kind::Nbl(NblEvent::HandlerReturned {
+                    adapter,
+                    path: NblPath::Receive,
+                    nbls,
+                }));
+            }
+        }
+        _ if low_resources => nbls.into_iter().for_each(nbl::bring_home),
+        _ => reach_protocol(adapter, nbls),
+    }
+}
+
+/// Counts what NDIS sees at the filter.
+fn tally(adapter: u32, path: NblPath, nbls: &[u64]) {
+    let (packets, bytes) = nbl::totals(nbls);
+    adapter::with_mut(adapter, |adapter| {
+        let counts = &mut adapter.counts[side(path)];
+        counts.packets += packets;
+        counts.bytes += bytes;
+    });
+}
+
+fn give(adapter: u32, path: NblPath, nbls: &[u64], low_resources: bool) {
+    emit(Kind::Nbl(NblEvent::Given {
+        adapter,
+        path,
+        nbls: nbls.to_vec(),
+        low_resources,
+    }));
+}
+
+/// Sends have reached the miniport: some complete at once, the others wait for its thread.
+fn reach_miniport(adapter: u32, nbls: Vec<u64>) {
+    let (now, later) = divide(nbls);
+    adapter::with_mut(adapter, |adapter| {
+        adapter.with_neighbour[side(NblPath::Send)].extend(later)
+    });
+    complete_up(adapter, now);
+}
+
+/// Receives have reached the protocol: some return at once, the others wait for its thread.
+fn reach_protocol(adapter: u32, nbls: Vec<u64>) {
+    let (now, later) = divide(nbls);
+    adapter::with_mut(adapter, |adapter| {
+        adapter.with_neighbour[side(NblPath::Receive)].extend(later)
+    });
+    return_down(adapter, now);
+}
+
+/// What a neighbour finishes within the call, by the seed.
+fn divide(nbls: Vec<u64>) -> (Vec<u64>, Vec<u64>) {
+    if sched::chance(3, 4) {
+        return (Vec::new(), nbls);
+    }
+    let mut now = Vec::new();
+    let mut later = Vec::new();
+    for nbl in nbls {
+        if sched::chance(1, 2) {
+            now.push(nbl)
+        } else {
+            later.push(nbl)
+        }
+    }
+    (now, later)
+}
+
+/// The miniport completes sends.
+pub(super) fn complete_up(adapter: u32, nbls: Vec<u64>) {
+    let (filtered, plain): (Vec<u64>, Vec<u64>) =
+        nbls.into_iter().partition(|nbl| concerns_filter(*nbl));
+    plain.into_iter().for_each(nbl::bring_home);
+    if filtered.is_empty() {
+        return;
+    }
+    let Some((context, path)) = module::path(adapter) else {
+        return;
+    };
+    let first = nbl::link(&filtered);
+    emit(Kind::Nbl(NblEvent::Back {
+        adapter,
+        path: NblPath::Send,
+        nbls: filtered.clone(),
+    }));
+    if path.send_complete == 0 {
+        return filtered.into_iter().for_each(nbl::bring_home);
+    }
+    let flags = at_level(NDIS_SEND_COMPLETE_FLAGS_DISPATCH_LEVEL, 0);
+    let callback = Callback::FilterSendNetBufferListsComplete;
+    driver::call(
+        callback,
+        Some(adapter),
+        path.send_complete,
+        &[context, first, flags],
+    );
+}
+
+/// The protocol returns receives.
+pub(super) fn return_down(adapter: u32, nbls: Vec<u64>) {
+    let (filtered, plain): (Vec<u64>, Vec<u64>) =
+        nbls.into_iter().partition(|nbl| concerns_filter(*nbl));
+    plain.into_iter().for_each(nbl::bring_home);
+    if filtered.is_empty() {
+        return;
+    }
+    let Some((context, path)) = module::path(adapter) else {
+        return;
+    };
+    let first = nbl::link(&filtered);
+    emit(Kind::Nbl(NblEvent::Back {
+        adapter,
+        path: NblPath::Receive,
+        nbls: filtered.clone(),
+    }));
+    if path.return_ == 0 {
+        return filtered.into_iter().for_each(nbl::bring_home);
+    }
+    let flags = at_level(NDIS_RETURN_FLAGS_DISPATCH_LEVEL, 0);
+    let callback = Callback::FilterReturnNetBufferLists;
+    driver::call(
+        callback,
+        Some(adapter),
+        path.return_,
+        &[context, first, flags],
+    );
+}
+
+/// Whether the filter sees a structure on its way back.
+fn concerns_filter(nbl: u64) -> bool {
+    nbl::was_passed(nbl) || own::is_own(nbl)
+}
+
+/// Reads and announces a list that the driver hands over; gives the adapter and the structures.
+fn take(
+    call: &Call<'_>,
+    function: NblCall,
+    count: Option<u32>,
+    dispatch_flag: bool,
+    low_resources: bool,
+) -> Option<(u32, Vec<u64>)> {
+    let module_handle = call.arg(0);
+    let adapter = handle::module(function.name(), module_handle)?;
+    let (nbls, chain) = nbl::read_handed(call.arg(1), module_handle);
+    let addresses = nbls.iter().map(|handed| handed.nbl).collect();
+    let has_return_handler = module::path(adapter).is_some_and(|(_, path)| match function {
+        NblCall::Send => path.send_complete != 0,
+        NblCall::Indicate => path.return_ != 0,
+        NblCall::SendComplete | NblCall::Return => true,
+    });
+    emit(Kind::Nbl(NblEvent::Handed {
+        adapter,
+        call: function,
+        nbls,
+        chain,
+        count,
+        dispatch_flag,
+        low_resources,
+        has_return_handler,
+    }));
+    Some((adapter, addresses))
+}
+
+fn send(call: &Call<'_>) -> u64 {
+    let dispatch_flag = call.arg_u32(3) & NDIS_SEND_FLAGS_DISPATCH_LEVEL != 0;
+    if let Some((adapter, nbls)) = take(call, NblCall::Send, None, dispatch_flag, false) {
+        nbl::note_passed(&nbls);
+        own::note_out(&nbls, adapter, NblPath::Send);
+        reach_miniport(adapter, nbls);
+    }
+    0
+}
+
+fn send_complete(call: &Call<'_>) -> u64 {
+    let dispatch_flag = call.arg_u32(2) & NDIS_SEND_COMPLETE_FLAGS_DISPATCH_LEVEL != 0;
+    if let Some((_, nbls)) = take(call, NblCall::SendComplete, None, dispatch_flag, false) {
+        nbls.into_iter().for_each(nbl::bring_home);
+    }
+    0
+}
+
+fn indicate(call: &Call<'_>) -> u64 {
+    let flags = call.arg_u32(4);
+    let dispatch_flag = flags & NDIS_RECEIVE_FLAGS_DISPATCH_LEVEL != 0;
+    let low_resources = flags & NDIS_RECEIVE_FLAGS_RESOURCES != 0;
+    let Some((adapter, nbls)) = take(
+        call,
+        NblCall::Indicate,
+        Some(call.arg_u32(3)),
+        dispatch_flag,
+        low_resources,
+    ) else {
+        return 0;
+    };
+    nbl::note_passed(&nbls);
+    own::note_out(&nbls, adapter, NblPath::Receive);
+    if low_resources {
+        // The protocol has copied what it wants: they are the filter's again.
+        emit(Kind::Nbl(NblEvent::Back {
+            adapter,
+            path: NblPath::Receive,
+            nbls,
+        }));
+    } else {
+        reach_protocol(adapter, nbls);
+    }
+    0
+}
+
+fn return_(call: &Call<'_>) -> u64 {
+    let dispatch_flag = call.arg_u32(2) & NDIS_RETURN_FLAGS_DISPATCH_LEVEL != 0;
+    if let Some((_, nbls)) = take(call, NblCall::Return, None, dispatch_flag, false) {
+        nbls.into_iter().for_each(nbl::bring_home);
+    }
+    0
+}
+
+/// The miniport of the lab completes what it has soon enough: there is nothing to cancel.
+fn cancel_send(call: &Call<'_>) -> u64 {
+    handle::module("NdisFCancelSendNetBufferLists", call.arg(0));
+    0
+}

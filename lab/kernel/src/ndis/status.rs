@@ -1,0 +1,98 @@
+//! Status indications: up the stack.
+
+use std::cell::Cell;
+
+use lab_rules::Kind;
+use lab_rules::event::{Callback, ModuleEvent};
+
+use super::register::{read_header, write_header};
+use super::{filter, handle, module};
+use crate::abi::constant::{
+    MediaConnectStateConnected, MediaDuplexStateFull, NDIS_LINK_STATE_REVISION_1,
+    NDIS_OBJECT_TYPE_DEFAULT, NDIS_OBJECT_TYPE_STATUS_INDICATION,
+    NDIS_SIZEOF_LINK_STATE_REVISION_1, NDIS_SIZEOF_STATUS_INDICATION_REVISION_1,
+    NDIS_STATUS_INDICATION_REVISION_1, NDIS_STATUS_LINK_STATE,
+};
+use crate::abi::ndis::{NDIS_LINK_STATE as L, NDIS_STATUS_INDICATION as S};
+use crate::driver;
+use crate::nt::imports;
+use crate::rt::Call;
+use crate::watch::{OrFault, emit};
+
+imports! {
+    "ndis.sys":
+    NdisFIndicateStatus => indicate_status,
+}
+
+/// Header of `NDIS_STATUS_INDICATION`.
+const HEADER: (u8, u8, u16) = (
+    NDIS_OBJECT_TYPE_STATUS_INDICATION,
+    NDIS_STATUS_INDICATION_REVISION_1 as u8,
+    NDIS_SIZEOF_STATUS_INDICATION_REVISION_1,
+);
+
+thread_local! {
+    /// The indication that `FilterStatus` is called with.
+    static PASSING: Cell<u64> = const { Cell::new(0) };
+}
+
+/// The miniport says that the link is up.
+pub(crate) fn indicate_link_state(adapter: u32) {
+    let Some(filter) = filter::registered() else {
+        return;
+    };
+    let Some((context, _)) = module::path(adapter) else {
+        return;
+    };
+    if filter.handlers.status == 0 {
+        return;
+    }
+    let link = driver::object(L::SIZE);
+    write_header(
+        link,
+        NDIS_OBJECT_TYPE_DEFAULT,
+        NDIS_LINK_STATE_REVISION_1,
+        NDIS_SIZEOF_LINK_STATE_REVISION_1,
+    );
+    let indication = driver::object(S::SIZE);
+    write_header(indication, HEADER.0, HEADER.1, HEADER.2);
+    let fill = || {
+        L::MediaConnectState.write(link, MediaConnectStateConnected)?;
+        L::MediaDuplexState.write(link, MediaDuplexStateFull)?;
+        L::XmitLinkSpeed.write(link, 1_000_000_000)?;
+        L::RcvLinkSpeed.write(link, 1_000_000_000)?;
+        // The miniport's handle, which nobody below NDIS may compare with anything.
+        S::SourceHandle.write(indication, link)?;
+        S::StatusCode.write(indication, NDIS_STATUS_LINK_STATE)?;
+        S::StatusBuffer.write(indication, link)?;
+        S::StatusBufferSize.write(indication, u32::from(NDIS_SIZEOF_LINK_STATE_REVISION_1))
+    };
+    fill().or_fault();
+    PASSING.set(indication);
+    driver::call(
+        Callback::FilterStatus,
+        Some(adapter),
+        filter.handlers.status,
+        &[context, indication],
+    );
+    PASSING.set(0);
+    driver::release(indication);
+    driver::release(link);
+}
+
+fn indicate_status(call: &Call<'_>) -> u64 {
+    let (module_handle, indication) = (call.arg(0), call.arg(1));
+    let Some(adapter) = handle::module("NdisFIndicateStatus", module_handle) else {
+        return 0;
+    };
+    let header = read_header("NDIS_STATUS_INDICATION", indication, HEADER).or_fault();
+    emit(Kind::Module(ModuleEvent::StatusIndicated {
+        adapter,
+        header,
+        code: S::StatusCode.read(indication).or_fault().cast_unsigned(),
+        passed_on: PASSING.get() == indication,
+        source_is_module: S::SourceHandle.read(indication).or_fault() == module_handle,
+    }));
+    // Protocols of the lab listen to nothing.
+    0
+}

@@ -1,0 +1,140 @@
+//! NDIS timer objects.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use lab_rules::event::Callback;
+
+use super::handle::{self, Handle};
+use crate::abi::constant::NDIS_STATUS_FAILURE;
+use crate::abi::ndis::NDIS_TIMER_CHARACTERISTICS as C;
+use crate::driver;
+use crate::nt::{SUCCESS, imports, ke, status};
+use crate::rt::Call;
+use crate::rt::mem;
+use crate::rt::sched::{self, DpcId};
+use crate::watch::OrFault;
+
+imports! {
+    "ndis.sys":
+    NdisAllocateTimerObject => allocate,
+    NdisSetTimerObject => set,
+    NdisSetCoalescableTimerObject => set,
+    NdisCancelTimerObject => cancel,
+    NdisFreeTimerObject => free,
+}
+
+/// A timer object.
+#[derive(Clone, Copy)]
+struct Timer {
+    routine: u64,
+    context: u64,
+    period_ms: u32,
+    /// The DPC that is due next.
+    due: Option<DpcId>,
+}
+
+thread_local! {
+    static TIMERS: RefCell<BTreeMap<u64, Timer>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// Forgets all timers: a run begins.
+pub(super) fn reset() {
+    TIMERS.take();
+}
+
+/// Timers that are set.
+pub(crate) fn set_count() -> u32 {
+    TIMERS.with_borrow(|timers| {
+        u32::try_from(timers.values().filter(|timer| timer.due.is_some()).count())
+            .unwrap_or(u32::MAX)
+    })
+}
+
+fn allocate(call: &Call<'_>) -> u64 {
+    let (owner, characteristics, out) = (call.arg(0), call.arg(1), call.arg(2));
+    if !handle::is_driver_or_module("NdisAllocateTimerObject", owner) {
+        return status(NDIS_STATUS_FAILURE);
+    }
+    let timer = Timer {
+        routine: C::TimerFunction.read(characteristics).or_fault(),
+        context: C::FunctionContext.read(characteristics).or_fault(),
+        period_ms: 0,
+        due: None,
+    };
+    let handle = handle::open(Handle::Timer);
+    TIMERS.with_borrow_mut(|timers| timers.insert(handle, timer));
+    mem::write(out, handle).or_fault();
+    SUCCESS
+}
+
+/// Sets a timer; tells whether it was set already.
+fn set(call: &Call<'_>) -> u64 {
+    let (handle, due_time, period_ms, context) = (
+        call.arg(0),
+        call.arg(1).cast_signed(),
+        call.arg_u32(2),
+        call.arg(3),
+    );
+    let was_set = disarm(handle);
+    TIMERS.with_borrow_mut(|timers| {
+        if let Some(timer) = timers.get_mut(&handle) {
+            timer.period_ms = period_ms;
+            if context != 0 {
+                timer.context = context;
+            }
+        }
+    });
+    arm(handle, ke::deadline_ns(due_time));
+    u64::from(was_set)
+}
+
+fn arm(handle: u64, due_ns: u64) {
+    let processor = sched::processor();
+    let due = sched::queue_dpc_at(due_ns, "ndis timer", processor, move || expire(handle));
+    TIMERS.with_borrow_mut(|timers| {
+        if let Some(timer) = timers.get_mut(&handle) {
+            timer.due = Some(due);
+        }
+    });
+}
+
+fn expire(handle: u64) {
+    let Some(timer) = TIMERS.with_borrow_mut(|timers| {
+        let timer = timers.get_mut(&handle)?;
+        timer.due = None;
+        Some(*timer)
+    }) else {
+        return;
+    };
+    if timer.period_ms != 0 {
+        arm(
+            handle,
+            sched::now() + u64::from(timer.period_ms) * 1_000_000,
+        );
+    }
+    // SystemSpecific1, context, and two more that belong to the system.
+    driver::call(
+        Callback::TimerFunction,
+        None,
+        timer.routine,
+        &[0, timer.context, 0, 0],
+    );
+}
+
+/// Takes a set timer back; tells whether it was set.
+fn disarm(handle: u64) -> bool {
+    let due = TIMERS.with_borrow_mut(|timers| timers.get_mut(&handle)?.due.take());
+    due.is_some_and(sched::cancel_dpc)
+}
+
+fn cancel(call: &Call<'_>) -> u64 {
+    u64::from(disarm(call.arg(0)))
+}
+
+fn free(call: &Call<'_>) -> u64 {
+    disarm(call.arg(0));
+    TIMERS.with_borrow_mut(|timers| timers.remove(&call.arg(0)));
+    handle::close(call.arg(0));
+    0
+}

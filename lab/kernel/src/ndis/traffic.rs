@@ -1,0 +1,197 @@
+//! Protocol above and miniport below: who sends, indicates, completes and returns.
+
+use lab_rules::event::NblPath;
+
+use super::adapter::{self, side};
+use super::{nbl, path};
+use crate::rt::sched::{self, DISPATCH_LEVEL};
+use crate::{Direction, Frame};
+
+/// The most structures of one call.
+const BATCH: u64 = 16;
+/// The longest pause between two batches, and before a neighbour finishes what it has, in ns.
+const GAP_NS: u64 = 20_000;
+/// One in so many receives comes with low resources.
+const LOW_RESOURCES: u64 = 12;
+/// The most NET_BUFFERs of one send.
+const BUFFERS: usize = 4;
+
+/// Starts the neighbours of an adapter.
+pub(crate) fn start_neighbours(adapter: u32) {
+    for (path, name) in [(NblPath::Send, "miniport"), (NblPath::Receive, "protocol")] {
+        sched::spawn(&format!("{name} {adapter}"), None, move || {
+            neighbour(adapter, path)
+        });
+    }
+}
+
+/// Lets the neighbours end when they have nothing left.
+pub(crate) fn stop_neighbours(adapter: u32) {
+    adapter::with_mut(adapter, |adapter| adapter.closing = true);
+}
+
+/// Finishes what lies with a neighbour: later, in another order, in other batches.
+fn neighbour(adapter: u32, path: NblPath) {
+    let side = side(path);
+    loop {
+        let mut is_over = false;
+        sched::wait(&mut || {
+            adapter::with(adapter, |adapter| {
+                let is_empty = adapter.with_neighbour[side].is_empty();
+                is_over = adapter.closing && is_empty;
+                is_over || !is_empty
+            })
+        });
+        if is_over {
+            return;
+        }
+        pause();
+        let mut held = adapter::with_mut(adapter, |adapter| {
+            std::mem::take(&mut adapter.with_neighbour[side])
+        });
+        let count = 1 + sched::random(held.len() as u64) as usize;
+        shuffle(&mut held);
+        let rest = held.split_off(count.min(held.len()));
+        adapter::with_mut(adapter, |adapter| adapter.with_neighbour[side].extend(rest));
+        at_some_level(move || match path {
+            NblPath::Send => path::complete_up(adapter, held),
+            NblPath::Receive => path::return_down(adapter, held),
+        });
+    }
+}
+
+/// Does something at PASSIVE_LEVEL or DISPATCH_LEVEL, by the seed.
+fn at_some_level(body: impl FnOnce()) {
+    if sched::chance(1, 2) {
+        return body();
+    }
+    let old = sched::raise(DISPATCH_LEVEL);
+    body();
+    sched::lower(old);
+}
+
+fn pause() {
+    if sched::chance(1, 2) {
+        sched::sleep_until(sched::now() + sched::random(GAP_NS));
+    }
+}
+
+fn shuffle(nbls: &mut [u64]) {
+    for last in (1..nbls.len()).rev() {
+        nbls.swap(last, sched::random(last as u64 + 1) as usize);
+    }
+}
+
+/// Starts to give an adapter its frames, in both directions.
+pub(crate) fn start_traffic(adapter: u32) {
+    sched::spawn(&format!("sender {adapter}"), None, move || {
+        send_all(adapter)
+    });
+    sched::spawn(&format!("receiver {adapter}"), None, move || {
+        receive_all(adapter)
+    });
+}
+
+/// The indices of an adapter's frames of one direction, in capture order.
+fn frames_of(adapter: u32, direction: Direction) -> Vec<usize> {
+    adapter::with(adapter, |adapter| {
+        let frames = adapter.frames.iter().enumerate();
+        frames
+            .filter(|(_, frame)| frame.direction == direction)
+            .map(|(index, _)| index)
+            .collect()
+    })
+}
+
+fn frame(adapter: u32, index: usize) -> Frame {
+    adapter::with(adapter, |adapter| adapter.frames[index].clone())
+}
+
+/// A protocol thread sends an adapter's frames.
+fn send_all(adapter: u32) {
+    let frames = frames_of(adapter, Direction::Send);
+    let mut next = 0;
+    while next < frames.len() {
+        let mut batch = Vec::new();
+        for _ in 0..=sched::random(BATCH) {
+            let Some(first) = frames.get(next) else { break };
+            adapter::wait_for_window(adapter, NblPath::Send);
+            let mut buffers = vec![frame(adapter, *first)];
+            next += 1;
+            // Several frames of one connection may share a structure.
+            while let Some(index) = frames.get(next)
+                && buffers.len() < BUFFERS
+                && sched::chance(1, 3)
+            {
+                let more = frame(adapter, *index);
+                if !is_same_connection(&buffers[0], &more) {
+                    break;
+                }
+                buffers.push(more);
+                next += 1;
+            }
+            batch.push(nbl::build(adapter, &buffers, PROTOCOL));
+        }
+        at_some_level(move || path::send_down(adapter, batch));
+        pause();
+    }
+    adapter::with_mut(adapter, |adapter| adapter.given[side(NblPath::Send)] = true);
+}
+
+/// A miniport indicates an adapter's frames, one DPC at a time.
+fn receive_all(adapter: u32) {
+    let frames = frames_of(adapter, Direction::Receive);
+    let mut next = 0;
+    while next < frames.len() {
+        let mut batch = Vec::new();
+        for _ in 0..=sched::random(BATCH) {
+            let Some(index) = frames.get(next) else { break };
+            adapter::wait_for_window(adapter, NblPath::Receive);
+            batch.push(nbl::build(adapter, &[frame(adapter, *index)], MINIPORT));
+            next += 1;
+        }
+        let low_resources = sched::chance(1, LOW_RESOURCES);
+        if sched::chance(1, 4) {
+            path::indicate_up(adapter, batch, low_resources);
+        } else {
+            let processor = sched::random(sched::processors().into()) as u32;
+            adapter::with_mut(adapter, |adapter| adapter.indicating = true);
+            sched::queue_dpc(&format!("receive {adapter}"), processor, move || {
+                path::indicate_up(adapter, batch, low_resources);
+                adapter::with_mut(adapter, |adapter| adapter.indicating = false);
+            });
+            sched::wait(&mut || adapter::with(adapter, |adapter| !adapter.indicating));
+        }
+        pause();
+    }
+    adapter::with_mut(adapter, |adapter| {
+        adapter.given[side(NblPath::Receive)] = true
+    });
+}
+
+/// Source handles of the neighbours: opaque to the filter.
+const PROTOCOL: u64 = 0x6000_0000_7072_0000;
+const MINIPORT: u64 = 0x6000_0000_6D70_0000;
+
+/// Whether two sends may share a structure: same headers up to the ports, no fragments, no
+/// offloads, and the same tag.
+fn is_same_connection(a: &Frame, b: &Frame) -> bool {
+    const TCP: u8 = 6;
+    const UDP: u8 = 17;
+    let plain = |frame: &Frame| {
+        let data = &frame.data;
+        let is_ipv4 = data.get(12..15) == Some(&[0x08, 0x00, 0x45]);
+        // Neither more fragments nor an offset.
+        let is_whole = data
+            .get(20..22)
+            .is_some_and(|word| word[0] & 0x3F == 0 && word[1] == 0);
+        is_ipv4 && is_whole && matches!(data.get(23), Some(&TCP | &UDP)) && frame.segments <= 1
+    };
+    plain(a)
+        && plain(b)
+        && a.vlan == b.vlan
+        && a.checksum_offloaded == b.checksum_offloaded
+        && a.data.get(..12) == b.data.get(..12)
+        && a.data.get(23) == b.data.get(23)
+        && a.data.get(26..38) == b.data.get(26..38)
+}

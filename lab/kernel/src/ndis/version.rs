@@ -1,0 +1,41 @@
+//! The version that the simulated system offers.
+
+use std::cell::Cell;
+
+use crate::nt::imports;
+use crate::rt::Call;
+
+imports! {
+    "ndis.sys":
+    NdisGetVersion => get_version,
+}
+
+thread_local! {
+    static MINOR: Cell<u8> = const { Cell::new(89) };
+}
+
+/// Chooses the minor version: 84 to 89.
+pub(crate) fn offer(minor: u8) {
+    MINOR.set(minor);
+}
+
+/// The minor version on offer.
+pub(crate) fn minor() -> u8 {
+    MINOR.get()
+}
+
+/// The build of Windows that has this NDIS.
+pub(crate) fn build_number() -> u32 {
+    match minor() {
+        ..=84 => 19_041,
+        85 => 20_348,
+        86 => 22_000,
+        87 => 22_621,
+        88 => 25_398,
+        89.. => 26_100,
+    }
+}
+
+fn get_version(_: &Call<'_>) -> u64 {
+    6 << 16 | u64::from(minor())
+}

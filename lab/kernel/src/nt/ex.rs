@@ -1,0 +1,110 @@
+//! `Ex*`: pool and rundown protection.
+
+use super::imports;
+use crate::abi::constant::{POOL_FLAG_NON_PAGED_EXECUTE, POOL_FLAG_PAGED, POOL_FLAG_UNINITIALIZED};
+use crate::memory;
+use crate::rt::mem;
+use crate::rt::pool::Kind;
+use crate::rt::{Call, sched};
+use crate::watch::OrFault;
+
+imports! {
+    "ntoskrnl.exe":
+    ExAllocatePool2 => allocate_pool2,
+    ExAllocatePoolWithTag => allocate_pool_with_tag,
+    ExFreePool => free_pool,
+    ExFreePool2 => free_pool_with_tag,
+    ExFreePoolWithTag => free_pool_with_tag,
+    ExInitializeRundownProtection => initialize_rundown,
+    ExReInitializeRundownProtection => initialize_rundown,
+    ExAcquireRundownProtection => acquire_rundown,
+    ExReleaseRundownProtection => release_rundown,
+    ExWaitForRundownProtectionRelease => wait_for_rundown,
+    ExRundownCompleted => complete_rundown,
+    ExGetPreviousMode => previous_mode,
+}
+
+fn allocate_pool2(call: &Call<'_>) -> u64 {
+    let (flags, size, tag) = (call.arg(0), call.arg(1), call.arg_u32(2));
+    let kind = if flags & POOL_FLAG_PAGED != 0 {
+        Kind::Paged
+    } else if flags & POOL_FLAG_NON_PAGED_EXECUTE != 0 {
+        Kind::NonPagedExecute
+    } else {
+        Kind::NonPaged
+    };
+    memory::allocate(tag, size, kind, flags & POOL_FLAG_UNINITIALIZED == 0)
+}
+
+fn allocate_pool_with_tag(call: &Call<'_>) -> u64 {
+    /// `PagedPool` is bit 0 of a POOL_TYPE; `NonPagedPool` has no bits, `NonPagedPoolNx` bit 9.
+    const PAGED: u32 = 1;
+    const NX: u32 = 0x200;
+    let kind = match call.arg_u32(0) {
+        pool_type if pool_type & PAGED != 0 => Kind::Paged,
+        pool_type if pool_type & NX != 0 => Kind::NonPaged,
+        _ => Kind::NonPagedExecute,
+    };
+    memory::allocate(call.arg_u32(2), call.arg(1), kind, false)
+}
+
+fn free_pool(call: &Call<'_>) -> u64 {
+    memory::free(call.arg(0), None);
+    0
+}
+
+fn free_pool_with_tag(call: &Call<'_>) -> u64 {
+    // Tag 0 stands for no tag.
+    memory::free(call.arg(0), Some(call.arg_u32(1)).filter(|tag| *tag != 0));
+    0
+}
+
+/// `EX_RUNDOWN_REF` counts in steps of two; bit 0 says that the rundown has begun.
+const ACTIVE: u64 = 1;
+const REFERENCE: u64 = 2;
+
+fn initialize_rundown(call: &Call<'_>) -> u64 {
+    mem::write(call.arg(0), 0u64).or_fault();
+    0
+}
+
+fn acquire_rundown(call: &Call<'_>) -> u64 {
+    let count = mem::read::<u64>(call.arg(0)).or_fault();
+    if count & ACTIVE != 0 {
+        return 0;
+    }
+    mem::write(call.arg(0), count.wrapping_add(REFERENCE)).or_fault();
+    1
+}
+
+fn release_rundown(call: &Call<'_>) -> u64 {
+    let count = mem::read::<u64>(call.arg(0)).or_fault();
+    mem::write(call.arg(0), count.wrapping_sub(REFERENCE)).or_fault();
+    0
+}
+
+fn wait_for_rundown(call: &Call<'_>) -> u64 {
+    let rundown = call.arg(0);
+    let count = mem::read::<u64>(rundown).or_fault();
+    mem::write(rundown, count | ACTIVE).or_fault();
+    let mut result = Ok(());
+    sched::wait(&mut || match mem::read::<u64>(rundown) {
+        Ok(count) => count == ACTIVE,
+        Err(bad) => {
+            result = Err(bad);
+            true
+        }
+    });
+    result.or_fault();
+    0
+}
+
+fn complete_rundown(call: &Call<'_>) -> u64 {
+    mem::write(call.arg(0), ACTIVE).or_fault();
+    0
+}
+
+fn previous_mode(_: &Call<'_>) -> u64 {
+    // KernelMode: the routine runs for the system.
+    0
+}

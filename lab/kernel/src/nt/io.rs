@@ -1,0 +1,85 @@
+//! `Io*`: work items and IRPs.
+
+use lab_rules::event::WorkItemOwner;
+
+use super::imports;
+use crate::abi::nt::{DEVICE_OBJECT, DRIVER_OBJECT};
+use crate::rt::Call;
+use crate::worker::{self, Shape};
+use crate::{device, driver};
+
+imports! {
+    "ntoskrnl.exe":
+    IofCompleteRequest => complete_request,
+    IoAllocateWorkItem => allocate_work_item,
+    IoFreeWorkItem => free_work_item,
+    IoSizeofWorkItem => size_of_work_item,
+    IoInitializeWorkItem => initialize_work_item,
+    IoUninitializeWorkItem => uninitialize_work_item,
+    IoQueueWorkItem => queue_work_item,
+    IoQueueWorkItemEx => queue_work_item_ex,
+    IoTryQueueWorkItem => try_queue_work_item,
+}
+
+fn complete_request(call: &Call<'_>) -> u64 {
+    device::complete(call.arg(0));
+    0
+}
+
+/// What an item is allocated for: a device object or a driver object, told by its type.
+fn owner(object: u64) -> WorkItemOwner {
+    /// `IO_TYPE_DEVICE` and `IO_TYPE_DRIVER`.
+    const DEVICE: i16 = 3;
+    const DRIVER: i16 = 4;
+    match DEVICE_OBJECT::Type.read(object) {
+        Ok(DEVICE) => WorkItemOwner::Device,
+        Ok(DRIVER) if DRIVER_OBJECT::Size.read(object).is_ok() => WorkItemOwner::Driver,
+        _ => WorkItemOwner::Unknown(object),
+    }
+}
+
+fn allocate_work_item(call: &Call<'_>) -> u64 {
+    let object = call.arg(0);
+    let item = driver::rubbish(worker::ITEM_SIZE);
+    worker::allocate(item, object, owner(object));
+    item
+}
+
+fn free_work_item(call: &Call<'_>) -> u64 {
+    worker::free(call.arg(0));
+    driver::release(call.arg(0));
+    0
+}
+
+fn size_of_work_item(_: &Call<'_>) -> u64 {
+    u64::try_from(worker::ITEM_SIZE).unwrap_or(0)
+}
+
+fn initialize_work_item(call: &Call<'_>) -> u64 {
+    let object = call.arg(0);
+    worker::allocate(call.arg(1), object, owner(object));
+    0
+}
+
+fn uninitialize_work_item(call: &Call<'_>) -> u64 {
+    worker::free(call.arg(0));
+    0
+}
+
+fn queue_work_item(call: &Call<'_>) -> u64 {
+    worker::queue(call.arg(0), Shape::Io, call.arg(1), call.arg(3));
+    0
+}
+
+fn queue_work_item_ex(call: &Call<'_>) -> u64 {
+    worker::queue(call.arg(0), Shape::IoEx, call.arg(1), call.arg(3));
+    0
+}
+
+fn try_queue_work_item(call: &Call<'_>) -> u64 {
+    if !worker::has_idle_thread() {
+        return 0;
+    }
+    worker::queue(call.arg(0), Shape::IoEx, call.arg(1), call.arg(3));
+    1
+}

@@ -1,0 +1,121 @@
+//! The NT kernel: one file per prefix of its functions.
+
+pub(crate) mod dbg;
+pub(crate) mod etw;
+mod ex;
+pub(crate) mod io;
+pub(crate) mod ke;
+pub(crate) mod lock;
+pub(crate) mod mdl;
+mod mm;
+pub(crate) mod ob;
+pub(crate) mod ps;
+mod rtl;
+mod string;
+mod zw;
+
+use crate::rt::{DataExport, Import};
+
+/// Everything that `ntoskrnl.exe` and `hal.dll` offer.
+pub(crate) const IMPORTS: [&[Import]; 12] = [
+    dbg::IMPORTS,
+    etw::IMPORTS,
+    ex::IMPORTS,
+    io::IMPORTS,
+    ke::IMPORTS,
+    lock::IMPORTS,
+    mm::IMPORTS,
+    ob::IMPORTS,
+    ps::IMPORTS,
+    rtl::IMPORTS,
+    string::IMPORTS,
+    zw::IMPORTS,
+];
+
+/// Variables of `ntoskrnl.exe`.
+pub(crate) const DATA: &[DataExport] = &[
+    DataExport {
+        module: "ntoskrnl.exe",
+        name: "KeNumberProcessors",
+        words: &[1],
+    },
+    // Windows 11 24H2, free build.
+    DataExport {
+        module: "ntoskrnl.exe",
+        name: "NtBuildNumber",
+        words: &[0xF000_65F4],
+    },
+    DataExport {
+        module: "ntoskrnl.exe",
+        name: "KdDebuggerEnabled",
+        words: &[0],
+    },
+    DataExport {
+        module: "ntoskrnl.exe",
+        name: "KdDebuggerNotPresent",
+        words: &[1],
+    },
+    DataExport {
+        module: "ntoskrnl.exe",
+        name: "MmHighestUserAddress",
+        words: &[0x7FFF_FFFE_FFFF],
+    },
+    DataExport {
+        module: "ntoskrnl.exe",
+        name: "MmUserProbeAddress",
+        words: &[0x7FFF_FFFF_0000],
+    },
+    DataExport {
+        module: "ntoskrnl.exe",
+        name: "MmSystemRangeStart",
+        words: &[0xFFFF_8000_0000_0000],
+    },
+    DataExport {
+        module: "ntoskrnl.exe",
+        name: "PsThreadType",
+        words: &[0],
+    },
+    DataExport {
+        module: "ntoskrnl.exe",
+        name: "PsProcessType",
+        words: &[0],
+    },
+    DataExport {
+        module: "ntoskrnl.exe",
+        name: "ExEventObjectType",
+        words: &[0],
+    },
+    DataExport {
+        module: "ntoskrnl.exe",
+        name: "IoFileObjectType",
+        words: &[0],
+    },
+];
+
+/// Forgets everything: a run begins.
+pub(crate) fn reset() {
+    lock::reset();
+    ob::reset();
+    ps::reset();
+    etw::reset();
+    dbg::take_output();
+}
+
+/// A table of [`Import`]s of one module.
+macro_rules! imports {
+    ($module:literal: $($name:ident => $run:path),* $(,)?) => {
+        /// The functions of this file.
+        pub(crate) const IMPORTS: &[crate::rt::Import] =
+            &[$(crate::rt::Import { module: $module, name: stringify!($name), run: $run }),*];
+    };
+}
+pub(crate) use imports;
+
+/// `STATUS_SUCCESS`.
+pub(crate) const SUCCESS: u64 = 0;
+
+/// A status constant as an import returns it.
+pub(crate) const fn status(status: i32) -> u64 {
+    // Only the lower half of RAX counts.
+    status.cast_unsigned() as u64
+}

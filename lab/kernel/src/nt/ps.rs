@@ -1,0 +1,85 @@
+//! `Ps*`: system threads.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use lab_rules::event::{Call as Activation, Callback};
+
+use super::{SUCCESS, imports, ob};
+use crate::abi::nt::DISPATCHER_HEADER as H;
+use crate::driver;
+use crate::rt::Call;
+use crate::rt::mem;
+use crate::rt::sched::{self, ThreadId};
+use crate::watch::{self, OrFault};
+
+imports! {
+    "ntoskrnl.exe":
+    PsCreateSystemThread => create_system_thread,
+    PsTerminateSystemThread => terminate_system_thread,
+    PsGetCurrentThreadId => current_thread_id,
+    PsGetCurrentProcessId => current_process_id,
+}
+
+/// The type of a thread as `DISPATCHER_HEADER.Type` has it.
+const THREAD_OBJECT: u8 = 6;
+
+thread_local! {
+    /// The driver's threads that have not ended, with their objects.
+    static RUNNING: RefCell<BTreeMap<ThreadId, u64>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// Forgets all threads: a run begins.
+pub(crate) fn reset() {
+    RUNNING.take();
+}
+
+/// The driver's threads that have not ended.
+pub(crate) fn running() -> u32 {
+    RUNNING.with_borrow(|running| u32::try_from(running.len()).unwrap_or(u32::MAX))
+}
+
+fn create_system_thread(call: &Call<'_>) -> u64 {
+    let (handle, routine, context) = (call.arg(0), call.arg(5), call.arg(6));
+    // The object must exist before the thread can end.
+    let object = driver::object(64);
+    H::Type.write(object, THREAD_OBJECT).or_fault();
+    mem::write(handle, ob::open(object)).or_fault();
+    let thread = sched::spawn("driver thread", None, move || {
+        driver::call(Callback::SystemThread, None, routine, &[context]);
+        end();
+    });
+    RUNNING.with_borrow_mut(|running| running.insert(thread, object));
+    SUCCESS
+}
+
+/// This thread of the driver's has ended: who waits for it goes on.
+fn end() {
+    let object = RUNNING.with_borrow_mut(|running| running.remove(&sched::current()));
+    if let Some(object) = object {
+        H::SignalState.write(object, 1).or_fault();
+    }
+}
+
+/// Never returns: the thread stays suspended, and its stack is reclaimed with the machine.
+fn terminate_system_thread(_: &Call<'_>) -> u64 {
+    watch::leave(
+        Activation {
+            callback: Callback::SystemThread,
+            adapter: None,
+        },
+        None,
+    );
+    end();
+    sched::wait(&mut || false);
+    0
+}
+
+fn current_thread_id(_: &Call<'_>) -> u64 {
+    u64::from(sched::current().0) * 4
+}
+
+fn current_process_id(_: &Call<'_>) -> u64 {
+    // The system process.
+    4
+}

@@ -1,0 +1,177 @@
+//! System worker threads and the queue of I/O work items, of the NDIS and the WDM family.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+
+use lab_rules::Kind;
+use lab_rules::event::{Callback, WorkItemEvent, WorkItemOwner};
+
+use crate::driver;
+use crate::rt::fault::{self, Place};
+use crate::rt::sched;
+use crate::watch::emit;
+
+/// Bytes of an `IO_WORKITEM`, which drivers treat as opaque.
+pub(crate) const ITEM_SIZE: usize = 0x58;
+/// The longest time that a worker thread needs to wake up, in ns.
+const WAKE_UP_NS: u64 = 50_000;
+
+/// How the routine of an item is called.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// `NDIS_IO_WORKITEM_ROUTINE`: context, handle.
+    Ndis,
+    /// `IO_WORKITEM_ROUTINE`: device object, context.
+    Io,
+    /// `IO_WORKITEM_ROUTINE_EX`: object, context, item.
+    IoEx,
+}
+
+/// A queued item.
+#[derive(Clone, Copy)]
+struct Queued {
+    item: u64,
+    shape: Shape,
+    routine: u64,
+    context: u64,
+}
+
+#[derive(Default)]
+struct Workers {
+    queue: VecDeque<Queued>,
+    /// The object of each item that is allocated.
+    items: BTreeMap<u64, u64>,
+    /// Routines that run.
+    running: u32,
+    threads: u32,
+    closing: bool,
+}
+
+thread_local! {
+    static WORKERS: RefCell<Workers> = RefCell::new(Workers::default());
+}
+
+/// Starts the worker threads.
+pub(crate) fn start(count: u8) {
+    WORKERS.set(Workers {
+        threads: count.into(),
+        ..Workers::default()
+    });
+    for number in 0..count {
+        sched::spawn(&format!("system worker {number}"), None, work);
+    }
+}
+
+/// Lets the worker threads end when the queue is empty.
+pub(crate) fn stop() {
+    WORKERS.with_borrow_mut(|workers| workers.closing = true);
+}
+
+/// Whether nothing is queued and nothing runs.
+pub(crate) fn is_idle() -> bool {
+    WORKERS.with_borrow(|workers| workers.queue.is_empty() && workers.running == 0)
+}
+
+fn work() {
+    loop {
+        let mut is_over = false;
+        sched::wait(&mut || {
+            WORKERS.with_borrow(|workers| {
+                is_over = workers.closing && workers.queue.is_empty();
+                is_over || !workers.queue.is_empty()
+            })
+        });
+        if is_over {
+            return;
+        }
+        // Between the end of the wait and the first instruction of the routine lies what a real
+        // scheduler takes.
+        if sched::chance(1, 2) {
+            sched::sleep_until(sched::now() + sched::random(WAKE_UP_NS));
+        }
+        let next = WORKERS.with_borrow_mut(|workers| {
+            let next = workers.queue.pop_front()?;
+            workers.running += 1;
+            let object = workers.items.get(&next.item).copied().unwrap_or(0);
+            Some((next, object))
+        });
+        if let Some((next, object)) = next {
+            run(next, object);
+            WORKERS.with_borrow_mut(|workers| workers.running -= 1);
+        }
+    }
+}
+
+fn run(next: Queued, object: u64) {
+    let Queued {
+        item,
+        shape,
+        routine,
+        context,
+    } = next;
+    emit(Kind::WorkItem(WorkItemEvent::Started { item }));
+    match shape {
+        Shape::Ndis => driver::call(
+            Callback::NdisIoWorkItemRoutine,
+            None,
+            routine,
+            &[context, item],
+        ),
+        Shape::Io => driver::call(
+            Callback::IoWorkItemRoutine,
+            None,
+            routine,
+            &[object, context],
+        ),
+        Shape::IoEx => driver::call(
+            Callback::IoWorkItemRoutine,
+            None,
+            routine,
+            &[object, context, item],
+        ),
+    }
+    emit(Kind::WorkItem(WorkItemEvent::Finished {
+        item,
+        routine,
+        context,
+    }));
+}
+
+/// Makes an item known: allocated, or initialised in storage of the driver's.
+pub(crate) fn allocate(item: u64, object: u64, owner: WorkItemOwner) {
+    WORKERS.with_borrow_mut(|workers| workers.items.insert(item, object));
+    emit(Kind::WorkItem(WorkItemEvent::Allocated { item, owner }));
+}
+
+/// Queues an item.
+pub(crate) fn queue(item: u64, shape: Shape, routine: u64, context: u64) {
+    let routine_is_code = matches!(fault::classify(routine), Place::Image { .. });
+    emit(Kind::WorkItem(WorkItemEvent::Queued {
+        item,
+        routine,
+        routine_is_code,
+        context,
+    }));
+    WORKERS.with_borrow_mut(|workers| {
+        workers.queue.push_back(Queued {
+            item,
+            shape,
+            routine,
+            context,
+        })
+    });
+}
+
+/// Whether a worker thread is free right now.
+pub(crate) fn has_idle_thread() -> bool {
+    WORKERS.with_borrow(|workers| {
+        let waiting = u32::try_from(workers.queue.len()).unwrap_or(u32::MAX);
+        workers.running.saturating_add(waiting) < workers.threads
+    })
+}
+
+/// Makes an item unknown.
+pub(crate) fn free(item: u64) {
+    emit(Kind::WorkItem(WorkItemEvent::Freed { item }));
+    WORKERS.with_borrow_mut(|workers| workers.items.remove(&item));
+}
