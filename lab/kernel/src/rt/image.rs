@@ -2,7 +2,7 @@
 
 use std::{cell::Cell, io};
 
-use lab_pe::{Image, Protection};
+use lab_pe::{Image, Protection, Section};
 
 use super::{
     import::Registry,
@@ -60,7 +60,7 @@ pub(super) struct LoadedImage {
     pub(super) plan: Image,
     pub(super) name: String,
     pub(super) findings: Findings,
-    _seen: Mapping,
+    seen: Mapping,
     _alias: Mapping,
 }
 
@@ -105,16 +105,30 @@ impl LoadedImage {
         let headers = plan.headers_bytes.next_multiple_of(lab_pe::PAGE_BYTES);
         seen.protect(0, headers as usize, Access::Read)?;
         for section in &plan.sections {
-            let bytes = section.bytes.next_multiple_of(lab_pe::PAGE_BYTES) as usize;
-            seen.protect(u64::from(section.rva), bytes, access(section.protection))?;
+            let access = access(section.protection);
+            seen.protect(u64::from(section.rva), pages(section), access)?;
         }
         Ok(Self {
             plan,
             name,
             findings,
-            _seen: seen,
+            seen,
             _alias: alias,
         })
+    }
+
+    /// Makes the sections untouchable that Windows frees after `DriverEntry`.
+    pub(super) fn discard(&self) {
+        for section in self
+            .plan
+            .sections
+            .iter()
+            .filter(|section| section.discardable)
+        {
+            self.seen
+                .protect(u64::from(section.rva), pages(section), Access::None)
+                .expect("Linux can make a page of ours untouchable");
+        }
     }
 
     /// Whether `address` is in the image.
@@ -129,6 +143,11 @@ impl LoadedImage {
         self.contains(address)
             .then(|| (address - layout::IMAGE) as u32)
     }
+}
+
+/// Bytes of the pages that a section takes.
+fn pages(section: &Section) -> usize {
+    section.bytes.next_multiple_of(lab_pe::PAGE_BYTES) as usize
 }
 
 /// Writes into the image's bytes. The plan's invariant says that every RVA is inside.

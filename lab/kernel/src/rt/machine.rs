@@ -259,6 +259,12 @@ pub(super) fn with_registry<R>(body: impl FnOnce(&Registry) -> R) -> Option<R> {
     LOADED.with_borrow(|loaded| loaded.as_ref().map(|loaded| body(&loaded.registry)))
 }
 
+/// Takes away the sections that Windows frees after `DriverEntry` (`INIT`, `.reloc`): touching them
+/// is a fault from now on.
+pub(crate) fn discard_init_sections() {
+    with_image(LoadedImage::discard);
+}
+
 /// What an address in the image is.
 pub(super) fn image_place(address: u64) -> Option<Place> {
     with_image(|image| {

@@ -3,6 +3,9 @@
 //! `rdtsc` and `rdtscp` are rewritten at load to an `int` of the same length that user mode may not
 //! run, so that they trap and read the virtual clock (switching the counter off for the process
 //! would kill the clock of Linux as well). `rdrand`, `rdseed` and `cpuid` are only reported.
+//!
+//! `pause` is rewritten in the same way and becomes a scheduling point: a loop that spins until
+//! another processor has done something would never end otherwise.
 
 use std::collections::BTreeSet;
 
@@ -13,6 +16,9 @@ use lab_pe::Image;
 pub(super) const RDTSC_VECTOR: u8 = 0xF1;
 /// Interrupt that stands for `rdtscp`.
 pub(super) const RDTSCP_VECTOR: u8 = 0xF2;
+
+/// Interrupt that stands for `pause`.
+pub(super) const PAUSE_VECTOR: u8 = 0xF3;
 
 /// Bytes to put into the image.
 #[derive(Debug)]
@@ -114,9 +120,10 @@ impl Search<'_> {
 
     fn note(&mut self, instruction: &Instruction) {
         let rva = instruction.ip() as u32;
-        let (bytes, name): (&'static [u8], _) = match instruction.code() {
+        let (bytes, name): (&'static [u8], &str) = match instruction.code() {
             Code::Rdtsc => (&[0xCD, RDTSC_VECTOR], ""),
             Code::Rdtscp => (&[0xCD, RDTSCP_VECTOR, 0x90], ""),
+            Code::Pause => (&[0xCD, PAUSE_VECTOR], ""),
             Code::Rdrand_r16 | Code::Rdrand_r32 | Code::Rdrand_r64 => (&[], "rdrand"),
             Code::Rdseed_r16 | Code::Rdseed_r32 | Code::Rdseed_r64 => (&[], "rdseed"),
             Code::Cpuid => (&[], "cpuid"),
@@ -126,7 +133,11 @@ impl Search<'_> {
         if bytes.len() == instruction.len() {
             self.findings.patches.push(Patch { rva, bytes });
         } else {
-            let name = if name.is_empty() { "rdtsc" } else { name };
+            let name = if bytes.is_empty() {
+                name
+            } else {
+                "rdtsc or pause with a prefix"
+            };
             self.findings.nondeterministic.push((rva, name));
         }
     }

@@ -7,7 +7,7 @@ use super::{
     context::{Context, Interrupted, RAX, RCX, RDX, RSP},
     fault::{self, Access, Fault, FaultKind},
     layout, mem,
-    patch::{RDTSC_VECTOR, RDTSCP_VECTOR},
+    patch::{PAUSE_VECTOR, RDTSC_VECTOR, RDTSCP_VECTOR},
     processor::KUSER_SHARED_DATA,
     sched::{self, HangKind, Reason},
     signal::WATCHDOG_SIGNAL,
@@ -123,6 +123,11 @@ fn interrupt(registers: &mut Interrupted, vector: u8) -> Result<(), Refusal> {
             if vector == RDTSCP_VECTOR {
                 registers.general[RCX] = u64::from(sched::processor());
             }
+            registers.rip += INT_BYTES;
+            Ok(())
+        }
+        PAUSE_VECTOR => {
+            sched::pause();
             registers.rip += INT_BYTES;
             Ok(())
         }

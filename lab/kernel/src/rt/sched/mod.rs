@@ -6,6 +6,7 @@
 //! - A processor that is at DISPATCH_LEVEL goes on with what it runs, even if that waits: so spin
 //!   locks spin. Otherwise a queued DPC comes first, then any thread that may run there.
 //! - Threads move between processors unless they are bound to one. There are no priorities.
+//! - A `pause` instruction of the image always gives way, so that loops that spin by themselves end.
 //! - If nobody can run, the virtual clock jumps to the next thing that is timed; if there is none,
 //!   the run hangs and says who waits where.
 //!
@@ -46,7 +47,7 @@ pub(crate) const COPY_BYTES_PER_NS: u64 = 8;
 /// allows a single DPC 20 s by default.
 pub(crate) const DISPATCH_LIMIT_NS: u64 = 20_000_000_000;
 /// Imports that one callback may call, one after another and without waiting.
-const BUSY_LIMIT: u64 = 20_000_000;
+const BUSY_LIMIT: u64 = 5_000_000;
 
 /// A kernel thread or DPC body, never reused within a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -305,7 +306,7 @@ pub(crate) fn point() {
     }
 }
 
-/// Counts an import of the running callback.
+/// Counts an import (or what takes as long) of the running callback.
 pub(super) fn note_import() {
     signal::note_progress();
     charge(IMPORT_NS);
@@ -316,6 +317,12 @@ pub(super) fn note_import() {
     if busy > BUSY_LIMIT {
         hang(HangKind::EndlessLoop);
     }
+}
+
+/// The running thread spins by itself: lets others go on.
+pub(super) fn pause() {
+    note_import();
+    suspend();
 }
 
 /// Begins counting anew: a callback begins, or a wait.

@@ -225,6 +225,23 @@ fn a_torn_function_pointer_is_a_jump() {
     );
 }
 
+#[test]
+fn discarded_sections_are_gone() {
+    let Some(outcome) = run(1, |find, results| {
+        let result = call_driver(find("Initialize"), &[]);
+        results.borrow_mut().push(result);
+        crate::rt::discard_init_sections();
+        call_driver(find("Initialize"), &[]);
+    }) else {
+        return;
+    };
+    let End::Stopped(Reason::Fault(fault)) = outcome.end else {
+        panic!("{:?}", outcome.end)
+    };
+    assert_eq!((outcome.results, fault.access), (vec![9], Access::Execute));
+    assert!(fault.to_string().contains("section INIT"), "{fault}");
+}
+
 fn hang(body: impl FnOnce(&dyn Fn(&str) -> u64) + 'static) -> Option<sched::Hang> {
     let outcome = run(1, |find, _| body(find))?;
     let End::Stopped(Reason::Hang(hang)) = outcome.end else {

@@ -114,6 +114,13 @@ EXPORT u64 Debug(void) { __asm__ volatile("int $0x2d\n int3" : : "a"(1ull)); ret
 EXPORT u64 Halt(void) { __asm__ volatile("hlt"); return 0; }
 EXPORT u64 Loop(void) { for (;;) __asm__ volatile(""); }
 
+// Spins without an import until another thread has raised the counter.
+EXPORT u64 SpinUntil(u64 value) {
+    while (*(volatile u64 *)&counter < value) __asm__ volatile("pause");
+    return counter;
+}
+__attribute__((section("INIT"))) EXPORT u64 Initialize(void) { return 9; }
+
 EXPORT u64 Irql(u64 level) {
     u64 before, during;
     __asm__ volatile("mov %%cr8, %0" : "=r"(before));

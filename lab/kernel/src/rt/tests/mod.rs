@@ -168,6 +168,7 @@ fn build(folder: &Path) -> Option<(Vec<u8>, std::path::PathBuf)> {
         "/debug",
         "/opt:noref",
         "/opt:noicf",
+        "/section:INIT,ERD",
         &out_option,
     ];
     arguments.extend(inputs.iter().map(String::as_str));

@@ -157,6 +157,23 @@ fn what_user_mode_cannot_run_is_emulated() {
 }
 
 #[test]
+fn a_loop_that_spins_by_itself_gives_way() {
+    let Some(outcome) = run(5, |find, results| {
+        let count = find("Count");
+        sched::spawn("count", None, move || {
+            call_driver(count, &[10]);
+        });
+        sched::raise(sched::DISPATCH_LEVEL);
+        let counter = call_driver(find("SpinUntil"), &[10]);
+        results.borrow_mut().push(counter);
+    }) else {
+        return;
+    };
+    finished(&outcome);
+    assert_eq!(outcome.results, [10]);
+}
+
+#[test]
 fn a_dpc_runs_before_threads_and_when_the_level_allows() {
     let Some(outcome) = run(3, |find, results| {
         let level = Rc::new(RefCell::new(Vec::new()));
