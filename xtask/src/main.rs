@@ -7,6 +7,7 @@
 mod architecture;
 mod bindings;
 mod build;
+mod capture;
 mod check;
 mod check_image;
 mod compile;
@@ -15,6 +16,7 @@ mod failure;
 mod header_kit;
 mod image;
 mod import_library;
+mod lint;
 mod package_install;
 mod repository;
 mod seal;
@@ -42,9 +44,11 @@ struct Arguments {
 enum Task {
     Bindings(bindings::Arguments),
     Build(build::Arguments),
+    Capture(capture::Arguments),
     Check(check::Arguments),
     CheckImage(check_image::Arguments),
     Demo(demo::Arguments),
+    Lint(lint::Arguments),
     Test(test::Arguments),
 }
 
@@ -52,9 +56,11 @@ fn run(task: &Task) -> Result<()> {
     match task {
         Task::Bindings(arguments) => bindings::run(arguments),
         Task::Build(arguments) => build::run(arguments),
+        Task::Capture(arguments) => capture::run(arguments),
         Task::Check(arguments) => check::run(arguments),
         Task::CheckImage(arguments) => check_image::run(arguments),
         Task::Demo(arguments) => demo::run(arguments),
+        Task::Lint(arguments) => lint::run(arguments),
         Task::Test(arguments) => test::run(arguments),
     }
 }

@@ -69,7 +69,7 @@ pub(crate) fn ensure(needs: &[Need], yes: bool) -> Result<()> {
     }
 }
 
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     Command::new("id")
         .arg("-u")
         .output()
