@@ -7,7 +7,6 @@
 mod architecture;
 mod bindings;
 mod build;
-mod capture;
 mod check;
 mod check_image;
 mod compile;
@@ -44,7 +43,6 @@ struct Arguments {
 enum Task {
     Bindings(bindings::Arguments),
     Build(build::Arguments),
-    Capture(capture::Arguments),
     Check(check::Arguments),
     CheckImage(check_image::Arguments),
     Demo(demo::Arguments),
@@ -56,7 +54,6 @@ fn run(task: &Task) -> Result<()> {
     match task {
         Task::Bindings(arguments) => bindings::run(arguments),
         Task::Build(arguments) => build::run(arguments),
-        Task::Capture(arguments) => capture::run(arguments),
         Task::Check(arguments) => check::run(arguments),
         Task::CheckImage(arguments) => check_image::run(arguments),
         Task::Demo(arguments) => demo::run(arguments),

@@ -54,6 +54,23 @@ impl Repository {
             .map(|package| package.name.to_string())
     }
 
+    /// Every package of the workspace.
+    pub(crate) fn packages(&self) -> impl Iterator<Item = &Package> {
+        self.metadata.workspace_packages().into_iter()
+    }
+
+    /// The folder of a package below the root, with `/` between its parts; empty for the root package.
+    pub(crate) fn folder_of(&self, package: &Package) -> String {
+        let folder = package
+            .manifest_path
+            .parent()
+            .unwrap_or(&package.manifest_path);
+        let below = folder
+            .strip_prefix(&self.metadata.workspace_root)
+            .unwrap_or(folder);
+        below.as_str().replace('\\', "/")
+    }
+
     /// Fails unless `package` is a driver: `[package.metadata.deferlwf] driver = true` and a `cdylib`.
     pub(crate) fn require_driver(package: &Package) -> Result<()> {
         if !is_driver(package) {

@@ -1,0 +1,177 @@
+//! The rooms of the design: what each may depend on, and what holds inside.
+
+use anyhow::{Context, Result};
+use cargo_metadata::Package;
+
+use crate::repository::Repository;
+
+/// A package or a folder of packages.
+pub(super) struct Room {
+    /// Its folder below the repository; with a trailing `/`, every package below it.
+    folder: &'static str,
+    /// Packages of ours that it may depend on.
+    pub(super) ours: &'static [&'static str],
+    /// Packages of others that it may depend on.
+    pub(super) others: &'static [&'static str],
+    /// Whether it may hold unsafe code.
+    pub(super) has_unsafe: bool,
+    /// Whether it runs in the kernel: no_std, no panic, checked for the Windows target.
+    pub(super) kernel: bool,
+    /// Whether it compiles for the host.
+    pub(super) host: bool,
+}
+
+const NOTHING: Room = Room {
+    folder: "",
+    ours: &[],
+    others: &[],
+    has_unsafe: false,
+    kernel: false,
+    host: false,
+};
+
+/// The arrows of the design, section 2; there are no others.
+const ROOMS: &[Room] = &[
+    Room {
+        folder: ".",
+        ours: &["ndis", "inspect", "protocol"],
+        others: &["wdk-build"],
+        kernel: true,
+        ..NOTHING
+    },
+    Room {
+        folder: "crates/inspect",
+        kernel: true,
+        host: true,
+        ..NOTHING
+    },
+    Room {
+        folder: "crates/ndis",
+        ours: &["ndis-sys"],
+        others: &["wdk", "wdk-alloc", "wdk-panic", "wdk-sys"],
+        has_unsafe: true,
+        kernel: true,
+        ..NOTHING
+    },
+    Room {
+        folder: "crates/ndis-sys",
+        others: &["wdk-sys"],
+        has_unsafe: true,
+        kernel: true,
+        ..NOTHING
+    },
+    Room {
+        folder: "crates/protocol",
+        kernel: true,
+        host: true,
+        ..NOTHING
+    },
+    Room {
+        folder: "examples/",
+        ours: &["ndis"],
+        others: &["wdk-build"],
+        kernel: true,
+        ..NOTHING
+    },
+    Room {
+        folder: "lab/cli",
+        ours: &["lab-kernel", "lab-rules", "lab-net", "protocol"],
+        others: &["anyhow", "clap", "indicatif", "serde", "serde_json"],
+        host: true,
+        ..NOTHING
+    },
+    Room {
+        folder: "lab/kernel",
+        ours: &["lab-pe", "lab-rules"],
+        others: &[
+            "blake3",
+            "corosensei",
+            "iced-x86",
+            "libc",
+            "pdb-addr2line",
+            "thiserror",
+        ],
+        has_unsafe: true,
+        host: true,
+        ..NOTHING
+    },
+    Room {
+        folder: "lab/net",
+        others: &["pcap-parser", "thiserror"],
+        host: true,
+        ..NOTHING
+    },
+    Room {
+        folder: "lab/pe",
+        others: &["thiserror"],
+        host: true,
+        ..NOTHING
+    },
+    Room {
+        folder: "lab/rules",
+        host: true,
+        ..NOTHING
+    },
+    Room {
+        folder: "tests",
+        ours: &["lab-cli"],
+        others: &["serde_json"],
+        host: true,
+        ..NOTHING
+    },
+    Room {
+        folder: "tests/drivers/",
+        others: &["wdk-build"],
+        has_unsafe: true,
+        kernel: true,
+        ..NOTHING
+    },
+    Room {
+        folder: "xtask",
+        others: &[
+            "anyhow",
+            "blake3",
+            "cargo_metadata",
+            "clap",
+            "iced-x86",
+            "object",
+            "serde",
+            "serde_json",
+            "toml_edit",
+        ],
+        host: true,
+        ..NOTHING
+    },
+];
+
+/// The room that `package` is in.
+pub(super) fn of(package: &Package, repository: &Repository) -> Result<&'static Room> {
+    let folder = repository.folder_of(package);
+    let folder = if folder.is_empty() { "." } else { &folder };
+    find(folder).with_context(|| {
+        format!(
+            "package `{}` in {folder} is in no room of xtask/src/lint/room.rs",
+            package.name
+        )
+    })
+}
+
+fn find(folder: &str) -> Option<&'static Room> {
+    ROOMS.iter().find(|room| room.folder == folder).or_else(|| {
+        ROOMS
+            .iter()
+            .find(|room| room.folder.ends_with('/') && folder.starts_with(room.folder))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_of_packages_is_one_room() {
+        assert!(find("tests/drivers/faulty").is_some_and(|room| room.has_unsafe));
+        assert!(find("tests").is_some_and(|room| !room.has_unsafe));
+        assert!(find("elsewhere").is_none());
+    }
+}
