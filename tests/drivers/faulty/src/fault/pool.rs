@@ -31,7 +31,7 @@ pub(crate) fn overrun() {
     }
     let behind = block.wrapping_add(FULL);
     // SAFETY: none: this is the fault.
-    unsafe { *behind = 0x5a }; // caught: pool-overrun
+    unsafe { *behind = 0 }; // caught: pool-overrun
     free(block);
 }
 
@@ -43,7 +43,7 @@ pub(crate) fn overrun_slack() {
     }
     let behind = block.wrapping_add(SLACK);
     // SAFETY: none: this is the fault.
-    unsafe { *behind = 0x5a };
+    unsafe { *behind = 0 };
     // SAFETY: a live block of this tag.
     unsafe { ExFreePoolWithTag(block.cast(), TAG) }; // caught: pool-overrun-slack
 }
