@@ -21,6 +21,8 @@ use super::{
 pub(crate) const POISON: u8 = 0xC7;
 /// Byte in front of a block and behind it.
 const SLACK: u8 = 0x5A;
+/// What the rest of a block's pages looks like.
+const INTACT: [u8; PAGE as usize] = [SLACK; PAGE as usize];
 
 /// What memory the block is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -316,14 +318,28 @@ impl Pool {
     /// Offset of the byte nearest to the block, outside of it, that was overwritten.
     fn damage(&self, block: &Block) -> Option<i64> {
         let (first, bytes) = block.pages();
-        let before = mem::read_bytes(first, (block.address - first) as usize).unwrap_or_default();
-        let behind = first + bytes as u64 - block.end();
-        let behind = mem::read_bytes(block.end(), behind as usize).unwrap_or_default();
-        let behind = behind.iter().position(|byte| *byte != SLACK);
-        let before = before.iter().rev().position(|byte| *byte != SLACK);
-        behind
+        let before = (block.address - first) as usize;
+        let behind = (first + bytes as u64 - block.end()) as usize;
+        // What is left of the pages is less than a page, but for large alignments.
+        let is_whole = |at: u64, bytes: usize| {
+            let mut page = [0; PAGE as usize];
+            page.get_mut(..bytes)
+                .is_some_and(|page| mem::read_into(at, page).is_ok() && *page == INTACT[..bytes])
+        };
+        if is_whole(first, before) && is_whole(block.end(), behind) {
+            return None;
+        }
+        let overwritten = |byte: &u8| *byte != SLACK;
+        let behind = mem::read_bytes(block.end(), behind).unwrap_or_default();
+        let before = mem::read_bytes(first, before).unwrap_or_default();
+        let distance = behind.iter().position(overwritten);
+        distance
             .map(|distance| (block.size + distance) as i64)
-            .or(before.map(|distance| -1 - distance as i64))
+            .or(before
+                .iter()
+                .rev()
+                .position(|byte| overwritten(byte))
+                .map(|d| -1 - d as i64))
     }
 
     /// The last block that begins at `address` or before it.

@@ -1,16 +1,11 @@
 //! Who runs next.
 
 use super::{
-    Dpc, Hang, HangKind, MACHINE, Machine, ThreadId, Wait, fast, last_id, next_id, now, random,
+    Dpc, Hang, HangKind, MACHINE, Machine, Processor, ThreadId, Wait, fast, last_id, next_id, now,
+    random,
     thread::{Condition, Stage, Thread},
 };
 use crate::rt::sched::{DISPATCH_LEVEL, DISPATCH_LIMIT_NS, report_hang, set_now};
-
-/// What a processor could do next.
-enum Step {
-    Run(ThreadId),
-    StartDpc,
-}
 
 /// Chooses a thread and puts it on a processor, letting time pass if everyone waits.
 pub(super) fn choose() -> Result<ThreadId, Hang> {
@@ -25,8 +20,8 @@ pub(super) fn choose() -> Result<ThreadId, Hang> {
         let next_ns = MACHINE.with_borrow(|machine| {
             let deadlines = machine
                 .threads
-                .values()
-                .filter_map(|thread| thread.waiting.as_ref());
+                .iter()
+                .filter_map(|(_, thread)| thread.waiting.as_ref());
             let deadlines = deadlines.map(|waiting| waiting.deadline_ns);
             deadlines
                 .chain(machine.timed.keys().map(|(due_ns, _)| *due_ns))
@@ -76,7 +71,7 @@ fn try_between(mut from: ThreadId, end: ThreadId, now_ns: u64) {
             continue;
         };
         MACHINE.with_borrow_mut(|machine| {
-            if let Some(thread) = machine.threads.get_mut(&id) {
+            if let Some(thread) = machine.threads.get_mut(id) {
                 thread.waiting = None;
                 thread.outcome = outcome;
             }
@@ -86,9 +81,13 @@ fn try_between(mut from: ThreadId, end: ThreadId, now_ns: u64) {
 
 fn next_waiting(from: ThreadId, end: ThreadId) -> Option<(ThreadId, u64, Condition)> {
     MACHINE.with_borrow(|machine| {
-        machine.threads.range(from..end).find_map(|(id, thread)| {
+        let mut threads = machine
+            .threads
+            .iter_from(from)
+            .take_while(|(id, _)| *id < end);
+        threads.find_map(|(id, thread)| {
             let waiting = thread.waiting.as_ref()?;
-            Some((*id, waiting.deadline_ns, waiting.condition()))
+            Some((id, waiting.deadline_ns, waiting.condition()))
         })
     })
 }
@@ -99,7 +98,7 @@ fn check_limits(now_ns: u64) -> Result<(), Hang> {
             let stay_ns = now_ns - thread.dispatch_since_ns.min(now_ns);
             thread.irql >= DISPATCH_LEVEL && thread.waiting.is_some() && stay_ns > DISPATCH_LIMIT_NS
         });
-        (now_ns > machine.time_limit_ns, stuck.map(|(id, _)| *id))
+        (now_ns > machine.time_limit_ns, stuck.map(|(id, _)| id))
     });
     match stuck {
         Some(_) => Err(report_hang(HangKind::DispatchTooLong, stuck)),
@@ -110,52 +109,77 @@ fn check_limits(now_ns: u64) -> Result<(), Hang> {
 
 /// Chooses among all processors that could do something, then among what that one could do.
 fn pick(machine: &mut Machine) -> Option<ThreadId> {
-    let count = machine.processors.len() as u32;
-    let able = (0..count)
-        .filter(|number| steps(machine, *number).next().is_some())
+    list_options(machine);
+    let able = machine
+        .processors
+        .iter()
+        .filter(|processor| processor.can_go_on())
         .count();
     if able == 0 {
         return None;
     }
     let chosen = random(able as u64) as usize;
-    let number = (0..count)
-        .filter(|number| steps(machine, *number).next().is_some())
-        .nth(chosen)?;
-    let options = steps(machine, number).count();
-    let step = steps(machine, number).nth(random(options as u64) as usize)?;
-    match step {
-        Step::Run(thread) => {
-            place(machine, thread, number);
-            Some(thread)
-        }
-        Step::StartDpc => start_dpc(machine, number),
+    let mut able = machine
+        .processors
+        .iter()
+        .enumerate()
+        .filter(|(_, it)| it.can_go_on());
+    let (number, processor) = able.nth(chosen)?;
+    let number = number as u32;
+    if processor.options.is_empty() {
+        return start_dpc(machine, number);
+    }
+    let thread = processor.options[random(processor.options.len() as u64) as usize];
+    place(machine, thread, number);
+    Some(thread)
+}
+
+impl Processor {
+    /// Whether it has something to do. Without a thread to run, that is a DPC to start.
+    fn can_go_on(&self) -> bool {
+        !self.options.is_empty() || !self.is_owned && !self.queue.is_empty()
     }
 }
 
-/// What processor `number` could do next.
-fn steps(machine: &Machine, number: u32) -> impl Iterator<Item = Step> {
-    let processor = &machine.processors[number as usize];
-    let thread = |id: ThreadId| &machine.threads[&id];
-    let owner = processor.dpc.or(processor
-        .thread
-        .filter(|id| thread(*id).irql >= DISPATCH_LEVEL));
-    let starts_dpc = owner.is_none() && !processor.queue.is_empty();
-    let owner_runs = owner.filter(|id| thread(*id).waiting.is_none());
-    let allowed = move |thread: &Thread| match thread.stage {
-        Stage::On(on) => on == number && !thread.is_dpc,
-        Stage::Off => thread.affinity.is_none_or(|affinity| affinity == number),
-    };
-    let others = (owner.is_none() && !starts_dpc).then(|| {
-        machine
-            .threads
-            .iter()
-            .filter(move |(_, thread)| thread.waiting.is_none() && allowed(thread))
-            .map(|(id, _)| Step::Run(*id))
-    });
-    let first = owner_runs
-        .map(Step::Run)
-        .or(starts_dpc.then_some(Step::StartDpc));
-    first.into_iter().chain(others.into_iter().flatten())
+/// Writes down what each processor could run next: its owner, or nothing if a DPC comes first, or
+/// any thread that may run there.
+fn list_options(machine: &mut Machine) {
+    let Machine {
+        threads,
+        processors,
+        ..
+    } = machine;
+    for processor in processors.iter_mut() {
+        processor.options.clear();
+        let at_dispatch = |id: &ThreadId| {
+            threads
+                .get(*id)
+                .is_some_and(|thread| thread.irql >= DISPATCH_LEVEL)
+        };
+        let owner = processor.dpc.or(processor.thread.filter(at_dispatch));
+        processor.is_owned = owner.is_some();
+        let runs = |id: &ThreadId| {
+            threads
+                .get(*id)
+                .is_some_and(|thread| thread.waiting.is_none())
+        };
+        processor.options.extend(owner.filter(runs));
+    }
+    for (id, thread) in threads
+        .iter()
+        .filter(|(_, thread)| thread.waiting.is_none())
+    {
+        for (number, processor) in processors.iter_mut().enumerate() {
+            let number = number as u32;
+            let allowed = match thread.stage {
+                Stage::On(on) => on == number && !thread.is_dpc,
+                Stage::Off => thread.affinity.is_none_or(|affinity| affinity == number),
+            };
+            if allowed && !processor.is_owned && processor.queue.is_empty() {
+                processor.options.push(id);
+            }
+        }
+    }
 }
 
 /// Makes `id` what processor `number` runs.
@@ -167,11 +191,11 @@ fn place(machine: &mut Machine, id: ThreadId, number: u32) {
     if let Some(old) = processor
         .thread
         .replace(id)
-        .and_then(|old| machine.threads.get_mut(&old))
+        .and_then(|old| machine.threads.get_mut(old))
     {
         old.stage = Stage::Off;
     }
-    if let Some(thread) = machine.threads.get_mut(&id) {
+    if let Some(thread) = machine.threads.get_mut(id) {
         // INVARIANT: the processor's `thread` was set above.
         thread.stage = Stage::On(number);
     }
@@ -186,7 +210,7 @@ fn start_dpc(machine: &mut Machine, number: u32) -> Option<ThreadId> {
     thread.dispatch_since_ns = now();
     // INVARIANT: the processor's `dpc` is set below.
     thread.stage = Stage::On(number);
-    machine.threads.insert(id, thread);
+    machine.threads.add(id, thread);
     machine.processors[number as usize].dpc = Some(id);
     Some(id)
 }

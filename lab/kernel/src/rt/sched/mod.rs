@@ -21,7 +21,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
 };
 
-use self::thread::{Thread, Waiting};
+use self::thread::{Thread, Threads, Waiting};
 pub(crate) use super::machine::Reason;
 use super::{
     context::{self, CURRENT},
@@ -105,13 +105,17 @@ struct Processor {
     /// The DPC body that it runs.
     dpc: Option<ThreadId>,
     queue: VecDeque<Dpc>,
+    /// Whether what it runs cannot be interrupted. For the choice, which finds it out anew.
+    is_owned: bool,
+    /// Threads that it could run next. For the choice.
+    options: Vec<ThreadId>,
 }
 
 /// # Invariants
 /// A thread whose stage is `On(p)` is `processors[p].thread` or `.dpc`, and no other is.
 #[derive(Default)]
 struct Machine {
-    threads: BTreeMap<ThreadId, Thread>,
+    threads: Threads,
     processors: Vec<Processor>,
     /// DPCs that wait for their time, by that time.
     timed: BTreeMap<(u64, DpcId), (u32, Dpc)>,
@@ -235,7 +239,7 @@ fn start(name: &str, processor: Option<u32>, body: Box<dyn FnOnce()>) -> ThreadI
     let id = ThreadId(next_id() as u32);
     MACHINE.with_borrow_mut(|machine| {
         let thread = Thread::new(machine, name.to_owned(), processor, body);
-        machine.threads.insert(id, thread);
+        machine.threads.add(id, thread);
     });
     id
 }
@@ -487,11 +491,11 @@ pub(super) fn hang(kind: HangKind) -> ! {
 fn report_hang(kind: HangKind, blamed: Option<ThreadId>) -> Hang {
     MACHINE.with_borrow(|machine| Hang {
         kind,
-        thread: blamed.and_then(|id| Some(machine.threads.get(&id)?.name.clone())),
+        thread: blamed.and_then(|id| Some(machine.threads.get(id)?.name.clone())),
         threads: machine
             .threads
-            .values()
-            .map(|thread| {
+            .iter()
+            .map(|(_, thread)| {
                 (
                     thread.name.clone(),
                     thread.state(),
@@ -512,7 +516,7 @@ fn with_thread<R>(id: ThreadId, body: impl FnOnce(&mut Thread) -> R) -> R {
         body(
             machine
                 .threads
-                .get_mut(&id)
+                .get_mut(id)
                 .expect("the thread has not ended"),
         )
     })

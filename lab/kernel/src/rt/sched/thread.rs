@@ -41,6 +41,47 @@ pub(super) struct Thread {
     pub(super) outcome: Wait,
 }
 
+/// Threads that have not ended, by id. There are few, and they are looked at with every switch.
+///
+/// # Invariants
+/// In ascending order of id.
+#[derive(Default)]
+pub(super) struct Threads(Vec<(ThreadId, Thread)>);
+
+impl Threads {
+    /// Adds a thread whose id is the highest that was ever given out.
+    pub(super) fn add(&mut self, id: ThreadId, thread: Thread) {
+        // INVARIANT: ids are given out in ascending order.
+        self.0.push((id, thread));
+    }
+
+    fn position(&self, id: ThreadId) -> Option<usize> {
+        self.0.binary_search_by_key(&id, |(id, _)| *id).ok()
+    }
+
+    pub(super) fn get(&self, id: ThreadId) -> Option<&Thread> {
+        self.position(id).map(|at| &self.0[at].1)
+    }
+
+    pub(super) fn get_mut(&mut self, id: ThreadId) -> Option<&mut Thread> {
+        self.position(id).map(|at| &mut self.0[at].1)
+    }
+
+    pub(super) fn remove(&mut self, id: ThreadId) -> Option<Thread> {
+        self.position(id).map(|at| self.0.remove(at).1)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (ThreadId, &Thread)> {
+        self.0.iter().map(|(id, thread)| (*id, thread))
+    }
+
+    /// The threads whose ids are at least `from`.
+    pub(super) fn iter_from(&self, from: ThreadId) -> impl Iterator<Item = (ThreadId, &Thread)> {
+        let first = self.0.partition_point(|(id, _)| *id < from);
+        self.0[first..].iter().map(|(id, thread)| (*id, thread))
+    }
+}
+
 /// What a thread waits for.
 pub(super) struct Waiting {
     pub(super) deadline_ns: u64,
@@ -141,7 +182,7 @@ pub(super) fn resume(id: ThreadId, processors: &Processors) -> bool {
     let (mut coroutine, context) = MACHINE.with_borrow_mut(|machine| {
         let thread = machine
             .threads
-            .get_mut(&id)
+            .get_mut(id)
             .expect("the thread has not ended");
         let Stage::On(processor) = thread.stage else {
             panic!("it was put on a processor")
@@ -169,7 +210,7 @@ pub(super) fn resume(id: ThreadId, processors: &Processors) -> bool {
     MACHINE.with_borrow_mut(|machine| {
         let thread = machine
             .threads
-            .get_mut(&id)
+            .get_mut(id)
             .expect("only the scheduler ends threads");
         fast(|fast| {
             thread.irql = fast.irql.get();
@@ -185,7 +226,7 @@ pub(super) fn resume(id: ThreadId, processors: &Processors) -> bool {
 /// Takes an ended thread off its processor and keeps its stacks for others.
 pub(super) fn end(id: ThreadId) {
     MACHINE.with_borrow_mut(|machine| {
-        let mut thread = machine.threads.remove(&id).expect("it has just run");
+        let mut thread = machine.threads.remove(id).expect("it has just run");
         if let Stage::On(processor) = thread.stage {
             let processor = &mut machine.processors[processor as usize];
             let slot = if thread.is_dpc {
