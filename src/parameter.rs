@@ -2,11 +2,11 @@
 //!
 //! | value (`REG_DWORD`) | unit | range | default | meaning |
 //! |---|---|---|---|---|
-//! | `SnapLen` | bytes | 64 to 9216 | 256 | bytes of each frame that are looked at |
+//! | `SnapLen` | bytes | 128 to 9216 | 256 | bytes of each frame that are looked at; 128 hold the headers of TCP over IPv6 with two VLAN tags |
 //! | `RingEntries` | snapshots | 16 to 65536 | 4096 | how many wait for the worker; rounded up to a power of two |
 //! | `MaxFlows` | flows | 16 to 1048576 | 8192 | flows that are kept |
 //! | `FlowIdleMs` | milliseconds | 1000 to 86400000 | 60000 | silence after which a flow may have to give way |
-//! | `WorkerBudgetUs` | microseconds | 50 to 10000 | 500 | how long the worker runs at a time |
+//! | `WorkerBudgetUs` | microseconds | 10 to 10000 | 500 | how long the worker runs at a time |
 //!
 //! A value that is out of range or no number is not used; the default is. They are read when the adapter is attached.
 
@@ -38,7 +38,7 @@ struct Range {
 
 const SNAPSHOT_LENGTH: Range = Range {
     keyword: text!("SnapLen"),
-    least: 64,
+    least: 128,
     most: 9216,
     default: 256,
 };
@@ -62,7 +62,7 @@ const FLOW_IDLE_MS: Range = Range {
 };
 const WORKER_BUDGET_US: Range = Range {
     keyword: text!("WorkerBudgetUs"),
-    least: 50,
+    least: 10,
     most: 10_000,
     default: 500,
 };

@@ -28,13 +28,18 @@ pub struct Passive {
 }
 
 impl Passive {
-    /// Claims `PASSIVE_LEVEL` for the current activation.
+    /// Claims `PASSIVE_LEVEL` for the current activation; checked builds look whether it is true.
     ///
     /// # Safety
     ///
     /// The IRQL is `PASSIVE_LEVEL`, no other token of this activation can be reached, and the value does not outlive
     /// the activation.
-    pub(crate) const unsafe fn assume() -> Self {
+    pub(crate) unsafe fn assume() -> Self {
+        #[cfg(windows)]
+        {
+            // SAFETY: legal at any IRQL.
+            debug_assert_eq!(unsafe { ndis_sys::nt::KeGetCurrentIrql() }, 0);
+        }
         // INVARIANT: the caller's promise.
         Self { _here: PhantomData }
     }

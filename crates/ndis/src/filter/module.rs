@@ -11,6 +11,7 @@ use ndis_sys::NDIS_HANDLE;
 
 use super::{AttachParameters, FilterModule};
 use crate::counter::Counter;
+use crate::debug;
 use crate::event::Event;
 use crate::irql::Passive;
 use crate::mem::{OutOfMemory, PoolArc, Tag};
@@ -148,6 +149,7 @@ impl<M: FilterModule> ModuleCore<M> {
     /// Counts batches that a callback has leaked.
     pub(crate) fn report_leaked(&self, batches: usize) {
         if batches > 0 {
+            debug::print_number(c"ndis: batches leaked by a callback", batches as u64);
             self.leaked_batches.add(batches as u64);
         }
     }

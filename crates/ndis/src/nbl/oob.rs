@@ -76,7 +76,7 @@ pub(super) unsafe fn coalesced(nbl: NblPointer) -> Segmentation {
     let info = NDIS_RSC_NBL_INFO { Value: slot };
     // SAFETY: every bit pattern is a pair of counts.
     let tcp = unsafe { info.Info }.CoalescedSegCount;
-    if tcp > 0 {
+    if tcp > 1 {
         return Segmentation::Coalesced(tcp);
     }
     if version::registered_minor() < UDP_COALESCING {
@@ -88,7 +88,7 @@ pub(super) unsafe fn coalesced(nbl: NblPointer) -> Segmentation {
     let info = NDIS_UDP_RSC_OFFLOAD_NET_BUFFER_LIST_INFO { Value: slot };
     // SAFETY: every bit pattern is a count and a size.
     let udp = unsafe { info.Receive }.SegCount;
-    if udp > 0 {
+    if udp > 1 {
         Segmentation::Coalesced(udp)
     } else {
         Segmentation::One
