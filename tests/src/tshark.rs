@@ -35,6 +35,9 @@ pub struct Count {
     pub all: Amount,
     /// By TCP or UDP conversation.
     pub conversations: BTreeMap<Conversation, Amount>,
+    /// By pair of IP addresses, the lesser first; later fragments count. (The table of `tshark -z conv,ipv6` leaves
+    /// them out, that of `conv,ip` does not.)
+    pub addresses: BTreeMap<(IpAddr, IpAddr), Amount>,
 }
 
 /// The key of the conversation between `a` and `b`.
@@ -84,17 +87,25 @@ pub fn count(capture: &Path) -> Count {
         };
         let bytes = length.parse().expect("a length");
         count.all.add(1, bytes);
+        let (src, dst) = if src4.is_empty() {
+            (src6, dst6)
+        } else {
+            (src4, dst4)
+        };
+        if !src.is_empty() {
+            let [src, dst] = [src, dst].map(address);
+            count
+                .addresses
+                .entry((src.min(dst), src.max(dst)))
+                .or_default()
+                .add(1, bytes);
+        }
         if protocols
             .split(':')
             .any(|protocol| protocol.starts_with("icmp"))
         {
             continue;
         }
-        let (src, dst) = if src4.is_empty() {
-            (src6, dst6)
-        } else {
-            (src4, dst4)
-        };
         for (protocol, src_port, dst_port) in [("tcp", tcp_src, tcp_dst), ("udp", udp_src, udp_dst)]
         {
             if !src_port.is_empty() {
@@ -106,19 +117,40 @@ pub fn count(capture: &Path) -> Count {
     count
 }
 
-/// Lines of the conversation table that `tshark -z conv,<protocol>` prints.
+/// Packets by conversation, from the table that `tshark -z conv,<protocol>` prints.
+///
+/// `tshark` parts a port pair that is used again into several lines; here they are one conversation.
 ///
 /// # Panics
 ///
 /// When `tshark` is not there or cannot read the capture.
-pub fn conversation_lines(capture: &Path, protocol: &str) -> usize {
-    let table = tshark(capture, &["-q", "-z", &format!("conv,{protocol}")]);
-    table.lines().filter(|line| line.contains("<->")).count()
+pub fn conversation_table(capture: &Path, protocol: &'static str) -> BTreeMap<Conversation, u64> {
+    let mut conversations = BTreeMap::new();
+    let text = tshark(capture, &["-q", "-z", &format!("conv,{protocol}")]);
+    for line in text.lines().filter(|line| line.contains("<->")) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        // Each way, and then both, have packets, bytes, and the unit of the bytes.
+        let [a, _, b, _, _, _, _, _, _, packets, ..] = words[..] else {
+            panic!("tshark gave {line:?}");
+        };
+        let [a, b] = [a, b].map(|text| {
+            let (host, port) = text.rsplit_once(':').expect("address and port");
+            end(host, port)
+        });
+        let packets: u64 = packets.parse().expect("a number of packets");
+        *conversations
+            .entry(conversation(protocol, a, b))
+            .or_default() += packets;
+    }
+    conversations
 }
 
-fn end(address: &str, port: &str) -> SocketAddr {
-    let address: IpAddr = address.parse().expect("an address");
-    SocketAddr::new(address, port.parse().expect("a port"))
+fn address(text: &str) -> IpAddr {
+    text.parse().expect("an address")
+}
+
+fn end(host: &str, port: &str) -> SocketAddr {
+    SocketAddr::new(address(host), port.parse().expect("a port"))
 }
 
 fn tshark(capture: &Path, arguments: &[&str]) -> String {
