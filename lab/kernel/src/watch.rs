@@ -8,8 +8,10 @@ mod tally;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 
-use lab_rules::event::{Access, Call, Callback, Fault, FaultKind, Import, Region};
-use lab_rules::{Event, Finding, Kind, Monitors, StackFrame, Violation};
+use lab_rules::event::{
+    Access, Call, Callback, Fault, FaultKind, Import, NblEvent, PoolEvent, Region, WorkItemEvent,
+};
+use lab_rules::{Event, Finding, Kind, Monitors, Origin, StackFrame, Violation};
 
 use crate::abi::irql::IRQL;
 use crate::rt::mem::BadAddress;
@@ -51,6 +53,8 @@ thread_local! {
     static CALLS: RefCell<BTreeMap<ThreadId, Vec<Call>>> = const { RefCell::new(BTreeMap::new()) };
     /// The import that each thread is in.
     static IMPORTS: RefCell<BTreeMap<ThreadId, Vec<&'static str>>> = const { RefCell::new(BTreeMap::new()) };
+    /// Stacks of what happened earlier to objects.
+    static ORIGINS: RefCell<BTreeMap<Origin, trace::StackId>> = const { RefCell::new(BTreeMap::new()) };
     /// When the last event happened, for a violation that is found after the end.
     static LAST: Cell<Place> = const { Cell::new(Place { time_ns: 0, processor: 0, thread: 0, irql: 0 }) };
 }
@@ -90,6 +94,7 @@ pub(crate) fn start(seed: u64) {
     WATCH.set(Some(watch));
     CALLS.take();
     IMPORTS.take();
+    ORIGINS.take();
 }
 
 /// Ends the run.
@@ -110,6 +115,7 @@ pub(crate) fn finish() -> Option<Outcome> {
 pub(crate) fn emit(kind: Kind) {
     let place = Place::here();
     LAST.set(place);
+    note_origin(&kind);
     if observe(place, kind, trace::stack_trace) {
         sched::stop(Reason::Rule(Box::new(())));
     }
@@ -178,7 +184,15 @@ fn record(finding: Finding, place: Place, stack: &dyn Fn() -> Vec<trace::Frame>)
     if !is_fatal && known {
         return;
     }
-    let frames = stack().into_iter().map(stack_frame).collect();
+    let earlier = finding.origin.and_then(|origin| {
+        let stack = ORIGINS.with_borrow(|origins| origins.get(&origin).copied())?;
+        Some((trace::frames(stack), origin.text()))
+    });
+    let (frames, happened) = match earlier {
+        Some((frames, text)) => (frames, format!("{}; {text}", finding.happened)),
+        None => (stack(), finding.happened),
+    };
+    let frames = frames.into_iter().map(stack_frame).collect();
     let thread = sched::thread_name(ThreadId(place.thread));
     let callback = innermost(ThreadId(place.thread)).map(|call| call.callback.name());
     WATCH.with_borrow_mut(|watch| {
@@ -186,7 +200,7 @@ fn record(finding: Finding, place: Place, stack: &dyn Fn() -> Vec<trace::Frame>)
         let history = watch.history.iter().map(|event| line(event)).collect();
         let violation = Violation {
             rule: finding.rule,
-            happened: finding.happened,
+            happened,
             bug_check: finding.bug_check,
             stack: frames,
             history,
@@ -216,20 +230,35 @@ fn stack_frame(frame: trace::Frame) -> StackFrame {
 
 /// One event for a person.
 fn line(event: &Event) -> String {
-    let what = match &event.kind {
-        Kind::Import(import) => import.name.to_owned(),
-        Kind::Enter(call) => format!("-> {}", call.callback.name()),
-        Kind::Leave {
-            call,
-            status: Some(status),
-        } => format!("<- {} = {status:#x}", call.callback.name()),
-        Kind::Leave { call, status: None } => format!("<- {}", call.callback.name()),
-        other => format!("{other:?}"),
+    let Event {
+        time_ns,
+        processor,
+        thread,
+        irql,
+        kind,
+    } = event;
+    format!("{time_ns:>12} ns  cpu {processor}  thread {thread:<3}  irql {irql}  {kind}")
+}
+
+/// Remembers the driver's stack of what may matter later: allocations, and queued work items.
+fn note_origin(kind: &Kind) {
+    let origin = match kind {
+        Kind::Pool(PoolEvent::Allocated { block, .. }) => Origin::Allocated(*block),
+        Kind::WorkItem(WorkItemEvent::Allocated { item, .. }) => Origin::Allocated(*item),
+        Kind::Nbl(NblEvent::Allocated { nbl, .. }) => Origin::Allocated(*nbl),
+        Kind::WorkItem(WorkItemEvent::Queued { item, .. }) => Origin::Queued(*item),
+        _ => return,
     };
-    format!(
-        "{:>12} ns  cpu {}  thread {}  irql {}  {what}",
-        event.time_ns, event.processor, event.thread, event.irql
-    )
+    let stack = trace::capture();
+    ORIGINS.with_borrow_mut(|origins| origins.insert(origin, stack));
+}
+
+/// Remembers the handler that NBLs are given to.
+pub(crate) fn note_handler(nbls: &[u64], handler: u64) {
+    let stack = trace::of_code(handler);
+    ORIGINS.with_borrow_mut(|origins| {
+        origins.extend(nbls.iter().map(|nbl| (Origin::Given(*nbl), stack)))
+    });
 }
 
 /// The routine of the driver that a thread is in.

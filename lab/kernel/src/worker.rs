@@ -13,7 +13,9 @@ use crate::watch::emit;
 
 /// Bytes of an `IO_WORKITEM`, which drivers treat as opaque.
 pub(crate) const ITEM_SIZE: usize = 0x58;
-/// The longest time that a worker thread needs to wake up, in ns.
+/// The least time from the queue to the routine, in ns: a context switch.
+const SWITCH_NS: u64 = 1_000;
+/// The longest time that a worker thread needs to wake up beyond that, in ns.
 const WAKE_UP_NS: u64 = 50_000;
 
 /// How the routine of an item is called.
@@ -86,9 +88,12 @@ fn work() {
         }
         // Between the end of the wait and the first instruction of the routine lies what a real
         // scheduler takes.
-        if sched::chance(1, 2) {
-            sched::sleep_until(sched::now() + sched::random(WAKE_UP_NS));
-        }
+        let delay_ns = if sched::chance(1, 2) {
+            sched::random(WAKE_UP_NS)
+        } else {
+            0
+        };
+        sched::sleep_until(sched::now() + SWITCH_NS + delay_ns);
         let next = WORKERS.with_borrow_mut(|workers| {
             let next = workers.queue.pop_front()?;
             workers.running += 1;

@@ -6,6 +6,7 @@ mod fault;
 mod module;
 mod nbl;
 mod pool;
+mod text;
 mod work_item;
 
 pub use callback::Callback;

@@ -33,3 +33,11 @@ pub(crate) fn monitors() -> Vec<Box<dyn Monitor>> {
         Box::<unload::UnloadMonitor>::default(),
     ]
 }
+
+/// A count with its noun.
+pub(crate) fn count_text(count: usize, noun: &str) -> String {
+    match count {
+        1 => format!("1 {noun}"),
+        _ => format!("{count} {noun}s"),
+    }
+}

@@ -16,6 +16,6 @@ mod violation;
 
 pub use bug_check::BugCheck;
 pub use event::{Event, Kind};
-pub use monitor::{Finding, Monitor, Monitors};
+pub use monitor::{Finding, Monitor, Monitors, Origin};
 pub use rule::{Rule, Severity, Strength};
 pub use violation::{StackFrame, Violation};

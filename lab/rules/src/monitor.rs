@@ -13,6 +13,31 @@ pub struct Finding {
     pub bug_check: Option<BugCheck>,
     /// Whether the pages contradict each other about it, so that it only warns.
     pub contradicted: bool,
+    /// Where the fault began, when that is not where it was found.
+    pub origin: Option<Origin>,
+}
+
+/// What happened earlier to an object that a breach is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Origin {
+    /// The object at this address was allocated.
+    Allocated(u64),
+    /// The work item was queued.
+    Queued(u64),
+    /// The NBL was given to a handler of the filter.
+    Given(u64),
+}
+
+impl Origin {
+    /// The end of a sentence about the stack that is shown.
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Allocated(_) => "the stack is where it was allocated",
+            Self::Queued(_) => "the stack is where it was queued",
+            Self::Given(_) => "the handler that took it is shown",
+        }
+    }
 }
 
 impl Finding {
@@ -24,6 +49,7 @@ impl Finding {
             happened: happened.into(),
             bug_check: None,
             contradicted: false,
+            origin: None,
         }
     }
 
@@ -31,6 +57,13 @@ impl Finding {
     #[must_use]
     pub fn contradicted(mut self) -> Self {
         self.contradicted = true;
+        self
+    }
+
+    /// The same, with the place where the fault began.
+    #[must_use]
+    pub fn since(mut self, origin: Origin) -> Self {
+        self.origin = Some(origin);
         self
     }
 

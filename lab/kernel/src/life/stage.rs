@@ -15,6 +15,8 @@ use crate::{ControlPhase, Progress, driver, nt, worker};
 const PAUSE_NS: u64 = 10_000_000_000;
 /// The lab's limit for what has no documented one, in ns.
 const LIMIT_NS: u64 = 30_000_000_000;
+/// The latest begin of the events in between, in ns.
+const EVENTS_NS: u64 = 100_000;
 /// How often a waiting person is told, in ns of virtual time.
 const SHOW_NS: u64 = 1_000_000;
 
@@ -122,7 +124,7 @@ fn run_traffic(show: &dyn Fn(&'static str)) {
         traffic::start_neighbours(adapter);
         traffic::start_traffic(adapter);
         sched::spawn(&format!("events {adapter}"), None, move || {
-            sched::sleep_until(sched::now() + sched::random(500_000));
+            sched::sleep_until(sched::now() + sched::random(EVENTS_NS));
             ndis::indicate_events(adapter);
             adapter::with_mut(adapter, |adapter| adapter.events_done = true);
         });
@@ -155,14 +157,12 @@ fn stuck() {
         if sends > 0 {
             emit(Kind::Overdue(Overdue::Sends {
                 adapter,
-                count: sends,
                 waited_ns: LIMIT_NS,
             }));
         }
         if receives > 0 {
             emit(Kind::Overdue(Overdue::Receives {
                 adapter,
-                count: receives,
                 waited_ns: LIMIT_NS,
             }));
         }

@@ -14,7 +14,7 @@ use crate::driver;
 use crate::nt::imports;
 use crate::rt::Call;
 use crate::rt::sched::{self, DISPATCH_LEVEL};
-use crate::watch::{OrFault, emit};
+use crate::watch::{self, OrFault, emit};
 
 imports! {
     "ndis.sys":
@@ -49,6 +49,7 @@ pub(super) fn send_down(adapter: u32, nbls: Vec<u64>) {
         Some((context, path)) if path.send != 0 => {
             nbl::note_given(&nbls);
             let first = nbl::link(&nbls);
+            watch::note_handler(&nbls, path.send);
             give(adapter, NblPath::Send, &nbls, false);
             let arguments = [
                 context,
@@ -79,6 +80,7 @@ pub(super) fn indicate_up(adapter: u32, nbls: Vec<u64>, low_resources: bool) {
         Some((context, path)) if path.receive != 0 => {
             nbl::note_given(&nbls);
             let first = nbl::link(&nbls);
+            watch::note_handler(&nbls, path.receive);
             give(adapter, NblPath::Receive, &nbls, low_resources);
             let resources = if low_resources {
                 NDIS_RECEIVE_FLAGS_RESOURCES

@@ -82,6 +82,14 @@ pub(crate) fn capture() -> StackId {
     intern(context::current().map_or_else(Vec::new, levels))
 }
 
+/// A stack of one frame: the code at `address` in the image.
+pub(crate) fn of_code(address: u64) -> StackId {
+    intern(vec![Level {
+        address,
+        is_return: false,
+    }])
+}
+
 /// The driver stack of a coroutine that is suspended, or inside an import.
 pub(super) fn capture_of(context: &Context) -> StackId {
     intern(levels(context))

@@ -178,8 +178,6 @@ pub enum Overdue {
     Sends {
         /// The adapter.
         adapter: u32,
-        /// How many.
-        count: u64,
         /// Virtual nanoseconds.
         waited_ns: u64,
     },
@@ -187,8 +185,6 @@ pub enum Overdue {
     Receives {
         /// The adapter.
         adapter: u32,
-        /// How many.
-        count: u64,
         /// Virtual nanoseconds.
         waited_ns: u64,
     },

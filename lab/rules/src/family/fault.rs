@@ -183,17 +183,17 @@ fn judge_memory(fault: &Fault, access: Access, irql: u8) -> Finding {
     };
     match fault.region {
         Region::PoolPast { block, size, tag } => {
-            let past = address.saturating_sub(block.saturating_add(size));
+            let offset = address.wrapping_sub(block);
             let happened = format!(
-                "{who} {past} bytes past the end of {}",
+                "{who} behind the end of {}, at offset {offset}",
                 block_text(block, size, tag)
             );
             Finding::new(&MEM_OVERRUN, happened).with(check(0xD6, 0xCD))
         }
         Region::PoolBefore { block, size, tag } => {
-            let before = block.saturating_sub(address);
+            let before = block.wrapping_sub(address);
             let happened = format!(
-                "{who} {before} bytes before the start of {}",
+                "{who} {before} bytes before {}",
                 block_text(block, size, tag)
             );
             Finding::new(&MEM_OVERRUN, happened).with(check(0xD6, 0xCD))

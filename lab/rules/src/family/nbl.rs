@@ -6,6 +6,7 @@ mod rule;
 use crate::event::{
     Alteration, Callback, Chain, Event, HandedNbl, Kind, NblCall, NblEvent, NblPath, Overdue,
 };
+use crate::family::count_text;
 use crate::family::state::{ModuleState, PAUSED, States};
 use crate::{BugCheck, Finding, Monitor, Rule};
 use ledger::{Entry, Holder, Ledger, Origin};
@@ -38,36 +39,37 @@ impl Monitor for NblMonitor {
             }
             Kind::Left(_) => self.check_left(None, "the driver was unloaded"),
             Kind::Overdue(Overdue::Sends {
-                count, waited_ns, ..
-            }) => Some(overdue(
-                &NBL_EVERY_SEND_SETTLED,
-                "neither passed down nor completed",
-                *count,
-                *waited_ns,
-            )),
+                adapter, waited_ns, ..
+            }) => self.overdue(*adapter, NblPath::Send, *waited_ns),
             Kind::Overdue(Overdue::Receives {
-                count, waited_ns, ..
-            }) => Some(overdue(
-                &NBL_EVERY_RECEIVE_SETTLED,
-                "neither passed up nor returned",
-                *count,
-                *waited_ns,
-            )),
+                adapter, waited_ns, ..
+            }) => self.overdue(*adapter, NblPath::Receive, *waited_ns),
             _ => None,
         }
     }
 }
 
-fn overdue(rule: &'static Rule, what: &str, count: u64, waited_ns: u64) -> Finding {
-    let seconds = waited_ns / 1_000_000_000;
-    Finding::new(
-        rule,
-        format!("{count} NET_BUFFER_LISTs are {what} after {seconds} s"),
-    )
-    .with(BugCheck::new(0x7C, &[0x27, 1]))
-}
-
 impl NblMonitor {
+    /// What the filter still holds long after the last packet.
+    fn overdue(&self, adapter: u32, path: NblPath, waited_ns: u64) -> Option<Finding> {
+        let is_held = |(_, entry): &(u64, Entry)| {
+            entry.adapter == adapter
+                && entry.origin == Origin::Foreign(path)
+                && entry.holder == Holder::Filter
+        };
+        let mut held = self.ledger.iter().filter(is_held);
+        let (nbl, _) = held.next()?;
+        let (rule, what) = match path {
+            NblPath::Send => (&NBL_EVERY_SEND_SETTLED, "neither passed down nor completed"),
+            NblPath::Receive => (&NBL_EVERY_RECEIVE_SETTLED, "neither passed up nor returned"),
+        };
+        let seconds = waited_ns / 1_000_000_000;
+        let count = count_text(1 + held.count(), "NET_BUFFER_LIST");
+        let happened = format!("{count} {what} after {seconds} s, first {nbl:#x}");
+        let finding = Finding::new(rule, happened).with(BugCheck::new(0x7C, &[0x27, 1]));
+        Some(finding.since(crate::Origin::Given(nbl)))
+    }
+
     fn observe_nbl(&mut self, event: &NblEvent) -> Option<Finding> {
         match event {
             NblEvent::Given {
@@ -367,10 +369,8 @@ impl NblMonitor {
             ),
             Origin::Own(_) => (&PAUSE_WAIT_OWN_SENDS, "a send of the filter's is not back"),
         };
-        Some(Finding::new(
-            rule,
-            format!("the pause is complete, but {what}: NBL {nbl:#x}"),
-        ))
+        let happened = format!("the pause is complete, but {what}: NBL {nbl:#x}");
+        Some(Finding::new(rule, happened).since(crate::Origin::Given(nbl)))
     }
 
     /// Nothing may be outstanding at the end of a module, or of the driver.
@@ -385,7 +385,8 @@ impl NblMonitor {
             .iter()
             .find(|(_, entry)| concerns(entry) && is_left(entry))?;
         let happened = format!("{when} with NBL {nbl:#x} outstanding");
-        Some(Finding::new(&DETACH_NO_NBL, happened).with(BugCheck::new(0x7C, &[0x27, 1])))
+        let finding = Finding::new(&DETACH_NO_NBL, happened).with(BugCheck::new(0x7C, &[0x27, 1]));
+        Some(finding.since(crate::Origin::Given(nbl)))
     }
 }
 

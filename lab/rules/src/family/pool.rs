@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::event::{DISPATCH_LEVEL, Event, Kind, PoolEvent, PoolFreeError};
 use crate::family::irql::level_name;
-use crate::{BugCheck, Finding, Monitor, Rule, Severity, Strength};
+use crate::{BugCheck, Finding, Monitor, Origin, Rule, Severity, Strength};
 
 const MEM_OVERRUN: Rule = Rule {
     id: "mem-overrun",
@@ -128,16 +128,10 @@ impl PoolMonitor {
                 tag,
                 offset,
             } => {
-                let place = match offset {
-                    ..0 => format!("{} bytes before the start", offset.unsigned_abs()),
-                    _ => format!(
-                        "{} bytes past the end",
-                        offset.unsigned_abs().saturating_sub(size)
-                    ),
-                };
+                let place = if offset < 0 { "before" } else { "behind" };
                 let touched = block.wrapping_add_signed(offset);
                 let happened = format!(
-                    "memory was written {place} of {}",
+                    "memory {place} {} was overwritten, at offset {offset}",
                     block_text(block, size, tag)
                 );
                 Some(
@@ -159,7 +153,7 @@ impl PoolMonitor {
         let tags: Vec<String> = tags
             .iter()
             .map(|(tag, (blocks, bytes))| {
-                format!("{} ({blocks} blocks, {bytes} bytes)", tag_text(*tag))
+                format!("{} ({blocks} left, {bytes} bytes)", tag_text(*tag))
             })
             .collect();
         (!tags.is_empty()).then(|| tags.join(", "))
@@ -185,11 +179,12 @@ impl Monitor for PoolMonitor {
             Kind::Pool(pool) => self.observe_pool(event.irql, *pool),
             Kind::Left(left) => {
                 let text = self.left()?;
+                let block = *self.live.first_key_value()?.0;
                 if left.entry_failed {
-                    return Some(Finding::new(
-                        &REG_FAIL_UNDO,
-                        format!("DriverEntry failed and left pool memory: {text}"),
-                    ));
+                    let happened = format!("DriverEntry failed and left pool memory: {text}");
+                    return Some(
+                        Finding::new(&REG_FAIL_UNDO, happened).since(Origin::Allocated(block)),
+                    );
                 }
                 let blocks = u64::try_from(self.live.len()).unwrap_or(u64::MAX);
                 let bug_check = BugCheck::new(0xC4, &[0x62, 0, 0, blocks]);
@@ -198,7 +193,8 @@ impl Monitor for PoolMonitor {
                         &UNLOAD_POOL_FREED,
                         format!("pool memory is left after unload: {text}"),
                     )
-                    .with(bug_check),
+                    .with(bug_check)
+                    .since(Origin::Allocated(block)),
                 )
             }
             _ => None,

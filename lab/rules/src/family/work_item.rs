@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::event::{Callback, Event, Kind, WorkItemEvent, WorkItemOwner};
-use crate::{BugCheck, Finding, Monitor, Rule, Severity, Strength};
+use crate::family::count_text;
+use crate::{BugCheck, Finding, Monitor, Origin, Rule, Severity, Strength};
 
 const WI_ALLOC_HANDLE_KIND: Rule = Rule {
     id: "wi-alloc-handle-kind",
@@ -225,10 +226,8 @@ impl WorkItemMonitor {
             .busy()
             .find(|(_, state)| state.adapter == Some(adapter))?;
         let what = if state.queued { "queued" } else { "running" };
-        Some(Finding::new(
-            &DETACH_NO_WORKITEM,
-            format!("FilterDetach returned with work item {item:#x} {what}"),
-        ))
+        let happened = format!("FilterDetach returned with work item {item:#x} {what}");
+        Some(Finding::new(&DETACH_NO_WORKITEM, happened).since(Origin::Queued(item)))
     }
 
     fn check_unload(&self) -> Option<Finding> {
@@ -237,15 +236,21 @@ impl WorkItemMonitor {
             let happened = format!("the driver was unloaded with work item {item:#x} {what}");
             return Some(
                 Finding::new(&WI_COMPLETE_BEFORE_UNLOAD, happened)
-                    .with(BugCheck::new(0xCE, &[item])),
+                    .with(BugCheck::new(0xCE, &[item]))
+                    .since(Origin::Queued(item)),
             );
         }
         let item = self.items.keys().next()?;
         let happened = format!(
-            "{} work items are left after unload, {item:#x} first",
-            self.items.len()
+            "{} left after unload, first the one at {item:#x}",
+            count_text(self.items.len(), "work item")
         );
-        Some(Finding::new(&WI_FREED_BEFORE_UNLOAD, happened).with(BugCheck::new(0xCE, &[*item])))
+        let finding = Finding::new(&WI_FREED_BEFORE_UNLOAD, happened);
+        Some(
+            finding
+                .with(BugCheck::new(0xCE, &[*item]))
+                .since(Origin::Allocated(*item)),
+        )
     }
 }
 

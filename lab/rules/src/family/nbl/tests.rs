@@ -170,7 +170,6 @@ fn sends_are_completed_exactly_once() {
     );
     let late = at(Kind::Overdue(Overdue::Sends {
         adapter: 0,
-        count: 1,
         waited_ns: 30_000_000_000,
     }));
     check(
@@ -210,7 +209,6 @@ fn receives_are_returned_exactly_once() {
     );
     let late = at(Kind::Overdue(Overdue::Receives {
         adapter: 0,
-        count: 1,
         waited_ns: 30_000_000_000,
     }));
     check(

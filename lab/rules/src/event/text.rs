@@ -1,0 +1,209 @@
+//! Events as a person reads them: one short line each.
+
+use std::fmt::{Display, Formatter, Result};
+
+use super::{
+    DeviceEvent, IrpEvent, Kind, LockEvent, ModuleEvent, NblEvent, NblPath, PoolEvent,
+    WorkItemEvent,
+};
+
+/// NBLs that a line names.
+const NAMED: usize = 3;
+
+impl Display for Kind {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        match self {
+            Self::Import(import) => write!(f, "   {}", import.name),
+            Self::Enter(call) => write!(f, "-> {}", call.callback.name()),
+            Self::Leave {
+                call,
+                status: Some(status),
+            } => write!(f, "<- {} = {status:#x}", call.callback.name()),
+            Self::Leave { call, status: None } => write!(f, "<- {}", call.callback.name()),
+            Self::Registration(registration) => {
+                let verb = if registration.accepted {
+                    "registered"
+                } else {
+                    "refused"
+                };
+                write!(
+                    f,
+                    "   filter driver {verb} for NDIS {}.{}",
+                    registration.major, registration.minor
+                )
+            }
+            Self::Module(event) => event.fmt(f),
+            Self::Nbl(event) => event.fmt(f),
+            Self::WorkItem(event) => event.fmt(f),
+            Self::Pool(event) => event.fmt(f),
+            Self::Lock(event) => event.fmt(f),
+            Self::Device(event) => event.fmt(f),
+            Self::Irp(event) => event.fmt(f),
+            Self::Fault(fault) => write!(f, "   fault at {:#x}", fault.address),
+            Self::Overdue(overdue) => write!(f, "   overdue: {overdue:?}"),
+            Self::Left(_) => write!(f, "   the driver is gone"),
+        }
+    }
+}
+
+impl Display for ModuleEvent {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        match self {
+            Self::AttributesSet { adapter, .. } => write!(f, "   module {adapter} has its context"),
+            Self::HandlersChanged { adapter, .. } => {
+                write!(f, "   module {adapter} has other handlers")
+            }
+            Self::PauseCompleted { adapter } => write!(f, "   pause of module {adapter} completed"),
+            Self::RestartCompleted { adapter, status } => {
+                write!(
+                    f,
+                    "   restart of module {adapter} completed with {status:#x}"
+                )
+            }
+            Self::StatusIndicated { adapter, code, .. } => {
+                write!(f, "   module {adapter} indicates status {code:#x}")
+            }
+            Self::Deregistered { .. } => write!(f, "   filter driver deregistered"),
+            Self::BadHandle { handle, .. } => write!(f, "   bad handle {handle:#x}"),
+        }
+    }
+}
+
+impl Display for NblEvent {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        match self {
+            Self::Given {
+                path,
+                nbls,
+                low_resources,
+                ..
+            } => {
+                let verb = if *low_resources { "lent" } else { "given" };
+                write!(f, "   {verb} to the filter, {path}: {}", Nbls(nbls))
+            }
+            Self::Back { path, nbls, .. } => {
+                write!(f, "   back from the neighbour, {path}: {}", Nbls(nbls))
+            }
+            Self::Handed { nbls, .. } => {
+                let nbls: Vec<u64> = nbls.iter().map(|handed| handed.nbl).collect();
+                write!(f, "   handed over: {}", Nbls(&nbls))
+            }
+            Self::LentBack { now, .. } => write!(f, "   lent list now: {}", Nbls(now)),
+            Self::HandlerReturned { path, .. } => write!(f, "   {path} handler done"),
+            Self::Altered {
+                nbl, alteration, ..
+            } => write!(f, "   NBL {nbl:#x} altered: {alteration:?}"),
+            Self::Allocated { nbl, .. } => write!(f, "   NBL {nbl:#x} allocated"),
+            Self::Freed { nbl, .. } => write!(f, "   NBL {nbl:#x} freed"),
+        }
+    }
+}
+
+impl Display for NblPath {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.write_str(match self {
+            Self::Send => "send",
+            Self::Receive => "receive",
+        })
+    }
+}
+
+/// A list of NBLs, shortened.
+struct Nbls<'a>(&'a [u64]);
+
+impl Display for Nbls<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        for (index, nbl) in self.0.iter().take(NAMED).enumerate() {
+            write!(f, "{}{nbl:#x}", if index == 0 { "" } else { ", " })?;
+        }
+        match self.0.len().saturating_sub(NAMED) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
+}
+
+impl Display for WorkItemEvent {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        let (item, what) = match self {
+            Self::Allocated { item, .. } => (item, "allocated"),
+            Self::Queued { item, .. } => (item, "queued"),
+            Self::Started { item } => (item, "taken off the queue"),
+            Self::Finished { item, .. } => (item, "done"),
+            Self::Freed { item } => (item, "freed"),
+        };
+        write!(f, "   work item {item:#x} {what}")
+    }
+}
+
+impl Display for PoolEvent {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        match self {
+            Self::Allocated { block, size, .. } => {
+                write!(f, "   {size} bytes at {block:#x} allocated")
+            }
+            Self::BadRequest { size, .. } => write!(f, "   {size} bytes refused"),
+            Self::Freed { block, size, .. } => write!(f, "   {size} bytes at {block:#x} freed"),
+            Self::BadFree { address, .. } => write!(f, "   {address:#x} cannot be freed"),
+            Self::Damaged { block, .. } => write!(f, "   block at {block:#x} damaged"),
+        }
+    }
+}
+
+impl Display for LockEvent {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        let (lock, what) = match self {
+            Self::Acquired { lock, .. } => (lock, "acquired"),
+            Self::Recursive { lock } => (lock, "asked for again"),
+            Self::Released { lock, .. } => (lock, "released"),
+        };
+        write!(f, "   spin lock {lock:#x} {what}")
+    }
+}
+
+impl Display for DeviceEvent {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        let (device, what) = match self {
+            Self::Created { device, .. } => (device, "created"),
+            Self::Deleted { device, .. } => (device, "deleted"),
+        };
+        write!(f, "   device {device:#x} {what}")
+    }
+}
+
+impl Display for IrpEvent {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        match self {
+            Self::Sent { irp, major, .. } => {
+                write!(f, "   IRP {irp:#x} sent, major function {major:#x}")
+            }
+            Self::Completed { irp, status, .. } => {
+                write!(f, "   IRP {irp:#x} completed with {status:#x}")
+            }
+            Self::Returned { irp, status, .. } => {
+                write!(f, "   IRP {irp:#x}: dispatch routine returned {status:#x}")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::event::{Kind, NblEvent, NblPath, WorkItemEvent};
+
+    #[test]
+    fn lines_are_short() {
+        let given = NblEvent::Given {
+            adapter: 0,
+            path: NblPath::Send,
+            nbls: vec![1, 2, 3, 4, 5],
+            low_resources: false,
+        };
+        assert_eq!(
+            Kind::Nbl(given).to_string(),
+            "   given to the filter, send: 0x1, 0x2, 0x3 and 2 more"
+        );
+        let started = Kind::WorkItem(WorkItemEvent::Started { item: 16 });
+        assert_eq!(started.to_string(), "   work item 0x10 taken off the queue");
+    }
+}
