@@ -83,15 +83,41 @@ pub(crate) struct Packet {
 }
 
 /// Packets up to the end of the file or its first damage.
+#[derive(Default)]
 pub(crate) struct Packets {
-    pub(crate) packets: Vec<Packet>,
+    packets: Vec<Packet>,
     /// Link types that the file announces, with or without packets.
     pub(crate) link_types: Vec<Linktype>,
-    pub(crate) damage: Option<Damage>,
+    damage: Option<Damage>,
+    /// Bytes of packets that the file does not have.
+    missing: usize,
 }
 
 /// The longest packet that is believed, in bytes: the limit of libpcap for Ethernet.
 const MAX_PACKET_LENGTH: usize = 262_144;
+
+/// How many bytes a file may claim that its packets had and it does not have: they take memory all the same.
+const MAX_MISSING_LENGTH: usize = 64 << 20;
+
+impl Packets {
+    /// Takes what was found at `offset`: a packet, something else, or a problem. Says whether to read on.
+    pub(crate) fn take(&mut self, offset: usize, found: Result<Option<Packet>, String>) -> bool {
+        let problem = match found {
+            Ok(None) => return true,
+            Ok(Some(packet)) => {
+                self.missing += packet.wire_length - packet.data.len();
+                if self.missing <= MAX_MISSING_LENGTH {
+                    self.packets.push(packet);
+                    return true;
+                }
+                format!("packets lack more than {MAX_MISSING_LENGTH} bytes together")
+            }
+            Err(problem) => problem,
+        };
+        self.damage = Some(Damage { offset, problem });
+        false
+    }
+}
 
 impl Capture {
     /// Reads a file. `local` says which packets are sent by this machine, where the file does not say it; empty leaves

@@ -41,8 +41,8 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Packets, CaptureError> {
     } else {
         1000
     };
-    let mut packets = Vec::new();
-    let mut damage = None;
+    let mut read = Packets::default();
+    read.link_types.push(link_type);
     while !rest.is_empty() {
         let offset = bytes.len() - rest.len();
         let packet = match parse(rest) {
@@ -57,22 +57,17 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Packets, CaptureError> {
             }
             Err(_) => Err("not a packet record".to_owned()),
         };
-        match packet {
-            Ok(packet) => packets.push(Packet {
+        let packet = packet.map(|packet| {
+            Some(Packet {
                 check_sequence_length,
                 ..packet
-            }),
-            Err(problem) => {
-                damage = Some(Damage { offset, problem });
-                break;
-            }
+            })
+        });
+        if !read.take(offset, packet) {
+            break;
         }
     }
-    Ok(Packets {
-        packets,
-        link_types: vec![link_type],
-        damage,
-    })
+    Ok(read)
 }
 
 /// A file that ends before its header does: a pcap file if it begins like one.

@@ -7,7 +7,7 @@ use pcap_parser::{
     SimplePacketBlock, parse_block_be, parse_block_le,
 };
 
-use crate::capture::{Damage, Packet, Packets};
+use crate::capture::{Packet, Packets};
 use crate::frame::Direction;
 
 /// Option codes that pcap-parser has no name for, because codes mean something else in each kind of block.
@@ -16,41 +16,25 @@ const IF_FCSLEN: OptionCode = OptionCode(13);
 
 /// Reads the packets of a file.
 pub(crate) fn read(bytes: &[u8]) -> Packets {
-    let mut read = Packets {
-        packets: Vec::new(),
-        link_types: Vec::new(),
-        damage: None,
-    };
+    let mut read = Packets::default();
     let mut section = Section::default();
     let mut rest = bytes;
     while !rest.is_empty() {
+        let offset = bytes.len() - rest.len();
         let parse = if section.big_endian {
             parse_block_be
         } else {
             parse_block_le
         };
-        let packet = match parse(rest) {
+        let found = match parse(rest) {
             Ok((after, block)) => {
-                let offset = bytes.len() - rest.len();
                 rest = after;
-                section
-                    .take(block, &mut read.link_types)
-                    .map_err(|problem| (offset, problem))
+                section.take(block, &mut read.link_types)
             }
-            Err(error) => {
-                let offset = bytes.len() - rest.len();
-                Err((
-                    offset,
-                    section.problem(rest, matches!(error, nom::Err::Incomplete(_))),
-                ))
-            }
+            Err(error) => Err(section.problem(rest, matches!(error, nom::Err::Incomplete(_)))),
         };
-        match packet {
-            Ok(packet) => read.packets.extend(packet),
-            Err((offset, problem)) => {
-                read.damage = Some(Damage { offset, problem });
-                break;
-            }
+        if !read.take(offset, found) {
+            break;
         }
     }
     read

@@ -229,6 +229,17 @@ fn frames_cut_by_the_capture_keep_their_length() {
 }
 
 #[test]
+fn a_small_file_cannot_claim_all_memory() {
+    let packet = LITTLE.packet(0, 0, &header(ADAPTER), 262_144, &[]);
+    let mut file = [LITTLE.section(), LITTLE.interface(1, 0, &[])].concat();
+    (0..300).for_each(|_| file.extend(&packet));
+    let capture = parse(&file);
+    assert_eq!(capture.frames.len(), 256);
+    let problem = capture.damage.unwrap().problem;
+    assert_eq!(problem, "packets lack more than 67108864 bytes together");
+}
+
+#[test]
 fn what_is_not_ethernet_is_named() {
     let error = |file: &[u8]| Capture::parse(file, &[]).unwrap_err().to_string();
     let sll = "is not an Ethernet capture: link type LINUX_SLL (113)";
