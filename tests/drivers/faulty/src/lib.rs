@@ -31,6 +31,10 @@ mod text;
 #[unsafe(no_mangle)]
 static _fltused: i32 = 0;
 
+// The load configuration and the security cookie.
+#[link(name = "BufferOverflowFastFailK")]
+unsafe extern "C" {}
+
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     loop {

@@ -29,6 +29,14 @@ extern "system" fn DriverEntry(
 
 extern "system" fn unload(_driver: *mut DRIVER_OBJECT) {}
 
+// The load configuration and the security cookie.
+#[link(name = "BufferOverflowFastFailK")]
+unsafe extern "C" {}
+
+/// The compiler asks for this symbol where it sees a floating-point type; there is no code with one.
+#[unsafe(no_mangle)]
+static _fltused: i32 = 0;
+
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     loop {
