@@ -8,14 +8,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // the entry needs no export.
     let definition = std::path::Path::new(&std::env::var("OUT_DIR")?).join("exports.def");
     std::fs::write(&definition, "EXPORTS\n")?;
-    for argument in [
-        format!("/DEF:{}", definition.display()),
-        "/DRIVER:WDM".to_owned(),
-        "/RELEASE".to_owned(), // puts the checksum in
-        "/BREPRO".to_owned(),
-    ] {
-        println!("cargo::rustc-cdylib-link-arg={argument}");
-    }
+    println!("cargo::rustc-cdylib-link-arg=/DEF:{}", definition.display());
+    println!("cargo::rustc-cdylib-link-arg=/DRIVER:WDM");
+    println!("cargo::rustc-cdylib-link-arg=/RELEASE"); // puts the checksum in
+    println!("cargo::rustc-cdylib-link-arg=/BREPRO");
     Ok(())
 }
 

@@ -1,27 +1,21 @@
 //! Running Cargo for a Windows target: shared by every task that compiles driver code.
 
-use std::{
-    env,
-    ffi::OsString,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{ffi::OsString, path::PathBuf, process::Command};
 
 use anyhow::{Context, Result, bail};
 
 use crate::{
     architecture::Architecture,
+    cross,
     failure::Failed,
-    header_kit,
-    import_library::ImportTable,
     repository::Repository,
     tool,
     toolchain::{Origin, Toolchain},
     workspace::Workspace,
 };
 
-/// The symbol of `load_config.s` that stands in for what unreachable code refers to.
-const UNREACHABLE: &str = "deferlwf_unreachable";
+/// Where clippy's configuration for kernel code is.
+const CLIPPY_FOLDER: &str = "xtask/kernel-lint";
 
 /// The feature of driver packages that turns wdk-build on where it is patched.
 const CROSS_FEATURE: &str = "cross";
@@ -43,47 +37,57 @@ pub(crate) struct Options {
     pub(crate) yes: bool,
 }
 
-/// A prepared build: toolchain, workspace and environment.
+/// Where and with what a build runs.
+pub(crate) struct Site {
+    /// The folder that Cargo runs in.
+    pub(crate) root: PathBuf,
+    /// The target folder that Cargo gets.
+    pub(crate) target_folder: PathBuf,
+    /// What Cargo gets into its environment.
+    pub(crate) environment: Vec<(OsString, OsString)>,
+    /// Flags for every crate of the Windows target.
+    pub(crate) rust_flags: Vec<String>,
+    /// The generated workspace of a cross build, which stays locked as long as this lives.
+    pub(crate) workspace: Option<Workspace>,
+}
+
+/// A prepared build.
 pub(crate) struct Compilation {
     toolchain: Toolchain,
-    workspace: Workspace,
-    environment: Vec<(OsString, OsString)>,
+    site: Site,
     architecture: Architecture,
     is_release: bool,
 }
 
 impl Compilation {
-    /// Finds or installs what the build needs and lays out its workspace.
+    /// Finds or installs what the build needs; on a host other than Windows, lays out a cross build.
     pub(crate) fn prepare(repository: &Repository, options: &Options) -> Result<Self> {
-        header_kit::require_tools(options.yes)?;
+        if !cfg!(windows) {
+            cross::require_tools(options.yes)?;
+        }
         let toolchain = Toolchain::find(options.toolchain, options.yes)?;
-        let cross = repository.target_folder().join("cross");
-        let workspace = Workspace::prepare(repository, &cross)?;
-        let table = ImportTable::read(repository.root())?;
-        let wdk = wdk_content_root()?;
-        let kit = header_kit::prepare(&cross, wdk.as_deref(), &table, options.arch)?;
-        let linker = tool::llvm("lld-link").context("lld-link not found")?;
-
-        let flags = rust_flags(repository.root(), &cross, &workspace, &toolchain)?;
-        let target = options.arch.target().to_uppercase().replace('-', "_");
-        let mut environment: Vec<(OsString, OsString)> = kit
-            .environment
-            .into_iter()
-            .map(|(name, value)| (name.into(), value))
-            .collect();
-        environment.push((
-            format!("CARGO_TARGET_{target}_LINKER").into(),
-            linker.into(),
-        ));
-        environment.push((
-            "CARGO_ENCODED_RUSTFLAGS".into(),
-            flags.join("\u{1f}").into(),
-        ));
-        environment.push(("RUSTC_BOOTSTRAP".into(), "1".into()));
+        let mut site = if cfg!(windows) {
+            native_site(repository)
+        } else {
+            cross::site(repository, &toolchain, options.arch)?
+        };
+        site.rust_flags
+            .push("-Ctarget-feature=+crt-static".to_owned());
+        // Nothing of this machine in the image: the last match wins, so the longest come last.
+        for (from, to) in [
+            (Some(repository.root().to_path_buf()), "deferlwf"),
+            (Some(site.root.clone()), "deferlwf"),
+            (tool::cargo_home(), "cargo"),
+            (Some(toolchain.sysroot()?), "rust"),
+        ] {
+            if let Some(from) = from {
+                site.rust_flags
+                    .push(format!("--remap-path-prefix={}={to}", from.display()));
+            }
+        }
         Ok(Self {
             toolchain,
-            workspace,
-            environment,
+            site,
             architecture: options.arch,
             is_release: options.release,
         })
@@ -94,33 +98,50 @@ impl Compilation {
         &self.toolchain
     }
 
-    /// A Cargo command for `packages` in the generated workspace.
+    /// A Cargo command for `packages`.
     ///
-    /// A driver's build script gets the feature by which it knows that wdk-build is patched.
+    /// Core and alloc are compiled too: for every release, and for every cross build, which has none for its target. In
+    /// a cross build a driver's build script gets the feature by which it knows that wdk-build is patched.
     pub(crate) fn cargo(
         &self,
         repository: &Repository,
         subcommand: &str,
         packages: &[String],
     ) -> Result<Command> {
+        let is_cross = self.site.workspace.is_some();
         let mut command = self.toolchain.cargo(subcommand);
         command
-            .current_dir(self.workspace.root())
-            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .current_dir(&self.site.root)
+            .envs(
+                self.site
+                    .environment
+                    .iter()
+                    .map(|(name, value)| (name, value)),
+            )
+            .env(
+                "CARGO_ENCODED_RUSTFLAGS",
+                self.site.rust_flags.join("\u{1f}"),
+            )
+            .env("CLIPPY_CONF_DIR", repository.root().join(CLIPPY_FOLDER))
             .arg("--locked")
             .args(["--target", self.architecture.target()])
             .arg("--target-dir")
-            .arg(self.workspace.target_folder())
-            .arg("-Zbuild-std=core,alloc,compiler_builtins");
+            .arg(&self.site.target_folder);
+        if is_cross || self.is_release {
+            command
+                .env("RUSTC_BOOTSTRAP", "1")
+                .arg("-Zbuild-std=core,alloc,compiler_builtins");
+        }
         if self.is_release {
             command.arg("--release");
         }
         for name in packages {
             command.args(["--package", name]);
-            if repository
-                .package(name)?
-                .features
-                .contains_key(CROSS_FEATURE)
+            if is_cross
+                && repository
+                    .package(name)?
+                    .features
+                    .contains_key(CROSS_FEATURE)
             {
                 command.args(["--features", &format!("{name}/{CROSS_FEATURE}")]);
             }
@@ -130,8 +151,8 @@ impl Compilation {
 
     /// The folder that Cargo leaves the linked images in.
     pub(crate) fn output_folder(&self) -> PathBuf {
-        self.workspace
-            .target_folder()
+        self.site
+            .target_folder
             .join(self.architecture.target())
             .join(self.profile())
     }
@@ -142,52 +163,15 @@ impl Compilation {
     }
 }
 
-/// The WDK that the user has pointed at.
-fn wdk_content_root() -> Result<Option<PathBuf>> {
-    let Some(path) = env::var_os("WDKContentRoot")
-        .filter(|path| !path.is_empty())
-        .map(PathBuf::from)
-    else {
-        return Ok(None);
-    };
-    if !path.join("Include").is_dir() {
-        bail!("WDKContentRoot: {} has no folder Include", path.display());
+/// A build on Windows: in the repository itself, against the WDK that wdk-build finds.
+fn native_site(repository: &Repository) -> Site {
+    Site {
+        root: repository.root().to_path_buf(),
+        target_folder: repository.target_folder().to_path_buf(),
+        environment: Vec::new(),
+        rust_flags: Vec::new(),
+        workspace: None,
     }
-    Ok(Some(path))
-}
-
-/// Flags for every crate of the Windows target, core and alloc included.
-fn rust_flags(
-    root: &Path,
-    cross: &Path,
-    workspace: &Workspace,
-    toolchain: &Toolchain,
-) -> Result<Vec<String>> {
-    let mut flags = vec![
-        "-Ctarget-feature=+crt-static".to_owned(),
-        // `alloc` without what aborts when memory runs out: `Box::new`, `Vec::push`, `format!` do not exist.
-        "--cfg=no_global_oom_handling".to_owned(),
-    ];
-    // What unreachable code refers to: the glue of the handler that `alloc` now lacks, and the floating-point functions
-    // of a C library that unoptimised compiler-builtins knows. The linker drops all of it; check-image looks whether the
-    // stand-in was dropped as well.
-    let handler = toolchain.internal_symbol("__rdl_alloc_error_handler", cross)?;
-    for name in [handler.as_str(), "fma", "fmaf"] {
-        flags.push(format!("-Clink-arg=/ALTERNATENAME:{name}={UNREACHABLE}"));
-    }
-    // Nothing of this machine in the image: the last match wins, so the longest come last.
-    let home = tool::cargo_home();
-    for (from, to) in [
-        (Some(root.to_path_buf()), "deferlwf"),
-        (Some(workspace.root().to_path_buf()), "deferlwf"),
-        (home, "cargo"),
-        (Some(toolchain.sysroot()?), "rust"),
-    ] {
-        if let Some(from) = from {
-            flags.push(format!("--remap-path-prefix={}={to}", from.display()));
-        }
-    }
-    Ok(flags)
 }
 
 /// Runs `command`, which shows its own errors.

@@ -7,9 +7,11 @@
 mod architecture;
 mod bindings;
 mod build;
+mod capture;
 mod check;
 mod check_image;
 mod compile;
+mod cross;
 mod demo;
 mod failure;
 mod header_kit;
@@ -43,6 +45,7 @@ struct Arguments {
 enum Task {
     Bindings(bindings::Arguments),
     Build(build::Arguments),
+    Capture(capture::Arguments),
     Check(check::Arguments),
     CheckImage(check_image::Arguments),
     Demo(demo::Arguments),
@@ -54,6 +57,7 @@ fn run(task: &Task) -> Result<()> {
     match task {
         Task::Bindings(arguments) => bindings::run(arguments),
         Task::Build(arguments) => build::run(arguments),
+        Task::Capture(arguments) => capture::run(arguments),
         Task::Check(arguments) => check::run(arguments),
         Task::CheckImage(arguments) => check_image::run(arguments),
         Task::Demo(arguments) => demo::run(arguments),

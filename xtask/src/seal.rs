@@ -4,7 +4,7 @@
 //! would differ. Here it is the hash of the image with every field blanked that holds it: the timestamps, the PDB's GUID
 //! and the checksum.
 
-use std::{fs, path::Path};
+use std::{fs, ops::Range, path::Path};
 
 use anyhow::{Context, Result};
 use object::{LittleEndian as LE, pe, read::pe::PeFile64};
@@ -16,6 +16,8 @@ const GUID_LENGTH: usize = 16;
 /// Where an image holds its identity: file offsets.
 struct Places {
     timestamps: Vec<usize>,
+    /// Microsoft's linker puts a hash into the data of the entry that says that the build is reproducible.
+    hash: Option<Range<usize>>,
     guid: usize,
     checksum: usize,
 }
@@ -39,6 +41,9 @@ fn seal_image(bytes: &mut [u8], places: &Places) -> [u8; GUID_LENGTH] {
         bytes[*place..place + 4].fill(0);
     }
     bytes[places.guid..places.guid + GUID_LENGTH].fill(0);
+    if let Some(range) = &places.hash {
+        bytes[range.clone()].fill(0);
+    }
     let hash = *blake3::hash(bytes).as_bytes();
     let mut guid = [0; GUID_LENGTH];
     guid.copy_from_slice(&hash[..GUID_LENGTH]);
@@ -46,6 +51,11 @@ fn seal_image(bytes: &mut [u8], places: &Places) -> [u8; GUID_LENGTH] {
         bytes[*place..place + 4].copy_from_slice(&hash[GUID_LENGTH..GUID_LENGTH + 4]);
     }
     bytes[places.guid..places.guid + GUID_LENGTH].copy_from_slice(&guid);
+    if let Some(range) = &places.hash {
+        for (byte, hash) in bytes[range.clone()].iter_mut().zip(hash) {
+            *byte = hash;
+        }
+    }
     let sum = checksum(bytes, places.checksum);
     bytes[places.checksum..places.checksum + 4].copy_from_slice(&sum.to_le_bytes());
     guid
@@ -56,6 +66,7 @@ fn places(bytes: &[u8]) -> Option<Places> {
     let signature = file.dos_header().nt_headers_offset() as usize;
     let mut places = Places {
         timestamps: vec![signature + 8],
+        hash: None,
         guid: 0,
         checksum: checksum_offset(signature),
     };
@@ -67,8 +78,12 @@ fn places(bytes: &[u8]) -> Option<Places> {
         let (entry, _) =
             object::pod::from_bytes::<pe::ImageDebugDirectory>(bytes.get(start..)?).ok()?;
         places.timestamps.push(start + 4);
+        let data = entry.pointer_to_raw_data.get(LE) as usize;
+        let end = data.checked_add(entry.size_of_data.get(LE) as usize)?;
+        if entry.typ.get(LE) == pe::IMAGE_DEBUG_TYPE_REPRO && end > data + 4 {
+            places.hash = (end <= bytes.len()).then_some(data + 4..end);
+        }
         if entry.typ.get(LE) == pe::IMAGE_DEBUG_TYPE_CODEVIEW {
-            let data = entry.pointer_to_raw_data.get(LE) as usize;
             (bytes.get(data..data + 4)? == b"RSDS").then_some(())?;
             places.guid = data + 4;
         }

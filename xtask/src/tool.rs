@@ -10,8 +10,9 @@ const LLVM_VERSIONS: &[u32] = &[19, 20, 21, 22, 23];
 
 /// Finds a program on PATH.
 pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
+    let file = format!("{name}{}", env::consts::EXE_SUFFIX);
     env::split_paths(&env::var_os("PATH")?)
-        .map(|folder| folder.join(name))
+        .map(|folder| folder.join(&file))
         .find(|path| path.is_file())
 }
 

@@ -211,7 +211,8 @@ impl Toolchain {
     }
 
     fn clippy(&self) -> PathBuf {
-        self.cargo.with_file_name("cargo-clippy")
+        self.cargo
+            .with_file_name(format!("cargo-clippy{}", env::consts::EXE_SUFFIX))
     }
 
     fn has_library_sources(&self) -> bool {

@@ -338,7 +338,7 @@ impl Pool {
             .or(before
                 .iter()
                 .rev()
-                .position(|byte| overwritten(byte))
+                .position(overwritten)
                 .map(|d| -1 - d as i64))
     }
 

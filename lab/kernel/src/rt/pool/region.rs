@@ -117,7 +117,7 @@ mod tests {
             }
             let first = region.take(2 * PAGE as usize, 16).expect("room");
             let second = region.take(PAGE as usize, 4 * PAGE).expect("room");
-            assert!(second % (4 * PAGE) == 0 && second > first + 2 * PAGE);
+            assert!(second.is_multiple_of(4 * PAGE) && second > first + 2 * PAGE);
             assert_eq!(mem::write(first, 1_u64), Ok(()));
             assert_eq!(mem::read::<u64>(first + PAGE), Ok(0));
             assert!(
