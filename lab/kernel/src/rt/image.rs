@@ -1,6 +1,6 @@
 //! The image in memory: mapped twice, relocated, bound, protected.
 
-use std::{cell::Cell, io};
+use std::io;
 
 use lab_pe::{Image, Protection, Section};
 
@@ -8,7 +8,7 @@ use super::{
     import::Registry,
     layout,
     machine::LoadError,
-    mapping::{Access, Mapping},
+    mapping::{Access, Twice},
     mem,
     patch::{self, Findings},
     random::Random,
@@ -17,51 +17,13 @@ use super::{
 /// The cookie that compilers put in; an image that finds it unchanged refuses to run.
 const DEFAULT_COOKIE: u64 = 0x2B99_2DDF_A232;
 
-thread_local! {
-    /// Where the second mappings are: of the image and of the exported variables.
-    static ALIASES: Cell<[Alias; 2]> = const { Cell::new([Alias { seen: 0, bytes: 0, alias: 0 }; 2]) };
-}
-
-#[derive(Clone, Copy, Default)]
-struct Alias {
-    seen: u64,
-    bytes: u64,
-    alias: u64,
-}
-
-/// Publishes the second mapping of `seen` in one of the two places.
-pub(super) fn publish_alias(index: usize, seen: &Mapping, alias: &Mapping) {
-    let mut aliases = ALIASES.get();
-    aliases[index] = Alias {
-        seen: seen.address(),
-        bytes: seen.bytes() as u64,
-        alias: alias.address(),
-    };
-    ALIASES.set(aliases);
-}
-
-/// Forgets the second mappings: they are about to go.
-pub(super) fn forget_aliases() {
-    ALIASES.take();
-}
-
-/// Where `bytes` bytes at `address` can be written, if they have a second mapping.
-pub(super) fn alias_of(address: u64, bytes: usize) -> Option<u64> {
-    ALIASES.get().iter().find_map(|entry| {
-        let offset = address.checked_sub(entry.seen)?;
-        let end = offset.checked_add(bytes as u64)?;
-        (end <= entry.bytes).then_some(entry.alias + offset)
-    })
-}
-
 /// An image that is ready to run.
 #[derive(Debug)]
 pub(super) struct LoadedImage {
     pub(super) plan: Image,
     pub(super) name: String,
     pub(super) findings: Findings,
-    seen: Mapping,
-    _alias: Mapping,
+    memory: Twice,
 }
 
 impl LoadedImage {
@@ -84,8 +46,7 @@ impl LoadedImage {
         bound: &[(u32, u64)],
         random: &mut Random,
     ) -> io::Result<Self> {
-        let (seen, alias) = Mapping::twice(layout::IMAGE, plan.size_bytes(), Access::ReadWrite)?;
-        publish_alias(0, &seen, &alias);
+        let memory = Twice::new(layout::IMAGE, plan.size_bytes(), Access::None)?;
         let mut bytes = plan.mapped.clone();
         relocate(&mut bytes, &plan);
         for (slot, address) in bound {
@@ -100,8 +61,8 @@ impl LoadedImage {
         {
             put(&mut bytes, slot, &cookie(random).to_le_bytes());
         }
-        mem::write_bytes(seen.address(), &bytes).map_err(io::Error::other)?;
-        seen.protect(0, seen.bytes(), Access::None)?;
+        mem::poke(layout::IMAGE, &bytes).map_err(io::Error::other)?;
+        let seen = memory.seen();
         let headers = plan.headers_bytes.next_multiple_of(lab_pe::PAGE_BYTES);
         seen.protect(0, headers as usize, Access::Read)?;
         for section in &plan.sections {
@@ -112,8 +73,7 @@ impl LoadedImage {
             plan,
             name,
             findings,
-            seen,
-            _alias: alias,
+            memory,
         })
     }
 
@@ -125,7 +85,8 @@ impl LoadedImage {
             .iter()
             .filter(|section| section.discardable)
         {
-            self.seen
+            self.memory
+                .seen()
                 .protect(u64::from(section.rva), pages(section), Access::None)
                 .expect("Linux can make a page of ours untouchable");
         }

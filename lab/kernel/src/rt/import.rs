@@ -6,7 +6,7 @@ use lab_pe::{Image, ImportName, ImportedModule};
 
 use super::{
     call::{DataExport, Import},
-    image, layout,
+    layout,
     machine::LoadError,
     mapping::{Access, Mapping},
     mem, thunk,
@@ -23,7 +23,7 @@ pub(super) struct Registry {
     pub(super) functions: Vec<&'static Import>,
     addresses: BTreeMap<(&'static str, &'static str), u64>,
     _stubs: Mapping,
-    _data: (Mapping, Mapping),
+    _data: Mapping,
 }
 
 impl Registry {
@@ -134,7 +134,7 @@ fn stubs(
 fn variables(
     data: &[&'static [DataExport]],
     addresses: &mut BTreeMap<(&'static str, &'static str), u64>,
-) -> io::Result<(Mapping, Mapping)> {
+) -> io::Result<Mapping> {
     let mut words: Vec<u64> = Vec::new();
     for export in data.iter().flat_map(|data| data.iter()) {
         let address = layout::DATA + 8 * words.len() as u64;
@@ -145,9 +145,8 @@ fn variables(
     let bytes = (8 * words.len())
         .max(1)
         .next_multiple_of(layout::PAGE as usize);
-    let (seen, alias) = Mapping::twice(layout::DATA, bytes, Access::ReadWrite)?;
-    image::publish_alias(1, &seen, &alias);
+    let seen = Mapping::private(layout::DATA, bytes, Access::ReadWrite)?;
     let content: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
     mem::write_bytes(seen.address(), &content).map_err(io::Error::other)?;
-    Ok((seen, alias))
+    Ok(seen)
 }

@@ -11,7 +11,7 @@ use std::{
 use super::{
     call::{self, Call, DataExport, Import},
     fault::{Fault, Place},
-    image::{self, LoadedImage},
+    image::LoadedImage,
     import::Registry,
     layout,
     mapping::{Access, Mapping},
@@ -238,7 +238,6 @@ impl Drop for Machine {
     fn drop(&mut self) {
         sched::close();
         pool::close();
-        image::forget_aliases();
         LOADED.take();
     }
 }

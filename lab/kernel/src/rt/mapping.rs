@@ -1,6 +1,7 @@
 //! Memory from Linux at fixed addresses.
 
 use std::{
+    cell::RefCell,
     io,
     os::fd::{AsRawFd, FromRawFd, OwnedFd},
 };
@@ -49,31 +50,6 @@ impl Mapping {
             flags | libc::MAP_FIXED_NOREPLACE,
             -1,
         )
-    }
-
-    /// Zeroed memory that is mapped twice: at `address` with `access`, and somewhere else writable.
-    pub(super) fn twice(address: u64, bytes: usize, access: Access) -> io::Result<(Self, Self)> {
-        // SAFETY: the name is a C string, and a new descriptor is the only effect.
-        let fd = unsafe { libc::memfd_create(c"lwf-lab".as_ptr(), libc::MFD_CLOEXEC) };
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: `fd` was just opened and belongs to nobody else.
-        let file = unsafe { OwnedFd::from_raw_fd(fd) };
-        // SAFETY: the call only changes the length of our own file.
-        if unsafe { libc::ftruncate(file.as_raw_fd(), bytes as i64) } != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        let fixed = libc::MAP_SHARED | libc::MAP_FIXED_NOREPLACE;
-        let seen = Self::new(address, bytes, access, fixed, file.as_raw_fd())?;
-        let alias = Self::new(
-            0,
-            bytes,
-            Access::ReadWrite,
-            libc::MAP_SHARED,
-            file.as_raw_fd(),
-        )?;
-        Ok((seen, alias))
     }
 
     fn new(
@@ -142,6 +118,73 @@ impl Mapping {
             "outside the mapping"
         );
     }
+}
+
+/// Zeroed memory that is mapped twice: where the image sees it, with what the image may do, and
+/// somewhere else, where the lab writes what the image may not.
+#[derive(Debug)]
+pub(super) struct Twice {
+    seen: Mapping,
+    _alias: Mapping,
+}
+
+thread_local! {
+    /// The second mappings that exist: address as seen, bytes, address of the alias.
+    static ALIASES: RefCell<Vec<(u64, u64, u64)>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Twice {
+    /// Memory at `address`, which must be free.
+    pub(super) fn new(address: u64, bytes: usize, access: Access) -> io::Result<Self> {
+        // SAFETY: the name is a C string, and a new descriptor is the only effect.
+        let fd = unsafe { libc::memfd_create(c"lwf-lab".as_ptr(), libc::MFD_CLOEXEC) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: `fd` was just opened and belongs to nobody else.
+        let file = unsafe { OwnedFd::from_raw_fd(fd) };
+        // SAFETY: the call only changes the length of our own file.
+        if unsafe { libc::ftruncate(file.as_raw_fd(), bytes as i64) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let fixed = libc::MAP_SHARED | libc::MAP_FIXED_NOREPLACE;
+        let seen = Mapping::new(address, bytes, access, fixed, file.as_raw_fd())?;
+        let alias = Mapping::new(
+            0,
+            bytes,
+            Access::ReadWrite,
+            libc::MAP_SHARED,
+            file.as_raw_fd(),
+        )?;
+        let entry = (seen.address, bytes as u64, alias.address);
+        ALIASES.with_borrow_mut(|aliases| aliases.push(entry));
+        Ok(Self {
+            seen,
+            _alias: alias,
+        })
+    }
+
+    /// The mapping that the image sees.
+    pub(super) fn seen(&self) -> &Mapping {
+        &self.seen
+    }
+}
+
+impl Drop for Twice {
+    fn drop(&mut self) {
+        ALIASES.with_borrow_mut(|aliases| aliases.retain(|entry| entry.0 != self.seen.address));
+    }
+}
+
+/// Where the lab can write `bytes` bytes at `address`, if they are mapped twice.
+pub(super) fn alias_of(address: u64, bytes: usize) -> Option<u64> {
+    ALIASES.with_borrow(|aliases| {
+        aliases.iter().find_map(|(seen, mapped, alias)| {
+            let offset = address.checked_sub(*seen)?;
+            let end = offset.checked_add(bytes as u64)?;
+            (end <= *mapped).then_some(alias + offset)
+        })
+    })
 }
 
 impl Drop for Mapping {

@@ -5,7 +5,7 @@
 //! through the second mapping of what the driver sees as read-only. An address that the lab never
 //! gave out is bad, even where something of the lab's own happens to lie.
 
-use super::{image, layout, thunk};
+use super::{layout, mapping, thunk};
 
 /// An address that could not be read or written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -197,7 +197,7 @@ pub(crate) fn copy(target: u64, source: u64, length: usize) -> Result<(), BadAdd
 /// # Errors
 /// When the address is not memory at all.
 pub(crate) fn poke(address: u64, bytes: &[u8]) -> Result<(), BadAddress> {
-    match image::alias_of(address, bytes.len()) {
+    match mapping::alias_of(address, bytes.len()) {
         // SAFETY: 1. the second mapping is always writable; 2. it is driver memory.
         Some(alias) => match unsafe { thunk::copy(alias, bytes.as_ptr() as u64, bytes.len()) } {
             0 => Ok(()),

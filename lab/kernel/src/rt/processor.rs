@@ -5,7 +5,7 @@ use std::{arch::asm, io};
 
 use super::{
     layout::{PAGE, PROCESSORS, SHARED_USER_DATA},
-    mapping::{Access, Mapping},
+    mapping::{Access, Mapping, Twice},
     mem,
 };
 
@@ -32,26 +32,29 @@ const CURRENT_THREAD: mem::Field<u64> = mem::Field::at(PRCB + 8);
 const NUMBER: mem::Field<u32> = mem::Field::at(PRCB + 0x24);
 
 // KUSER_SHARED_DATA.
-const TICK_COUNT_MULTIPLIER: mem::Field<u32> = mem::Field::at(0x04);
+const TICK_COUNT_MULTIPLIER: u64 = 0x04;
 const INTERRUPT_TIME: u64 = 0x08;
 const SYSTEM_TIME: u64 = 0x14;
-const NT_MAJOR_VERSION: mem::Field<u32> = mem::Field::at(0x26C);
-const NT_BUILD_NUMBER: mem::Field<u32> = mem::Field::at(0x260);
+const NT_MAJOR_VERSION: u64 = 0x26C;
+const NT_BUILD_NUMBER: u64 = 0x260;
 const TICK_COUNT: u64 = 0x320;
 
-/// The processors' control regions and the shared page.
+/// The processors' control regions, and the shared page, which driver code may only read.
 #[derive(Debug)]
 pub(super) struct Processors {
     regions: Mapping,
-    shared: Mapping,
+    _shared: Twice,
 }
 
 impl Processors {
     pub(super) fn new(count: u32) -> io::Result<Self> {
         let bytes = REGION_BYTES * u64::from(count);
         let regions = Mapping::private(PROCESSORS, bytes as usize, Access::ReadWrite)?;
-        let shared = Mapping::private(SHARED_USER_DATA, PAGE as usize, Access::ReadWrite)?;
-        let processors = Self { regions, shared };
+        let shared = Twice::new(SHARED_USER_DATA, PAGE as usize, Access::Read)?;
+        let processors = Self {
+            regions,
+            _shared: shared,
+        };
         processors.fill(count).map_err(io::Error::other)?;
         Ok(processors)
     }
@@ -67,10 +70,11 @@ impl Processors {
             LEGACY_NUMBER.write(region, number as u8)?;
             NUMBER.write(region, number)?;
         }
-        let shared = self.shared.address();
-        TICK_COUNT_MULTIPLIER.write(shared, ((TICK_100NS << 24) / 10_000) as u32)?;
-        NT_MAJOR_VERSION.write(shared, 10)?;
-        NT_BUILD_NUMBER.write(shared, 26_100)?;
+        let set =
+            |offset: u64, value: u32| mem::poke(SHARED_USER_DATA + offset, &value.to_le_bytes());
+        set(TICK_COUNT_MULTIPLIER, ((TICK_100NS << 24) / 10_000) as u32)?;
+        set(NT_MAJOR_VERSION, 10)?;
+        set(NT_BUILD_NUMBER, 26_100)?;
         set_clock(0)
     }
 
@@ -107,8 +111,11 @@ pub(crate) const fn tick_100ns() -> u64 {
 pub(super) fn set_clock(now_ns: u64) -> Result<(), mem::BadAddress> {
     // KSYSTEM_TIME: low, high, and high again for readers that race with the writer.
     let set = |offset: u64, value: u64| {
-        mem::write(SHARED_USER_DATA + offset, value)?;
-        mem::write(SHARED_USER_DATA + offset + 8, (value >> 32) as u32)
+        mem::poke(SHARED_USER_DATA + offset, &value.to_le_bytes())?;
+        mem::poke(
+            SHARED_USER_DATA + offset + 8,
+            &((value >> 32) as u32).to_le_bytes(),
+        )
     };
     set(INTERRUPT_TIME, now_ns / 100)?;
     set(SYSTEM_TIME, system_time_100ns(now_ns))?;

@@ -82,6 +82,16 @@ pub(crate) fn capture() -> StackId {
     intern(context::current().map_or_else(Vec::new, levels))
 }
 
+/// Whether a captured stack has no level.
+pub(crate) fn is_empty(stack: StackId) -> bool {
+    STACKS.with_borrow(|stacks| {
+        stacks
+            .levels
+            .get(stack.0 as usize)
+            .is_none_or(Vec::is_empty)
+    })
+}
+
 /// A stack of one frame: the code at `address` in the image.
 pub(crate) fn of_code(address: u64) -> StackId {
     intern(vec![Level {
