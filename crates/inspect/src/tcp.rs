@@ -64,18 +64,23 @@ pub struct Tcp {
 impl Tcp {
     pub(crate) fn parse(reader: &mut Reader<'_>) -> Result<Self, ParseError> {
         const MINIMUM_LENGTH: u32 = 20;
+        let error = |problem, needed, had| ParseError {
+            layer: Layer::Tcp,
+            problem,
+            needed,
+            had,
+        };
+        let available = reader.on_wire();
         let header = reader.take::<20>(Layer::Tcp)?;
         let header_length = u32::from(header[12] >> 4) << 2;
         if header_length < MINIMUM_LENGTH {
-            return Err(ParseError {
-                layer: Layer::Tcp,
-                problem: Problem::BadLength,
-                needed: MINIMUM_LENGTH,
-                had: header_length,
-            });
+            return Err(error(Problem::BadLength, MINIMUM_LENGTH, header_length));
         }
-        // Nothing is read from the options, so it does not matter whether they are in the snapshot.
-        let options_length = header_length.saturating_sub(MINIMUM_LENGTH);
+        // Nothing is read from the options, so it does not matter whether they are in the snapshot; they must be in the
+        // packet.
+        if header_length > available {
+            return Err(error(Problem::Truncated, header_length, available));
+        }
         Ok(Self {
             source_port: u16::from_be_bytes([header[0], header[1]]),
             destination_port: u16::from_be_bytes([header[2], header[3]]),
@@ -83,7 +88,7 @@ impl Tcp {
             acknowledgement: u32::from_be_bytes([header[8], header[9], header[10], header[11]]),
             flags: TcpFlags::new(header[13]),
             window: u16::from_be_bytes([header[14], header[15]]),
-            payload_length: reader.on_wire().saturating_sub(options_length),
+            payload_length: available.saturating_sub(header_length),
         })
     }
 }

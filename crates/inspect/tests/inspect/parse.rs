@@ -381,11 +381,18 @@ fn errors_say_layer_needed_and_had() {
             19,
         ),
         (
-            ethernet(0x0800, &changed(packet, 32, 0x40)),
+            ethernet(0x0800, &changed(packet.clone(), 32, 0x40)),
             Tcp,
             BadLength,
             20,
             16,
+        ),
+        (
+            ethernet(0x0800, &changed(packet, 32, 0x60)),
+            Tcp,
+            Truncated,
+            24,
+            20,
         ),
         (
             ethernet(0x0800, &ipv4(17, &[], 0, &changed(udp(&[]), 5, 7))),
