@@ -8836,3 +8836,1059 @@ unsafe extern "C" {
         ...
     );
 }
+
+#[cfg(target_arch = "x86_64")]
+const _: () = {
+    use core::mem::offset_of;
+    assert!(size_of::<CLIENT_ID>() == 16 && align_of::<CLIENT_ID>() == 8);
+    assert!(size_of::<DEVICE_OBJECT>() == 336 && align_of::<DEVICE_OBJECT>() == 16);
+    assert!(size_of::<DISPATCHER_HEADER>() == 24 && align_of::<DISPATCHER_HEADER>() == 8);
+    assert!(size_of::<DRIVER_EXTENSION>() == 40 && align_of::<DRIVER_EXTENSION>() == 8);
+    assert!(size_of::<DRIVER_OBJECT>() == 336 && align_of::<DRIVER_OBJECT>() == 8);
+    assert!(size_of::<ERESOURCE>() == 104 && align_of::<ERESOURCE>() == 8);
+    assert!(size_of::<EVENT_DATA_DESCRIPTOR>() == 16 && align_of::<EVENT_DATA_DESCRIPTOR>() == 8);
+    assert!(size_of::<EVENT_DESCRIPTOR>() == 16 && align_of::<EVENT_DESCRIPTOR>() == 8);
+    assert!(
+        size_of::<EVENT_FILTER_DESCRIPTOR>() == 16 && align_of::<EVENT_FILTER_DESCRIPTOR>() == 8
+    );
+    assert!(size_of::<EXT_DELETE_PARAMETERS>() == 24 && align_of::<EXT_DELETE_PARAMETERS>() == 8);
+    assert!(size_of::<EX_RUNDOWN_REF>() == 8 && align_of::<EX_RUNDOWN_REF>() == 8);
+    assert!(size_of::<FAST_IO_DISPATCH>() == 224 && align_of::<FAST_IO_DISPATCH>() == 8);
+    assert!(size_of::<FAST_MUTEX>() == 56 && align_of::<FAST_MUTEX>() == 8);
+    assert!(size_of::<FILE_BASIC_INFORMATION>() == 40 && align_of::<FILE_BASIC_INFORMATION>() == 8);
+    assert!(
+        size_of::<FILE_END_OF_FILE_INFORMATION>() == 8
+            && align_of::<FILE_END_OF_FILE_INFORMATION>() == 8
+    );
+    assert!(
+        size_of::<FILE_NETWORK_OPEN_INFORMATION>() == 56
+            && align_of::<FILE_NETWORK_OPEN_INFORMATION>() == 8
+    );
+    assert!(size_of::<FILE_OBJECT>() == 216 && align_of::<FILE_OBJECT>() == 8);
+    assert!(
+        size_of::<FILE_POSITION_INFORMATION>() == 8 && align_of::<FILE_POSITION_INFORMATION>() == 8
+    );
+    assert!(
+        size_of::<FILE_STANDARD_INFORMATION>() == 24
+            && align_of::<FILE_STANDARD_INFORMATION>() == 8
+    );
+    assert!(size_of::<GENERAL_LOOKASIDE>() == 128 && align_of::<GENERAL_LOOKASIDE>() == 64);
+    assert!(
+        size_of::<GENERAL_LOOKASIDE_POOL>() == 96 && align_of::<GENERAL_LOOKASIDE_POOL>() == 16
+    );
+    assert!(size_of::<GROUP_AFFINITY>() == 16 && align_of::<GROUP_AFFINITY>() == 8);
+    assert!(size_of::<GUID>() == 16 && align_of::<GUID>() == 4);
+    assert!(size_of::<IO_CSQ>() == 64 && align_of::<IO_CSQ>() == 8);
+    assert!(size_of::<IO_SECURITY_CONTEXT>() == 24 && align_of::<IO_SECURITY_CONTEXT>() == 8);
+    assert!(size_of::<IO_STACK_LOCATION>() == 72 && align_of::<IO_STACK_LOCATION>() == 8);
+    assert!(size_of::<IO_STATUS_BLOCK>() == 16 && align_of::<IO_STATUS_BLOCK>() == 8);
+    assert!(size_of::<IRP>() == 208 && align_of::<IRP>() == 16);
+    assert!(size_of::<KAPC>() == 88 && align_of::<KAPC>() == 8);
+    assert!(
+        size_of::<KBUGCHECK_CALLBACK_RECORD>() == 64
+            && align_of::<KBUGCHECK_CALLBACK_RECORD>() == 8
+    );
+    assert!(
+        size_of::<KBUGCHECK_REASON_CALLBACK_RECORD>() == 48
+            && align_of::<KBUGCHECK_REASON_CALLBACK_RECORD>() == 8
+    );
+    assert!(size_of::<KDEVICE_QUEUE>() == 40 && align_of::<KDEVICE_QUEUE>() == 8);
+    assert!(size_of::<KDEVICE_QUEUE_ENTRY>() == 24 && align_of::<KDEVICE_QUEUE_ENTRY>() == 8);
+    assert!(size_of::<KDPC>() == 64 && align_of::<KDPC>() == 8);
+    assert!(size_of::<KEVENT>() == 24 && align_of::<KEVENT>() == 8);
+    assert!(size_of::<KEY_BASIC_INFORMATION>() == 24 && align_of::<KEY_BASIC_INFORMATION>() == 8);
+    assert!(size_of::<KEY_FULL_INFORMATION>() == 48 && align_of::<KEY_FULL_INFORMATION>() == 8);
+    assert!(
+        size_of::<KEY_VALUE_BASIC_INFORMATION>() == 16
+            && align_of::<KEY_VALUE_BASIC_INFORMATION>() == 4
+    );
+    assert!(
+        size_of::<KEY_VALUE_FULL_INFORMATION>() == 24
+            && align_of::<KEY_VALUE_FULL_INFORMATION>() == 4
+    );
+    assert!(
+        size_of::<KEY_VALUE_PARTIAL_INFORMATION>() == 16
+            && align_of::<KEY_VALUE_PARTIAL_INFORMATION>() == 4
+    );
+    assert!(size_of::<KLOCK_QUEUE_HANDLE>() == 24 && align_of::<KLOCK_QUEUE_HANDLE>() == 8);
+    assert!(size_of::<KMUTANT>() == 56 && align_of::<KMUTANT>() == 8);
+    assert!(size_of::<KSEMAPHORE>() == 32 && align_of::<KSEMAPHORE>() == 8);
+    assert!(size_of::<KSPIN_LOCK_QUEUE>() == 16 && align_of::<KSPIN_LOCK_QUEUE>() == 8);
+    assert!(size_of::<KTIMER>() == 64 && align_of::<KTIMER>() == 8);
+    assert!(size_of::<KWAIT_BLOCK>() == 48 && align_of::<KWAIT_BLOCK>() == 8);
+    assert!(size_of::<LARGE_INTEGER>() == 8 && align_of::<LARGE_INTEGER>() == 8);
+    assert!(size_of::<LIST_ENTRY>() == 16 && align_of::<LIST_ENTRY>() == 8);
+    assert!(size_of::<LOOKASIDE_LIST_EX>() == 96 && align_of::<LOOKASIDE_LIST_EX>() == 16);
+    assert!(size_of::<LUID>() == 8 && align_of::<LUID>() == 4);
+    assert!(size_of::<LUID_AND_ATTRIBUTES>() == 12 && align_of::<LUID_AND_ATTRIBUTES>() == 4);
+    assert!(size_of::<MDL>() == 48 && align_of::<MDL>() == 8);
+    assert!(size_of::<NPAGED_LOOKASIDE_LIST>() == 128 && align_of::<NPAGED_LOOKASIDE_LIST>() == 64);
+    assert!(size_of::<OBJECT_ATTRIBUTES>() == 48 && align_of::<OBJECT_ATTRIBUTES>() == 8);
+    assert!(
+        size_of::<OFFSETINSTANCEDATAANDLENGTH>() == 8
+            && align_of::<OFFSETINSTANCEDATAANDLENGTH>() == 4
+    );
+    assert!(size_of::<OSVERSIONINFOEXW>() == 284 && align_of::<OSVERSIONINFOEXW>() == 4);
+    assert!(size_of::<OSVERSIONINFOW>() == 276 && align_of::<OSVERSIONINFOW>() == 4);
+    assert!(size_of::<OWNER_ENTRY>() == 16 && align_of::<OWNER_ENTRY>() == 8);
+    assert!(size_of::<PAGED_LOOKASIDE_LIST>() == 128 && align_of::<PAGED_LOOKASIDE_LIST>() == 64);
+    assert!(
+        size_of::<POOL_EXTENDED_PARAMETER>() == 16 && align_of::<POOL_EXTENDED_PARAMETER>() == 8
+    );
+    assert!(size_of::<POWER_STATE>() == 4 && align_of::<POWER_STATE>() == 4);
+    assert!(size_of::<PRIVILEGE_SET>() == 20 && align_of::<PRIVILEGE_SET>() == 4);
+    assert!(size_of::<PROCESSOR_NUMBER>() == 4 && align_of::<PROCESSOR_NUMBER>() == 2);
+    assert!(size_of::<RTL_BITMAP>() == 16 && align_of::<RTL_BITMAP>() == 8);
+    assert!(
+        size_of::<RTL_QUERY_REGISTRY_TABLE>() == 56 && align_of::<RTL_QUERY_REGISTRY_TABLE>() == 8
+    );
+    assert!(size_of::<SECURITY_DESCRIPTOR>() == 40 && align_of::<SECURITY_DESCRIPTOR>() == 8);
+    assert!(
+        size_of::<SECURITY_SUBJECT_CONTEXT>() == 32 && align_of::<SECURITY_SUBJECT_CONTEXT>() == 8
+    );
+    assert!(size_of::<SINGLE_LIST_ENTRY>() == 8 && align_of::<SINGLE_LIST_ENTRY>() == 8);
+    assert!(size_of::<SLIST_ENTRY>() == 16 && align_of::<SLIST_ENTRY>() == 16);
+    assert!(size_of::<SLIST_HEADER>() == 16 && align_of::<SLIST_HEADER>() == 16);
+    assert!(size_of::<STRING>() == 16 && align_of::<STRING>() == 8);
+    assert!(
+        size_of::<SYSTEM_POWER_STATE_CONTEXT>() == 4
+            && align_of::<SYSTEM_POWER_STATE_CONTEXT>() == 4
+    );
+    assert!(size_of::<TIME_FIELDS>() == 16 && align_of::<TIME_FIELDS>() == 2);
+    assert!(size_of::<ULARGE_INTEGER>() == 8 && align_of::<ULARGE_INTEGER>() == 8);
+    assert!(size_of::<UNICODE_STRING>() == 16 && align_of::<UNICODE_STRING>() == 8);
+    assert!(size_of::<WAIT_CONTEXT_BLOCK>() == 72 && align_of::<WAIT_CONTEXT_BLOCK>() == 8);
+    assert!(size_of::<WMIREGGUIDW>() == 32 && align_of::<WMIREGGUIDW>() == 8);
+    assert!(size_of::<WMIREGINFOW>() == 24 && align_of::<WMIREGINFOW>() == 8);
+    assert!(size_of::<WNODE_ALL_DATA>() == 64 && align_of::<WNODE_ALL_DATA>() == 8);
+    assert!(size_of::<WNODE_HEADER>() == 48 && align_of::<WNODE_HEADER>() == 8);
+    assert!(size_of::<WORK_QUEUE_ITEM>() == 32 && align_of::<WORK_QUEUE_ITEM>() == 8);
+    assert!(size_of::<BINARY_DATA>() == 16 && align_of::<BINARY_DATA>() == 8);
+    assert!(size_of::<LOCK_STATE>() == 4 && align_of::<LOCK_STATE>() == 2);
+    assert!(size_of::<LOCK_STATE_EX>() == 3 && align_of::<LOCK_STATE_EX>() == 1);
+    assert!(
+        size_of::<NDIS_CONFIGURATION_OBJECT>() == 24
+            && align_of::<NDIS_CONFIGURATION_OBJECT>() == 8
+    );
+    assert!(
+        size_of::<NDIS_CONFIGURATION_PARAMETER>() == 24
+            && align_of::<NDIS_CONFIGURATION_PARAMETER>() == 8
+    );
+    assert!(
+        size_of::<NDIS_DEVICE_OBJECT_ATTRIBUTES>() == 56
+            && align_of::<NDIS_DEVICE_OBJECT_ATTRIBUTES>() == 8
+    );
+    assert!(
+        size_of::<NDIS_ENCAPSULATED_PACKET_TASK_OFFLOAD>() == 8
+            && align_of::<NDIS_ENCAPSULATED_PACKET_TASK_OFFLOAD>() == 4
+    );
+    assert!(
+        size_of::<NDIS_ENCAPSULATED_PACKET_TASK_OFFLOAD_V2>() == 20
+            && align_of::<NDIS_ENCAPSULATED_PACKET_TASK_OFFLOAD_V2>() == 4
+    );
+    assert!(size_of::<NDIS_ENUM_FILTERS>() == 80 && align_of::<NDIS_ENUM_FILTERS>() == 8);
+    assert!(size_of::<NDIS_EVENT>() == 24 && align_of::<NDIS_EVENT>() == 8);
+    assert!(
+        size_of::<NDIS_FILTER_ATTACH_PARAMETERS>() == 224
+            && align_of::<NDIS_FILTER_ATTACH_PARAMETERS>() == 8
+    );
+    assert!(size_of::<NDIS_FILTER_ATTRIBUTES>() == 8 && align_of::<NDIS_FILTER_ATTRIBUTES>() == 4);
+    assert!(
+        size_of::<NDIS_FILTER_DRIVER_CHARACTERISTICS>() == 240
+            && align_of::<NDIS_FILTER_DRIVER_CHARACTERISTICS>() == 8
+    );
+    assert!(size_of::<NDIS_FILTER_INTERFACE>() == 64 && align_of::<NDIS_FILTER_INTERFACE>() == 8);
+    assert!(
+        size_of::<NDIS_FILTER_PARTIAL_CHARACTERISTICS>() == 48
+            && align_of::<NDIS_FILTER_PARTIAL_CHARACTERISTICS>() == 8
+    );
+    assert!(
+        size_of::<NDIS_FILTER_PAUSE_PARAMETERS>() == 12
+            && align_of::<NDIS_FILTER_PAUSE_PARAMETERS>() == 4
+    );
+    assert!(
+        size_of::<NDIS_FILTER_RESTART_PARAMETERS>() == 48
+            && align_of::<NDIS_FILTER_RESTART_PARAMETERS>() == 8
+    );
+    assert!(size_of::<NDIS_GENERIC_OBJECT>() == 32 && align_of::<NDIS_GENERIC_OBJECT>() == 8);
+    assert!(
+        size_of::<NDIS_HD_SPLIT_ATTRIBUTES>() == 24 && align_of::<NDIS_HD_SPLIT_ATTRIBUTES>() == 4
+    );
+    assert!(
+        size_of::<NDIS_INTERRUPT_MODERATION_PARAMETERS>() == 12
+            && align_of::<NDIS_INTERRUPT_MODERATION_PARAMETERS>() == 4
+    );
+    assert!(size_of::<NDIS_IPSEC_OFFLOAD_V1>() == 28 && align_of::<NDIS_IPSEC_OFFLOAD_V1>() == 4);
+    assert!(
+        size_of::<NDIS_IPSEC_OFFLOAD_V1_NET_BUFFER_LIST_INFO>() == 8
+            && align_of::<NDIS_IPSEC_OFFLOAD_V1_NET_BUFFER_LIST_INFO>() == 8
+    );
+    assert!(size_of::<NDIS_IPSEC_OFFLOAD_V2>() == 32 && align_of::<NDIS_IPSEC_OFFLOAD_V2>() == 4);
+    assert!(size_of::<NDIS_LINK_PARAMETERS>() == 32 && align_of::<NDIS_LINK_PARAMETERS>() == 8);
+    assert!(size_of::<NDIS_LINK_STATE>() == 40 && align_of::<NDIS_LINK_STATE>() == 8);
+    assert!(
+        size_of::<NDIS_NBL_MEDIA_SPECIFIC_INFORMATION>() == 32
+            && align_of::<NDIS_NBL_MEDIA_SPECIFIC_INFORMATION>() == 16
+    );
+    assert!(
+        size_of::<NDIS_NBL_MEDIA_SPECIFIC_INFORMATION_EX>() == 32
+            && align_of::<NDIS_NBL_MEDIA_SPECIFIC_INFORMATION_EX>() == 8
+    );
+    assert!(
+        size_of::<NDIS_NET_BUFFER_LIST_8021Q_INFO>() == 8
+            && align_of::<NDIS_NET_BUFFER_LIST_8021Q_INFO>() == 8
+    );
+    assert!(
+        size_of::<NDIS_NET_BUFFER_LIST_FILTERING_INFO>() == 8
+            && align_of::<NDIS_NET_BUFFER_LIST_FILTERING_INFO>() == 8
+    );
+    assert!(
+        size_of::<NDIS_NET_BUFFER_LIST_VIRTUAL_SUBNET_INFO>() == 8
+            && align_of::<NDIS_NET_BUFFER_LIST_VIRTUAL_SUBNET_INFO>() == 8
+    );
+    assert!(size_of::<NDIS_OBJECT_HEADER>() == 4 && align_of::<NDIS_OBJECT_HEADER>() == 2);
+    assert!(size_of::<NDIS_OFFLOAD>() == 216 && align_of::<NDIS_OFFLOAD>() == 4);
+    assert!(
+        size_of::<NDIS_OFFLOAD_PARAMETERS>() == 36 && align_of::<NDIS_OFFLOAD_PARAMETERS>() == 4
+    );
+    assert!(size_of::<NDIS_OID_REQUEST>() == 248 && align_of::<NDIS_OID_REQUEST>() == 8);
+    assert!(size_of::<NDIS_OPER_STATE>() == 12 && align_of::<NDIS_OPER_STATE>() == 4);
+    assert!(size_of::<NDIS_PM_CAPABILITIES>() == 60 && align_of::<NDIS_PM_CAPABILITIES>() == 4);
+    assert!(size_of::<NDIS_PORT>() == 96 && align_of::<NDIS_PORT>() == 8);
+    assert!(
+        size_of::<NDIS_PORT_CHARACTERISTICS>() == 64
+            && align_of::<NDIS_PORT_CHARACTERISTICS>() == 8
+    );
+    assert!(
+        size_of::<NDIS_RECEIVE_SCALE_CAPABILITIES>() == 20
+            && align_of::<NDIS_RECEIVE_SCALE_CAPABILITIES>() == 4
+    );
+    assert!(
+        size_of::<NDIS_RECEIVE_THROTTLE_PARAMETERS>() == 8
+            && align_of::<NDIS_RECEIVE_THROTTLE_PARAMETERS>() == 4
+    );
+    assert!(
+        size_of::<NDIS_RESTART_ATTRIBUTES>() == 32 && align_of::<NDIS_RESTART_ATTRIBUTES>() == 16
+    );
+    assert!(
+        size_of::<NDIS_RESTART_GENERAL_ATTRIBUTES>() == 88
+            && align_of::<NDIS_RESTART_GENERAL_ATTRIBUTES>() == 8
+    );
+    assert!(
+        size_of::<NDIS_RFC6877_464XLAT_OFFLOAD>() == 8
+            && align_of::<NDIS_RFC6877_464XLAT_OFFLOAD>() == 4
+    );
+    assert!(size_of::<NDIS_RSC_NBL_INFO>() == 8 && align_of::<NDIS_RSC_NBL_INFO>() == 8);
+    assert!(size_of::<NDIS_RW_LOCK>() == 1040 && align_of::<NDIS_RW_LOCK>() == 8);
+    assert!(size_of::<NDIS_RW_LOCK_REFCOUNT>() == 16 && align_of::<NDIS_RW_LOCK_REFCOUNT>() == 4);
+    assert!(size_of::<NDIS_SPIN_LOCK>() == 16 && align_of::<NDIS_SPIN_LOCK>() == 8);
+    assert!(size_of::<NDIS_STATISTICS_INFO>() == 152 && align_of::<NDIS_STATISTICS_INFO>() == 8);
+    assert!(
+        size_of::<NDIS_STATUS_INDICATION>() == 112 && align_of::<NDIS_STATUS_INDICATION>() == 8
+    );
+    assert!(
+        size_of::<NDIS_TCP_CONNECTION_OFFLOAD>() == 20
+            && align_of::<NDIS_TCP_CONNECTION_OFFLOAD>() == 4
+    );
+    assert!(
+        size_of::<NDIS_TCP_IP_CHECKSUM_NET_BUFFER_LIST_INFO>() == 8
+            && align_of::<NDIS_TCP_IP_CHECKSUM_NET_BUFFER_LIST_INFO>() == 8
+    );
+    assert!(
+        size_of::<NDIS_TCP_IP_CHECKSUM_OFFLOAD>() == 32
+            && align_of::<NDIS_TCP_IP_CHECKSUM_OFFLOAD>() == 4
+    );
+    assert!(
+        size_of::<NDIS_TCP_LARGE_SEND_OFFLOAD_NET_BUFFER_LIST_INFO>() == 8
+            && align_of::<NDIS_TCP_LARGE_SEND_OFFLOAD_NET_BUFFER_LIST_INFO>() == 8
+    );
+    assert!(
+        size_of::<NDIS_TCP_LARGE_SEND_OFFLOAD_V1>() == 16
+            && align_of::<NDIS_TCP_LARGE_SEND_OFFLOAD_V1>() == 4
+    );
+    assert!(
+        size_of::<NDIS_TCP_LARGE_SEND_OFFLOAD_V2>() == 28
+            && align_of::<NDIS_TCP_LARGE_SEND_OFFLOAD_V2>() == 4
+    );
+    assert!(
+        size_of::<NDIS_TCP_RECV_SEG_COALESCE_OFFLOAD>() == 2
+            && align_of::<NDIS_TCP_RECV_SEG_COALESCE_OFFLOAD>() == 1
+    );
+    assert!(
+        size_of::<NDIS_TIMEOUT_DPC_REQUEST_CAPABILITIES>() == 16
+            && align_of::<NDIS_TIMEOUT_DPC_REQUEST_CAPABILITIES>() == 4
+    );
+    assert!(
+        size_of::<NDIS_TIMER_CHARACTERISTICS>() == 24
+            && align_of::<NDIS_TIMER_CHARACTERISTICS>() == 8
+    );
+    assert!(
+        size_of::<NDIS_UDP_RSC_OFFLOAD_NET_BUFFER_LIST_INFO>() == 8
+            && align_of::<NDIS_UDP_RSC_OFFLOAD_NET_BUFFER_LIST_INFO>() == 8
+    );
+    assert!(
+        size_of::<NDIS_UDP_SEGMENTATION_OFFLOAD>() == 28
+            && align_of::<NDIS_UDP_SEGMENTATION_OFFLOAD>() == 4
+    );
+    assert!(
+        size_of::<NDIS_UDP_SEGMENTATION_OFFLOAD_NET_BUFFER_LIST_INFO>() == 8
+            && align_of::<NDIS_UDP_SEGMENTATION_OFFLOAD_NET_BUFFER_LIST_INFO>() == 8
+    );
+    assert!(size_of::<NET_BUFFER>() == 176 && align_of::<NET_BUFFER>() == 16);
+    assert!(size_of::<NET_BUFFER_DATA>() == 48 && align_of::<NET_BUFFER_DATA>() == 8);
+    assert!(size_of::<NET_BUFFER_DATA_LENGTH>() == 8 && align_of::<NET_BUFFER_DATA_LENGTH>() == 8);
+    assert!(size_of::<NET_BUFFER_HEADER>() == 48 && align_of::<NET_BUFFER_HEADER>() == 16);
+    assert!(size_of::<NET_BUFFER_LIST>() == 368 && align_of::<NET_BUFFER_LIST>() == 16);
+    assert!(
+        size_of::<NET_BUFFER_LIST_CONTEXT>() == 16 && align_of::<NET_BUFFER_LIST_CONTEXT>() == 16
+    );
+    assert!(size_of::<NET_BUFFER_LIST_DATA>() == 16 && align_of::<NET_BUFFER_LIST_DATA>() == 8);
+    assert!(
+        size_of::<NET_BUFFER_LIST_HEADER>() == 16 && align_of::<NET_BUFFER_LIST_HEADER>() == 16
+    );
+    assert!(
+        size_of::<NET_BUFFER_LIST_POOL_PARAMETERS>() == 20
+            && align_of::<NET_BUFFER_LIST_POOL_PARAMETERS>() == 4
+    );
+    assert!(
+        size_of::<NET_BUFFER_LIST_TIMESTAMP>() == 8 && align_of::<NET_BUFFER_LIST_TIMESTAMP>() == 8
+    );
+    assert!(
+        size_of::<NET_BUFFER_POOL_PARAMETERS>() == 16
+            && align_of::<NET_BUFFER_POOL_PARAMETERS>() == 4
+    );
+    assert!(size_of::<NET_DEVICE_PNP_EVENT>() == 48 && align_of::<NET_DEVICE_PNP_EVENT>() == 8);
+    assert!(size_of::<NET_LUID_LH>() == 8 && align_of::<NET_LUID_LH>() == 8);
+    assert!(size_of::<NET_PNP_EVENT>() == 152 && align_of::<NET_PNP_EVENT>() == 8);
+    assert!(
+        size_of::<NET_PNP_EVENT_NOTIFICATION>() == 176
+            && align_of::<NET_PNP_EVENT_NOTIFICATION>() == 8
+    );
+    assert!(offset_of!(CLIENT_ID, UniqueProcess) == 0);
+    assert!(offset_of!(CLIENT_ID, UniqueThread) == 8);
+    assert!(offset_of!(DEVICE_OBJECT, Type) == 0);
+    assert!(offset_of!(DEVICE_OBJECT, Size) == 2);
+    assert!(offset_of!(DEVICE_OBJECT, ReferenceCount) == 4);
+    assert!(offset_of!(DEVICE_OBJECT, DriverObject) == 8);
+    assert!(offset_of!(DEVICE_OBJECT, NextDevice) == 16);
+    assert!(offset_of!(DEVICE_OBJECT, AttachedDevice) == 24);
+    assert!(offset_of!(DEVICE_OBJECT, CurrentIrp) == 32);
+    assert!(offset_of!(DEVICE_OBJECT, Timer) == 40);
+    assert!(offset_of!(DEVICE_OBJECT, Flags) == 48);
+    assert!(offset_of!(DEVICE_OBJECT, Characteristics) == 52);
+    assert!(offset_of!(DEVICE_OBJECT, Vpb) == 56);
+    assert!(offset_of!(DEVICE_OBJECT, DeviceExtension) == 64);
+    assert!(offset_of!(DEVICE_OBJECT, DeviceType) == 72);
+    assert!(offset_of!(DEVICE_OBJECT, StackSize) == 76);
+    assert!(offset_of!(DEVICE_OBJECT, Queue) == 80);
+    assert!(offset_of!(DEVICE_OBJECT, Queue.ListEntry) == 80);
+    assert!(offset_of!(DEVICE_OBJECT, Queue.Wcb) == 80);
+    assert!(offset_of!(DEVICE_OBJECT, AlignmentRequirement) == 152);
+    assert!(offset_of!(DEVICE_OBJECT, DeviceQueue) == 160);
+    assert!(offset_of!(DEVICE_OBJECT, Dpc) == 200);
+    assert!(offset_of!(DEVICE_OBJECT, ActiveThreadCount) == 264);
+    assert!(offset_of!(DEVICE_OBJECT, SecurityDescriptor) == 272);
+    assert!(offset_of!(DEVICE_OBJECT, DeviceLock) == 280);
+    assert!(offset_of!(DEVICE_OBJECT, SectorSize) == 304);
+    assert!(offset_of!(DEVICE_OBJECT, Spare1) == 306);
+    assert!(offset_of!(DEVICE_OBJECT, DeviceObjectExtension) == 312);
+    assert!(offset_of!(DEVICE_OBJECT, Reserved) == 320);
+    assert!(offset_of!(DISPATCHER_HEADER, Lock) == 0);
+    assert!(offset_of!(DISPATCHER_HEADER, SignalState) == 4);
+    assert!(offset_of!(DISPATCHER_HEADER, WaitListHead) == 8);
+    assert!(offset_of!(DRIVER_EXTENSION, DriverObject) == 0);
+    assert!(offset_of!(DRIVER_EXTENSION, AddDevice) == 8);
+    assert!(offset_of!(DRIVER_EXTENSION, Count) == 16);
+    assert!(offset_of!(DRIVER_EXTENSION, ServiceKeyName) == 24);
+    assert!(offset_of!(DRIVER_OBJECT, Type) == 0);
+    assert!(offset_of!(DRIVER_OBJECT, Size) == 2);
+    assert!(offset_of!(DRIVER_OBJECT, DeviceObject) == 8);
+    assert!(offset_of!(DRIVER_OBJECT, Flags) == 16);
+    assert!(offset_of!(DRIVER_OBJECT, DriverStart) == 24);
+    assert!(offset_of!(DRIVER_OBJECT, DriverSize) == 32);
+    assert!(offset_of!(DRIVER_OBJECT, DriverSection) == 40);
+    assert!(offset_of!(DRIVER_OBJECT, DriverExtension) == 48);
+    assert!(offset_of!(DRIVER_OBJECT, DriverName) == 56);
+    assert!(offset_of!(DRIVER_OBJECT, HardwareDatabase) == 72);
+    assert!(offset_of!(DRIVER_OBJECT, FastIoDispatch) == 80);
+    assert!(offset_of!(DRIVER_OBJECT, DriverInit) == 88);
+    assert!(offset_of!(DRIVER_OBJECT, DriverStartIo) == 96);
+    assert!(offset_of!(DRIVER_OBJECT, DriverUnload) == 104);
+    assert!(offset_of!(DRIVER_OBJECT, MajorFunction) == 112);
+    assert!(offset_of!(ERESOURCE, SystemResourcesList) == 0);
+    assert!(offset_of!(ERESOURCE, OwnerTable) == 16);
+    assert!(offset_of!(ERESOURCE, ActiveCount) == 24);
+    assert!(offset_of!(ERESOURCE, Flag) == 26);
+    assert!(offset_of!(ERESOURCE, SharedWaiters) == 32);
+    assert!(offset_of!(ERESOURCE, ExclusiveWaiters) == 40);
+    assert!(offset_of!(ERESOURCE, OwnerEntry) == 48);
+    assert!(offset_of!(ERESOURCE, ActiveEntries) == 64);
+    assert!(offset_of!(ERESOURCE, ContentionCount) == 68);
+    assert!(offset_of!(ERESOURCE, NumberOfSharedWaiters) == 72);
+    assert!(offset_of!(ERESOURCE, NumberOfExclusiveWaiters) == 76);
+    assert!(offset_of!(ERESOURCE, Reserved2) == 80);
+    assert!(offset_of!(ERESOURCE, Address) == 88);
+    assert!(offset_of!(ERESOURCE, SpinLock) == 96);
+    assert!(offset_of!(EVENT_DATA_DESCRIPTOR, Ptr) == 0);
+    assert!(offset_of!(EVENT_DATA_DESCRIPTOR, Size) == 8);
+    assert!(offset_of!(EVENT_DATA_DESCRIPTOR, Reserved) == 12);
+    assert!(offset_of!(EVENT_DESCRIPTOR, Id) == 0);
+    assert!(offset_of!(EVENT_DESCRIPTOR, Version) == 2);
+    assert!(offset_of!(EVENT_DESCRIPTOR, Channel) == 3);
+    assert!(offset_of!(EVENT_DESCRIPTOR, Level) == 4);
+    assert!(offset_of!(EVENT_DESCRIPTOR, Opcode) == 5);
+    assert!(offset_of!(EVENT_DESCRIPTOR, Task) == 6);
+    assert!(offset_of!(EVENT_DESCRIPTOR, Keyword) == 8);
+    assert!(offset_of!(EVENT_FILTER_DESCRIPTOR, Ptr) == 0);
+    assert!(offset_of!(EVENT_FILTER_DESCRIPTOR, Size) == 8);
+    assert!(offset_of!(EVENT_FILTER_DESCRIPTOR, Type) == 12);
+    assert!(offset_of!(EXT_DELETE_PARAMETERS, Version) == 0);
+    assert!(offset_of!(EXT_DELETE_PARAMETERS, Reserved) == 4);
+    assert!(offset_of!(EXT_DELETE_PARAMETERS, DeleteCallback) == 8);
+    assert!(offset_of!(EXT_DELETE_PARAMETERS, DeleteContext) == 16);
+    assert!(offset_of!(EX_RUNDOWN_REF, Count) == 0);
+    assert!(offset_of!(EX_RUNDOWN_REF, Ptr) == 0);
+    assert!(offset_of!(FAST_IO_DISPATCH, SizeOfFastIoDispatch) == 0);
+    assert!(offset_of!(FAST_IO_DISPATCH, FastIoCheckIfPossible) == 8);
+    assert!(offset_of!(FAST_IO_DISPATCH, FastIoRead) == 16);
+    assert!(offset_of!(FAST_IO_DISPATCH, FastIoWrite) == 24);
+    assert!(offset_of!(FAST_IO_DISPATCH, FastIoQueryBasicInfo) == 32);
+    assert!(offset_of!(FAST_IO_DISPATCH, FastIoQueryStandardInfo) == 40);
+    assert!(offset_of!(FAST_IO_DISPATCH, FastIoLock) == 48);
+    assert!(offset_of!(FAST_IO_DISPATCH, FastIoUnlockSingle) == 56);
+    assert!(offset_of!(FAST_IO_DISPATCH, FastIoUnlockAll) == 64);
+    assert!(offset_of!(FAST_IO_DISPATCH, FastIoUnlockAllByKey) == 72);
+    assert!(offset_of!(FAST_IO_DISPATCH, FastIoDeviceControl) == 80);
+    assert!(offset_of!(FAST_IO_DISPATCH, AcquireFileForNtCreateSection) == 88);
+    assert!(offset_of!(FAST_IO_DISPATCH, ReleaseFileForNtCreateSection) == 96);
+    assert!(offset_of!(FAST_IO_DISPATCH, FastIoDetachDevice) == 104);
+    assert!(offset_of!(FAST_IO_DISPATCH, FastIoQueryNetworkOpenInfo) == 112);
+    assert!(offset_of!(FAST_IO_DISPATCH, AcquireForModWrite) == 120);
+    assert!(offset_of!(FAST_IO_DISPATCH, MdlRead) == 128);
+    assert!(offset_of!(FAST_IO_DISPATCH, MdlReadComplete) == 136);
+    assert!(offset_of!(FAST_IO_DISPATCH, PrepareMdlWrite) == 144);
+    assert!(offset_of!(FAST_IO_DISPATCH, MdlWriteComplete) == 152);
+    assert!(offset_of!(FAST_IO_DISPATCH, FastIoReadCompressed) == 160);
+    assert!(offset_of!(FAST_IO_DISPATCH, FastIoWriteCompressed) == 168);
+    assert!(offset_of!(FAST_IO_DISPATCH, MdlReadCompleteCompressed) == 176);
+    assert!(offset_of!(FAST_IO_DISPATCH, MdlWriteCompleteCompressed) == 184);
+    assert!(offset_of!(FAST_IO_DISPATCH, FastIoQueryOpen) == 192);
+    assert!(offset_of!(FAST_IO_DISPATCH, ReleaseForModWrite) == 200);
+    assert!(offset_of!(FAST_IO_DISPATCH, AcquireForCcFlush) == 208);
+    assert!(offset_of!(FAST_IO_DISPATCH, ReleaseForCcFlush) == 216);
+    assert!(offset_of!(FAST_MUTEX, Count) == 0);
+    assert!(offset_of!(FAST_MUTEX, Owner) == 8);
+    assert!(offset_of!(FAST_MUTEX, Contention) == 16);
+    assert!(offset_of!(FAST_MUTEX, Event) == 24);
+    assert!(offset_of!(FAST_MUTEX, OldIrql) == 48);
+    assert!(offset_of!(FILE_BASIC_INFORMATION, CreationTime) == 0);
+    assert!(offset_of!(FILE_BASIC_INFORMATION, LastAccessTime) == 8);
+    assert!(offset_of!(FILE_BASIC_INFORMATION, LastWriteTime) == 16);
+    assert!(offset_of!(FILE_BASIC_INFORMATION, ChangeTime) == 24);
+    assert!(offset_of!(FILE_BASIC_INFORMATION, FileAttributes) == 32);
+    assert!(offset_of!(FILE_END_OF_FILE_INFORMATION, EndOfFile) == 0);
+    assert!(offset_of!(FILE_NETWORK_OPEN_INFORMATION, CreationTime) == 0);
+    assert!(offset_of!(FILE_NETWORK_OPEN_INFORMATION, LastAccessTime) == 8);
+    assert!(offset_of!(FILE_NETWORK_OPEN_INFORMATION, LastWriteTime) == 16);
+    assert!(offset_of!(FILE_NETWORK_OPEN_INFORMATION, ChangeTime) == 24);
+    assert!(offset_of!(FILE_NETWORK_OPEN_INFORMATION, AllocationSize) == 32);
+    assert!(offset_of!(FILE_NETWORK_OPEN_INFORMATION, EndOfFile) == 40);
+    assert!(offset_of!(FILE_NETWORK_OPEN_INFORMATION, FileAttributes) == 48);
+    assert!(offset_of!(FILE_OBJECT, Type) == 0);
+    assert!(offset_of!(FILE_OBJECT, Size) == 2);
+    assert!(offset_of!(FILE_OBJECT, DeviceObject) == 8);
+    assert!(offset_of!(FILE_OBJECT, Vpb) == 16);
+    assert!(offset_of!(FILE_OBJECT, FsContext) == 24);
+    assert!(offset_of!(FILE_OBJECT, FsContext2) == 32);
+    assert!(offset_of!(FILE_OBJECT, SectionObjectPointer) == 40);
+    assert!(offset_of!(FILE_OBJECT, PrivateCacheMap) == 48);
+    assert!(offset_of!(FILE_OBJECT, FinalStatus) == 56);
+    assert!(offset_of!(FILE_OBJECT, RelatedFileObject) == 64);
+    assert!(offset_of!(FILE_OBJECT, LockOperation) == 72);
+    assert!(offset_of!(FILE_OBJECT, DeletePending) == 73);
+    assert!(offset_of!(FILE_OBJECT, ReadAccess) == 74);
+    assert!(offset_of!(FILE_OBJECT, WriteAccess) == 75);
+    assert!(offset_of!(FILE_OBJECT, DeleteAccess) == 76);
+    assert!(offset_of!(FILE_OBJECT, SharedRead) == 77);
+    assert!(offset_of!(FILE_OBJECT, SharedWrite) == 78);
+    assert!(offset_of!(FILE_OBJECT, SharedDelete) == 79);
+    assert!(offset_of!(FILE_OBJECT, Flags) == 80);
+    assert!(offset_of!(FILE_OBJECT, FileName) == 88);
+    assert!(offset_of!(FILE_OBJECT, CurrentByteOffset) == 104);
+    assert!(offset_of!(FILE_OBJECT, Waiters) == 112);
+    assert!(offset_of!(FILE_OBJECT, Busy) == 116);
+    assert!(offset_of!(FILE_OBJECT, LastLock) == 120);
+    assert!(offset_of!(FILE_OBJECT, Lock) == 128);
+    assert!(offset_of!(FILE_OBJECT, Event) == 152);
+    assert!(offset_of!(FILE_OBJECT, CompletionContext) == 176);
+    assert!(offset_of!(FILE_OBJECT, IrpListLock) == 184);
+    assert!(offset_of!(FILE_OBJECT, IrpList) == 192);
+    assert!(offset_of!(FILE_OBJECT, FileObjectExtension) == 208);
+    assert!(offset_of!(FILE_POSITION_INFORMATION, CurrentByteOffset) == 0);
+    assert!(offset_of!(FILE_STANDARD_INFORMATION, AllocationSize) == 0);
+    assert!(offset_of!(FILE_STANDARD_INFORMATION, EndOfFile) == 8);
+    assert!(offset_of!(FILE_STANDARD_INFORMATION, NumberOfLinks) == 16);
+    assert!(offset_of!(FILE_STANDARD_INFORMATION, DeletePending) == 20);
+    assert!(offset_of!(FILE_STANDARD_INFORMATION, Directory) == 21);
+    assert!(offset_of!(GENERAL_LOOKASIDE, ListHead) == 0);
+    assert!(offset_of!(GENERAL_LOOKASIDE, Depth) == 16);
+    assert!(offset_of!(GENERAL_LOOKASIDE, MaximumDepth) == 18);
+    assert!(offset_of!(GENERAL_LOOKASIDE, TotalAllocates) == 20);
+    assert!(offset_of!(GENERAL_LOOKASIDE, AllocateMisses) == 24);
+    assert!(offset_of!(GENERAL_LOOKASIDE, TotalFrees) == 28);
+    assert!(offset_of!(GENERAL_LOOKASIDE, FreeMisses) == 32);
+    assert!(offset_of!(GENERAL_LOOKASIDE, Type) == 36);
+    assert!(offset_of!(GENERAL_LOOKASIDE, Tag) == 40);
+    assert!(offset_of!(GENERAL_LOOKASIDE, Size) == 44);
+    assert!(offset_of!(GENERAL_LOOKASIDE, AllocateEx) == 48);
+    assert!(offset_of!(GENERAL_LOOKASIDE, FreeEx) == 56);
+    assert!(offset_of!(GENERAL_LOOKASIDE, ListEntry) == 64);
+    assert!(offset_of!(GENERAL_LOOKASIDE, LastTotalAllocates) == 80);
+    assert!(offset_of!(GENERAL_LOOKASIDE, LastAllocateMisses) == 84);
+    assert!(offset_of!(GENERAL_LOOKASIDE, Future) == 88);
+    assert!(offset_of!(GENERAL_LOOKASIDE_POOL, ListHead) == 0);
+    assert!(offset_of!(GENERAL_LOOKASIDE_POOL, Depth) == 16);
+    assert!(offset_of!(GENERAL_LOOKASIDE_POOL, MaximumDepth) == 18);
+    assert!(offset_of!(GENERAL_LOOKASIDE_POOL, TotalAllocates) == 20);
+    assert!(offset_of!(GENERAL_LOOKASIDE_POOL, AllocateMisses) == 24);
+    assert!(offset_of!(GENERAL_LOOKASIDE_POOL, TotalFrees) == 28);
+    assert!(offset_of!(GENERAL_LOOKASIDE_POOL, FreeMisses) == 32);
+    assert!(offset_of!(GENERAL_LOOKASIDE_POOL, Type) == 36);
+    assert!(offset_of!(GENERAL_LOOKASIDE_POOL, Tag) == 40);
+    assert!(offset_of!(GENERAL_LOOKASIDE_POOL, Size) == 44);
+    assert!(offset_of!(GENERAL_LOOKASIDE_POOL, AllocateEx) == 48);
+    assert!(offset_of!(GENERAL_LOOKASIDE_POOL, FreeEx) == 56);
+    assert!(offset_of!(GENERAL_LOOKASIDE_POOL, ListEntry) == 64);
+    assert!(offset_of!(GENERAL_LOOKASIDE_POOL, LastTotalAllocates) == 80);
+    assert!(offset_of!(GENERAL_LOOKASIDE_POOL, LastAllocateMisses) == 84);
+    assert!(offset_of!(GENERAL_LOOKASIDE_POOL, Future) == 88);
+    assert!(offset_of!(GROUP_AFFINITY, Mask) == 0);
+    assert!(offset_of!(GROUP_AFFINITY, Group) == 8);
+    assert!(offset_of!(GROUP_AFFINITY, Reserved) == 10);
+    assert!(offset_of!(GUID, Data1) == 0);
+    assert!(offset_of!(GUID, Data2) == 4);
+    assert!(offset_of!(GUID, Data3) == 6);
+    assert!(offset_of!(GUID, Data4) == 8);
+    assert!(offset_of!(IO_CSQ, Type) == 0);
+    assert!(offset_of!(IO_CSQ, CsqInsertIrp) == 8);
+    assert!(offset_of!(IO_CSQ, CsqRemoveIrp) == 16);
+    assert!(offset_of!(IO_CSQ, CsqPeekNextIrp) == 24);
+    assert!(offset_of!(IO_CSQ, CsqAcquireLock) == 32);
+    assert!(offset_of!(IO_CSQ, CsqReleaseLock) == 40);
+    assert!(offset_of!(IO_CSQ, CsqCompleteCanceledIrp) == 48);
+    assert!(offset_of!(IO_CSQ, ReservePointer) == 56);
+    assert!(offset_of!(IO_SECURITY_CONTEXT, SecurityQos) == 0);
+    assert!(offset_of!(IO_SECURITY_CONTEXT, AccessState) == 8);
+    assert!(offset_of!(IO_SECURITY_CONTEXT, DesiredAccess) == 16);
+    assert!(offset_of!(IO_SECURITY_CONTEXT, FullCreateOptions) == 20);
+    assert!(offset_of!(IO_STACK_LOCATION, MajorFunction) == 0);
+    assert!(offset_of!(IO_STACK_LOCATION, MinorFunction) == 1);
+    assert!(offset_of!(IO_STACK_LOCATION, Flags) == 2);
+    assert!(offset_of!(IO_STACK_LOCATION, Control) == 3);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.Create) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.Create.SecurityContext) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.Create.Options) == 16);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.Create.FileAttributes) == 24);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.Create.ShareAccess) == 26);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.Create.EaLength) == 32);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.CreatePipe) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.CreatePipe.SecurityContext) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.CreatePipe.Options) == 16);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.CreatePipe.Reserved) == 24);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.CreatePipe.ShareAccess) == 26);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.CreatePipe.Parameters) == 32);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.CreateMailslot) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.CreateMailslot.SecurityContext) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.CreateMailslot.Options) == 16);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.CreateMailslot.Reserved) == 24);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.CreateMailslot.ShareAccess) == 26);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.CreateMailslot.Parameters) == 32);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.Read) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.Read.Length) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.Read.Key) == 16);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.Read.Flags) == 20);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.Read.ByteOffset) == 24);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.Write) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.Write.Length) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.Write.Key) == 16);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.Write.Flags) == 20);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.Write.ByteOffset) == 24);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.QueryDirectory) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.QueryDirectory.Length) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.QueryDirectory.FileName) == 16);
+    assert!(
+        offset_of!(
+            IO_STACK_LOCATION,
+            Parameters.QueryDirectory.FileInformationClass
+        ) == 24
+    );
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.QueryDirectory.FileIndex) == 32);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.NotifyDirectory) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.NotifyDirectory.Length) == 8);
+    assert!(
+        offset_of!(
+            IO_STACK_LOCATION,
+            Parameters.NotifyDirectory.CompletionFilter
+        ) == 16
+    );
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.NotifyDirectoryEx) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.NotifyDirectoryEx.Length) == 8);
+    assert!(
+        offset_of!(
+            IO_STACK_LOCATION,
+            Parameters.NotifyDirectoryEx.CompletionFilter
+        ) == 16
+    );
+    assert!(
+        offset_of!(
+            IO_STACK_LOCATION,
+            Parameters.NotifyDirectoryEx.DirectoryNotifyInformationClass
+        ) == 24
+    );
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.QueryFile) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.QueryFile.Length) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.QueryFile.FileInformationClass) == 16);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.SetFile) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.SetFile.Length) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.SetFile.FileInformationClass) == 16);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.SetFile.FileObject) == 24);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.SetFile.ReplaceIfExists) == 32);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.SetFile.AdvanceOnly) == 33);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.QueryEa) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.QueryEa.Length) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.QueryEa.EaList) == 16);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.QueryEa.EaListLength) == 24);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.QueryEa.EaIndex) == 32);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.SetEa) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.SetEa.Length) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.QueryVolume) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.QueryVolume.Length) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.QueryVolume.FsInformationClass) == 16);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.SetVolume) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.SetVolume.Length) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.SetVolume.FsInformationClass) == 16);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.FileSystemControl) == 8);
+    assert!(
+        offset_of!(
+            IO_STACK_LOCATION,
+            Parameters.FileSystemControl.OutputBufferLength
+        ) == 8
+    );
+    assert!(
+        offset_of!(
+            IO_STACK_LOCATION,
+            Parameters.FileSystemControl.InputBufferLength
+        ) == 16
+    );
+    assert!(
+        offset_of!(
+            IO_STACK_LOCATION,
+            Parameters.FileSystemControl.FsControlCode
+        ) == 24
+    );
+    assert!(
+        offset_of!(
+            IO_STACK_LOCATION,
+            Parameters.FileSystemControl.Type3InputBuffer
+        ) == 32
+    );
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.LockControl) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.LockControl.Length) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.LockControl.Key) == 16);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.LockControl.ByteOffset) == 24);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.DeviceIoControl) == 8);
+    assert!(
+        offset_of!(
+            IO_STACK_LOCATION,
+            Parameters.DeviceIoControl.OutputBufferLength
+        ) == 8
+    );
+    assert!(
+        offset_of!(
+            IO_STACK_LOCATION,
+            Parameters.DeviceIoControl.InputBufferLength
+        ) == 16
+    );
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.DeviceIoControl.IoControlCode) == 24);
+    assert!(
+        offset_of!(
+            IO_STACK_LOCATION,
+            Parameters.DeviceIoControl.Type3InputBuffer
+        ) == 32
+    );
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.QuerySecurity) == 8);
+    assert!(
+        offset_of!(
+            IO_STACK_LOCATION,
+            Parameters.QuerySecurity.SecurityInformation
+        ) == 8
+    );
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.QuerySecurity.Length) == 16);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.SetSecurity) == 8);
+    assert!(
+        offset_of!(
+            IO_STACK_LOCATION,
+            Parameters.SetSecurity.SecurityInformation
+        ) == 8
+    );
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.SetSecurity.SecurityDescriptor) == 16);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.MountVolume) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.MountVolume.Vpb) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.MountVolume.DeviceObject) == 16);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.VerifyVolume) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.VerifyVolume.Vpb) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.VerifyVolume.DeviceObject) == 16);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.Scsi) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.Scsi.Srb) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.QueryQuota) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.QueryQuota.Length) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.QueryQuota.StartSid) == 16);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.QueryQuota.SidList) == 24);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.QueryQuota.SidListLength) == 32);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.SetQuota) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.SetQuota.Length) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.QueryDeviceRelations) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.QueryDeviceRelations.Type) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.QueryInterface) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.QueryInterface.InterfaceType) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.QueryInterface.Size) == 16);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.QueryInterface.Version) == 18);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.QueryInterface.Interface) == 24);
+    assert!(
+        offset_of!(
+            IO_STACK_LOCATION,
+            Parameters.QueryInterface.InterfaceSpecificData
+        ) == 32
+    );
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.DeviceCapabilities) == 8);
+    assert!(
+        offset_of!(
+            IO_STACK_LOCATION,
+            Parameters.DeviceCapabilities.Capabilities
+        ) == 8
+    );
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.FilterResourceRequirements) == 8);
+    assert!(
+        offset_of!(
+            IO_STACK_LOCATION,
+            Parameters
+                .FilterResourceRequirements
+                .IoResourceRequirementList
+        ) == 8
+    );
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.ReadWriteConfig) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.ReadWriteConfig.WhichSpace) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.ReadWriteConfig.Buffer) == 16);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.ReadWriteConfig.Offset) == 24);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.ReadWriteConfig.Length) == 32);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.SetLock) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.SetLock.Lock) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.QueryId) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.QueryId.IdType) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.QueryDeviceText) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.QueryDeviceText.DeviceTextType) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.QueryDeviceText.LocaleId) == 16);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.UsageNotification) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.UsageNotification.InPath) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.UsageNotification.Reserved) == 9);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.UsageNotification.Type) == 16);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.WaitWake) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.WaitWake.PowerState) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.PowerSequence) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.PowerSequence.PowerSequence) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.Power) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.Power.SystemContext) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.Power.Type) == 16);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.Power.State) == 24);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.Power.ShutdownType) == 32);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.StartDevice) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.StartDevice.AllocatedResources) == 8);
+    assert!(
+        offset_of!(
+            IO_STACK_LOCATION,
+            Parameters.StartDevice.AllocatedResourcesTranslated
+        ) == 16
+    );
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.WMI) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.WMI.ProviderId) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.WMI.DataPath) == 16);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.WMI.BufferSize) == 24);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.WMI.Buffer) == 32);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.Others) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.Others.Argument1) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.Others.Argument2) == 16);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.Others.Argument3) == 24);
+    assert!(offset_of!(IO_STACK_LOCATION, Parameters.Others.Argument4) == 32);
+    assert!(offset_of!(IO_STACK_LOCATION, DeviceObject) == 40);
+    assert!(offset_of!(IO_STACK_LOCATION, FileObject) == 48);
+    assert!(offset_of!(IO_STACK_LOCATION, CompletionRoutine) == 56);
+    assert!(offset_of!(IO_STACK_LOCATION, Context) == 64);
+    assert!(offset_of!(IO_STATUS_BLOCK, Status) == 0);
+    assert!(offset_of!(IO_STATUS_BLOCK, Information) == 8);
+    assert!(offset_of!(IRP, Type) == 0);
+    assert!(offset_of!(IRP, Size) == 2);
+    assert!(offset_of!(IRP, MdlAddress) == 8);
+    assert!(offset_of!(IRP, Flags) == 16);
+    assert!(offset_of!(IRP, AssociatedIrp) == 24);
+    assert!(offset_of!(IRP, AssociatedIrp.MasterIrp) == 24);
+    assert!(offset_of!(IRP, AssociatedIrp.IrpCount) == 24);
+    assert!(offset_of!(IRP, AssociatedIrp.SystemBuffer) == 24);
+    assert!(offset_of!(IRP, ThreadListEntry) == 32);
+    assert!(offset_of!(IRP, IoStatus) == 48);
+    assert!(offset_of!(IRP, RequestorMode) == 64);
+    assert!(offset_of!(IRP, PendingReturned) == 65);
+    assert!(offset_of!(IRP, StackCount) == 66);
+    assert!(offset_of!(IRP, CurrentLocation) == 67);
+    assert!(offset_of!(IRP, Cancel) == 68);
+    assert!(offset_of!(IRP, CancelIrql) == 69);
+    assert!(offset_of!(IRP, ApcEnvironment) == 70);
+    assert!(offset_of!(IRP, AllocationFlags) == 71);
+    assert!(offset_of!(IRP, UserIosb) == 72);
+    assert!(offset_of!(IRP, UserEvent) == 80);
+    assert!(offset_of!(IRP, Overlay) == 88);
+    assert!(offset_of!(IRP, Overlay.AsynchronousParameters) == 88);
+    assert!(offset_of!(IRP, Overlay.AsynchronousParameters.UserApcRoutine) == 88);
+    assert!(offset_of!(IRP, Overlay.AsynchronousParameters.UserApcContext) == 96);
+    assert!(offset_of!(IRP, Overlay.AllocationSize) == 88);
+    assert!(offset_of!(IRP, CancelRoutine) == 104);
+    assert!(offset_of!(IRP, UserBuffer) == 112);
+    assert!(offset_of!(IRP, Tail) == 120);
+    assert!(offset_of!(IRP, Tail.Overlay) == 120);
+    assert!(offset_of!(IRP, Tail.Overlay.DeviceQueueEntry) == 120);
+    assert!(offset_of!(IRP, Tail.Overlay.Thread) == 152);
+    assert!(offset_of!(IRP, Tail.Overlay.AuxiliaryBuffer) == 160);
+    assert!(offset_of!(IRP, Tail.Overlay.ListEntry) == 168);
+    assert!(offset_of!(IRP, Tail.Overlay.CurrentStackLocation) == 184);
+    assert!(offset_of!(IRP, Tail.Overlay.OriginalFileObject) == 192);
+    assert!(offset_of!(IRP, Tail.Apc) == 120);
+    assert!(offset_of!(IRP, Tail.CompletionKey) == 120);
+    assert!(offset_of!(KAPC, Type) == 0);
+    assert!(offset_of!(KAPC, AllFlags) == 1);
+    assert!(offset_of!(KAPC, Size) == 2);
+    assert!(offset_of!(KAPC, SpareByte1) == 3);
+    assert!(offset_of!(KAPC, SpareLong0) == 4);
+    assert!(offset_of!(KAPC, Thread) == 8);
+    assert!(offset_of!(KAPC, ApcListEntry) == 16);
+    assert!(offset_of!(KAPC, Reserved) == 32);
+    assert!(offset_of!(KAPC, NormalContext) == 56);
+    assert!(offset_of!(KAPC, SystemArgument1) == 64);
+    assert!(offset_of!(KAPC, SystemArgument2) == 72);
+    assert!(offset_of!(KAPC, ApcStateIndex) == 80);
+    assert!(offset_of!(KAPC, ApcMode) == 81);
+    assert!(offset_of!(KAPC, Inserted) == 82);
+    assert!(offset_of!(KBUGCHECK_CALLBACK_RECORD, Entry) == 0);
+    assert!(offset_of!(KBUGCHECK_CALLBACK_RECORD, CallbackRoutine) == 16);
+    assert!(offset_of!(KBUGCHECK_CALLBACK_RECORD, Buffer) == 24);
+    assert!(offset_of!(KBUGCHECK_CALLBACK_RECORD, Length) == 32);
+    assert!(offset_of!(KBUGCHECK_CALLBACK_RECORD, Component) == 40);
+    assert!(offset_of!(KBUGCHECK_CALLBACK_RECORD, Checksum) == 48);
+    assert!(offset_of!(KBUGCHECK_CALLBACK_RECORD, State) == 56);
+    assert!(offset_of!(KBUGCHECK_REASON_CALLBACK_RECORD, Entry) == 0);
+    assert!(offset_of!(KBUGCHECK_REASON_CALLBACK_RECORD, CallbackRoutine) == 16);
+    assert!(offset_of!(KBUGCHECK_REASON_CALLBACK_RECORD, Component) == 24);
+    assert!(offset_of!(KBUGCHECK_REASON_CALLBACK_RECORD, Checksum) == 32);
+    assert!(offset_of!(KBUGCHECK_REASON_CALLBACK_RECORD, Reason) == 40);
+    assert!(offset_of!(KBUGCHECK_REASON_CALLBACK_RECORD, State) == 44);
+    assert!(offset_of!(KDEVICE_QUEUE, Type) == 0);
+    assert!(offset_of!(KDEVICE_QUEUE, Size) == 2);
+    assert!(offset_of!(KDEVICE_QUEUE, DeviceListHead) == 8);
+    assert!(offset_of!(KDEVICE_QUEUE, Lock) == 24);
+    assert!(offset_of!(KDEVICE_QUEUE, Busy) == 32);
+    assert!(offset_of!(KDEVICE_QUEUE_ENTRY, DeviceListEntry) == 0);
+    assert!(offset_of!(KDEVICE_QUEUE_ENTRY, SortKey) == 16);
+    assert!(offset_of!(KDEVICE_QUEUE_ENTRY, Inserted) == 20);
+    assert!(offset_of!(KDPC, TargetInfoAsUlong) == 0);
+    assert!(offset_of!(KDPC, DpcListEntry) == 8);
+    assert!(offset_of!(KDPC, ProcessorHistory) == 16);
+    assert!(offset_of!(KDPC, DeferredRoutine) == 24);
+    assert!(offset_of!(KDPC, DeferredContext) == 32);
+    assert!(offset_of!(KDPC, SystemArgument1) == 40);
+    assert!(offset_of!(KDPC, SystemArgument2) == 48);
+    assert!(offset_of!(KDPC, DpcData) == 56);
+    assert!(offset_of!(KEVENT, Header) == 0);
+    assert!(offset_of!(KEY_BASIC_INFORMATION, LastWriteTime) == 0);
+    assert!(offset_of!(KEY_BASIC_INFORMATION, TitleIndex) == 8);
+    assert!(offset_of!(KEY_BASIC_INFORMATION, NameLength) == 12);
+    assert!(offset_of!(KEY_BASIC_INFORMATION, Name) == 16);
+    assert!(offset_of!(KEY_FULL_INFORMATION, LastWriteTime) == 0);
+    assert!(offset_of!(KEY_FULL_INFORMATION, TitleIndex) == 8);
+    assert!(offset_of!(KEY_FULL_INFORMATION, ClassOffset) == 12);
+    assert!(offset_of!(KEY_FULL_INFORMATION, ClassLength) == 16);
+    assert!(offset_of!(KEY_FULL_INFORMATION, SubKeys) == 20);
+    assert!(offset_of!(KEY_FULL_INFORMATION, MaxNameLen) == 24);
+    assert!(offset_of!(KEY_FULL_INFORMATION, MaxClassLen) == 28);
+    assert!(offset_of!(KEY_FULL_INFORMATION, Values) == 32);
+    assert!(offset_of!(KEY_FULL_INFORMATION, MaxValueNameLen) == 36);
+    assert!(offset_of!(KEY_FULL_INFORMATION, MaxValueDataLen) == 40);
+    assert!(offset_of!(KEY_FULL_INFORMATION, Class) == 44);
+    assert!(offset_of!(KEY_VALUE_BASIC_INFORMATION, TitleIndex) == 0);
+    assert!(offset_of!(KEY_VALUE_BASIC_INFORMATION, Type) == 4);
+    assert!(offset_of!(KEY_VALUE_BASIC_INFORMATION, NameLength) == 8);
+    assert!(offset_of!(KEY_VALUE_BASIC_INFORMATION, Name) == 12);
+    assert!(offset_of!(KEY_VALUE_FULL_INFORMATION, TitleIndex) == 0);
+    assert!(offset_of!(KEY_VALUE_FULL_INFORMATION, Type) == 4);
+    assert!(offset_of!(KEY_VALUE_FULL_INFORMATION, DataOffset) == 8);
+    assert!(offset_of!(KEY_VALUE_FULL_INFORMATION, DataLength) == 12);
+    assert!(offset_of!(KEY_VALUE_FULL_INFORMATION, NameLength) == 16);
+    assert!(offset_of!(KEY_VALUE_FULL_INFORMATION, Name) == 20);
+    assert!(offset_of!(KEY_VALUE_PARTIAL_INFORMATION, TitleIndex) == 0);
+    assert!(offset_of!(KEY_VALUE_PARTIAL_INFORMATION, Type) == 4);
+    assert!(offset_of!(KEY_VALUE_PARTIAL_INFORMATION, DataLength) == 8);
+    assert!(offset_of!(KEY_VALUE_PARTIAL_INFORMATION, Data) == 12);
+    assert!(offset_of!(KLOCK_QUEUE_HANDLE, LockQueue) == 0);
+    assert!(offset_of!(KLOCK_QUEUE_HANDLE, OldIrql) == 16);
+    assert!(offset_of!(KMUTANT, Header) == 0);
+    assert!(offset_of!(KMUTANT, MutantListEntry) == 24);
+    assert!(offset_of!(KMUTANT, OwnerThread) == 40);
+    assert!(offset_of!(KMUTANT, MutantFlags) == 48);
+    assert!(offset_of!(KMUTANT, ApcDisable) == 49);
+    assert!(offset_of!(KSEMAPHORE, Header) == 0);
+    assert!(offset_of!(KSEMAPHORE, Limit) == 24);
+    assert!(offset_of!(KSPIN_LOCK_QUEUE, Next) == 0);
+    assert!(offset_of!(KSPIN_LOCK_QUEUE, Lock) == 8);
+    assert!(offset_of!(KTIMER, Header) == 0);
+    assert!(offset_of!(KTIMER, DueTime) == 24);
+    assert!(offset_of!(KTIMER, TimerListEntry) == 32);
+    assert!(offset_of!(KTIMER, Dpc) == 48);
+    assert!(offset_of!(KTIMER, Processor) == 56);
+    assert!(offset_of!(KTIMER, TimerType) == 58);
+    assert!(offset_of!(KTIMER, Period) == 60);
+    assert!(offset_of!(KWAIT_BLOCK, WaitListEntry) == 0);
+    assert!(offset_of!(KWAIT_BLOCK, WaitType) == 16);
+    assert!(offset_of!(KWAIT_BLOCK, BlockState) == 17);
+    assert!(offset_of!(KWAIT_BLOCK, WaitKey) == 18);
+    assert!(offset_of!(KWAIT_BLOCK, SpareLong) == 20);
+    assert!(offset_of!(KWAIT_BLOCK, Thread) == 24);
+    assert!(offset_of!(KWAIT_BLOCK, Object) == 32);
+    assert!(offset_of!(KWAIT_BLOCK, SparePtr) == 40);
+    assert!(offset_of!(LARGE_INTEGER, LowPart) == 0);
+    assert!(offset_of!(LARGE_INTEGER, HighPart) == 4);
+    assert!(offset_of!(LIST_ENTRY, Flink) == 0);
+    assert!(offset_of!(LIST_ENTRY, Blink) == 8);
+    assert!(offset_of!(LOOKASIDE_LIST_EX, L) == 0);
+    assert!(offset_of!(LUID, LowPart) == 0);
+    assert!(offset_of!(LUID, HighPart) == 4);
+    assert!(offset_of!(LUID_AND_ATTRIBUTES, Luid) == 0);
+    assert!(offset_of!(LUID_AND_ATTRIBUTES, Attributes) == 8);
+    assert!(offset_of!(MDL, Next) == 0);
+    assert!(offset_of!(MDL, Size) == 8);
+    assert!(offset_of!(MDL, MdlFlags) == 10);
+    assert!(offset_of!(MDL, Process) == 16);
+    assert!(offset_of!(MDL, MappedSystemVa) == 24);
+    assert!(offset_of!(MDL, StartVa) == 32);
+    assert!(offset_of!(MDL, ByteCount) == 40);
+    assert!(offset_of!(MDL, ByteOffset) == 44);
+    assert!(offset_of!(NPAGED_LOOKASIDE_LIST, L) == 0);
+    assert!(offset_of!(OBJECT_ATTRIBUTES, Length) == 0);
+    assert!(offset_of!(OBJECT_ATTRIBUTES, RootDirectory) == 8);
+    assert!(offset_of!(OBJECT_ATTRIBUTES, ObjectName) == 16);
+    assert!(offset_of!(OBJECT_ATTRIBUTES, Attributes) == 24);
+    assert!(offset_of!(OBJECT_ATTRIBUTES, SecurityDescriptor) == 32);
+    assert!(offset_of!(OBJECT_ATTRIBUTES, SecurityQualityOfService) == 40);
+    assert!(offset_of!(OFFSETINSTANCEDATAANDLENGTH, OffsetInstanceData) == 0);
+    assert!(offset_of!(OFFSETINSTANCEDATAANDLENGTH, LengthInstanceData) == 4);
+    assert!(offset_of!(OSVERSIONINFOEXW, dwOSVersionInfoSize) == 0);
+    assert!(offset_of!(OSVERSIONINFOEXW, dwMajorVersion) == 4);
+    assert!(offset_of!(OSVERSIONINFOEXW, dwMinorVersion) == 8);
+    assert!(offset_of!(OSVERSIONINFOEXW, dwBuildNumber) == 12);
+    assert!(offset_of!(OSVERSIONINFOEXW, dwPlatformId) == 16);
+    assert!(offset_of!(OSVERSIONINFOEXW, szCSDVersion) == 20);
+    assert!(offset_of!(OSVERSIONINFOEXW, wServicePackMajor) == 276);
+    assert!(offset_of!(OSVERSIONINFOEXW, wServicePackMinor) == 278);
+    assert!(offset_of!(OSVERSIONINFOEXW, wSuiteMask) == 280);
+    assert!(offset_of!(OSVERSIONINFOEXW, wProductType) == 282);
+    assert!(offset_of!(OSVERSIONINFOEXW, wReserved) == 283);
+    assert!(offset_of!(OSVERSIONINFOW, dwOSVersionInfoSize) == 0);
+    assert!(offset_of!(OSVERSIONINFOW, dwMajorVersion) == 4);
+    assert!(offset_of!(OSVERSIONINFOW, dwMinorVersion) == 8);
+    assert!(offset_of!(OSVERSIONINFOW, dwBuildNumber) == 12);
+    assert!(offset_of!(OSVERSIONINFOW, dwPlatformId) == 16);
+    assert!(offset_of!(OSVERSIONINFOW, szCSDVersion) == 20);
+    assert!(offset_of!(OWNER_ENTRY, OwnerThread) == 0);
+    assert!(offset_of!(OWNER_ENTRY, bits_8) == 8);
+    assert!(offset_of!(PAGED_LOOKASIDE_LIST, L) == 0);
+    assert!(offset_of!(POOL_EXTENDED_PARAMETER, bits_0) == 0);
+    assert!(offset_of!(POOL_EXTENDED_PARAMETER, Reserved2) == 8);
+    assert!(offset_of!(POWER_STATE, SystemState) == 0);
+    assert!(offset_of!(POWER_STATE, DeviceState) == 0);
+    assert!(offset_of!(PRIVILEGE_SET, PrivilegeCount) == 0);
+    assert!(offset_of!(PRIVILEGE_SET, Control) == 4);
+    assert!(offset_of!(PRIVILEGE_SET, Privilege) == 8);
+    assert!(offset_of!(PROCESSOR_NUMBER, Group) == 0);
+    assert!(offset_of!(PROCESSOR_NUMBER, Number) == 2);
+    assert!(offset_of!(PROCESSOR_NUMBER, Reserved) == 3);
+    assert!(offset_of!(RTL_BITMAP, SizeOfBitMap) == 0);
+    assert!(offset_of!(RTL_BITMAP, Buffer) == 8);
+    assert!(offset_of!(RTL_QUERY_REGISTRY_TABLE, QueryRoutine) == 0);
+    assert!(offset_of!(RTL_QUERY_REGISTRY_TABLE, Flags) == 8);
+    assert!(offset_of!(RTL_QUERY_REGISTRY_TABLE, Name) == 16);
+    assert!(offset_of!(RTL_QUERY_REGISTRY_TABLE, EntryContext) == 24);
+    assert!(offset_of!(RTL_QUERY_REGISTRY_TABLE, DefaultType) == 32);
+    assert!(offset_of!(RTL_QUERY_REGISTRY_TABLE, DefaultData) == 40);
+    assert!(offset_of!(RTL_QUERY_REGISTRY_TABLE, DefaultLength) == 48);
+    assert!(offset_of!(SECURITY_DESCRIPTOR, Revision) == 0);
+    assert!(offset_of!(SECURITY_DESCRIPTOR, Sbz1) == 1);
+    assert!(offset_of!(SECURITY_DESCRIPTOR, Control) == 2);
+    assert!(offset_of!(SECURITY_DESCRIPTOR, Owner) == 8);
+    assert!(offset_of!(SECURITY_DESCRIPTOR, Group) == 16);
+    assert!(offset_of!(SECURITY_DESCRIPTOR, Sacl) == 24);
+    assert!(offset_of!(SECURITY_DESCRIPTOR, Dacl) == 32);
+    assert!(offset_of!(SECURITY_SUBJECT_CONTEXT, ClientToken) == 0);
+    assert!(offset_of!(SECURITY_SUBJECT_CONTEXT, ImpersonationLevel) == 8);
+    assert!(offset_of!(SECURITY_SUBJECT_CONTEXT, PrimaryToken) == 16);
+    assert!(offset_of!(SECURITY_SUBJECT_CONTEXT, ProcessAuditId) == 24);
+    assert!(offset_of!(SINGLE_LIST_ENTRY, Next) == 0);
+    assert!(offset_of!(SLIST_ENTRY, Next) == 0);
+    assert!(offset_of!(SLIST_HEADER, Alignment) == 0);
+    assert!(offset_of!(SLIST_HEADER, Region) == 8);
+    assert!(offset_of!(STRING, Length) == 0);
+    assert!(offset_of!(STRING, MaximumLength) == 2);
+    assert!(offset_of!(STRING, Buffer) == 8);
+    assert!(offset_of!(SYSTEM_POWER_STATE_CONTEXT, bits_0) == 0);
+    assert!(offset_of!(TIME_FIELDS, Year) == 0);
+    assert!(offset_of!(TIME_FIELDS, Month) == 2);
+    assert!(offset_of!(TIME_FIELDS, Day) == 4);
+    assert!(offset_of!(TIME_FIELDS, Hour) == 6);
+    assert!(offset_of!(TIME_FIELDS, Minute) == 8);
+    assert!(offset_of!(TIME_FIELDS, Second) == 10);
+    assert!(offset_of!(TIME_FIELDS, Milliseconds) == 12);
+    assert!(offset_of!(TIME_FIELDS, Weekday) == 14);
+    assert!(offset_of!(ULARGE_INTEGER, LowPart) == 0);
+    assert!(offset_of!(ULARGE_INTEGER, HighPart) == 4);
+    assert!(offset_of!(UNICODE_STRING, Length) == 0);
+    assert!(offset_of!(UNICODE_STRING, MaximumLength) == 2);
+    assert!(offset_of!(UNICODE_STRING, Buffer) == 8);
+    assert!(offset_of!(WAIT_CONTEXT_BLOCK, WaitQueueEntry) == 0);
+    assert!(offset_of!(WAIT_CONTEXT_BLOCK, DeviceRoutine) == 24);
+    assert!(offset_of!(WAIT_CONTEXT_BLOCK, DeviceContext) == 32);
+    assert!(offset_of!(WAIT_CONTEXT_BLOCK, NumberOfMapRegisters) == 40);
+    assert!(offset_of!(WAIT_CONTEXT_BLOCK, DeviceObject) == 48);
+    assert!(offset_of!(WAIT_CONTEXT_BLOCK, CurrentIrp) == 56);
+    assert!(offset_of!(WAIT_CONTEXT_BLOCK, BufferChainingDpc) == 64);
+    assert!(offset_of!(WMIREGGUIDW, Guid) == 0);
+    assert!(offset_of!(WMIREGGUIDW, Flags) == 16);
+    assert!(offset_of!(WMIREGGUIDW, InstanceCount) == 20);
+    assert!(offset_of!(WMIREGGUIDW, InstanceNameList) == 24);
+    assert!(offset_of!(WMIREGINFOW, BufferSize) == 0);
+    assert!(offset_of!(WMIREGINFOW, NextWmiRegInfo) == 4);
+    assert!(offset_of!(WMIREGINFOW, RegistryPath) == 8);
+    assert!(offset_of!(WMIREGINFOW, MofResourceName) == 12);
+    assert!(offset_of!(WMIREGINFOW, GuidCount) == 16);
+    assert!(offset_of!(WMIREGINFOW, WmiRegGuid) == 24);
+    assert!(offset_of!(WNODE_ALL_DATA, WnodeHeader) == 0);
+    assert!(offset_of!(WNODE_ALL_DATA, DataBlockOffset) == 48);
+    assert!(offset_of!(WNODE_ALL_DATA, InstanceCount) == 52);
+    assert!(offset_of!(WNODE_ALL_DATA, OffsetInstanceNameOffsets) == 56);
+    assert!(offset_of!(WNODE_ALL_DATA, FixedInstanceSize) == 60);
+    assert!(offset_of!(WNODE_HEADER, BufferSize) == 0);
+    assert!(offset_of!(WNODE_HEADER, ProviderId) == 4);
+    assert!(offset_of!(WNODE_HEADER, HistoricalContext) == 8);
+    assert!(offset_of!(WNODE_HEADER, CountLost) == 16);
+    assert!(offset_of!(WNODE_HEADER, Guid) == 24);
+    assert!(offset_of!(WNODE_HEADER, ClientContext) == 40);
+    assert!(offset_of!(WNODE_HEADER, Flags) == 44);
+    assert!(offset_of!(WORK_QUEUE_ITEM, List) == 0);
+    assert!(offset_of!(WORK_QUEUE_ITEM, WorkerRoutine) == 16);
+    assert!(offset_of!(WORK_QUEUE_ITEM, Parameter) == 24);
+};

@@ -7,7 +7,7 @@ use super::declare;
 use super::fact::{Facts, Function, Page};
 use super::generated::{Output, header};
 use super::ndis_sys;
-use super::record::Writer;
+use super::record::{self, Writer};
 use super::spelling::Names;
 
 pub(super) fn outputs(facts: &Facts) -> Vec<Output> {
@@ -64,7 +64,26 @@ pub(super) fn outputs(facts: &Facts) -> Vec<Output> {
         &names,
         &facts.pages,
     );
+    sizes(&mut out, facts);
     vec![Output::new("tests/drivers/abi.rs", without_docs(&out))]
+}
+
+/// Assertions of every size and alignment, and of NT's offsets; those of NDIS are asserted in ndis-sys.
+fn sizes(out: &mut String, facts: &Facts) {
+    out.push_str("#[cfg(target_arch = \"x86_64\")]\nconst _: () = {\nuse core::mem::offset_of;\n");
+    for (name, record) in facts.nt.structs.iter().chain(&facts.ndis.structs) {
+        let _ = writeln!(
+            out,
+            "assert!(size_of::<{name}>() == {} && align_of::<{name}>() == {});",
+            record.size, record.align
+        );
+    }
+    for (name, record) in &facts.nt.structs {
+        for (member, offset) in record::reachable(&record.fields) {
+            let _ = writeln!(out, "assert!(offset_of!({name}, {member}) == {offset});");
+        }
+    }
+    out.push_str("};\n");
 }
 
 /// The documentation is in ndis-sys; here it would only double the file.
