@@ -1,0 +1,239 @@
+//! The build, end to end: by each toolchain, in two folders, for ARM64, and with wrong input.
+//!
+//! Slow, because drivers are compiled several times: `cargo xtask test` runs them with `--ignored`.
+
+#![forbid(unsafe_code)]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+/// The smallest driver on the wdk crates.
+const SMALLEST: &str = "passthru";
+
+fn root() -> PathBuf {
+    fs::canonicalize(Path::new(env!("CARGO_MANIFEST_DIR")).join("..")).unwrap()
+}
+
+/// A folder that is removed at the end.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("xtask-{name}-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        Self(fs::canonicalize(folder).unwrap())
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// xtask in the repository at `root`.
+fn xtask(root: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    command
+        .current_dir(root)
+        .env("CARGO_MANIFEST_DIR", root.join("xtask"))
+        .env_remove("WDKContentRoot")
+        .args(arguments);
+    command
+}
+
+fn output(mut command: Command) -> Output {
+    command.output().unwrap()
+}
+
+/// Runs a build that has to succeed, and gives the path of the image.
+fn build(command: Command) -> PathBuf {
+    let output = output(command);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    PathBuf::from(String::from_utf8(output.stdout).unwrap().trim())
+}
+
+fn git(root: &Path, arguments: &[&str]) -> String {
+    let mut command = Command::new("git");
+    command.current_dir(root).args(arguments);
+    let output = output(command);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Copies what git tracks, and would, to `destination`.
+fn copy_repository(destination: &Path) {
+    let root = root();
+    let listing = git(
+        &root,
+        &[
+            "ls-files",
+            "-z",
+            "--cached",
+            "--others",
+            "--exclude-standard",
+        ],
+    );
+    for name in listing
+        .split_terminator('\0')
+        .filter(|name| root.join(name).is_file())
+    {
+        let to = destination.join(name);
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(root.join(name), to).unwrap();
+    }
+}
+
+#[test]
+#[ignore = "slow"]
+fn each_toolchain_that_this_machine_allows_builds() {
+    let root = root();
+    let before = git(&root, &["status", "--porcelain"]);
+    for toolchain in ["rustup", "debian"] {
+        let output = output(xtask(
+            &root,
+            &["build", "--package", SMALLEST, "--toolchain", toolchain],
+        ));
+        let error = String::from_utf8_lossy(&output.stderr);
+        match output.status.code() {
+            Some(0) => println!("built by {toolchain}"),
+            Some(2) => println!(
+                "skipped {toolchain}: {}",
+                error.lines().last().unwrap_or_default()
+            ),
+            _ => panic!("{toolchain}: {error}"),
+        }
+    }
+    assert_eq!(
+        git(&root, &["status", "--porcelain"]),
+        before,
+        "a build leaves git's status alone"
+    );
+}
+
+#[test]
+#[ignore = "slow"]
+fn clean_builds_in_two_folders_are_the_same_bytes() {
+    let first = build(xtask(&root(), &["build", "--release"]));
+    let scratch = Scratch::new("reproducible");
+    let folder = scratch.0.join("another/folder");
+    copy_repository(&folder);
+    let mut command = xtask(&folder, &["build", "--release"]);
+    command.env_remove("CARGO_TARGET_DIR");
+    let second = build(command);
+    assert!(second.starts_with(&folder), "{}", second.display());
+    assert!(
+        fs::read(first).unwrap() == fs::read(second).unwrap(),
+        "the images differ"
+    );
+}
+
+#[test]
+#[ignore = "slow"]
+fn the_lock_of_the_build_is_the_committed_one_but_for_wdk_builds_source() {
+    let image = build(xtask(&root(), &["build", "--package", SMALLEST]));
+    let target = image
+        .ancestors()
+        .find(|folder| folder.ends_with("driver"))
+        .unwrap()
+        .parent()
+        .unwrap();
+    let used = fs::read_to_string(target.join("cross/workspace/Cargo.lock")).unwrap();
+    let committed = fs::read_to_string(root().join("Cargo.lock")).unwrap();
+    let mut used = used.lines().peekable();
+    let removed: Vec<_> = committed
+        .lines()
+        .filter(|line| used.next_if_eq(line).is_none())
+        .collect();
+    assert_eq!(used.next(), None);
+    let [source, checksum] = removed[..] else {
+        panic!("{removed:?}")
+    };
+    assert!(source.starts_with("source = ") && checksum.starts_with("checksum = "));
+}
+
+#[test]
+#[ignore = "slow"]
+fn arm64_compiles_links_and_passes_the_image_checks() {
+    let image = build(xtask(&root(), &["build", "--release", "--arch", "arm64"]));
+    let output = output(xtask(&root(), &["check-image", image.to_str().unwrap()]));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+#[test]
+fn wrong_input_gives_one_line_and_exit_code_2() {
+    let root = root();
+    let readme = root.join("README.md");
+    for (arguments, line) in [
+        (
+            &["build", "--package", "nothing"][..],
+            "error: no package `nothing` in this workspace",
+        ),
+        (
+            &["build", "--package", "xtask"],
+            "error: package `xtask` is no driver: ",
+        ),
+        (
+            &["check-image", "nowhere.sys"],
+            "error: cannot read nowhere.sys",
+        ),
+        (
+            &[
+                "check-image",
+                readme.to_str().unwrap(),
+                "--map",
+                readme.to_str().unwrap(),
+            ],
+            "not a 64-bit PE image",
+        ),
+    ] {
+        let output = output(xtask(&root, arguments));
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {error}");
+        assert!(
+            error.contains(line) && error.lines().count() == 1,
+            "{arguments:?}: {error}"
+        );
+    }
+    let mut command = xtask(&root, &["build"]);
+    command.env("WDKContentRoot", &readme);
+    let output = output(command);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("has no folder Include"));
+}
+
+#[cfg(not(windows))]
+#[test]
+fn plain_cargo_says_what_to_run_instead() {
+    let root = root();
+    for task in ["build", "test"] {
+        let scratch = Scratch::new(task);
+        let mut command = Command::new(std::env::var_os("CARGO").unwrap());
+        command
+            .current_dir(&root)
+            .arg(task)
+            .env("CARGO_TARGET_DIR", &scratch.0);
+        let output = output(command);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success());
+        assert!(
+            error.contains("run `cargo xtask build`, or `cargo xtask test`, instead"),
+            "{error}"
+        );
+    }
+}
