@@ -11,6 +11,7 @@ mod capture;
 mod check;
 mod check_image;
 mod compile;
+mod compile_fail;
 mod cross;
 mod demo;
 mod failure;
@@ -48,6 +49,7 @@ enum Task {
     Capture(capture::Arguments),
     Check(check::Arguments),
     CheckImage(check_image::Arguments),
+    CompileFail(compile_fail::Arguments),
     Demo(demo::Arguments),
     Lint(lint::Arguments),
     Test(test::Arguments),
@@ -60,6 +62,7 @@ fn run(task: &Task) -> Result<()> {
         Task::Capture(arguments) => capture::run(arguments),
         Task::Check(arguments) => check::run(arguments),
         Task::CheckImage(arguments) => check_image::run(arguments),
+        Task::CompileFail(arguments) => compile_fail::run(arguments),
         Task::Demo(arguments) => demo::run(arguments),
         Task::Lint(arguments) => lint::run(arguments),
         Task::Test(arguments) => test::run(arguments),

@@ -181,6 +181,12 @@ fn steps(repository: &Repository, yes: bool) -> Result<Vec<Step>> {
         check,
     );
     add(
+        "misuse of ndis",
+        &xtask,
+        format!("compile-fail{consent}"),
+        check,
+    );
+    add(
         "drivers, debug",
         &xtask,
         format!("build{packages}{consent}"),

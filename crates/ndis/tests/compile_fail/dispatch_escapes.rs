@@ -1,0 +1,8 @@
+// error: what a lock hands out does not outlive the lock.
+
+use ndis::irql::{Dispatch, Passive};
+use ndis::lock::SpinLock;
+
+pub fn escape<'a>(lock: &'a SpinLock<u32>, irql: &'a mut Passive) -> Dispatch<'a> {
+    lock.with(irql, |_, dispatch| dispatch)
+}

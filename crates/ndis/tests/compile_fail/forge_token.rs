@@ -1,0 +1,9 @@
+// error[E0451]: tokens are made in thunks only.
+
+use core::marker::PhantomData;
+
+use ndis::irql::Passive;
+
+pub fn forge() -> Passive {
+    Passive { _here: PhantomData }
+}

@@ -1,0 +1,16 @@
+// error[E0521]: a batch does not outlive the callback that owns it.
+
+use ndis::lock::SpinLock;
+use ndis::nbl::{NblBatch, Tx};
+
+pub struct Module<'c> {
+    pub kept: SpinLock<Option<NblBatch<'c, Tx>>>,
+}
+
+pub fn keep<'c>(
+    module: &Module<'static>,
+    packets: NblBatch<'c, Tx>,
+    irql: &mut ndis::irql::AtMostDispatch,
+) {
+    module.kept.with(irql, |kept, _| *kept = Some(packets));
+}

@@ -1,0 +1,33 @@
+// compiles: what the other cases do wrong, done right. It shows that they fail for their own reason.
+
+use ndis::Status;
+use ndis::event::Event;
+use ndis::filter::{FilterModule, Running};
+use ndis::irql::{AtMostDispatch, Passive};
+use ndis::lock::SpinLock;
+use ndis::nbl::{LowResources, NblBatch, Tx};
+
+pub fn wait(event: &Event, irql: &mut Passive) {
+    event.wait(irql);
+}
+
+pub fn forward_after_lock(
+    lock: &SpinLock<u32>,
+    packets: NblBatch<'_, Tx>,
+    irql: &mut AtMostDispatch,
+) {
+    lock.with(irql, |count, _| *count = count.wrapping_add(1));
+    let (pass, drop) = packets.partition(|list| list.packets().all(|packet| packet.len() < 1514));
+    pass.forward(irql);
+    drop.complete(Status::FAILURE, irql);
+}
+
+pub fn look_and_pass(packets: LowResources<'_>, irql: &mut AtMostDispatch) -> usize {
+    let lists = packets.iter().count();
+    packets.forward(irql);
+    lists
+}
+
+pub fn running_is_attached<M: FilterModule>(module: &Running<'_, M>) -> u32 {
+    module.parameters().if_index
+}

@@ -1,0 +1,8 @@
+// error[E0500, E0501]: a lock's closure has borrowed the token that taking a lock wants.
+
+use ndis::irql::Passive;
+use ndis::lock::SpinLock;
+
+pub fn twice(lock: &SpinLock<u32>, irql: &mut Passive) {
+    lock.with(irql, |_, _| lock.with(irql, |_, _| ()));
+}

@@ -1,0 +1,10 @@
+// error[E0505]: packets cannot be looked at when they have been forwarded.
+
+use ndis::irql::AtMostDispatch;
+use ndis::nbl::{NblBatch, Tx};
+
+pub fn send(packets: NblBatch<'_, Tx>, irql: &mut AtMostDispatch) -> usize {
+    let lists = packets.iter();
+    packets.forward(irql);
+    lists.count()
+}

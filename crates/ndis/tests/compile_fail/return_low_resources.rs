@@ -1,0 +1,8 @@
+// error[E0599]: packets that NDIS takes back by itself cannot be returned.
+
+use ndis::irql::AtMostDispatch;
+use ndis::nbl::LowResources;
+
+pub fn receive(packets: LowResources<'_>, irql: &mut AtMostDispatch) {
+    packets.return_(irql);
+}

@@ -1,0 +1,9 @@
+// error[E0277]: an IRQL belongs to the processor that runs at it.
+
+use ndis::irql::Passive;
+
+fn to_another_thread<T: Send>(_: T) {}
+
+pub fn give(irql: &mut Passive) {
+    to_another_thread(irql);
+}

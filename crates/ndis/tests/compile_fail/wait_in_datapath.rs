@@ -1,0 +1,8 @@
+// error[E0308]: a datapath callback has no `Passive`.
+
+use ndis::event::Event;
+use ndis::irql::AtMostDispatch;
+
+pub fn wait(event: &Event, irql: &mut AtMostDispatch) {
+    event.wait(irql);
+}
