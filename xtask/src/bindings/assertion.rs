@@ -49,6 +49,33 @@ const BEHIND_POINTERS: &[&str] = &["DEVICE_OBJECT", "IRP"];
 /// Members that mingw's headers do not have; what follows them is where it should be.
 const NOT_IN_MINGW: &[(&str, &str)] = &[("KDPC", "ProcessorHistory"), ("KTIMER", "TimerType")];
 
+/// Inner members that our drivers use: record, member, and its path in bindgen's declaration, which
+/// numbers unnamed unions.
+const INNER: &[(&str, &str, &str)] = &[
+    (
+        "IO_STACK_LOCATION",
+        "Parameters.DeviceIoControl.InputBufferLength",
+        "",
+    ),
+    (
+        "IO_STACK_LOCATION",
+        "Parameters.DeviceIoControl.IoControlCode",
+        "",
+    ),
+    (
+        "IO_STACK_LOCATION",
+        "Parameters.DeviceIoControl.OutputBufferLength",
+        "",
+    ),
+    ("IO_STATUS_BLOCK", "Status", "__bindgen_anon_1.Status"),
+    ("IRP", "AssociatedIrp.SystemBuffer", ""),
+    (
+        "IRP",
+        "Tail.Overlay.CurrentStackLocation",
+        "Tail.Overlay.__bindgen_anon_2.__bindgen_anon_1.CurrentStackLocation",
+    ),
+];
+
 /// The wdk-sys functions that our drivers call.
 pub(super) const WDK_FUNCTIONS: &[&str] = &[
     "DbgPrint",
@@ -92,6 +119,12 @@ fn layouts(ndis: &Family, nt: &Family, arch: &str) -> String {
             .unwrap_or_else(|| panic!("no facts of {name}"));
         let mut members = named(&record.fields);
         members.retain(|(member, _)| !NOT_IN_MINGW.contains(&(name, member)));
+        for (_, member, path) in INNER.iter().filter(|(record, ..)| record == name) {
+            let field = record.fields.iter().find(|f| f.name == *member);
+            let field = field.unwrap_or_else(|| panic!("no facts of {name}.{member}"));
+            let path = if path.is_empty() { member } else { path };
+            members.push((path.to_string(), field.offset));
+        }
         layout(&mut out, &format!("wdk_sys::{name}"), record, &members);
     }
     out

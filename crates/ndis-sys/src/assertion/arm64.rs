@@ -1329,12 +1329,31 @@ const _: () = {
     assert!(offset_of!(wdk_sys::IO_STACK_LOCATION, FileObject) == 48);
     assert!(offset_of!(wdk_sys::IO_STACK_LOCATION, CompletionRoutine) == 56);
     assert!(offset_of!(wdk_sys::IO_STACK_LOCATION, Context) == 64);
+    assert!(
+        offset_of!(
+            wdk_sys::IO_STACK_LOCATION,
+            Parameters.DeviceIoControl.InputBufferLength
+        ) == 16
+    );
+    assert!(
+        offset_of!(
+            wdk_sys::IO_STACK_LOCATION,
+            Parameters.DeviceIoControl.IoControlCode
+        ) == 24
+    );
+    assert!(
+        offset_of!(
+            wdk_sys::IO_STACK_LOCATION,
+            Parameters.DeviceIoControl.OutputBufferLength
+        ) == 8
+    );
 };
 
 const _: () = {
     assert!(size_of::<wdk_sys::IO_STATUS_BLOCK>() == 16);
     assert!(align_of::<wdk_sys::IO_STATUS_BLOCK>() == 8);
     assert!(offset_of!(wdk_sys::IO_STATUS_BLOCK, Information) == 8);
+    assert!(offset_of!(wdk_sys::IO_STATUS_BLOCK, __bindgen_anon_1.Status) == 0);
 };
 
 const _: () = {
@@ -1358,6 +1377,16 @@ const _: () = {
     assert!(offset_of!(wdk_sys::IRP, CancelRoutine) == 104);
     assert!(offset_of!(wdk_sys::IRP, UserBuffer) == 112);
     assert!(offset_of!(wdk_sys::IRP, Tail) == 120);
+    assert!(offset_of!(wdk_sys::IRP, AssociatedIrp.SystemBuffer) == 24);
+    assert!(
+        offset_of!(
+            wdk_sys::IRP,
+            Tail.Overlay
+                .__bindgen_anon_2
+                .__bindgen_anon_1
+                .CurrentStackLocation
+        ) == 184
+    );
 };
 
 const _: () = {
