@@ -46,11 +46,6 @@ impl Call<'_> {
         self.import
     }
 
-    /// Its position in the registry slices of [`super::Config::imports`], joined.
-    pub(crate) fn index(&self) -> usize {
-        self.frame.index as usize
-    }
-
     /// Argument `i` (from 0), as a register holds it: narrower arguments have rubbish above.
     pub(crate) fn arg(&self, i: usize) -> u64 {
         // The thunk has put the first four where the convention keeps room for them. Some bytes
@@ -72,11 +67,6 @@ impl Call<'_> {
     /// Argument `i` as a byte (BOOLEAN, KIRQL, KPROCESSOR_MODE).
     pub(crate) fn arg_u8(&self, i: usize) -> u8 {
         self.arg(i) as u8
-    }
-
-    /// Where the image will go on: an address in the image.
-    pub(crate) fn return_address(&self) -> u64 {
-        mem::read(self.frame.driver_sp).unwrap_or(0)
     }
 }
 
@@ -130,12 +120,7 @@ pub(crate) fn call_driver(address: u64, arguments: &[u64]) -> u64 {
     unsafe { thunk::call(context, address, arguments) }
 }
 
-/// Address of a registered import's stub, as `MmGetSystemRoutineAddress` gives it.
+/// Address of a registered function's stub or of a registered variable, as `MmGetSystemRoutineAddress` gives it.
 pub(crate) fn import_address(name: &str) -> Option<u64> {
     machine::with_registry(|registry| registry.address_of(name)).flatten()
-}
-
-/// Address of a registered variable.
-pub(crate) fn data_address(name: &str) -> Option<u64> {
-    import_address(name)
 }

@@ -83,6 +83,8 @@ pub(super) struct Context {
     pub(super) stack_low: u64,
     pub(super) stack_high: u64,
     pub(super) interrupted: Cell<Interrupted>,
+    /// Whether the fault trampoline runs: the driver's stack begins at `interrupted` then.
+    pub(super) is_trapped: Cell<bool>,
 }
 
 impl Context {
@@ -96,6 +98,7 @@ impl Context {
             stack_low,
             stack_high,
             interrupted: Cell::new(Interrupted::NOTHING),
+            is_trapped: Cell::new(false),
         }
     }
 

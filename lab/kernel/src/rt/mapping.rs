@@ -83,11 +83,6 @@ impl Mapping {
         self.address
     }
 
-    /// Its bytes.
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
     /// Changes what the pages at `offset` allow.
     pub(super) fn protect(&self, offset: u64, bytes: usize, access: Access) -> io::Result<()> {
         self.check(offset, bytes);

@@ -45,7 +45,5 @@ pub(crate) mod trace;
 mod trap;
 mod unwind;
 
-pub(crate) use call::{Call, DataExport, Import, call_driver, data_address, import_address};
+pub(crate) use call::{Call, DataExport, Import, call_driver, import_address};
 pub(crate) use machine::{Config, End, Hooks, LoadError, Machine, Stats, discard_init_sections};
-pub(crate) use stack::{STACK_BYTES, STACK_WARNING_BYTES};
-pub(crate) use trace::stack_trace;

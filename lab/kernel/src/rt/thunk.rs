@@ -268,11 +268,6 @@ pub(super) fn fault() -> u64 {
     lab_fault as *const () as u64
 }
 
-/// Where driver code returns to that [`call`] called.
-pub(super) fn driver_return() -> u64 {
-    lab_call_return as *const () as u64
-}
-
 /// Whether `rip` is in assembly that works on the driver's stack on the driver's behalf, so that a
 /// fault there is the driver's.
 pub(super) fn acts_for_driver(rip: u64) -> bool {

@@ -3,12 +3,11 @@
 use std::{
     cell::RefCell,
     collections::BTreeMap,
-    fmt,
     path::{Path, PathBuf},
 };
 
 use super::{
-    context::{self, Context, Interrupted},
+    context::{self, Context},
     layout, machine, symbol,
     unwind::{self, Level},
 };
@@ -32,19 +31,6 @@ pub(crate) struct Frame {
     pub(crate) line: Option<u32>,
     /// Whether this level was inlined into the next one.
     pub(crate) inlined: bool,
-}
-
-impl fmt::Display for Frame {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.function {
-            Some(function) => write!(out, "{function}")?,
-            None => write!(out, "{}+{:#x}", self.module, self.offset)?,
-        }
-        if let (Some(file), Some(line)) = (&self.file, self.line) {
-            write!(out, " ({file}:{line})")?;
-        }
-        Ok(())
-    }
 }
 
 /// Stacks by content and by id. The first is the empty stack.
@@ -77,7 +63,7 @@ fn intern(levels: Vec<Level>) -> StackId {
     })
 }
 
-/// Captures the driver's stack: from inside an import or a hook; empty elsewhere.
+/// Captures the driver's stack: from inside an import, a hook or a fault; empty elsewhere.
 pub(crate) fn capture() -> StackId {
     intern(context::current().map_or_else(Vec::new, levels))
 }
@@ -100,19 +86,13 @@ pub(crate) fn of_code(address: u64) -> StackId {
     }])
 }
 
-/// The driver stack of a coroutine that is suspended, or inside an import.
+/// The driver stack of a coroutine that is not in driver code right now.
 pub(super) fn capture_of(context: &Context) -> StackId {
     intern(levels(context))
 }
 
 fn levels(context: &Context) -> Vec<Level> {
     machine::with_image(|image| unwind::walk(image, context)).unwrap_or_default()
-}
-
-/// The driver stack of a coroutine that a signal interrupted.
-pub(super) fn capture_interrupted(context: &Context, interrupted: &Interrupted) -> StackId {
-    let levels = machine::with_image(|image| unwind::walk_interrupted(image, context, interrupted));
-    intern(levels.unwrap_or_default())
 }
 
 /// The frames of a captured stack, innermost first.
@@ -148,9 +128,4 @@ pub(crate) fn frames(stack: StackId) -> Vec<Frame> {
         }
     }
     frames
-}
-
-/// The driver's stack at this moment, innermost frame first.
-pub(crate) fn stack_trace() -> Vec<Frame> {
-    frames(capture())
 }

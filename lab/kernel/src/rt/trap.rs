@@ -22,7 +22,9 @@ const TSC_PER_NS: u64 = 3;
 /// Called by the trampoline on the host stack. If it returns, the driver goes on with the registers
 /// that are then in `interrupted`.
 pub(super) extern "sysv64" fn on_fault(context: &Context) {
+    context.is_trapped.set(true);
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| handle(context)));
+    context.is_trapped.set(false);
     if let Err(panic) = outcome {
         sched::stop(Reason::internal(&*panic));
     }
@@ -35,20 +37,17 @@ fn handle(context: &Context) {
     }
     match emulate(&mut registers) {
         Ok(()) => context.interrupted.set(registers),
-        Err((kind, address, access)) => refuse(context, &registers, kind, address, access),
+        Err((kind, address, access)) => {
+            context.interrupted.set(registers);
+            refuse(&registers, kind, address, access);
+        }
     }
 }
 
 type Refusal = (FaultKind, u64, Access);
 
 /// Ends the run with a fault.
-fn refuse(
-    context: &Context,
-    registers: &Interrupted,
-    kind: FaultKind,
-    address: u64,
-    access: Access,
-) {
+fn refuse(registers: &Interrupted, kind: FaultKind, address: u64, access: Access) {
     let place = fault::classify(address);
     // Assembly of ours that acts for the driver: the driver's own instruction called it.
     let rip = if thunk::acts_for_driver(registers.rip) {
@@ -62,8 +61,7 @@ fn refuse(
         access,
         rip,
         irql: sched::irql(),
-        thread: sched::thread_name(sched::current()),
-        stack: trace::capture_interrupted(context, registers),
+        stack: trace::capture(),
         place,
     };
     sched::stop(Reason::Fault(fault));

@@ -31,20 +31,19 @@ struct Registers {
     is_return: bool,
 }
 
-/// The stack of `context` from its innermost import.
+/// The driver's stack of `context`: from where a signal interrupted it, if that is being handled,
+/// else from its innermost import.
 pub(super) fn walk(image: &LoadedImage, context: &Context) -> Vec<Level> {
     let mut levels = Vec::new();
+    // Driver code that an import has called again begins to run only after a trap has been handled.
+    if context.is_trapped.get() {
+        walk_interrupted(image, &context.interrupted.get(), &mut levels);
+    }
     walk_imports(image, context, &mut levels);
     levels
 }
 
-/// The stack of `context` from where a signal interrupted it.
-pub(super) fn walk_interrupted(
-    image: &LoadedImage,
-    context: &Context,
-    interrupted: &Interrupted,
-) -> Vec<Level> {
-    let mut levels = Vec::new();
+fn walk_interrupted(image: &LoadedImage, interrupted: &Interrupted, levels: &mut Vec<Level>) {
     let general = interrupted.general;
     let mut registers = Registers {
         general,
@@ -65,9 +64,7 @@ pub(super) fn walk_interrupted(
         }
         registers.is_return = true;
     }
-    walk_image(image, &mut registers, &mut levels);
-    walk_imports(image, context, &mut levels);
-    levels
+    walk_image(image, &mut registers, levels);
 }
 
 fn walk_imports(image: &LoadedImage, context: &Context, levels: &mut Vec<Level>) {

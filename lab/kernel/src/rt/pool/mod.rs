@@ -5,10 +5,12 @@
 //! freed block's pages become as untouchable as the guard, for the rest of the run. The ledger keeps
 //! who allocated and who freed every block, so a fault in the pool can name both.
 
+mod block;
 mod region;
 
-use std::{cell::RefCell, fmt, io};
+use std::{cell::RefCell, io};
 
+pub(crate) use self::block::{Block, Exhausted, FreeError, Kind, Owner, Request};
 use self::region::Region;
 use super::{
     fault::Place,
@@ -24,138 +26,6 @@ const SLACK: u8 = 0x5A;
 /// What the rest of a block's pages looks like.
 const INTACT: [u8; PAGE as usize] = [SLACK; PAGE as usize];
 
-/// What memory the block is made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// NonPagedPoolNx.
-    NonPaged,
-    /// NonPagedPool with code in it. Executing it is not emulated: it is a rule to break.
-    NonPagedExecute,
-    /// PagedPool.
-    Paged,
-}
-
-/// Who allocated the block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Owner {
-    /// The image, by an import that gives it pool.
-    Driver,
-    /// The lab: an object of Windows that the image only sees.
-    Lab,
-}
-
-/// A wish for memory.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Request {
-    /// Pool tag, as `ExAllocatePool2` takes it.
-    pub(crate) tag: u32,
-    /// Bytes, at least 1.
-    pub(crate) size: usize,
-    /// Power of two. `ExAllocatePool2` gives 16, and page alignment from one page on.
-    pub(crate) align: usize,
-    /// Memory type.
-    pub(crate) kind: Kind,
-    /// Zeroed, or filled with a poison byte.
-    pub(crate) zeroed: bool,
-    /// Who asks.
-    pub(crate) owner: Owner,
-}
-
-/// A block, live or freed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Block {
-    /// First byte.
-    pub(crate) address: u64,
-    /// Bytes.
-    pub(crate) size: usize,
-    /// Pool tag.
-    pub(crate) tag: u32,
-    /// Memory type.
-    pub(crate) kind: Kind,
-    /// Who allocated it.
-    pub(crate) owner: Owner,
-    /// Counts allocations, from 1.
-    pub(crate) serial: u64,
-    /// Where it was allocated.
-    pub(crate) allocated: StackId,
-    /// Where it was freed.
-    pub(crate) freed: Option<StackId>,
-}
-
-/// The pool's address space is spent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Exhausted;
-
-/// What is wrong with a free.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum FreeError {
-    /// No block was ever there.
-    Unknown,
-    /// The block is freed already.
-    Twice(Block),
-    /// The address is inside a live block, not its start.
-    Inside(Block),
-    /// The block has another tag.
-    WrongTag(Block),
-    /// Bytes around the block were overwritten. The block is freed all the same.
-    Damaged {
-        /// The block.
-        block: Block,
-        /// Offset of the first damaged byte from the block's start: negative before it, at least
-        /// `size` behind it.
-        offset: i64,
-    },
-}
-
-/// Bytes and blocks of one owner.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Usage {
-    /// Live bytes.
-    pub(crate) bytes: u64,
-    /// The most that were live at once.
-    pub(crate) peak_bytes: u64,
-    /// Live blocks.
-    pub(crate) blocks: u64,
-}
-
-impl fmt::Display for Block {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = if self.owner == Owner::Lab {
-            "object"
-        } else {
-            "pool block"
-        };
-        write!(
-            out,
-            "{name} {:#x} of {} bytes, tag {}",
-            self.address,
-            self.size,
-            Tag(self.tag)
-        )
-    }
-}
-
-/// A pool tag as debuggers show it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Tag(pub(crate) u32);
-
-impl fmt::Display for Tag {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let show = |byte: u8| {
-            if byte.is_ascii_graphic() {
-                char::from(byte)
-            } else {
-                '.'
-            }
-        };
-        write!(
-            out,
-            "'{}'",
-            self.0.to_le_bytes().map(show).iter().collect::<String>()
-        )
-    }
-}
-
 /// The pool of the machine.
 ///
 /// # Invariants
@@ -163,7 +33,6 @@ impl fmt::Display for Tag {
 pub(super) struct Pool {
     region: Region,
     blocks: Vec<Block>,
-    usage: [Usage; 2],
 }
 
 thread_local!(static THE_POOL: RefCell<Option<Pool>> = const { RefCell::new(None) });
@@ -173,7 +42,6 @@ pub(super) fn open() -> io::Result<()> {
     let pool = Pool {
         region: Region::new()?,
         blocks: Vec::new(),
-        usage: [Usage::default(); 2],
     };
     THE_POOL.replace(Some(pool));
     Ok(())
@@ -211,43 +79,9 @@ pub(crate) fn find(address: u64) -> Option<Block> {
     with(|pool| pool.near(address).filter(|block| block.contains(address))).flatten()
 }
 
-/// Live blocks in the order of their allocation.
-pub(crate) fn live() -> Vec<Block> {
-    with(|pool| {
-        pool.blocks
-            .iter()
-            .filter(|block| block.freed.is_none())
-            .copied()
-            .collect()
-    })
-    .unwrap_or_default()
-}
-
-/// Memory held by `owner`.
-pub(crate) fn usage(owner: Owner) -> Usage {
-    with(|pool| pool.usage[owner as usize]).unwrap_or_default()
-}
-
 /// What an address in the pool is.
 pub(super) fn place(address: u64) -> Place {
     with(|pool| pool.place(address)).unwrap_or(Place::Unmapped)
-}
-
-impl Block {
-    /// Address of the byte after its last.
-    pub(crate) fn end(&self) -> u64 {
-        self.address + self.size as u64
-    }
-
-    fn contains(&self, address: u64) -> bool {
-        (self.address..self.end()).contains(&address)
-    }
-
-    /// The pages that it takes, without the guard: first address and bytes.
-    fn pages(&self) -> (u64, usize) {
-        let first = self.address - self.address % PAGE;
-        (first, (self.end().next_multiple_of(PAGE) - first) as usize)
-    }
 }
 
 impl Pool {
@@ -277,10 +111,6 @@ impl Pool {
             // Fresh pages are zero.
             .and_then(|()| if request.zeroed { Ok(()) } else { fill(address, block.end(), POISON) });
         filled.map_err(|_| Exhausted)?;
-        let usage = &mut self.usage[request.owner as usize];
-        usage.bytes += size as u64;
-        usage.blocks += 1;
-        usage.peak_bytes = usage.peak_bytes.max(usage.bytes);
         Ok(address)
     }
 
@@ -303,9 +133,6 @@ impl Pool {
         let (first, bytes) = block.pages();
         self.region.give_back(first, bytes);
         self.blocks[index].freed = Some(stack);
-        let usage = &mut self.usage[block.owner as usize];
-        usage.bytes -= block.size as u64;
-        usage.blocks -= 1;
         match damage {
             None => Ok(self.blocks[index]),
             Some(offset) => Err(FreeError::Damaged {

@@ -1,50 +1,67 @@
 //! Who runs next.
 
 use super::{
-    Dpc, Hang, HangKind, MACHINE, Machine, Processor, ThreadId, Wait, fast, last_id, next_id, now,
+    Hang, HangKind, MACHINE, Machine, Processor, ThreadId, Wait, fast, last_id, next_id, now,
     random,
     thread::{Condition, Stage, Thread},
 };
-use crate::rt::sched::{DISPATCH_LEVEL, DISPATCH_LIMIT_NS, report_hang, set_now};
+use crate::rt::sched::{
+    DISPATCH_LEVEL, DISPATCH_LIMIT_NS,
+    dpc::{Dpc, expire},
+    hang::report_hang,
+    set_now,
+};
 
-/// Chooses a thread and puts it on a processor, letting time pass if everyone waits.
+/// Pauses in a row after which a thread counts as spinning until something else happens.
+const PATIENT_PAUSES: u32 = 100;
+
+/// Chooses a thread and puts it on a processor, letting time pass if everyone waits or spins.
 pub(super) fn choose() -> Result<ThreadId, Hang> {
     loop {
         let now_ns = now();
         expire(now_ns);
         try_conditions(now_ns);
         check_limits(now_ns)?;
-        if let Some(thread) = MACHINE.with_borrow_mut(pick) {
-            return Ok(thread);
-        }
-        let next_ns = MACHINE.with_borrow(|machine| {
-            let deadlines = machine
-                .threads
-                .iter()
-                .filter_map(|(_, thread)| thread.waiting.as_ref());
-            let deadlines = deadlines.map(|waiting| waiting.deadline_ns);
-            deadlines
-                .chain(machine.timed.keys().map(|(due_ns, _)| *due_ns))
-                .min()
+        let next_ns = MACHINE.with_borrow_mut(|machine| {
+            list_options(machine);
+            next_event(machine).filter(|_| !gets_on(machine))
         });
         match next_ns {
-            None | Some(u64::MAX) => return Err(report_hang(HangKind::Deadlock, None)),
             Some(next_ns) => fast(|fast| set_now(fast, next_ns.max(now_ns))),
+            None => {
+                let chosen = MACHINE.with_borrow_mut(pick);
+                return chosen.ok_or_else(|| report_hang(HangKind::Deadlock, None));
+            }
         }
     }
 }
 
-/// Queues the DPCs whose time has come.
-fn expire(now_ns: u64) {
-    MACHINE.with_borrow_mut(|machine| {
-        while let Some(entry) = machine.timed.first_entry() {
-            if entry.key().0 > now_ns {
-                break;
-            }
-            let (processor, dpc) = entry.remove();
-            machine.processors[processor as usize].queue.push_back(dpc);
-        }
-    });
+/// Whether someone can run who does more than spin.
+fn gets_on(machine: &Machine) -> bool {
+    let spins = |id: &ThreadId| {
+        machine
+            .threads
+            .get(*id)
+            .is_some_and(|thread| thread.pauses >= PATIENT_PAUSES)
+    };
+    machine.processors.iter().any(|processor| {
+        processor.can_go_on()
+            && !(processor.options.iter().all(spins) && !processor.options.is_empty())
+    })
+}
+
+/// When the next wait or DPC is due.
+fn next_event(machine: &Machine) -> Option<u64> {
+    let waits = machine
+        .threads
+        .iter()
+        .filter_map(|(_, thread)| thread.waiting.as_ref());
+    let deadlines = waits
+        .map(|waiting| waiting.deadline_ns)
+        .filter(|due_ns| *due_ns != u64::MAX);
+    deadlines
+        .chain(machine.timed.keys().map(|(due_ns, _)| *due_ns))
+        .min()
 }
 
 /// Ends the waits whose condition holds or whose deadline has passed. The conditions are tried in
@@ -109,7 +126,6 @@ fn check_limits(now_ns: u64) -> Result<(), Hang> {
 
 /// Chooses among all processors that could do something, then among what that one could do.
 fn pick(machine: &mut Machine) -> Option<ThreadId> {
-    list_options(machine);
     let able = machine
         .processors
         .iter()

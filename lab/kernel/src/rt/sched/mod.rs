@@ -14,6 +14,8 @@
 //! make, wherever that happens: the processors share one clock, as if they took turns.
 
 mod choice;
+mod dpc;
+mod hang;
 mod thread;
 
 use std::{
@@ -21,7 +23,15 @@ use std::{
     collections::{BTreeMap, VecDeque},
 };
 
-use self::thread::{Thread, Threads, Waiting};
+pub(super) use self::hang::hang;
+use self::{
+    dpc::Dpc,
+    thread::{Thread, Threads, Waiting},
+};
+pub(crate) use self::{
+    dpc::{DpcId, cancel_dpc, queue_dpc, queue_dpc_at},
+    hang::{Hang, HangKind},
+};
 pub(crate) use super::machine::Reason;
 use super::{
     context::{self, CURRENT},
@@ -29,7 +39,6 @@ use super::{
     processor::{self, Processors},
     random::Random,
     signal, stack,
-    trace::{self, StackId},
 };
 
 /// `PASSIVE_LEVEL`.
@@ -53,10 +62,6 @@ const BUSY_LIMIT: u64 = 5_000_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ThreadId(pub(crate) u32);
 
-/// A queued DPC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct DpcId(u64);
-
 /// How a wait ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wait {
@@ -64,37 +69,6 @@ pub(crate) enum Wait {
     Satisfied,
     /// The deadline passed first.
     TimedOut,
-}
-
-/// Why nothing moves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum HangKind {
-    /// Every thread waits, and nothing is timed.
-    Deadlock,
-    /// A processor stayed at DISPATCH_LEVEL for longer than the DPC watchdog allows.
-    DispatchTooLong,
-    /// Driver code runs without end.
-    EndlessLoop,
-    /// The run's time limit passed.
-    TimeLimit,
-}
-
-/// A run that does not move.
-#[derive(Debug, Clone)]
-pub(crate) struct Hang {
-    /// Why.
-    pub(crate) kind: HangKind,
-    /// Who is to blame, where that is clear.
-    pub(crate) thread: Option<String>,
-    /// Every thread that has not ended: name, state, driver stack.
-    pub(crate) threads: Vec<(String, &'static str, StackId)>,
-}
-
-/// A DPC that has not started.
-struct Dpc {
-    id: DpcId,
-    name: String,
-    body: Box<dyn FnOnce()>,
 }
 
 /// A virtual processor.
@@ -139,6 +113,8 @@ struct Fast {
     has_dpc: Cell<bool>,
     /// Imports since the running callback began or waited.
     busy: Cell<u64>,
+    /// `pause` instructions since the last import.
+    pauses: Cell<u32>,
     switches: Cell<u64>,
     next_id: Cell<u64>,
     uses_shared_clock: Cell<bool>,
@@ -158,6 +134,7 @@ thread_local! {
             dispatch_since_ns: Cell::new(0),
             has_dpc: Cell::new(false),
             busy: Cell::new(0),
+            pauses: Cell::new(0),
             switches: Cell::new(0),
             next_id: Cell::new(0),
             uses_shared_clock: Cell::new(false),
@@ -244,58 +221,6 @@ fn start(name: &str, processor: Option<u32>, body: Box<dyn FnOnce()>) -> ThreadI
     id
 }
 
-/// Queues a body that runs at DISPATCH_LEVEL on `processor`, ahead of its threads.
-pub(crate) fn queue_dpc(name: &str, processor: u32, body: impl FnOnce() + 'static) -> DpcId {
-    let id = DpcId(next_id());
-    let dpc = Dpc {
-        id,
-        name: name.to_owned(),
-        body: Box::new(body),
-    };
-    MACHINE.with_borrow_mut(|machine| machine.processors[processor as usize].queue.push_back(dpc));
-    fast(|fast| {
-        fast.has_dpc
-            .set(fast.has_dpc.get() || fast.processor.get() == processor)
-    });
-    id
-}
-
-/// As [`queue_dpc`], once the virtual clock has reached `due_ns`.
-pub(crate) fn queue_dpc_at(
-    due_ns: u64,
-    name: &str,
-    processor: u32,
-    body: impl FnOnce() + 'static,
-) -> DpcId {
-    let id = DpcId(next_id());
-    let dpc = Dpc {
-        id,
-        name: name.to_owned(),
-        body: Box::new(body),
-    };
-    MACHINE.with_borrow_mut(|machine| machine.timed.insert((due_ns, id), (processor, dpc)));
-    id
-}
-
-/// Takes a DPC back. True if it had not started; its body is dropped.
-pub(crate) fn cancel_dpc(id: DpcId) -> bool {
-    let taken = MACHINE.with_borrow_mut(|machine| {
-        let due = machine
-            .timed
-            .keys()
-            .find(|(_, known)| *known == id)
-            .copied();
-        if let Some((_, dpc)) = due.and_then(|due| machine.timed.remove(&due)) {
-            return Some(dpc);
-        }
-        machine.processors.iter_mut().find_map(|processor| {
-            let at = processor.queue.iter().position(|dpc| dpc.id == id)?;
-            processor.queue.remove(at)
-        })
-    });
-    taken.is_some()
-}
-
 /// A scheduling point: another thread may run before this returns.
 pub(crate) fn point() {
     let switch = fast(|fast| {
@@ -310,23 +235,31 @@ pub(crate) fn point() {
     }
 }
 
-/// Counts an import (or what takes as long) of the running callback.
+/// Counts an import of the running callback.
 pub(super) fn note_import() {
+    fast(|fast| fast.pauses.set(0));
+    note_work(1);
+}
+
+/// The running thread spins by itself: lets others go on.
+pub(super) fn pause() {
+    /// Imports that a pause counts as, against the limit for loops without end.
+    const WEIGHT: u64 = 50;
+    fast(|fast| fast.pauses.set(fast.pauses.get().saturating_add(1)));
+    note_work(WEIGHT);
+    suspend();
+}
+
+fn note_work(imports: u64) {
     signal::note_progress();
     charge(IMPORT_NS);
     let busy = fast(|fast| {
-        fast.busy.set(fast.busy.get() + 1);
+        fast.busy.set(fast.busy.get() + imports);
         fast.busy.get()
     });
     if busy > BUSY_LIMIT {
         hang(HangKind::EndlessLoop);
     }
-}
-
-/// The running thread spins by itself: lets others go on.
-pub(super) fn pause() {
-    note_import();
-    suspend();
 }
 
 /// Begins counting anew: a callback begins, or a wait.
@@ -427,11 +360,6 @@ pub(crate) fn current() -> ThreadId {
     fast(|fast| fast.current.get()).expect("called from a kernel thread or a DPC")
 }
 
-/// Whether a DPC body is running.
-pub(crate) fn in_dpc() -> bool {
-    with_thread(current(), |thread| thread.is_dpc)
-}
-
 /// The processor it runs on.
 pub(crate) fn processor() -> u32 {
     fast(|fast| fast.processor.get())
@@ -480,30 +408,6 @@ fn note_stop(reason: Reason) {
     STOP.with_borrow_mut(|stop| {
         stop.get_or_insert(reason);
     });
-}
-
-/// Ends the run because the running thread does not move.
-pub(super) fn hang(kind: HangKind) -> ! {
-    let hang = report_hang(kind, fast(|fast| fast.current.get()));
-    stop(Reason::Hang(hang));
-}
-
-fn report_hang(kind: HangKind, blamed: Option<ThreadId>) -> Hang {
-    MACHINE.with_borrow(|machine| Hang {
-        kind,
-        thread: blamed.and_then(|id| Some(machine.threads.get(id)?.name.clone())),
-        threads: machine
-            .threads
-            .iter()
-            .map(|(_, thread)| {
-                (
-                    thread.name.clone(),
-                    thread.state(),
-                    trace::capture_of(&thread.context),
-                )
-            })
-            .collect(),
-    })
 }
 
 /// Number of coroutine switches of the run.

@@ -37,6 +37,7 @@ pub(super) struct Thread {
     pub(super) irql: u8,
     pub(super) dispatch_since_ns: u64,
     busy: u64,
+    pub(super) pauses: u32,
     pub(super) waiting: Option<Waiting>,
     pub(super) outcome: Wait,
 }
@@ -161,6 +162,7 @@ impl Thread {
             irql: PASSIVE_LEVEL,
             dispatch_since_ns: 0,
             busy: 0,
+            pauses: 0,
             waiting: None,
             outcome: Wait::Satisfied,
         }
@@ -193,6 +195,7 @@ pub(super) fn resume(id: ThreadId, processors: &Processors) -> bool {
             fast.irql.set(thread.irql);
             fast.dispatch_since_ns.set(thread.dispatch_since_ns);
             fast.busy.set(thread.busy);
+            fast.pauses.set(thread.pauses);
             fast.has_dpc
                 .set(!machine.processors[processor as usize].queue.is_empty());
             fast.switches.set(fast.switches.get() + 1);
@@ -216,6 +219,7 @@ pub(super) fn resume(id: ThreadId, processors: &Processors) -> bool {
             thread.irql = fast.irql.get();
             thread.dispatch_since_ns = fast.dispatch_since_ns.get();
             thread.busy = fast.busy.get();
+            thread.pauses = fast.pauses.get();
             fast.current.set(None);
         });
         thread.coroutine = Some(coroutine);

@@ -45,17 +45,14 @@ fn an_overrun_names_the_block_and_who_allocated_it() {
                 (FaultKind::Memory, Access::Write)
             );
             let Place::BeyondBlock { block, distance: 0 } = fault.place else {
-                panic!("{}", fault.place)
+                panic!("{:?}", fault.place)
             };
-            assert_eq!((block.size as u64, block.end()), (size, fault.address));
-            assert_eq!(fault.bugcheck().code, 0xD6);
+            assert_eq!(
+                (block.size as u64, block.address + size),
+                (size, fault.address)
+            );
             let allocated = trace::frames(block.allocated);
             assert_eq!(allocated[0].function.as_deref(), Some("Overrun"));
-            let text = fault.to_string();
-            assert!(
-                text.contains("the first byte past the end of pool block"),
-                "{text}"
-            );
             trace::frames(fault.stack)
         },
     ) else {
@@ -106,9 +103,9 @@ fn use_after_free_names_who_freed_it() {
                 panic!("{:?}", outcome.end)
             };
             let Place::FreedBlock(block) = fault.place else {
-                panic!("{}", fault.place)
+                panic!("{:?}", fault.place)
             };
-            assert_eq!((fault.access, fault.bugcheck().code), (Access::Read, 0xD5));
+            assert_eq!(fault.access, Access::Read);
             let freed = trace::frames(block.freed.expect("it was freed"));
             assert_eq!(freed[0].function.as_deref(), Some("UseAfterFree"));
         },
@@ -130,10 +127,7 @@ fn a_stack_of_24_kib_can_be_used_up() {
     assert!(matches!(fine.end, End::Finished), "{:?}", fine.end);
     assert!(fine.stats.stack_peak_bytes > 20_000 && fine.stats.stack_peak.is_some());
     let (overflow, frames) = fault("Recurse", 10_000).expect("clang is there");
-    assert_eq!(
-        (overflow.place.clone(), overflow.bugcheck().code),
-        (Place::StackGuard, 0x7F)
-    );
+    assert_eq!(overflow.place, Place::StackGuard);
     assert!(
         frames.iter().filter(|name| *name == "Recurse").count() > 40,
         "{frames:?}"
@@ -149,19 +143,19 @@ fn a_stack_of_24_kib_can_be_used_up() {
 
 #[test]
 fn each_refused_instruction_has_its_name() {
-    let table: [(&str, u64, FaultKind, u32); 6] = [
-        ("Divide", 0, FaultKind::Divide, 0x7E),
-        ("Illegal", 0, FaultKind::IllegalInstruction, 0x7E),
-        ("FastFail", 3, FaultKind::FastFail(3), 0x139),
-        ("Assertion", 0, FaultKind::Assertion, 0x7E),
-        ("Breakpoint", 0, FaultKind::Breakpoint, 0x7E),
-        ("Halt", 0, FaultKind::Privileged, 0x7E),
+    let table: [(&str, u64, FaultKind); 6] = [
+        ("Divide", 0, FaultKind::Divide),
+        ("Illegal", 0, FaultKind::IllegalInstruction),
+        ("FastFail", 3, FaultKind::FastFail(3)),
+        ("Assertion", 0, FaultKind::Assertion),
+        ("Breakpoint", 0, FaultKind::Breakpoint),
+        ("Halt", 0, FaultKind::Privileged),
     ];
-    for (name, argument, kind, code) in table {
+    for (name, argument, kind) in table {
         let Some((fault, frames)) = fault(name, argument) else {
             return;
         };
-        assert_eq!((fault.kind, fault.bugcheck().code), (kind, code), "{name}");
+        assert_eq!(fault.kind, kind, "{name}");
         assert_eq!(frames, [name]);
     }
 }
@@ -205,9 +199,9 @@ fn bad_addresses_are_told_apart() {
     }
     let (fault, _) = fault("WriteConst", 0).expect("clang is there");
     let Place::Image { section, .. } = &fault.place else {
-        panic!("{}", fault.place)
+        panic!("{:?}", fault.place)
     };
-    assert_eq!((section.as_str(), fault.bugcheck().code), (".rdata", 0xBE));
+    assert_eq!(section, ".rdata");
 }
 
 #[test]
@@ -239,23 +233,38 @@ fn discarded_sections_are_gone() {
         panic!("{:?}", outcome.end)
     };
     assert_eq!((outcome.results, fault.access), (vec![9], Access::Execute));
-    assert!(fault.to_string().contains("section INIT"), "{fault}");
+    let Place::Image { section, .. } = fault.place else {
+        panic!("{:?}", fault.place)
+    };
+    assert_eq!(section, "INIT");
 }
 
-fn hang(body: impl FnOnce(&dyn Fn(&str) -> u64) + 'static) -> Option<sched::Hang> {
-    let outcome = run(1, |find, _| body(find))?;
-    let End::Stopped(Reason::Hang(hang)) = outcome.end else {
-        panic!("{:?}", outcome.end)
-    };
-    Some(hang)
+/// Runs what must hang, and gives the hang with the functions on the first thread's stack.
+fn hang(
+    body: impl FnOnce(&dyn Fn(&str) -> u64) + 'static,
+) -> Option<(sched::Hang, Vec<Option<String>>)> {
+    run_with(
+        1,
+        |find, _| body(find),
+        |outcome| {
+            let End::Stopped(Reason::Hang(hang)) = outcome.end else {
+                panic!("{:?}", outcome.end)
+            };
+            let frames = trace::frames(hang.threads[0].2);
+            (
+                hang,
+                frames.into_iter().map(|frame| frame.function).collect(),
+            )
+        },
+    )
 }
 
 #[test]
 fn what_does_not_move_is_found() {
-    let Some(deadlock) = hang(|_| sched::wait(&mut || false)) else {
+    let Some((deadlock, frames)) = hang(|_| sched::wait(&mut || false)) else {
         return;
     };
-    assert_eq!(deadlock.kind, HangKind::Deadlock);
+    assert_eq!((deadlock.kind, frames), (HangKind::Deadlock, vec![]));
     assert_eq!(
         (deadlock.threads[0].0.as_str(), deadlock.threads[0].1),
         ("main", "waits")
@@ -270,17 +279,16 @@ fn what_does_not_move_is_found() {
         sched::raise(sched::DISPATCH_LEVEL);
         sched::wait(&mut || false);
     });
-    let spin = spin.expect("clang is there");
+    let (spin, _) = spin.expect("clang is there");
     assert_eq!(spin.kind, HangKind::DispatchTooLong);
     assert_eq!(spin.thread.as_deref(), Some("main"));
 
-    let forever = hang(|find| {
-        call_driver(find("Forever"), &[]);
-    });
-    assert_eq!(forever.expect("clang is there").kind, HangKind::EndlessLoop);
-
-    let endless = hang(|find| {
-        call_driver(find("Loop"), &[]);
-    });
-    assert_eq!(endless.expect("clang is there").kind, HangKind::EndlessLoop);
+    for (name, argument) in [("Forever", 0), ("Loop", 0), ("SpinUntil", 1)] {
+        let endless = hang(move |find| {
+            call_driver(find(name), &[argument]);
+        });
+        let (endless, frames) = endless.expect("clang is there");
+        assert_eq!(endless.kind, HangKind::EndlessLoop, "{name}");
+        assert_eq!(frames, [Some(name.to_owned())]);
+    }
 }

@@ -85,7 +85,7 @@ fn note(value: u64) {
 /// Activations of `function` on the driver's stack.
 fn stack_depth(function: &str) -> u64 {
     let is = |frame: &trace::Frame| frame.function.as_deref() == Some(function);
-    super::stack_trace()
+    trace::frames(trace::capture())
         .iter()
         .filter(|frame| is(frame))
         .count() as u64

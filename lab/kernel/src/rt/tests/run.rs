@@ -166,11 +166,18 @@ fn a_loop_that_spins_by_itself_gives_way() {
         sched::raise(sched::DISPATCH_LEVEL);
         let counter = call_driver(find("SpinUntil"), &[10]);
         results.borrow_mut().push(counter);
+        // Nobody else can run: what it spins for comes with time.
+        let due_ns = sched::now() + 1_000_000_000;
+        sched::queue_dpc_at(due_ns, "timer", 1 - sched::processor(), move || {
+            call_driver(count, &[1]);
+        });
+        let counter = call_driver(find("SpinUntil"), &[11]);
+        results.borrow_mut().push(counter);
     }) else {
         return;
     };
     finished(&outcome);
-    assert_eq!(outcome.results, [10]);
+    assert_eq!(outcome.results, [10, 11]);
 }
 
 #[test]
@@ -181,8 +188,8 @@ fn a_dpc_runs_before_threads_and_when_the_level_allows() {
         sched::spawn("bound", Some(0), || {});
         let old = sched::raise(sched::DISPATCH_LEVEL);
         sched::queue_dpc("dpc", sched::processor(), move || {
-            seen.borrow_mut()
-                .push(u64::from(sched::irql()) + 10 * u64::from(sched::in_dpc()));
+            assert_eq!(sched::thread_name(sched::current()), "dpc");
+            seen.borrow_mut().push(u64::from(sched::irql()));
         });
         call_driver(find("Counter"), &[]);
         for _ in 0..10 {
@@ -207,7 +214,7 @@ fn a_dpc_runs_before_threads_and_when_the_level_allows() {
     let [before, in_dpc, fired, due] = outcome.results[..] else {
         panic!("{:?}", outcome.results)
     };
-    assert_eq!((before, in_dpc), (0, 12));
+    assert_eq!((before, in_dpc), (0, 2));
     assert_eq!(fired, due);
 }
 
@@ -260,7 +267,6 @@ fn memory_is_accessed_as_the_driver_may() {
         );
         pool::free(block, Some(tag)).expect("its tag");
         assert!(mem::read::<u8>(block).is_err());
-        assert_eq!(pool::usage(Owner::Lab).bytes, 0);
     }) else {
         return;
     };

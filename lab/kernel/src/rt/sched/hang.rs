@@ -1,0 +1,52 @@
+//! Runs that do not move.
+
+use super::{MACHINE, Reason, ThreadId, fast, stop};
+use crate::rt::trace::{self, StackId};
+
+/// Why nothing moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HangKind {
+    /// Every thread waits, and nothing is timed.
+    Deadlock,
+    /// A processor stayed at DISPATCH_LEVEL for longer than the DPC watchdog allows.
+    DispatchTooLong,
+    /// Driver code runs without end.
+    EndlessLoop,
+    /// The run's time limit passed.
+    TimeLimit,
+}
+
+/// A run that does not move.
+#[derive(Debug, Clone)]
+pub(crate) struct Hang {
+    /// Why.
+    pub(crate) kind: HangKind,
+    /// Who is to blame, where that is clear.
+    pub(crate) thread: Option<String>,
+    /// Every thread that has not ended: name, state, driver stack.
+    pub(crate) threads: Vec<(String, &'static str, StackId)>,
+}
+
+/// Ends the run because the running thread does not move.
+pub(in crate::rt) fn hang(kind: HangKind) -> ! {
+    let hang = report_hang(kind, fast(|fast| fast.current.get()));
+    stop(Reason::Hang(hang));
+}
+
+pub(super) fn report_hang(kind: HangKind, blamed: Option<ThreadId>) -> Hang {
+    MACHINE.with_borrow(|machine| Hang {
+        kind,
+        thread: blamed.and_then(|id| Some(machine.threads.get(id)?.name.clone())),
+        threads: machine
+            .threads
+            .iter()
+            .map(|(_, thread)| {
+                (
+                    thread.name.clone(),
+                    thread.state(),
+                    trace::capture_of(&thread.context),
+                )
+            })
+            .collect(),
+    })
+}
