@@ -26,7 +26,7 @@ fn the_routine_runs_at_passive_level_on_system_threads_and_never_twice_at_once()
 #[test]
 fn a_run_takes_many_packets_under_load() {
     let summary = Lab::run(&driver("deferlwf"))
-        .pcap(&capture("transfer"))
+        .pcap(&capture("large"))
         .seed(1)
         .clean();
     let items = summary.work_items;

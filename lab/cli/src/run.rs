@@ -75,15 +75,23 @@ pub(crate) fn execute(arguments: &RunArguments) -> Result<Outcome, Error> {
         },
         Box::new(move |step| progress.show(step)),
     );
-    let report = report.map_err(|failure| {
-        let line = format!("{}: {failure}", arguments.image.display());
-        match failure {
-            Failure::BadInput(_) | Failure::UnknownImports(_) => Error::bad_input(line),
-            Failure::Lab(_) => Error::lab_fault(line),
-        }
-    })?;
+    let report = report.map_err(|failure| refuse(&arguments.image, &image_name, &failure))?;
     let summary = account::summarise(&image_name, arguments, &sources, &report);
     Ok(Outcome { summary, damage })
+}
+
+/// Names the image by its path, as the caller did.
+fn refuse(path: &Path, image_name: &str, failure: &Failure) -> Error {
+    let line = failure.to_string();
+    let line = line
+        .strip_prefix(image_name)
+        .and_then(|line| line.strip_prefix(": "))
+        .unwrap_or(&line);
+    let line = format!("{}: {line}", path.display());
+    match failure {
+        Failure::BadInput(_) | Failure::UnknownImports(_) => Error::bad_input(line),
+        Failure::Lab(_) => Error::lab_fault(line),
+    }
 }
 
 /// A locally administered address for an adapter that no capture gives one.

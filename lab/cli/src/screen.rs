@@ -80,21 +80,33 @@ fn write(summary: &Summary, out: &mut String) -> fmt::Result {
 
 fn write_adapters(adapters: &[Adapter], out: &mut String) -> fmt::Result {
     writeln!(out, "\nAdapters")?;
-    let mut table = Table::new(&[
+    // Most runs take every adapter through the same life: said once, it leaves room for the rest.
+    let common = adapters.first().map(|adapter| &adapter.states);
+    let common = common.filter(|states| adapters.iter().all(|adapter| adapter.states == **states));
+    let mut columns = vec![
         ("name", Align::Left),
         ("MAC address", Align::Left),
         ("directions", Align::Left),
-        ("states", Align::Left),
-    ]);
+    ];
+    if common.is_none() {
+        columns.push(("states", Align::Left));
+    }
+    let mut table = Table::new(&columns);
     for adapter in adapters {
-        table.row(vec![
+        let mut cells = vec![
             adapter.name.clone(),
             adapter.mac.clone(),
             adapter.direction_by.clone(),
-            adapter.states.join(" > "),
-        ]);
+        ];
+        if common.is_none() {
+            cells.push(adapter.states.join(" > "));
+        }
+        table.row(cells);
     }
     table.write(out);
+    if let Some(states) = common {
+        writeln!(out, "  states: {}", states.join(" > "))?;
+    }
     for adapter in adapters {
         for note in &adapter.notes {
             writeln!(out, "  {}: {note}", adapter.name)?;

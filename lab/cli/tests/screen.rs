@@ -143,6 +143,7 @@ fn counts_that_differ_are_loud() {
     let mut summary = clean();
     summary.adapters[0].packets.driver.seen.send = Some(999);
     summary.packets.driver.not_inspected = Some(5);
+    summary.adapters[1].states.pop();
     summary.adapters[1].notes = vec!["3 packets of link type PPP (9) are left out".to_owned()];
     summary.not_inspected = Some(vec![
         Reason {
