@@ -81,11 +81,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 fn format_check(repository: &Repository) -> Result<()> {
+    if !has_component(repository, "fmt")? {
+        return Ok(());
+    }
     let mut command = outer_cargo(repository);
     compile::run(command.args(["fmt", "--all", "--check"]))
 }
 
 fn host_clippy(repository: &Repository) -> Result<()> {
+    if !has_component(repository, "clippy")? {
+        return Ok(());
+    }
     let mut command = outer_cargo(repository);
     command.args(["clippy", "--locked", "--workspace", "--all-targets"]);
     for package in repository.packages() {
@@ -112,6 +118,18 @@ fn kernel_clippy(repository: &Repository, arguments: &Arguments) -> Result<()> {
     compilation.toolchain().require_clippy(arguments.yes)?;
     let mut command = compilation.cargo(repository, "clippy", &packages)?;
     compile::run(command.args(["--", "-Dwarnings"]))
+}
+
+/// Whether the toolchain has rustfmt or clippy: not every one does, and what is built does not depend on them.
+fn has_component(repository: &Repository, subcommand: &str) -> Result<bool> {
+    let output = outer_cargo(repository)
+        .args([subcommand, "--version"])
+        .output();
+    let has = output.context("cannot run cargo")?.status.success();
+    if !has {
+        eprintln!("skipped: this toolchain has no `cargo {subcommand}`");
+    }
+    Ok(has)
 }
 
 /// The Cargo that runs xtask, in the repository.

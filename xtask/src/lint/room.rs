@@ -51,13 +51,14 @@ const ROOMS: &[Room] = &[
         others: &["wdk", "wdk-alloc", "wdk-panic", "wdk-sys"],
         has_unsafe: true,
         kernel: true,
-        ..NOTHING
+        host: true,
     },
     Room {
         folder: "crates/ndis-sys",
         others: &["wdk-sys"],
         has_unsafe: true,
         kernel: true,
+        host: true,
         ..NOTHING
     },
     Room {
