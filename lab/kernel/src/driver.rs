@@ -14,7 +14,7 @@ const TAG: u32 = u32::from_le_bytes(*b"Lab ");
 /// Calls one of the driver's routines that returns nothing.
 pub(crate) fn call(callback: Callback, adapter: Option<u32>, address: u64, arguments: &[u64]) {
     let call = Call { callback, adapter };
-    watch::enter(call);
+    watch::enter(call, address);
     rt::call_driver(address, arguments);
     watch::leave(call, None);
 }
@@ -27,7 +27,7 @@ pub(crate) fn call_status(
     arguments: &[u64],
 ) -> u32 {
     let call = Call { callback, adapter };
-    watch::enter(call);
+    watch::enter(call, address);
     let result = rt::call_driver(address, arguments);
     // A status is the lower half of RAX.
     let status = (result & 0xFFFF_FFFF) as u32;

@@ -18,8 +18,8 @@ pub use config::{
     RunConfig,
 };
 pub use report::{
-    AdapterReport, ControlRecord, DispatchReport, Failure, PoolReport, PoolTagReport, Progress,
-    Report, RuleReport, TrafficCount, WorkItemReport,
+    AdapterReport, ControlRecord, DispatchReport, Failure, MachineReport, PoolReport,
+    PoolTagReport, Progress, Report, RuleReport, TrafficCount, WorkItemReport,
 };
 
 /// Runs an image through its whole life. One run per process: the machine is process-global, and

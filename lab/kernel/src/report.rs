@@ -35,6 +35,8 @@ pub struct Report {
     pub control_device_found: Option<bool>,
     /// Every control request in order.
     pub control: Vec<ControlRecord>,
+    /// What the machine measured.
+    pub machine: MachineReport,
     /// What the driver printed with `DbgPrint`, without line ends; at most 1,000 lines.
     pub debug_output: Vec<String>,
 }
@@ -112,6 +114,18 @@ pub struct DispatchReport {
     pub imports: u64,
     /// Its virtual time.
     pub virtual_ns: u64,
+}
+
+/// What the machine measured.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MachineReport {
+    /// Import calls of the driver.
+    pub imports: u64,
+    /// The deepest use of a 24 KiB kernel stack seen at an import, in bytes.
+    pub stack_peak_bytes: u64,
+    /// Instructions in the image whose results a seed does not decide (`rdrand`, `cpuid`): offset
+    /// in the image and mnemonic.
+    pub nondeterministic: Vec<(u32, &'static str)>,
 }
 
 /// Pool memory.

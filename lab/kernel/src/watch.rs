@@ -49,8 +49,8 @@ pub(crate) struct Outcome {
 
 thread_local! {
     static WATCH: RefCell<Option<Watch>> = const { RefCell::new(None) };
-    /// The driver's routines that run, per thread, outermost first.
-    static CALLS: RefCell<BTreeMap<ThreadId, Vec<Call>>> = const { RefCell::new(BTreeMap::new()) };
+    /// The driver's routines that run, with their addresses, per thread, outermost first.
+    static CALLS: RefCell<BTreeMap<ThreadId, Vec<(Call, u64)>>> = const { RefCell::new(BTreeMap::new()) };
     /// The import that each thread is in.
     static IMPORTS: RefCell<BTreeMap<ThreadId, Vec<&'static str>>> = const { RefCell::new(BTreeMap::new()) };
     /// Stacks of what happened earlier to objects.
@@ -116,7 +116,7 @@ pub(crate) fn emit(kind: Kind) {
     let place = Place::here();
     LAST.set(place);
     note_origin(&kind);
-    if observe(place, kind, trace::stack_trace) {
+    if observe(place, kind, || trace::frames(driver_stack())) {
         sched::stop(Reason::Rule(Box::new(())));
     }
 }
@@ -194,7 +194,7 @@ fn record(finding: Finding, place: Place, stack: &dyn Fn() -> Vec<trace::Frame>)
     };
     let frames = frames.into_iter().map(stack_frame).collect();
     let thread = sched::thread_name(ThreadId(place.thread));
-    let callback = innermost(ThreadId(place.thread)).map(|call| call.callback.name());
+    let callback = innermost(ThreadId(place.thread)).map(|(call, _)| call.callback.name());
     WATCH.with_borrow_mut(|watch| {
         let Some(watch) = watch else { return };
         let history = watch.history.iter().map(|event| line(event)).collect();
@@ -240,6 +240,15 @@ fn line(event: &Event) -> String {
     format!("{time_ns:>12} ns  cpu {processor}  thread {thread:<3}  irql {irql}  {kind}")
 }
 
+/// The driver's stack. A routine whose last act is an import has left it: then the routine itself.
+fn driver_stack() -> trace::StackId {
+    let stack = trace::capture();
+    match innermost(sched::current()) {
+        Some((_, address)) if trace::is_empty(stack) => trace::of_code(address),
+        _ => stack,
+    }
+}
+
 /// Remembers the driver's stack of what may matter later: allocations, and queued work items.
 fn note_origin(kind: &Kind) {
     let origin = match kind {
@@ -249,7 +258,7 @@ fn note_origin(kind: &Kind) {
         Kind::WorkItem(WorkItemEvent::Queued { item, .. }) => Origin::Queued(*item),
         _ => return,
     };
-    let stack = trace::capture();
+    let stack = driver_stack();
     ORIGINS.with_borrow_mut(|origins| origins.insert(origin, stack));
 }
 
@@ -262,7 +271,7 @@ pub(crate) fn note_handler(nbls: &[u64], handler: u64) {
 }
 
 /// The routine of the driver that a thread is in.
-fn innermost(thread: ThreadId) -> Option<Call> {
+fn innermost(thread: ThreadId) -> Option<(Call, u64)> {
     CALLS.with_borrow(|calls| calls.get(&thread)?.last().copied())
 }
 
@@ -271,19 +280,29 @@ pub(crate) fn is_inside(is: impl Fn(Call) -> bool) -> bool {
     CALLS.with_borrow(|calls| {
         calls
             .get(&sched::current())
-            .is_some_and(|calls| calls.iter().any(|call| is(*call)))
+            .is_some_and(|calls| calls.iter().any(|(call, _)| is(*call)))
     })
 }
 
 /// Whether any thread is inside the routine.
 pub(crate) fn is_running(callback: Callback, adapter: Option<u32>) -> bool {
     let call = Call { callback, adapter };
-    CALLS.with_borrow(|calls| calls.values().flatten().any(|running| *running == call))
+    CALLS.with_borrow(|calls| {
+        calls
+            .values()
+            .flatten()
+            .any(|(running, _)| *running == call)
+    })
 }
 
 /// A routine of the driver begins on this thread.
-pub(crate) fn enter(call: Call) {
-    CALLS.with_borrow_mut(|calls| calls.entry(sched::current()).or_default().push(call));
+pub(crate) fn enter(call: Call, address: u64) {
+    CALLS.with_borrow_mut(|calls| {
+        calls
+            .entry(sched::current())
+            .or_default()
+            .push((call, address))
+    });
     emit(Kind::Enter(call));
 }
 

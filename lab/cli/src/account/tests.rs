@@ -1,5 +1,5 @@
 use lab_kernel::{
-    AdapterReport, Answer, ControlPhase, ControlRecord, DispatchReport, PoolReport, Report,
+    AdapterReport, Answer, ControlPhase, ControlRecord, DispatchReport, MachineReport, PoolReport, Report,
     RuleReport, TrafficCount, WorkItemReport,
 };
 use protocol::{
@@ -131,6 +131,7 @@ fn report(before_pause: AdapterStatistics) -> Report {
             entry_irql: Some(0),
             runs_on_system_thread: 2,
         },
+        machine: MachineReport::default(),
         longest_dispatch: DispatchReport {
             imports: 4,
             virtual_ns: 900,

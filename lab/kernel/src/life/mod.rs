@@ -12,7 +12,7 @@ use crate::ndis::{self, adapter};
 use crate::rt::sched::{Hang, HangKind};
 use crate::rt::{self, DataExport, Import, LoadError, Machine};
 use crate::watch::{self, Outcome};
-use crate::{AdapterReport, Failure, Progress, Report, RuleReport, RunConfig, nt};
+use crate::{AdapterReport, Failure, MachineReport, Progress, Report, RuleReport, RunConfig, nt};
 
 /// Virtual time after which a run counts as hung: one hour.
 const TIME_LIMIT_NS: u64 = 3_600_000_000_000;
@@ -97,6 +97,12 @@ pub(crate) fn run(config: RunConfig, progress: Show) -> Result<Report, Failure> 
     let end = machine.run(move || stage::play(entry, workers, frames_total));
     SHOW.take();
     judge_end(end)?;
+    let stats = machine.stats();
+    let measured = MachineReport {
+        imports: stats.imports,
+        stack_peak_bytes: stats.stack_peak_bytes,
+        nondeterministic: stats.nondeterministic,
+    };
     let Some(outcome) = watch::finish() else {
         return Err(Failure::Lab("the event stream is gone".into()));
     };
@@ -108,7 +114,10 @@ pub(crate) fn run(config: RunConfig, progress: Show) -> Result<Report, Failure> 
             config.image_name
         )));
     }
-    Ok(report(seed, &names, &macs, device, outcome))
+    Ok(Report {
+        machine: measured,
+        ..report(seed, &names, &macs, device, outcome)
+    })
 }
 
 /// Refuses what no machine can be built from.
@@ -240,6 +249,7 @@ fn report(
         virtual_ns,
         control_device_found: device.map(|_| control::was_found()),
         control: control::take_records(),
+        machine: MachineReport::default(),
         debug_output: nt::dbg::take_output(),
     }
 }

@@ -8,8 +8,8 @@ use crate::abi::nt::{DRIVER_EXTENSION, DRIVER_OBJECT};
 use crate::ndis::module::State;
 use crate::ndis::{self, adapter, filter, module, traffic};
 use crate::rt::sched::{self, Wait};
-use crate::watch::{OrFault, emit};
-use crate::{ControlPhase, Progress, driver, nt, worker};
+use crate::watch::{self, OrFault, emit};
+use crate::{ControlPhase, Progress, driver, nt, rt, worker};
 
 /// Driver Verifier's limit for a pause, in ns.
 const PAUSE_NS: u64 = 10_000_000_000;
@@ -40,6 +40,7 @@ pub(super) fn play(entry: u64, workers: u8, frames_total: u64) {
         emit(Kind::Left(left(true)));
         return refuse(format!("DriverEntry failed with {status:#010x}"));
     }
+    rt::discard_init_sections();
     let Some(filter) = filter::registered() else {
         unload(driver_object);
         return refuse("no filter: DriverEntry registered nothing with NDIS".into());
@@ -173,6 +174,7 @@ fn stuck() {
 /// Pauses and detaches every stack; protocols have stopped sending already.
 fn stop_stacks(show: &dyn Fn(&'static str)) {
     for adapter in 0..adapter::count() {
+        sched::wait(&mut || !module::is_restarting(adapter));
         if module::state(adapter) != State::Running {
             continue;
         }
@@ -184,10 +186,21 @@ fn stop_stacks(show: &dyn Fn(&'static str)) {
             module::state(adapter) == State::Paused
         });
         if paused == Wait::TimedOut {
-            emit(Kind::Overdue(Overdue::Pause {
-                adapter,
-                waited_ns: PAUSE_NS,
-            }));
+            let callback = Callback::FilterPause;
+            emit(Kind::Overdue(
+                if watch::is_running(callback, Some(adapter)) {
+                    Overdue::Callback {
+                        callback,
+                        adapter: Some(adapter),
+                        waited_ns: PAUSE_NS,
+                    }
+                } else {
+                    Overdue::Pause {
+                        adapter,
+                        waited_ns: PAUSE_NS,
+                    }
+                },
+            ));
         }
     }
     show("detach");

@@ -22,6 +22,10 @@ pub(crate) struct Adapter {
     pub(crate) outstanding: [usize; 2],
     /// Whether all frames of a direction have been given to the stack.
     pub(crate) given: [bool; 2],
+    /// Whether nothing new may enter the stack in a direction: its source is paused.
+    closed: [bool; 2],
+    /// Calls that are inside the stack.
+    inside: [u32; 2],
     /// A receive DPC is queued or runs.
     pub(crate) indicating: bool,
     /// The stack has been told of events.
@@ -55,6 +59,8 @@ pub(crate) fn configure(adapters: Vec<AdapterConfig>, parameters: Vec<(String, P
         with_neighbour: Default::default(),
         outstanding: [0; 2],
         given: [false; 2],
+        closed: [false; 2],
+        inside: [0; 2],
         indicating: false,
         events_done: false,
         done: 0,
@@ -110,6 +116,35 @@ pub(crate) fn set_parameter(name: &str, value: ParameterValue) {
 /// Waits until another structure may go out in this direction.
 pub(crate) fn wait_for_window(adapter: u32, path: NblPath) {
     sched::wait(&mut || with(adapter, |adapter| adapter.outstanding[side(path)] < WINDOW));
+}
+
+/// Enters the stack from one of its ends, once that is not paused.
+pub(crate) fn enter(adapter: u32, path: NblPath) {
+    let side = side(path);
+    sched::wait(&mut || {
+        with_mut(adapter, |adapter| {
+            let is_open = !adapter.closed[side];
+            adapter.inside[side] += u32::from(is_open);
+            is_open
+        })
+    });
+}
+
+/// Leaves the stack again.
+pub(crate) fn leave(adapter: u32, path: NblPath) {
+    with_mut(adapter, |adapter| adapter.inside[side(path)] -= 1);
+}
+
+/// Pauses an end of the stack: returns when no call is inside.
+pub(crate) fn close(adapter: u32, path: NblPath) {
+    let side = side(path);
+    with_mut(adapter, |adapter| adapter.closed[side] = true);
+    sched::wait(&mut || with(adapter, |adapter| adapter.inside[side] == 0));
+}
+
+/// Restarts it.
+pub(crate) fn open(adapter: u32, path: NblPath) {
+    with_mut(adapter, |adapter| adapter.closed[side(path)] = false);
 }
 
 /// Frames that are home, over all adapters.

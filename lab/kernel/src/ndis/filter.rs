@@ -109,7 +109,6 @@ impl Handlers {
 /// The registered driver.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Filter {
-    pub(crate) handle: u64,
     pub(crate) context: u64,
     pub(crate) driver_object: u64,
     pub(crate) minor: u8,

@@ -5,7 +5,7 @@ mod parameters;
 use std::cell::RefCell;
 
 use lab_rules::Kind;
-use lab_rules::event::{Callback, HandlerSet, ModuleEvent};
+use lab_rules::event::{Callback, HandlerSet, ModuleEvent, NblPath};
 
 use super::filter::{self, PathHandlers};
 use super::handle::{self, Handle};
@@ -90,11 +90,6 @@ fn change(adapter: u32, change: impl FnOnce(&mut Module)) {
 /// The state of an adapter's module.
 pub(crate) fn state(adapter: u32) -> State {
     get(adapter).state
-}
-
-/// The handle of an adapter's module.
-pub(crate) fn handle_of(adapter: u32) -> u64 {
-    get(adapter).handle
 }
 
 /// The path handlers and context of an attached module.
@@ -280,11 +275,24 @@ pub(crate) fn unbind_all() {
     }
 }
 
-/// Whether the driver asked for a pause and restart since the last call.
-pub(crate) fn take_restart_wish(adapter: u32) -> bool {
-    let wanted = get(adapter).restart_wanted;
+/// Whether a pause and restart that the driver asked for is still to come.
+pub(crate) fn is_restarting(adapter: u32) -> bool {
+    get(adapter).restart_wanted
+}
+
+/// Pauses and restarts the stack, as the driver asked: protocols first, then the filter, then the
+/// miniport; and back.
+fn restart_stack(adapter: u32) {
+    sched::wait(&mut || matches!(state(adapter), State::Running | State::Detached));
+    if state(adapter) == State::Running {
+        adapter::close(adapter, NblPath::Send);
+        pause(adapter);
+        adapter::close(adapter, NblPath::Receive);
+        restart(adapter);
+        adapter::open(adapter, NblPath::Receive);
+        adapter::open(adapter, NblPath::Send);
+    }
     change(adapter, |module| module.restart_wanted = false);
-    wanted
 }
 
 /// The effective handlers of a module.
@@ -371,7 +379,12 @@ fn set_optional_handlers(call: &Call<'_>) -> u64 {
 fn restart_filter(call: &Call<'_>) -> u64 {
     match handle::module("NdisFRestartFilter", call.arg(0)) {
         Some(adapter) => {
-            change(adapter, |module| module.restart_wanted = true);
+            if !get(adapter).restart_wanted {
+                change(adapter, |module| module.restart_wanted = true);
+                sched::spawn(&format!("ndis restart {adapter}"), None, move || {
+                    restart_stack(adapter)
+                });
+            }
             SUCCESS
         }
         None => status(NDIS_STATUS_INVALID_PARAMETER),

@@ -44,11 +44,6 @@ pub(super) fn reset() {
     RECORDS.take();
 }
 
-/// Whether a structure is one of protocol or miniport that is not home.
-pub(super) fn is_foreign(nbl: u64) -> bool {
-    RECORDS.with_borrow(|records| records.contains_key(&nbl))
-}
-
 /// Notes that the filter is given structures.
 pub(super) fn note_given(nbls: &[u64]) {
     note(nbls, |record| record.was_given = true);

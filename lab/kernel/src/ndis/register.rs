@@ -128,7 +128,6 @@ fn register(call: &Call<'_>) -> u64 {
         mem::write(out, handle).or_fault();
     }
     filter::set(Some(Filter {
-        handle,
         context,
         driver_object,
         minor,

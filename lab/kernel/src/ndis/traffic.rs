@@ -132,7 +132,9 @@ fn send_all(adapter: u32) {
             }
             batch.push(nbl::build(adapter, &buffers, PROTOCOL));
         }
+        adapter::enter(adapter, NblPath::Send);
         at_some_level(move || path::send_down(adapter, batch));
+        adapter::leave(adapter, NblPath::Send);
         pause();
     }
     adapter::with_mut(adapter, |adapter| adapter.given[side(NblPath::Send)] = true);
@@ -151,6 +153,7 @@ fn receive_all(adapter: u32) {
             next += 1;
         }
         let low_resources = sched::chance(1, LOW_RESOURCES);
+        adapter::enter(adapter, NblPath::Receive);
         if sched::chance(1, 4) {
             path::indicate_up(adapter, batch, low_resources);
         } else {
@@ -162,6 +165,7 @@ fn receive_all(adapter: u32) {
             });
             sched::wait(&mut || adapter::with(adapter, |adapter| !adapter.indicating));
         }
+        adapter::leave(adapter, NblPath::Receive);
         pause();
     }
     adapter::with_mut(adapter, |adapter| {
