@@ -1,7 +1,10 @@
 //! What the parser makes of a sound image, and of every damaged one: an error or an image, never a
 //! panic.
 
-use lab_pe::{Error, Image, ImportName, unwind::Operation};
+use lab_pe::{
+    Error, Image, ImportName,
+    unwind::{Operation, UnwindInfo},
+};
 
 const FILE_ALIGNMENT: usize = 0x200;
 const BASE: u64 = 0x1_4000_0000;
@@ -124,6 +127,43 @@ fn sound() -> Bytes {
     file.put_u32(0x804, 12);
     file.put_u16(0x808, 10 << 12 | 0x358);
     file
+}
+
+/// The unwind information that `bytes` are, in a sound image.
+fn unwind_info(bytes: &[u8]) -> Result<UnwindInfo, Error> {
+    let mut file = sound();
+    file.put(0x400 + 0x210, bytes);
+    Image::parse(&file.0)
+        .expect("the image is sound")
+        .unwind_info(RDATA + 0x210)
+}
+
+#[test]
+fn unwind_information_of_other_compilers_is_read() {
+    // Chained, with an odd number of codes: the entry comes after the padding.
+    let mut chained = vec![0x21, 2, 1, 0, 2, 0x30, 0, 0];
+    for word in [TEXT, TEXT + 11, RDATA + 0x210] {
+        chained.extend(word.to_le_bytes());
+    }
+    let info = unwind_info(&chained).expect("it is sound");
+    assert_eq!(info.chained.expect("it is chained").end_rva, TEXT + 11);
+    // Version 2: epilog markers are no operations. Then a large frame, and a frame register.
+    let epilogs = [
+        0x02, 9, 6, 0x25, 1, 0x06, 0, 0x06, 9, 0x01, 0x10, 0, 4, 0x03, 1, 0x50, 0, 0,
+    ];
+    let info = unwind_info(&epilogs).expect("it is sound");
+    assert_eq!(info.frame, Some((5, 0x20)));
+    let operations: Vec<_> = info.codes.iter().map(|code| code.operation).collect();
+    assert_eq!(
+        operations,
+        [
+            Operation::Allocate(0x80),
+            Operation::SetFrame,
+            Operation::Push(5)
+        ]
+    );
+    assert!(unwind_info(&[0x07, 0, 0, 0]).is_err(), "version 7");
+    assert!(unwind_info(&[0x01, 0, 1, 0, 0, 0x0F]).is_err(), "code 15");
 }
 
 fn refusal(file: &Bytes) -> String {

@@ -44,10 +44,8 @@ fn gets_on(machine: &Machine) -> bool {
             .get(*id)
             .is_some_and(|thread| thread.pauses >= PATIENT_PAUSES)
     };
-    machine.processors.iter().any(|processor| {
-        processor.can_go_on()
-            && !(processor.options.iter().all(spins) && !processor.options.is_empty())
-    })
+    let mut processors = machine.processors.iter();
+    processors.any(|it| it.starts_dpc() || !it.options.iter().all(spins))
 }
 
 /// When the next wait or DPC is due.
@@ -142,7 +140,7 @@ fn pick(machine: &mut Machine) -> Option<ThreadId> {
         .filter(|(_, it)| it.can_go_on());
     let (number, processor) = able.nth(chosen)?;
     let number = number as u32;
-    if processor.options.is_empty() {
+    if processor.starts_dpc() {
         return start_dpc(machine, number);
     }
     let thread = processor.options[random(processor.options.len() as u64) as usize];
@@ -151,9 +149,14 @@ fn pick(machine: &mut Machine) -> Option<ThreadId> {
 }
 
 impl Processor {
-    /// Whether it has something to do. Without a thread to run, that is a DPC to start.
+    /// Whether it has something to do.
     fn can_go_on(&self) -> bool {
-        !self.options.is_empty() || !self.is_owned && !self.queue.is_empty()
+        !self.options.is_empty() || self.starts_dpc()
+    }
+
+    /// Whether that is a DPC to start.
+    fn starts_dpc(&self) -> bool {
+        !self.is_owned && !self.queue.is_empty()
     }
 }
 
@@ -191,7 +194,7 @@ fn list_options(machine: &mut Machine) {
                 Stage::On(on) => on == number && !thread.is_dpc,
                 Stage::Off => thread.affinity.is_none_or(|affinity| affinity == number),
             };
-            if allowed && !processor.is_owned && processor.queue.is_empty() {
+            if allowed && !processor.is_owned && !processor.starts_dpc() {
                 processor.options.push(id);
             }
         }

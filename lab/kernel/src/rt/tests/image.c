@@ -100,6 +100,18 @@ EXPORT u64 BigFrameDeep(u64 size) {
     return BigFrame(size) + frame[size];
 }
 
+__declspec(dllimport) u64 Depth(void);
+// A frame of a size that only the frame register knows, and nonvolatile registers in use.
+EXPORT u64 Dynamic(u64 size) {
+    volatile u8 *block = __builtin_alloca(size);
+    double live = (double)size;
+    for (u64 i = 0; i < size; i++) block[i] = (u8)i;
+    u64 depth = Depth();
+    live += (double)Depth();
+    return block[size - 1] == (u8)(size - 1) && live > depth ? depth : 0;
+}
+EXPORT u64 Around(u64 size) { return size ? Around(size / 2) + Dynamic(size + 5000) : 0; }
+
 EXPORT u64 NullRead(void) { return *(volatile u64 *)0x18; }
 EXPORT u64 BadWrite(void) { *(volatile u64 *)0xFFFFAAAA00001000ull = 1; return 0; }
 EXPORT u64 Torn(u64 pointer) { *(volatile u64 *)pointer = 1; return 0; }

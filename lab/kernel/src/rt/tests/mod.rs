@@ -28,6 +28,11 @@ const IMPORTS: &[Import] = &[
     },
     Import {
         module: "test.sys",
+        name: "Depth",
+        run: |_| trace::frames(trace::capture()).len() as u64,
+    },
+    Import {
+        module: "test.sys",
         name: "Yield",
         run: |_| {
             note(u64::from(sched::current().0));

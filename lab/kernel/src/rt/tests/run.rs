@@ -39,6 +39,21 @@ fn callbacks_nest_and_the_stack_is_seen_through_them() {
 }
 
 #[test]
+fn frames_of_any_size_are_walked() {
+    let Some(outcome) = run(1, |find, results| {
+        let result = call_driver(find("Dynamic"), &[100]);
+        results.borrow_mut().push(result);
+        // Depths 2 to 5: Dynamic, and above it Around as often as it has called itself by then.
+        let result = call_driver(find("Around"), &[8]);
+        results.borrow_mut().push(result);
+    }) else {
+        return;
+    };
+    finished(&outcome);
+    assert_eq!(outcome.results, [1, 2 + 3 + 4 + 5]);
+}
+
+#[test]
 fn suspended_code_keeps_its_registers() {
     let alone = run(1, |find, results| {
         for seed in [3, 4, 5] {
@@ -310,7 +325,7 @@ fn missing_imports_are_all_named() {
     assert_eq!(
         error,
         "image.sys imports what the lab does not know: test.sys!Allocate, test.sys!CallBack, \
-         test.sys!Free, test.sys!Note, test.sys!Variable, test.sys!Yield"
+         test.sys!Depth, test.sys!Free, test.sys!Note, test.sys!Variable, test.sys!Yield"
     );
 }
 
