@@ -26,7 +26,7 @@ pub(crate) enum Origin {
 }
 
 /// How long rustup may take to bring rust-src: where its server cannot be reached it may hang.
-const RUST_SRC_TIMEOUT: Duration = Duration::from_secs(120);
+const RUST_SRC_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Debian's packages; the order is that of installation.
 const DEBIAN: &[Need] = &[

@@ -8,6 +8,13 @@
 #![cfg(windows)]
 #![no_std]
 #![forbid(unsafe_code)]
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
 
 use ndis::counter::Counter;
 use ndis::filter::{Attached, Attaching, FilterModule, ReceivePath, Running, SendPath, StatusPath};
