@@ -12,8 +12,8 @@
 //!                                        (control.rs)
 //! ```
 //!
-//! One file per concern: [`module`] the life of a module, [`parameter`] what an administrator may set, [`datapath`],
-//! [`worker`], [`count`], [`control`].
+//! One file per concern: `module.rs` the life of a module, `parameter.rs` what an administrator may set, `datapath.rs`,
+//! `worker.rs`, `count.rs`, `control.rs`.
 
 #![cfg(windows)]
 #![no_std]

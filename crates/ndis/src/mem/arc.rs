@@ -13,8 +13,8 @@ use super::{OutOfMemory, PoolBox, Tag};
 ///
 /// # Invariants
 ///
-/// `shared` came from [`PoolBox::into_raw`]. `Shared::owners` is the number of `PoolArc`s and of pointers from
-/// [`PoolArc::into_raw`] that own it, and not zero while one of them is there. Each owner takes memory or was leaked on
+/// `shared` came from `PoolBox::into_raw`. `Shared::owners` is the number of `PoolArc`s and of pointers from
+/// `PoolArc::into_raw` that own it, and not zero while one of them is there. Each owner takes memory or was leaked on
 /// purpose, one at a time, so the number does not overflow while a system is up.
 pub struct PoolArc<T> {
     shared: NonNull<Shared<T>>,

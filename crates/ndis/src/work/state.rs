@@ -127,6 +127,12 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+
+    use core::sync::atomic::{AtomicBool, AtomicU32};
+    use std::sync::mpsc;
+    use std::{sync::Mutex, thread};
+
     use super::*;
 
     #[test]
@@ -173,5 +179,64 @@ mod tests {
         state.start();
         assert_eq!(state.finish(false), After::Rest { wake: true });
         assert!(!state.watch());
+    }
+
+    /// Two system threads take from one queue; four others wish. Whatever the interleaving, no two runs overlap, the item
+    /// is never in the queue twice, and what was written before the last wish is seen by a run.
+    #[test]
+    fn runs_do_not_overlap_and_no_wish_is_lost() {
+        const WISHERS: u32 = 4;
+        const EACH: u32 = 2_000;
+        let state = State::idle();
+        let (queued, running) = (AtomicBool::new(false), AtomicBool::new(false));
+        let (written, seen) = (AtomicU32::new(0), AtomicU32::new(0));
+        let (queue, system) = mpsc::channel();
+        let system = Mutex::new(system);
+        let enqueue = |queue: &mpsc::Sender<bool>| {
+            assert!(!queued.swap(true, Ordering::SeqCst), "queued twice");
+            queue.send(true).expect("a system thread");
+        };
+        let (state, queued, running, written, seen) = (&state, &queued, &running, &written, &seen);
+        let (system, enqueue) = (&system, &enqueue);
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                let queue = queue.clone();
+                scope.spawn(move || {
+                    while system.lock().expect("the queue").recv() == Ok(true) {
+                        queued.store(false, Ordering::SeqCst);
+                        state.start();
+                        assert!(!running.swap(true, Ordering::SeqCst), "two runs");
+                        seen.store(written.load(Ordering::Relaxed), Ordering::Relaxed);
+                        running.store(false, Ordering::SeqCst);
+                        if state.finish(false) == After::Requeue {
+                            enqueue(&queue);
+                        }
+                    }
+                });
+            }
+            let wishers: std::vec::Vec<_> = (0..WISHERS)
+                .map(|_| {
+                    let queue = queue.clone();
+                    scope.spawn(move || {
+                        for _ in 0..EACH {
+                            written.fetch_add(1, Ordering::Relaxed);
+                            if state.wish() == Wish::Queue {
+                                enqueue(&queue);
+                            }
+                        }
+                    })
+                })
+                .collect();
+            for wisher in wishers {
+                wisher.join().expect("no assertion failed");
+            }
+            while state.watch() {
+                thread::yield_now();
+            }
+            assert_eq!(seen.load(Ordering::Relaxed), WISHERS * EACH);
+            for _ in 0..2 {
+                queue.send(false).expect("a system thread");
+            }
+        });
     }
 }
