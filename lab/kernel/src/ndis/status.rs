@@ -1,6 +1,7 @@
 //! Status indications: up the stack.
 
-use std::cell::Cell;
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 
 use lab_rules::Kind;
 use lab_rules::event::{Callback, ModuleEvent};
@@ -32,8 +33,8 @@ const HEADER: (u8, u8, u16) = (
 );
 
 thread_local! {
-    /// The indication that `FilterStatus` is called with.
-    static PASSING: Cell<u64> = const { Cell::new(0) };
+    /// The indications that `FilterStatus` is called with, one per adapter at most.
+    static PASSING: RefCell<BTreeSet<u64>> = const { RefCell::new(BTreeSet::new()) };
 }
 
 /// The miniport says that the link is up.
@@ -68,14 +69,14 @@ pub(crate) fn indicate_link_state(adapter: u32) {
         S::StatusBufferSize.write(indication, u32::from(NDIS_SIZEOF_LINK_STATE_REVISION_1))
     };
     fill().or_fault();
-    PASSING.set(indication);
+    PASSING.with_borrow_mut(|passing| passing.insert(indication));
     driver::call(
         Callback::FilterStatus,
         Some(adapter),
         filter.handlers.status,
         &[context, indication],
     );
-    PASSING.set(0);
+    PASSING.with_borrow_mut(|passing| passing.remove(&indication));
     driver::release(indication);
     driver::release(link);
 }
@@ -90,7 +91,7 @@ fn indicate_status(call: &Call<'_>) -> u64 {
         adapter,
         header,
         code: S::StatusCode.read(indication).or_fault().cast_unsigned(),
-        passed_on: PASSING.get() == indication,
+        passed_on: PASSING.with_borrow(|passing| passing.contains(&indication)),
         source_is_module: S::SourceHandle.read(indication).or_fault() == module_handle,
     }));
     // Protocols of the lab listen to nothing.
