@@ -66,7 +66,7 @@ pub(crate) fn parse(file: Bytes<'_>, headers: &Headers) -> Result<Vec<Section>, 
                 present: file.len() as u64,
             })?;
         let section = section(entry);
-        let what = || format!("section {}", section.name);
+        let what = || format!("section {}", section.name.escape_debug());
         if section.bytes == 0 {
             return Err(Error::damaged(what(), "it is empty"));
         }
@@ -134,7 +134,7 @@ pub(crate) fn map(
     for section in sections {
         let bytes = section.file_bytes.min(section.bytes);
         put(
-            &|| format!("section {}", section.name),
+            &|| format!("section {}", section.name.escape_debug()),
             section.rva,
             section.file_offset,
             bytes,
