@@ -1,6 +1,6 @@
 //! What a run found out. Plain data; times are virtual.
 
-use lab_rules::Violation;
+use lab_rules::{StackFrame, Violation};
 
 use crate::{Answer, ControlPhase, Direction};
 
@@ -123,6 +123,8 @@ pub struct MachineReport {
     pub imports: u64,
     /// The deepest use of a 24 KiB kernel stack seen at an import, in bytes.
     pub stack_peak_bytes: u64,
+    /// Where that was, innermost frame first, if it was above 12 KiB: worth a warning.
+    pub stack_peak: Vec<StackFrame>,
     /// Instructions in the image whose results a seed does not decide (`rdrand`, `cpuid`): offset
     /// in the image and mnemonic.
     pub nondeterministic: Vec<(u32, &'static str)>,

@@ -117,7 +117,7 @@ pub(crate) fn emit(kind: Kind) {
     LAST.set(place);
     note_origin(&kind);
     if observe(place, kind, || trace::frames(driver_stack())) {
-        sched::stop(Reason::Rule(Box::new(())));
+        sched::stop(Reason::Rule);
     }
 }
 
@@ -219,7 +219,7 @@ fn record(finding: Finding, place: Place, stack: &dyn Fn() -> Vec<trace::Frame>)
     });
 }
 
-fn stack_frame(frame: trace::Frame) -> StackFrame {
+pub(crate) fn stack_frame(frame: trace::Frame) -> StackFrame {
     StackFrame {
         rva: frame.offset.into(),
         function: frame.function,

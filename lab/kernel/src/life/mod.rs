@@ -101,6 +101,13 @@ pub(crate) fn run(config: RunConfig, progress: Show) -> Result<Report, Failure> 
     let measured = MachineReport {
         imports: stats.imports,
         stack_peak_bytes: stats.stack_peak_bytes,
+        stack_peak: stats
+            .stack_peak
+            .map(rt::trace::frames)
+            .into_iter()
+            .flatten()
+            .map(watch::stack_frame)
+            .collect(),
         nondeterministic: stats.nondeterministic,
     };
     let Some(outcome) = watch::finish() else {
@@ -157,7 +164,7 @@ fn reset(seed: u64) {
 fn judge_end(end: rt::End) -> Result<(), Failure> {
     use crate::rt::sched::Reason;
     match end {
-        rt::End::Finished | rt::End::Stopped(Reason::Rule(_)) => Ok(()),
+        rt::End::Finished | rt::End::Stopped(Reason::Rule) => Ok(()),
         rt::End::Stopped(Reason::Fault(fault)) => {
             watch::emit_last(watch::fault_event(&fault), Some(fault.irql), fault.stack);
             Ok(())

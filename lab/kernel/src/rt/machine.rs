@@ -101,8 +101,8 @@ pub(crate) enum Reason {
     Fault(Fault),
     /// Nothing moves, or something moves for ever.
     Hang(sched::Hang),
-    /// A rule was broken; the caller's own value.
-    Rule(Box<dyn Any>),
+    /// A rule was broken; which one, the caller knows.
+    Rule,
     /// The lab itself failed.
     Internal(String),
 }
@@ -124,8 +124,6 @@ impl Reason {
 pub(crate) struct Stats {
     /// Import calls.
     pub(crate) imports: u64,
-    /// Coroutine switches.
-    pub(crate) switches: u64,
     /// Deepest use of a driver stack seen at an import, in bytes.
     pub(crate) stack_peak_bytes: u64,
     /// Where it was deepest, if that is beyond [`STACK_WARNING_BYTES`].
@@ -225,7 +223,6 @@ impl Machine {
         let (stack_peak_bytes, stack_peak) = STACK_PEAK.get();
         Stats {
             imports: IMPORTS.get(),
-            switches: sched::switches(),
             stack_peak_bytes,
             stack_peak,
             nondeterministic: with_image(|image| image.findings.nondeterministic.clone())

@@ -46,4 +46,4 @@ mod trap;
 mod unwind;
 
 pub(crate) use call::{Call, DataExport, Import, call_driver, import_address};
-pub(crate) use machine::{Config, End, Hooks, LoadError, Machine, Stats, discard_init_sections};
+pub(crate) use machine::{Config, End, Hooks, LoadError, Machine, discard_init_sections};

@@ -411,6 +411,7 @@ fn note_stop(reason: Reason) {
 }
 
 /// Number of coroutine switches of the run.
+#[cfg(test)]
 pub(super) fn switches() -> u64 {
     fast(|fast| fast.switches.get())
 }

@@ -81,13 +81,11 @@ fn damage_within_a_page_is_found_when_the_block_is_freed() {
         }) else {
             return;
         };
-        let End::Stopped(Reason::Rule(reason)) = outcome.end else {
-            panic!("{:?}", outcome.end)
+        assert!(matches!(outcome.end, End::Stopped(Reason::Rule)));
+        let Some(FreeError::Damaged { offset, .. }) = outcome.free_error else {
+            panic!("{:?}", outcome.free_error)
         };
-        let Some(FreeError::Damaged { offset, .. }) = reason.downcast_ref() else {
-            panic!("{reason:?}")
-        };
-        assert_eq!(*offset, expected, "{name}");
+        assert_eq!(offset, expected, "{name}");
     }
 }
 

@@ -3,11 +3,18 @@
 mod fault;
 mod run;
 
-use std::{cell::RefCell, fs, path::Path, process::Command, rc::Rc, sync::OnceLock};
+use std::{
+    cell::{Cell, RefCell},
+    fs,
+    path::Path,
+    process::Command,
+    rc::Rc,
+    sync::OnceLock,
+};
 
 use super::{
     Config, DataExport, End, Hooks, Import, Machine, call_driver,
-    pool::{self, Kind, Owner, Request},
+    pool::{self, FreeError, Kind, Owner, Request},
     sched, trace,
 };
 
@@ -62,7 +69,10 @@ const IMPORTS: &[Import] = &[
         name: "Free",
         run: |call| match pool::free(call.arg(0), None) {
             Ok(_) => 0,
-            Err(error) => sched::stop(sched::Reason::Rule(Box::new(error))),
+            Err(error) => {
+                FREE_ERROR.set(Some(error));
+                sched::stop(sched::Reason::Rule)
+            }
         },
     },
     Import {
@@ -81,7 +91,10 @@ const DATA: &[DataExport] = &[DataExport {
     words: &[1000],
 }];
 
-thread_local!(static NOTES: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) });
+thread_local! {
+    static NOTES: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
+    static FREE_ERROR: Cell<Option<FreeError>> = const { Cell::new(None) };
+}
 
 fn note(value: u64) {
     NOTES.with_borrow_mut(|notes| notes.push(value));
@@ -187,7 +200,9 @@ struct Outcome {
     notes: Vec<u64>,
     results: Vec<u64>,
     now_ns: u64,
-    stats: super::Stats,
+    stats: super::machine::Stats,
+    switches: u64,
+    free_error: Option<FreeError>,
 }
 
 /// Runs `body` as the main thread; it gets the addresses of the image's exports and a list for
@@ -245,6 +260,8 @@ fn run_with<R>(
         results,
         now_ns: sched::now(),
         stats,
+        switches: sched::switches(),
+        free_error: FREE_ERROR.take(),
     }))
 }
 

@@ -109,7 +109,7 @@ fn race(seed: u64) -> Option<(u64, Vec<u64>, u64, u64)> {
         outcome.results[0],
         outcome.notes,
         outcome.now_ns,
-        outcome.stats.switches,
+        outcome.switches,
     ))
 }
 
