@@ -82,8 +82,11 @@ pub struct Control {
     /// Called once per phase with the open device. Everything it asks is recorded in
     /// [`Report::control`](crate::Report::control), so it needs no state of its own; a driver
     /// fault during a request abandons it, and what it owns at that moment is leaked.
-    pub ask: Box<dyn FnMut(ControlPhase, &mut dyn Device)>,
+    pub ask: Ask,
 }
+
+/// Asks an open device.
+pub type Ask = Box<dyn FnMut(ControlPhase, &mut dyn Device)>;
 
 /// When the control device is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

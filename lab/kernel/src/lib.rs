@@ -14,7 +14,7 @@ mod watch;
 mod worker;
 
 pub use config::{
-    AdapterConfig, Answer, Control, ControlPhase, Device, Direction, Frame, ParameterValue,
+    AdapterConfig, Answer, Ask, Control, ControlPhase, Device, Direction, Frame, ParameterValue,
     RunConfig,
 };
 pub use report::{

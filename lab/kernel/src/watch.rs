@@ -197,7 +197,7 @@ fn record(finding: Finding, place: Place, stack: &dyn Fn() -> Vec<trace::Frame>)
     let callback = innermost(ThreadId(place.thread)).map(|(call, _)| call.callback.name());
     WATCH.with_borrow_mut(|watch| {
         let Some(watch) = watch else { return };
-        let history = watch.history.iter().map(|event| line(event)).collect();
+        let history = watch.history.iter().map(line).collect();
         let violation = Violation {
             rule: finding.rule,
             happened,

@@ -240,7 +240,7 @@ fn left(entry_failed: bool) -> Left {
     Left {
         entry_failed,
         registered: filter::registered().is_some(),
-        timers_set: ndis::timers_set(),
+        timers_set: ndis::timers_set() + nt::timers_set(),
         timers_allocated,
         threads: nt::ps::running(),
         configurations,

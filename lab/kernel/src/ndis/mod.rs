@@ -9,6 +9,7 @@ mod netpnp;
 mod own;
 mod path;
 mod register;
+mod rw_lock;
 mod status;
 mod timer;
 mod work_item;
@@ -23,7 +24,7 @@ pub(crate) mod version;
 use crate::rt::Import;
 
 /// Everything that `ndis.sys` offers.
-pub(crate) const IMPORTS: [&[Import]; 13] = [
+pub(crate) const IMPORTS: [&[Import]; 14] = [
     config::IMPORTS,
     control_device::IMPORTS,
     event::IMPORTS,
@@ -33,6 +34,7 @@ pub(crate) const IMPORTS: [&[Import]; 13] = [
     own::IMPORTS,
     path::IMPORTS,
     register::IMPORTS,
+    rw_lock::IMPORTS,
     status::IMPORTS,
     timer::IMPORTS,
     version::IMPORTS,

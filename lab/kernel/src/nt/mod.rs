@@ -1,6 +1,7 @@
 //! The NT kernel: one file per prefix of its functions.
 
 pub(crate) mod dbg;
+mod dpc;
 pub(crate) mod etw;
 mod ex;
 pub(crate) mod io;
@@ -11,14 +12,16 @@ mod mm;
 pub(crate) mod ob;
 pub(crate) mod ps;
 mod rtl;
+pub(crate) mod shared_lock;
 mod string;
 mod zw;
 
 use crate::rt::{DataExport, Import};
 
 /// Everything that `ntoskrnl.exe` and `hal.dll` offer.
-pub(crate) const IMPORTS: [&[Import]; 12] = [
+pub(crate) const IMPORTS: [&[Import]; 14] = [
     dbg::IMPORTS,
+    dpc::IMPORTS,
     etw::IMPORTS,
     ex::IMPORTS,
     io::IMPORTS,
@@ -28,6 +31,7 @@ pub(crate) const IMPORTS: [&[Import]; 12] = [
     ob::IMPORTS,
     ps::IMPORTS,
     rtl::IMPORTS,
+    shared_lock::IMPORTS,
     string::IMPORTS,
     zw::IMPORTS,
 ];
@@ -92,9 +96,13 @@ pub(crate) const DATA: &[DataExport] = &[
     },
 ];
 
+pub(crate) use dpc::timers_set;
+
 /// Forgets everything: a run begins.
 pub(crate) fn reset() {
     lock::reset();
+    shared_lock::reset();
+    dpc::reset();
     ob::reset();
     ps::reset();
     etw::reset();

@@ -136,7 +136,14 @@ impl LockMonitor {
                 dpr,
                 restored_irql,
             } => {
-                let Some(index) = self.held.iter().rposition(|held| held.lock == lock) else {
+                // A shared lock has several holders: this thread's comes first.
+                let mine = self
+                    .held
+                    .iter()
+                    .rposition(|held| held.lock == lock && held.thread == thread);
+                let Some(index) =
+                    mine.or_else(|| self.held.iter().rposition(|held| held.lock == lock))
+                else {
                     return Some(
                         Finding::new(
                             &LOCK_RELEASE_HELD,

@@ -1,0 +1,144 @@
+//! Locks that many readers or one writer hold: `EX_SPIN_LOCK`, and NDIS reader-writer locks.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use lab_rules::Kind;
+use lab_rules::event::LockEvent;
+
+use super::imports;
+use crate::rt::Call;
+use crate::rt::mem;
+use crate::rt::sched::{self, DISPATCH_LEVEL, ThreadId};
+use crate::watch::{OrFault, emit};
+
+imports! {
+    "ntoskrnl.exe":
+    ExAcquireSpinLockShared => acquire_shared,
+    ExReleaseSpinLockShared => release,
+    ExAcquireSpinLockExclusive => acquire_exclusive,
+    ExReleaseSpinLockExclusive => release,
+    ExAcquireSpinLockSharedAtDpcLevel => acquire_shared_at_dpc,
+    ExReleaseSpinLockSharedFromDpcLevel => release_from_dpc,
+    ExAcquireSpinLockExclusiveAtDpcLevel => acquire_exclusive_at_dpc,
+    ExReleaseSpinLockExclusiveFromDpcLevel => release_from_dpc,
+}
+
+/// How a lock is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// With other readers.
+    Shared,
+    /// Alone.
+    Exclusive,
+}
+
+thread_local! {
+    /// Who holds each lock, once per acquisition.
+    static HOLDERS: RefCell<BTreeMap<u64, Vec<(ThreadId, Mode)>>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// Forgets all locks: a run begins.
+pub(super) fn reset() {
+    HOLDERS.take();
+}
+
+/// Acquires at the present level, which must be at least DISPATCH_LEVEL.
+pub(crate) fn take(lock: u64, mode: Mode, dpr: bool, old_irql: u8) {
+    let me = sched::current();
+    let is_mine = HOLDERS.with_borrow(|holders| {
+        holders.get(&lock).is_some_and(|held| {
+            held.iter().any(|(thread, held)| {
+                *thread == me && (mode == Mode::Exclusive || *held == Mode::Exclusive)
+            })
+        })
+    });
+    if is_mine {
+        emit(Kind::Lock(LockEvent::Recursive { lock }));
+    }
+    sched::wait(&mut || {
+        HOLDERS.with_borrow_mut(|holders| {
+            let held = holders.entry(lock).or_default();
+            let is_free = match mode {
+                Mode::Shared => held.iter().all(|(_, mode)| *mode == Mode::Shared),
+                Mode::Exclusive => held.is_empty(),
+            };
+            if is_free {
+                held.push((me, mode));
+            }
+            is_free
+        })
+    });
+    emit(Kind::Lock(LockEvent::Acquired {
+        lock,
+        dpr,
+        old_irql,
+    }));
+}
+
+/// Gives up one acquisition.
+pub(crate) fn give(lock: u64, dpr: bool, restored_irql: u8) {
+    emit(Kind::Lock(LockEvent::Released {
+        lock,
+        dpr,
+        restored_irql,
+    }));
+    let me = sched::current();
+    HOLDERS.with_borrow_mut(|holders| {
+        if let Some(held) = holders.get_mut(&lock)
+            && let Some(index) = held.iter().rposition(|(thread, _)| *thread == me)
+        {
+            held.remove(index);
+        }
+    });
+}
+
+/// Raises, acquires; gives the old level.
+pub(crate) fn acquire(lock: u64, mode: Mode) -> u8 {
+    let old = sched::raise(DISPATCH_LEVEL.max(sched::irql()));
+    take(lock, mode, false, old);
+    old
+}
+
+/// Releases and goes back to a level.
+pub(crate) fn release_to(lock: u64, irql: u8) {
+    give(lock, false, irql);
+    if irql <= sched::irql() {
+        sched::lower(irql);
+    }
+}
+
+/// The lock of a call: its word must be there, though the lab keeps the state elsewhere.
+fn lock_of(call: &Call<'_>) -> u64 {
+    let lock = call.arg(0);
+    mem::read::<u32>(lock).or_fault();
+    lock
+}
+
+fn acquire_shared(call: &Call<'_>) -> u64 {
+    acquire(lock_of(call), Mode::Shared).into()
+}
+
+fn acquire_exclusive(call: &Call<'_>) -> u64 {
+    acquire(lock_of(call), Mode::Exclusive).into()
+}
+
+fn release(call: &Call<'_>) -> u64 {
+    release_to(lock_of(call), call.arg_u8(1));
+    0
+}
+
+fn acquire_shared_at_dpc(call: &Call<'_>) -> u64 {
+    take(lock_of(call), Mode::Shared, true, sched::irql());
+    0
+}
+
+fn acquire_exclusive_at_dpc(call: &Call<'_>) -> u64 {
+    take(lock_of(call), Mode::Exclusive, true, sched::irql());
+    0
+}
+
+fn release_from_dpc(call: &Call<'_>) -> u64 {
+    give(lock_of(call), true, sched::irql());
+    0
+}
