@@ -1,6 +1,7 @@
 //! NET_BUFFER_LISTs of protocol and miniport: built, remembered, compared, taken apart.
 
 mod build;
+mod offload;
 mod shadow;
 
 use std::cell::RefCell;

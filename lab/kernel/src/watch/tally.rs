@@ -194,3 +194,199 @@ impl Pool {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use lab_rules::Event;
+    use lab_rules::event::{Call, Callback, Import, Kind, PoolEvent, WorkItemEvent, WorkItemOwner};
+
+    use super::Tally;
+    use crate::DispatchReport;
+
+    fn tally(events: &[(u64, u8, Kind)]) -> Tally {
+        let mut tally = Tally::default();
+        for (time_ns, irql, kind) in events.iter().cloned() {
+            tally.observe(&Event {
+                time_ns,
+                processor: 0,
+                thread: 1,
+                irql,
+                kind,
+            });
+        }
+        tally
+    }
+
+    fn import() -> Kind {
+        Kind::Import(Import {
+            module: "ndis.sys",
+            name: "NdisGetVersion",
+            irql_min: 0,
+            irql_max: 2,
+        })
+    }
+
+    #[test]
+    fn work_items_are_counted_with_their_waits() {
+        let item = 1;
+        let event = Kind::WorkItem;
+        let routine = Call {
+            callback: Callback::NdisIoWorkItemRoutine,
+            adapter: None,
+        };
+        let queued = || {
+            event(WorkItemEvent::Queued {
+                item,
+                routine: 2,
+                routine_is_code: true,
+                context: 0,
+            })
+        };
+        let report = tally(&[
+            (
+                0,
+                0,
+                event(WorkItemEvent::Allocated {
+                    item,
+                    owner: WorkItemOwner::Driver,
+                }),
+            ),
+            (10, 2, queued()),
+            (30, 0, event(WorkItemEvent::Started { item })),
+            (30, 0, Kind::Enter(routine)),
+            (40, 0, queued()),
+            (45, 0, event(WorkItemEvent::Started { item })),
+            (
+                50,
+                0,
+                event(WorkItemEvent::Finished {
+                    item,
+                    routine: 2,
+                    context: 0,
+                }),
+            ),
+            (
+                50,
+                0,
+                event(WorkItemEvent::Finished {
+                    item,
+                    routine: 2,
+                    context: 0,
+                }),
+            ),
+            (60, 0, event(WorkItemEvent::Freed { item })),
+        ])
+        .work_items;
+        assert_eq!(
+            (report.allocated, report.queued, report.runs, report.freed),
+            (1, 2, 2, 1)
+        );
+        assert_eq!(report.queue_to_run_ns, [20, 5]);
+        assert_eq!(
+            (
+                report.max_concurrent,
+                report.entry_irql,
+                report.runs_on_system_thread
+            ),
+            (2, Some(0), 1)
+        );
+    }
+
+    #[test]
+    fn the_longest_stay_counts_imports_between_two_low_levels() {
+        let report = tally(&[
+            (0, 2, import()),
+            (10, 0, import()),
+            (20, 2, import()),
+            (30, 2, import()),
+            (35, 2, import()),
+            (40, 0, import()),
+            (50, 2, import()),
+        ]);
+        assert_eq!(
+            report.longest_dispatch,
+            DispatchReport {
+                imports: 3,
+                virtual_ns: 15
+            }
+        );
+    }
+
+    #[test]
+    fn states_follow_the_callbacks() {
+        let call = |callback| Call {
+            callback,
+            adapter: Some(0),
+        };
+        let enter = |callback| (0, 0, Kind::Enter(call(callback)));
+        let leave = |callback, status| {
+            (
+                0,
+                0,
+                Kind::Leave {
+                    call: call(callback),
+                    status,
+                },
+            )
+        };
+        let report = tally(&[
+            enter(Callback::FilterAttach),
+            leave(Callback::FilterAttach, Some(0)),
+            enter(Callback::FilterRestart),
+            leave(Callback::FilterRestart, Some(0)),
+            enter(Callback::FilterPause),
+            leave(Callback::FilterPause, Some(0)),
+            leave(Callback::FilterDetach, None),
+        ]);
+        let expected = [
+            "Detached",
+            "Attaching",
+            "Paused",
+            "Restarting",
+            "Running",
+            "Pausing",
+            "Paused",
+            "Detached",
+        ];
+        assert_eq!(report.states[&0], expected);
+    }
+
+    #[test]
+    fn pool_is_summed_by_tag() {
+        let tag = u32::from_le_bytes(*b"Abcd");
+        let block = |block, size| {
+            (
+                0,
+                0,
+                Kind::Pool(PoolEvent::Allocated {
+                    block,
+                    size,
+                    tag,
+                    paged: false,
+                }),
+            )
+        };
+        let freed = (
+            0,
+            0,
+            Kind::Pool(PoolEvent::Freed {
+                block: 1,
+                size: 10,
+                tag,
+            }),
+        );
+        let pool = tally(&[block(1, 10), block(2, 20), freed, block(3, 5)]).pool();
+        assert_eq!(
+            (pool.allocations, pool.peak_bytes, pool.left_bytes),
+            (3, 30, 25)
+        );
+        assert_eq!(
+            (
+                pool.tags[0].tag.as_str(),
+                pool.tags[0].peak_bytes,
+                pool.tags[0].left_bytes
+            ),
+            ("Abcd", 30, 25)
+        );
+    }
+}

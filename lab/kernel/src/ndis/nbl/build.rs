@@ -2,22 +2,14 @@
 
 use lab_rules::event::NblPath;
 
-use super::{RECORDS, Record, Shadow};
+use super::{RECORDS, Record, Shadow, offload};
 use crate::abi::constant::{
-    Ieee8021QNetBufferListInfo, MDL_MAPPED_TO_SYSTEM_VA, MDL_PAGES_LOCKED,
-    MDL_SOURCE_IS_NONPAGED_POOL, NDIS_NBL_FLAGS_RECV_READ_ONLY, NDIS_NBL_FLAGS_SEND_READ_ONLY,
-    NDIS_NET_BUFFER_LIST_INFO, NetBufferListCancelId, NetBufferListFilteringInfo,
-    NetBufferListFrameType, NetBufferListHashValue, NetBufferListProtocolId, NrtNameResolutionId,
-    TcpIpChecksumNetBufferListInfo, TcpLargeSendNetBufferListInfo, TcpRecvSegCoalesceInfo,
-    UdpRecvSegCoalesceOffloadInfo, UdpSegmentationOffloadInfo,
+    MDL_MAPPED_TO_SYSTEM_VA, MDL_PAGES_LOCKED, MDL_SOURCE_IS_NONPAGED_POOL,
+    NDIS_NBL_FLAGS_RECV_READ_ONLY, NDIS_NBL_FLAGS_SEND_READ_ONLY, NDIS_NET_BUFFER_LIST_INFO,
+    NetBufferListCancelId, NetBufferListFilteringInfo, NetBufferListFrameType,
+    NetBufferListHashValue, NetBufferListProtocolId, NrtNameResolutionId,
 };
-use crate::abi::ndis::{
-    NDIS_NET_BUFFER_LIST_8021Q_INFO as Q, NDIS_RSC_NBL_INFO,
-    NDIS_TCP_IP_CHECKSUM_NET_BUFFER_LIST_INFO as K,
-    NDIS_TCP_LARGE_SEND_OFFLOAD_NET_BUFFER_LIST_INFO as L,
-    NDIS_UDP_RSC_OFFLOAD_NET_BUFFER_LIST_INFO as U,
-    NDIS_UDP_SEGMENTATION_OFFLOAD_NET_BUFFER_LIST_INFO as S, NET_BUFFER, NET_BUFFER_LIST,
-};
+use crate::abi::ndis::{NET_BUFFER, NET_BUFFER_LIST};
 use crate::abi::nt::MDL;
 use crate::driver;
 use crate::ndis::adapter::{self, side};
@@ -32,6 +24,8 @@ use crate::{Direction, Frame};
 /// of a receive (the miniport's).
 const UNSPLIT_SEND: usize = 14;
 const UNSPLIT_RECEIVE: usize = 128;
+/// Cuts of a frame beyond the first, at most.
+const MORE_CUTS: u64 = 3;
 /// The longest unused space before a frame.
 const BACKFILL: u64 = 64;
 /// Tag of packet buffers.
@@ -134,11 +128,6 @@ fn set_slot(nbl: u64, index: NDIS_NET_BUFFER_LIST_INFO, value: u64) -> Result<()
     crate::rt::mem::write(slot(nbl, index), value)
 }
 
-/// A value at the place of a bit-field.
-fn bits((_, shift, width): (u64, u32, u32), value: u32) -> u64 {
-    u64::from(value & ((1u32 << width) - 1)) << shift
-}
-
 /// Fills the slots: what the frame needs is true, what it does not need is random.
 fn out_of_band(nbl: u64, path: NblPath, frame: &Frame) -> Result<(), BadAddress> {
     for opaque in [NetBufferListHashValue, NetBufferListFilteringInfo] {
@@ -156,107 +145,10 @@ fn out_of_band(nbl: u64, path: NblPath, frame: &Frame) -> Result<(), BadAddress>
         // In network byte order.
         NblPath::Receive => set_slot(nbl, NetBufferListFrameType, ether_type.swap_bytes() >> 48)?,
     }
-    if let Some(tci) = frame.vlan {
-        let tci = u32::from(tci);
-        let tag = bits(Q::TagHeader_UserPriority, tci >> 13)
-            | bits(Q::TagHeader_CanonicalFormatId, tci >> 12)
-            | bits(Q::TagHeader_VlanId, tci);
-        set_slot(nbl, Ieee8021QNetBufferListInfo, tag)?;
-    }
-    let headers = Headers::of(&frame.data);
-    if frame.checksum_offloaded {
-        set_slot(nbl, TcpIpChecksumNetBufferListInfo, checksum(path, headers))?;
-    }
-    if frame.segments > 1 {
-        coalesced(nbl, path, frame, headers)?;
+    for (index, value) in offload::slots(path, frame) {
+        set_slot(nbl, index, value)?;
     }
     Ok(())
-}
-
-/// What of a frame's headers the offload slots speak of.
-#[derive(Clone, Copy, Default)]
-struct Headers {
-    is_ipv4: bool,
-    is_ipv6: bool,
-    is_tcp: bool,
-    is_udp: bool,
-    /// Offset of the TCP or UDP header in the frame.
-    transport: u32,
-}
-
-impl Headers {
-    fn of(frame: &[u8]) -> Self {
-        const TCP: u8 = 6;
-        const UDP: u8 = 17;
-        let at = |offset: usize| frame.get(offset).copied().unwrap_or(0);
-        let (protocol, transport) = match (at(12), at(13)) {
-            (0x08, 0x00) => (at(23), 14 + u32::from(at(14) & 0xF) * 4),
-            (0x86, 0xDD) => (at(20), 14 + 40),
-            _ => return Self::default(),
-        };
-        let is_ipv4 = at(12) == 0x08;
-        Self {
-            is_ipv4,
-            is_ipv6: !is_ipv4,
-            is_tcp: protocol == TCP,
-            is_udp: protocol == UDP,
-            transport,
-        }
-    }
-}
-
-fn checksum(path: NblPath, headers: Headers) -> u64 {
-    let flag = |field, condition| bits(field, u32::from(condition));
-    match path {
-        NblPath::Send => {
-            flag(K::Transmit_IsIPv4, headers.is_ipv4)
-                | flag(K::Transmit_IsIPv6, headers.is_ipv6)
-                | flag(K::Transmit_TcpChecksum, headers.is_tcp)
-                | flag(K::Transmit_UdpChecksum, headers.is_udp)
-                | bits(K::Transmit_TcpHeaderOffset, headers.transport)
-        }
-        NblPath::Receive => {
-            flag(K::Receive_IpChecksumSucceeded, headers.is_ipv4)
-                | flag(K::Receive_TcpChecksumSucceeded, headers.is_tcp)
-                | flag(K::Receive_UdpChecksumSucceeded, headers.is_udp)
-        }
-    }
-}
-
-/// The slots of a frame that stands for several on the wire.
-fn coalesced(nbl: u64, path: NblPath, frame: &Frame, headers: Headers) -> Result<(), BadAddress> {
-    const TCP_HEADER: usize = 20;
-    const UDP_HEADER: usize = 8;
-    let header = headers.transport as usize
-        + if headers.is_tcp {
-            TCP_HEADER
-        } else {
-            UDP_HEADER
-        };
-    let payload = frame.data.len().saturating_sub(header);
-    let segment = u32::try_from(payload.div_ceil(frame.segments.into())).unwrap_or(u32::MAX);
-    match (path, headers.is_udp) {
-        (NblPath::Send, false) => {
-            let value = bits(L::LsoV2Transmit_MSS, segment)
-                | bits(L::LsoV2Transmit_TcpHeaderOffset, headers.transport)
-                | bits(L::LsoV2Transmit_Type, 1)
-                | bits(L::LsoV2Transmit_IPVersion, u32::from(headers.is_ipv6));
-            set_slot(nbl, TcpLargeSendNetBufferListInfo, value)
-        }
-        (NblPath::Send, true) => {
-            let value = bits(S::Transmit_MSS, segment)
-                | bits(S::Transmit_UdpHeaderOffset, headers.transport)
-                | bits(S::Transmit_IPVersion, u32::from(headers.is_ipv6));
-            set_slot(nbl, UdpSegmentationOffloadInfo, value)
-        }
-        (NblPath::Receive, false) => NDIS_RSC_NBL_INFO::Info_CoalescedSegCount
-            .write(slot(nbl, TcpRecvSegCoalesceInfo), frame.segments),
-        (NblPath::Receive, true) => {
-            let at = slot(nbl, UdpRecvSegCoalesceOffloadInfo);
-            U::Receive_SegCount.write(at, frame.segments)?;
-            U::Receive_SegSize.write(at, u16::try_from(segment).unwrap_or(u16::MAX))
-        }
-    }
 }
 
 /// A NET_BUFFER for one frame, its bytes spread over one or more MDLs.
@@ -317,22 +209,24 @@ fn cut(path: NblPath, data: &[u8]) -> Vec<&[u8]> {
     };
     let mut cuts = Vec::new();
     if data.len() > unsplit && sched::chance(1, 2) {
-        for _ in 0..=sched::random(3) {
+        for _ in 0..=sched::random(MORE_CUTS) {
             cuts.push(unsplit + sched::random((data.len() - unsplit) as u64) as usize);
         }
     }
+    pieces(data, cuts)
+}
+
+/// The pieces between cuts, at least one and none of them empty unless all is.
+fn pieces(data: &[u8], mut cuts: Vec<usize>) -> Vec<&[u8]> {
+    cuts.push(data.len());
     cuts.sort_unstable();
-    cuts.dedup();
-    let mut pieces = Vec::new();
     let mut start = 0;
-    for end in cuts.into_iter().chain([data.len()]) {
-        if end > start {
+    let mut pieces = Vec::new();
+    for end in cuts {
+        if end > start || (pieces.is_empty() && end == data.len()) {
             pieces.push(&data[start..end]);
             start = end;
         }
-    }
-    if pieces.is_empty() {
-        pieces.push(data);
     }
     pieces
 }
@@ -372,4 +266,27 @@ fn mdl_of(
     };
     mdl::initialize(mdl, buffer, length as u32, flags)?;
     Ok(mdl)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::pieces;
+
+    #[test]
+    fn pieces_make_up_the_frame() {
+        let data: Vec<u8> = (0..100).collect();
+        for (cuts, expected) in [
+            (vec![], vec![100]),
+            (vec![14], vec![14, 86]),
+            (vec![60, 14, 14, 0, 100], vec![14, 46, 40]),
+        ] {
+            let pieces = pieces(&data, cuts);
+            assert_eq!(
+                pieces.iter().map(|piece| piece.len()).collect::<Vec<_>>(),
+                expected
+            );
+            assert_eq!(pieces.concat(), data);
+        }
+        assert_eq!(pieces(&[], vec![]), [&[] as &[u8]]);
+    }
 }
