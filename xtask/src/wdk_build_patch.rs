@@ -133,3 +133,27 @@ fn replace_between(text: &str, start: &str, end: &str, to: &str, times: usize) -
     }
     Ok(result)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_edit_finds_its_place_or_is_refused() {
+        let text = "a {\n    compile_error!(\n        \"no\"\n    );\n}\n";
+        let edited =
+            replace_between(text, "    compile_error!(", "    );\n", "    x\n", 1).unwrap();
+        assert_eq!(edited, "a {\n    x\n}\n");
+        assert!(replace_between(text, "    compile_error!(", "    );\n", "", 2).is_err());
+        assert!(replace("abc", "x", "y", 1).is_err());
+        assert!(utilities("something else").is_err());
+        assert!(manifest("[dependencies]\n").is_err());
+    }
+
+    #[test]
+    fn only_the_platform_of_windows_changes_in_the_manifest() {
+        let text = "[dependencies.windows]\nversion = \"0.62.2\"\n";
+        let edited = manifest(text).unwrap();
+        assert!(edited.starts_with("[target.'cfg(windows)'.dependencies.windows]\nversion"));
+    }
+}
