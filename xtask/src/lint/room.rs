@@ -115,7 +115,7 @@ const ROOMS: &[Room] = &[
     },
     Room {
         folder: "tests",
-        ours: &["lab-cli"],
+        ours: &["inspect", "lab-cli", "lab-net"],
         others: &["serde_json"],
         host: true,
         ..NOTHING
