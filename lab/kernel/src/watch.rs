@@ -16,7 +16,7 @@ use lab_rules::{Event, Finding, Kind, Monitors, Origin, StackFrame, Violation};
 use crate::abi::irql::IRQL;
 use crate::rt::mem::BadAddress;
 use crate::rt::sched::{self, Reason, ThreadId};
-use crate::rt::{fault, trace};
+use crate::rt::{fault, pool, trace};
 use digest::Digest;
 pub(crate) use tally::Tally;
 
@@ -122,9 +122,11 @@ pub(crate) fn emit(kind: Kind) {
 }
 
 /// Writes an event that ended the run, with the driver's stack at that moment.
-pub(crate) fn emit_last(kind: Kind, irql: Option<u8>, stack: trace::StackId) {
+pub(crate) fn emit_last(kind: Kind, at: Option<(ThreadId, u8)>, stack: trace::StackId) {
     let mut place = LAST.get();
-    place.irql = irql.unwrap_or(place.irql);
+    if let Some((thread, irql)) = at {
+        (place.thread, place.irql) = (thread.0, irql);
+    }
     observe(place, kind, || trace::frames(stack));
 }
 
@@ -136,6 +138,7 @@ fn observe(place: Place, kind: Kind, stack: impl Fn() -> Vec<trace::Frame>) -> b
         thread,
         irql,
     } = place;
+    let block = block_of(&kind);
     let event = Event {
         time_ns,
         processor,
@@ -158,7 +161,11 @@ fn observe(place: Place, kind: Kind, stack: impl Fn() -> Vec<trace::Frame>) -> b
         findings
     });
     let mut is_over = false;
-    for finding in findings {
+    let memory = findings.first().and_then(|_| block_history(block?));
+    for mut finding in findings {
+        if let Some(memory) = &memory {
+            finding.happened = format!("{}; it {memory}", finding.happened);
+        }
         let is_fatal = finding.is_fatal();
         if is_over && is_fatal {
             continue;
@@ -167,6 +174,44 @@ fn observe(place: Place, kind: Kind, stack: impl Fn() -> Vec<trace::Frame>) -> b
         record(finding, place, &stack);
     }
     is_over
+}
+
+/// The pool block that an event is about, if a finding about it should tell its history.
+fn block_of(kind: &Kind) -> Option<u64> {
+    match kind {
+        Kind::Fault(Fault {
+            region:
+                Region::PoolPast { block, .. }
+                | Region::PoolBefore { block, .. }
+                | Region::PoolFreed { block, .. },
+            ..
+        })
+        | Kind::Pool(
+            PoolEvent::Damaged { block, .. } | PoolEvent::BadFree { address: block, .. },
+        ) => Some(*block),
+        _ => None,
+    }
+}
+
+/// Where a block was allocated, and freed if it was.
+fn block_history(block: u64) -> Option<String> {
+    let block = pool::find(block)?;
+    // Frames of published crates and of Rust's own library are wrappers of what the driver did.
+    let is_wrapper = |file: &str| file.contains("/registry/src/") || file.contains("/library/");
+    let place = |stack| {
+        let mut frames = trace::frames(stack).into_iter();
+        let frame = frames.find(|frame| !frame.file.as_deref().is_some_and(is_wrapper))?;
+        let line = frame
+            .file
+            .zip(frame.line)
+            .map(|(file, line)| format!(" ({file}:{line})"));
+        Some(format!("{}{}", frame.function?, line.unwrap_or_default()))
+    };
+    let allocated = format!("was allocated by {}", place(block.allocated)?);
+    Some(match block.freed.and_then(place) {
+        Some(freed) => format!("{allocated} and freed by {freed}"),
+        None => allocated,
+    })
 }
 
 /// Keeps a finding as a violation or a warning.

@@ -5,6 +5,7 @@ use super::{
     layout, machine,
     pool::{self, Block},
     processor::KUSER_SHARED_DATA,
+    sched::ThreadId,
     stack,
     trace::StackId,
 };
@@ -92,6 +93,8 @@ pub(crate) struct Fault {
     pub(crate) access: Access,
     /// The instruction.
     pub(crate) rip: u64,
+    /// Kernel thread or DPC.
+    pub(crate) thread: ThreadId,
     /// IRQL at that moment.
     pub(crate) irql: u8,
     /// Driver stack.

@@ -60,6 +60,7 @@ fn refuse(registers: &Interrupted, kind: FaultKind, address: u64, access: Access
         address,
         access,
         rip,
+        thread: sched::current(),
         irql: sched::irql(),
         stack: trace::capture(),
         place,
