@@ -21,7 +21,6 @@ const DEFAULT_COOKIE: u64 = 0x2B99_2DDF_A232;
 #[derive(Debug)]
 pub(super) struct LoadedImage {
     pub(super) plan: Image,
-    pub(super) name: String,
     pub(super) findings: Findings,
     memory: Twice,
 }
@@ -30,18 +29,17 @@ impl LoadedImage {
     /// Maps `plan` at the fixed address and binds it to `registry`.
     pub(super) fn load(
         plan: Image,
-        name: String,
+        name: &str,
         registry: &Registry,
         random: &mut Random,
     ) -> Result<Self, LoadError> {
-        let bound = registry.bind(&plan, &name)?;
+        let bound = registry.bind(&plan, name)?;
         let findings = patch::examine(&plan);
-        Self::map(plan, name, findings, &bound, random).map_err(LoadError::host("map the image"))
+        Self::map(plan, findings, &bound, random).map_err(LoadError::host("map the image"))
     }
 
     fn map(
         plan: Image,
-        name: String,
         findings: Findings,
         bound: &[(u32, u64)],
         random: &mut Random,
@@ -71,7 +69,6 @@ impl LoadedImage {
         }
         Ok(Self {
             plan,
-            name,
             findings,
             memory,
         })

@@ -28,7 +28,7 @@ use super::{
 pub(crate) struct Config {
     /// The validated image.
     pub(crate) image: lab_pe::Image,
-    /// Its file name, for reports.
+    /// Its file name, for errors.
     pub(crate) name: String,
     /// Where its symbols are, if anywhere.
     pub(crate) pdb: Option<PathBuf>,
@@ -178,7 +178,7 @@ impl Machine {
         let mut random = Random::new(config.seed);
         let registry = Registry::new(config.imports, config.data)
             .map_err(LoadError::host("map the import stubs"))?;
-        let image = LoadedImage::load(config.image, config.name, &registry, &mut random)?;
+        let image = LoadedImage::load(config.image, &config.name, &registry, &mut random)?;
         let processors =
             Processors::new(config.processors).map_err(LoadError::host("map the processors"))?;
         let threads = thread_objects().map_err(LoadError::host("map the thread objects"))?;

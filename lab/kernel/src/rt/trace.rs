@@ -16,11 +16,9 @@ use super::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct StackId(u32);
 
-/// One level of a driver stack.
+/// A function on a driver stack; several share an offset where they were inlined into each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Frame {
-    /// Image file name.
-    pub(crate) module: String,
     /// Offset of the code from the image base.
     pub(crate) offset: u32,
     /// Function, if symbols know it.
@@ -29,11 +27,9 @@ pub(crate) struct Frame {
     pub(crate) file: Option<String>,
     /// Source line.
     pub(crate) line: Option<u32>,
-    /// Whether this level was inlined into the next one.
-    pub(crate) inlined: bool,
 }
 
-/// Stacks by content and by id. The first is the empty stack.
+/// Stacks by content and by id.
 #[derive(Default)]
 struct Stacks {
     ids: BTreeMap<Vec<Level>, StackId>,
@@ -98,9 +94,6 @@ fn levels(context: &Context) -> Vec<Level> {
 /// The frames of a captured stack, innermost first.
 pub(crate) fn frames(stack: StackId) -> Vec<Frame> {
     let levels = STACKS.with_borrow(|stacks| stacks.levels.get(stack.0 as usize).cloned());
-    let Some(module) = machine::with_image(|image| image.name.clone()) else {
-        return Vec::new();
-    };
     let levels = levels.unwrap_or_default();
     let offset = |level: &Level| (level.address - layout::IMAGE) as u32;
     // A return address stands for the call before it.
@@ -115,15 +108,12 @@ pub(crate) fn frames(stack: StackId) -> Vec<Frame> {
     let mut frames = Vec::new();
     for (level, symbols) in levels.iter().zip(symbols) {
         let unknown = symbols.is_empty().then(symbol::Symbol::default);
-        let count = symbols.len();
-        for (index, symbol) in symbols.into_iter().chain(unknown).enumerate() {
+        for symbol in symbols.into_iter().chain(unknown) {
             frames.push(Frame {
-                module: module.clone(),
                 offset: offset(level),
                 function: symbol.function,
                 file: symbol.file,
                 line: symbol.line,
-                inlined: index + 1 < count,
             });
         }
     }
