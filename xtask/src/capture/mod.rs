@@ -44,21 +44,21 @@ struct Made {
 
 /// Makes all captures.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    package_install::ensure(NEEDS, arguments.yes)?;
     if !package_install::is_root() {
-        bail!("network namespaces need root: run `sudo -E env PATH=\"$PATH\" cargo xtask capture`");
+        bail!(
+            "network namespaces need root: run `sudo -E env PATH=\"$PATH:/usr/sbin:/sbin\" cargo xtask capture`"
+        );
     }
+    package_install::ensure(NEEDS, arguments.yes)?;
     let repository = Repository::open()?;
     let work = repository.target_folder().join("capture");
     repository::create_folder(&work)?;
     let network = Network::create()?;
     let servers = Servers::start(&network, &work)?;
-    let folder = repository.root().join("tests/captures");
-    repository::create_folder(&folder)?;
     let mut made = Vec::new();
     for scenario in SCENARIOS {
         eprintln!("capturing {}", scenario.name);
-        let capture = folder.join(scenario.file_name());
+        let capture = work.join(scenario.file_name());
         made.push(record(scenario, &network, &servers, &work, &capture)?);
     }
     let total: u64 = made.iter().map(|made| made.length).sum();
@@ -66,6 +66,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         bail!(Failed(format!(
             "the captures have {total} bytes together, more than {MAX_TOTAL_LENGTH}"
         )));
+    }
+    // Only a whole set takes the place of the old one.
+    let folder = repository.root().join("tests/captures");
+    for made in &made {
+        let name = made.scenario.file_name();
+        let contents = fs::read(work.join(&name)).with_context(|| name.clone())?;
+        repository::write_if_changed(&folder.join(&name), contents)?;
     }
     repository::write_if_changed(&folder.join("README.md"), readme(&made))
 }
@@ -177,7 +184,7 @@ macro_rules! need {
 
 const NEEDS: &[Need] = &[
     need!("ip", "iproute2"),
-    need!("nsenter", "util-linux"),
+    need!("setpriv", "util-linux"),
     need!("ethtool", "ethtool"),
     need!("tcpdump", "tcpdump"),
     need!("tshark", "tshark"),

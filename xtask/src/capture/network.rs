@@ -23,6 +23,9 @@ pub(super) enum End {
 /// Name of the adapter in both namespaces.
 const ADAPTER: &str = "eth0";
 
+/// Runs what follows so that it is killed when this process ends, in whatever way.
+const ENDS_WITH_US: [&str; 3] = ["setpriv", "--pdeathsig", "KILL"];
+
 /// What tcpdump may take to see the last packet, and to be ready for the first.
 const SETTLE: Duration = Duration::from_millis(500);
 
@@ -197,9 +200,8 @@ impl Network {
             End::Server => &self.server,
         };
         let mut command = Command::new("nsenter");
-        command
-            .args(["--net", "--target", &holder.0.id().to_string(), program])
-            .args(arguments);
+        command.args(["--net", "--target", &holder.0.id().to_string()]);
+        command.args(ENDS_WITH_US).arg(program).args(arguments);
         command.stdin(Stdio::null());
         command
     }
@@ -235,10 +237,11 @@ impl Recorder {
 /// A namespace, held by a process that does nothing.
 fn namespace() -> Result<Running> {
     let mut command = Command::new("unshare");
-    let child = command
-        .args(["--net", "sleep", "infinity"])
-        .spawn()
-        .context("cannot start unshare")?;
+    let command = command
+        .arg("--net")
+        .args(ENDS_WITH_US)
+        .args(["sleep", "infinity"]);
+    let child = command.spawn().context("cannot start unshare")?;
     let running = Running(child);
     let path = format!("/proc/{}/ns/net", running.0.id());
     let outside = std::fs::read_link("/proc/self/ns/net").context("network namespace")?;

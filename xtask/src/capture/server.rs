@@ -127,12 +127,10 @@ http {{
 /// Answers for the zone `test` only, from here; `long.test` has an answer that takes several packets.
 fn dnsmasq_options() -> Vec<String> {
     let fixed = [
-        "--keep-in-foreground",
+        "--no-daemon",
         "--conf-file=/dev/null",
         "--no-resolv",
         "--no-hosts",
-        "--pid-file=",
-        "--user=root",
         "--edns-packet-max=4096",
         "--local=/test/",
         "--host-record=deferlwf.test,10.77.0.2,fd77::2",
