@@ -10,8 +10,8 @@ use crate::argument::RunArguments;
 use crate::device::Reading;
 use crate::quantity::count;
 use crate::summary::{
-    Adapter, Counted, CountedPackets, Directions, DriverDirections, DriverPackets, Irql, Pool,
-    Reason, Rules, Spread, Summary, WorkItems,
+    Adapter, Counted, CountedPackets, Directions, DriverDirections, DriverPackets, Irql, Machine,
+    Pool, Reason, Rules, Spread, Summary, WorkItems,
 };
 
 /// What the command knows about an adapter beside the report.
@@ -127,6 +127,17 @@ pub(crate) fn summarise(
             allocations: report.pool.allocations,
             peak_bytes: report.pool.peak_bytes,
             left_bytes: report.pool.left_bytes,
+        },
+        machine: Machine {
+            imports: report.machine.imports,
+            stack_peak_bytes: report.machine.stack_peak_bytes,
+            stack_peak: finding::frames(image, &report.machine.stack_peak),
+            not_reproducible: report
+                .machine
+                .nondeterministic
+                .iter()
+                .map(|(rva, mnemonic)| format!("{mnemonic} at {image}+{rva:#x}"))
+                .collect(),
         },
         rules: Rules {
             checked: report.rules.checked,

@@ -33,7 +33,7 @@ pub(crate) fn write(title: &str, finding: &Finding, out: &mut String) -> fmt::Re
     write_indented("before", finding.history.iter().cloned(), out)
 }
 
-fn write_indented(
+pub(crate) fn write_indented(
     label: &str,
     lines: impl Iterator<Item = String>,
     out: &mut String,
@@ -44,7 +44,7 @@ fn write_indented(
     Ok(())
 }
 
-fn frame_line(frame: &StackFrame) -> String {
+pub(crate) fn frame_line(frame: &StackFrame) -> String {
     match (&frame.file, frame.line) {
         (Some(file), Some(line)) => format!("{} at {file}:{line}", frame.function),
         (Some(file), None) => format!("{} in {file}", frame.function),

@@ -53,12 +53,26 @@ fn write(summary: &Summary, out: &mut String) -> fmt::Result {
     )?;
     writeln!(
         out,
+        "Stack           at most {} of 24 KiB, seen at {} imports",
+        quantity::bytes(summary.machine.stack_peak_bytes),
+        count(summary.machine.imports)
+    )?;
+    finding::write_indented(
+        "deep",
+        summary.machine.stack_peak.iter().map(finding::frame_line),
+        out,
+    )?;
+    writeln!(
+        out,
         "Rules           {} checked, {} broken, {} warnings",
         summary.rules.checked,
         summary.rules.broken,
         summary.warnings.len()
     )?;
     writeln!(out, "Schedule        {}", summary.schedule_digest)?;
+    for instruction in &summary.machine.not_reproducible {
+        writeln!(out, "                no seed decides {instruction}")?;
+    }
     if !summary.debug_output.is_empty() {
         writeln!(
             out,

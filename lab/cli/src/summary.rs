@@ -45,6 +45,8 @@ pub struct Summary {
     pub irql: Irql,
     /// Pool memory of the driver.
     pub pool: Pool,
+    /// What the machine measured.
+    pub machine: Machine,
     /// The monitors.
     pub rules: Rules,
     /// Digest of the event stream: two runs with one digest took the same schedule.
@@ -258,6 +260,19 @@ pub struct Pool {
     pub peak_bytes: u64,
     /// Bytes still held after unload.
     pub left_bytes: u64,
+}
+
+/// What the machine measured.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+pub struct Machine {
+    /// Import calls of the driver.
+    pub imports: u64,
+    /// The deepest use of a kernel stack, which has 24 KiB, seen at an import.
+    pub stack_peak_bytes: u64,
+    /// Where that was, innermost frame first, if it was more than half of the stack.
+    pub stack_peak: Vec<StackFrame>,
+    /// Instructions in the image whose results no seed decides, with their place.
+    pub not_reproducible: Vec<String>,
 }
 
 /// Monitors.

@@ -3,7 +3,7 @@
 use lab_cli::screen;
 use lab_cli::summary::{
     Adapter, Amount, Bugcheck, Counted, CountedPackets, Directions, DriverDirections,
-    DriverPackets, Finding, Flow, Irql, Pool, Reason, Rules, Spread, StackFrame, Summary,
+    DriverPackets, Finding, Flow, Irql, Machine, Pool, Reason, Rules, Spread, StackFrame, Summary,
     WorkItems,
 };
 
@@ -118,6 +118,12 @@ fn clean() -> Summary {
             peak_bytes: 1_572_864,
             left_bytes: 0,
         },
+        machine: Machine {
+            imports: 1200,
+            stack_peak_bytes: 2500,
+            stack_peak: Vec::new(),
+            not_reproducible: Vec::new(),
+        },
         rules: Rules {
             checked: 58,
             broken: 0,
@@ -179,6 +185,7 @@ fn a_broken_rule_of_an_image_without_a_control_device() {
     summary.work_items.max_batch = None;
     summary.work_items.packets_per_run = None;
     summary.rules.broken = 1;
+    summary.machine.not_reproducible = vec!["cpuid at faulty.sys+0x10".to_owned()];
     summary.debug_output = vec!["faulty: fault 7".to_owned()];
     summary.violation = Some(Finding {
         rule: "wi-queue-while-queued".to_owned(),

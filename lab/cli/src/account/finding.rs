@@ -34,18 +34,20 @@ pub(super) fn of(image: &str, violation: &Violation) -> Finding {
                 .map(|value| format!("0x{value:016X}"))
                 .collect(),
         }),
-        stack: violation
-            .stack
-            .iter()
-            .map(|frame| StackFrame {
-                function: frame
-                    .function
-                    .clone()
-                    .unwrap_or_else(|| format!("{image}+{:#x}", frame.rva)),
-                file: frame.file.clone(),
-                line: frame.line,
-            })
-            .collect(),
+        stack: frames(image, &violation.stack),
         history: violation.history.clone(),
     }
+}
+
+/// The frames of a stack in the driver `image`.
+pub(super) fn frames(image: &str, stack: &[lab_rules::StackFrame]) -> Vec<StackFrame> {
+    let frame = |frame: &lab_rules::StackFrame| StackFrame {
+        function: frame
+            .function
+            .clone()
+            .unwrap_or_else(|| format!("{image}+{:#x}", frame.rva)),
+        file: frame.file.clone(),
+        line: frame.line,
+    };
+    stack.iter().map(frame).collect()
 }

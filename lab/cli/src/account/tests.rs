@@ -1,6 +1,6 @@
 use lab_kernel::{
-    AdapterReport, Answer, ControlPhase, ControlRecord, DispatchReport, MachineReport, PoolReport, Report,
-    RuleReport, TrafficCount, WorkItemReport,
+    AdapterReport, Answer, ControlPhase, ControlRecord, DispatchReport, MachineReport, PoolReport,
+    Report, RuleReport, TrafficCount, WorkItemReport,
 };
 use protocol::{
     AdapterStatistics, DriverVersion, FLOW_CURSOR_END, FlowHeader, FlowKind, FlowRecord,
