@@ -4,6 +4,7 @@ use std::{
     any::Any,
     cell::{Cell, RefCell},
     io,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -212,9 +213,12 @@ impl Machine {
 
     /// Runs `main` as the first kernel thread, at PASSIVE_LEVEL, and everything it starts.
     pub(crate) fn run(&mut self, main: impl FnOnce() + 'static) -> End {
-        match sched::run(&self.processors, Box::new(main)) {
-            None => End::Finished,
-            Some(reason) => End::Stopped(reason),
+        let run = || sched::run(&self.processors, Box::new(main));
+        match catch_unwind(AssertUnwindSafe(run)) {
+            Ok(None) => End::Finished,
+            Ok(Some(reason)) => End::Stopped(reason),
+            // A condition of a wait, or the scheduler itself: the run is over in any case.
+            Err(panic) => End::Stopped(Reason::internal(&*panic)),
         }
     }
 

@@ -6,7 +6,8 @@
 //! stay right, and what a fault means is decided in ordinary code.
 
 use std::{
-    io, mem, ptr,
+    io::{self, Write},
+    mem, ptr,
     sync::atomic::{AtomicU64, Ordering},
 };
 
@@ -204,13 +205,36 @@ unsafe extern "C" fn handler(
             redirect(driver, registers, signal, address);
         }
         None if signal != WATCHDOG_SIGNAL => {
-            // A fault of the lab itself: returning runs the instruction again, and Linux ends the
-            // process as it would have.
+            if THREAD.load(Ordering::Relaxed) == thread() {
+                give_up(signal, rip);
+            }
+            // Another thread's: returning runs the instruction again, and Linux does what it does.
             // SAFETY: the default action needs nothing.
             unsafe { libc::signal(signal, libc::SIG_DFL) };
         }
         _ => {}
     }
+}
+
+/// Exit code of the lab's own faults.
+const LAB_FAULT: libc::c_int = 3;
+
+/// The lab's own code faulted: says so in one line, and ends the process. Nothing can be saved, as
+/// whatever the lab was changing is half changed.
+fn give_up(signal: libc::c_int, rip: u64) -> ! {
+    let mut line = [0_u8; 160];
+    let room = line.len();
+    let mut rest = &mut line[..];
+    // Writing into an array neither allocates nor locks; what does not fit is cut off.
+    let _ = writeln!(
+        rest,
+        "lwf-lab: fault of the lab itself: signal {signal} at {rip:#x}"
+    );
+    let written = room - rest.len();
+    // SAFETY: `line` has `written` bytes; `write` may be called in a handler.
+    unsafe { libc::write(libc::STDERR_FILENO, line.as_ptr().cast(), written) };
+    // SAFETY: may be called in a handler, and runs nothing of ours.
+    unsafe { libc::_exit(LAB_FAULT) }
 }
 
 /// Whether a signal at `rip` is the driver's doing.

@@ -3,6 +3,7 @@
 use super::*;
 use crate::rt::{
     fault::{Access, Fault, FaultKind, Place},
+    layout,
     pool::FreeError,
     sched::{HangKind, Reason},
 };
@@ -289,4 +290,36 @@ fn what_does_not_move_is_found() {
         assert_eq!(endless.kind, HangKind::EndlessLoop, "{name}");
         assert_eq!(frames, [Some(name.to_owned())]);
     }
+}
+
+/// Set for the process that a test starts to see it end.
+const FAULTING: &str = "LWF_LAB_TEST_FAULTS_ITSELF";
+
+#[test]
+fn a_fault_of_the_lab_itself_is_one_line_and_exit_code_3() {
+    if image().is_none() {
+        return;
+    }
+    if std::env::var_os(FAULTING).is_some() {
+        run(1, |_, _| {
+            let nowhere = std::ptr::without_provenance::<u8>(layout::POOL as usize);
+            // SAFETY: none: nothing is there, which is what the test is about. The process ends.
+            let _ = unsafe { nowhere.read_volatile() };
+        });
+    }
+    let output = Command::new(std::env::current_exe().expect("the test's own program"))
+        .args([
+            "--exact",
+            "--nocapture",
+            "rt::tests::fault::a_fault_of_the_lab_itself_is_one_line_and_exit_code_3",
+        ])
+        .env(FAULTING, "1")
+        .output()
+        .expect("it starts");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{errors}");
+    assert!(
+        errors.contains("lwf-lab: fault of the lab itself: signal 11 at 0x"),
+        "{errors}"
+    );
 }

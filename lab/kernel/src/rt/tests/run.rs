@@ -290,13 +290,21 @@ fn memory_is_accessed_as_the_driver_may() {
 
 #[test]
 fn a_panic_in_the_lab_ends_the_run_and_nothing_else() {
-    let Some(outcome) = run(1, |_, _| panic!("on purpose")) else {
-        return;
-    };
-    let End::Stopped(Reason::Internal(text)) = outcome.end else {
-        panic!("{:?}", outcome.end)
-    };
-    assert_eq!(text, "on purpose");
+    let in_thread = run(1, |_, _| panic!("on purpose"));
+    let in_condition = run(1, |_, _| {
+        let mut tries = 0;
+        sched::wait(&mut || {
+            tries += 1;
+            assert!(tries < 2, "on purpose");
+            false
+        });
+    });
+    for outcome in [in_thread, in_condition].into_iter().flatten() {
+        let End::Stopped(Reason::Internal(text)) = outcome.end else {
+            panic!("{:?}", outcome.end)
+        };
+        assert_eq!(text, "on purpose");
+    }
 }
 
 #[test]
