@@ -1,10 +1,11 @@
 //! What the driver counts is what `tshark` counts, for each committed capture.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 
 use lab_cli::summary::{Flow, Summary};
 use tests::tshark::{self, Amount, Conversation};
-use tests::{Lab, captures, driver};
+use tests::{Lab, capture, captures, driver};
 
 #[test]
 fn packets_bytes_and_conversations_equal_those_of_tshark() {
@@ -17,6 +18,7 @@ fn packets_bytes_and_conversations_equal_those_of_tshark() {
         assert_eq!(summary.packets.driver.not_inspected, Some(0), "{name}");
         let flows = conversations(summary.flows.as_deref().unwrap_or_default());
         assert_eq!(flows, expected.conversations, "{name}");
+        assert_eq!(address_pairs(&summary), expected.addresses, "{name}");
         for protocol in ["tcp", "udp"] {
             let ours = flows.iter().filter(|((of, ..), _)| *of == protocol);
             let packets: BTreeMap<_, _> =
@@ -28,6 +30,20 @@ fn packets_bytes_and_conversations_equal_those_of_tshark() {
             );
         }
     }
+}
+
+#[test]
+fn a_tag_beside_the_frame_changes_no_count() {
+    let capture = capture("vlan");
+    let run = |place: &str| {
+        Lab::run(&driver("deferlwf"))
+            .pcap(&capture)
+            .with(["--vlan-tags", place])
+            .clean()
+    };
+    let (beside, within) = (run("out-of-band"), run("in-frame"));
+    assert_eq!(driver_total(&beside), driver_total(&within));
+    assert_eq!(address_pairs(&beside), address_pairs(&within));
 }
 
 #[test]
@@ -52,6 +68,23 @@ fn driver_total(summary: &Summary) -> Amount {
         packets: packets.send.unwrap_or_default() + packets.receive.unwrap_or_default(),
         bytes: bytes.send.unwrap_or_default() + bytes.receive.unwrap_or_default(),
     }
+}
+
+/// All flows by the pair of their addresses, the lesser first.
+fn address_pairs(summary: &Summary) -> BTreeMap<(IpAddr, IpAddr), Amount> {
+    let mut pairs = BTreeMap::<_, Amount>::new();
+    for flow in summary.flows.as_deref().unwrap_or_default() {
+        let address = |text: &str| {
+            let end = text.parse::<SocketAddr>().map(|end| end.ip());
+            end.unwrap_or_else(|_| text.parse().expect("an address"))
+        };
+        let (a, b) = (address(&flow.a), address(&flow.b));
+        pairs.entry((a.min(b), a.max(b))).or_default().add(
+            flow.a_to_b.packets + flow.b_to_a.packets,
+            flow.a_to_b.bytes + flow.b_to_a.bytes,
+        );
+    }
+    pairs
 }
 
 fn conversations(flows: &[Flow]) -> BTreeMap<Conversation, Amount> {

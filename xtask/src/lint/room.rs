@@ -115,7 +115,7 @@ const ROOMS: &[Room] = &[
     },
     Room {
         folder: "tests",
-        ours: &["inspect", "lab-cli", "lab-net"],
+        ours: &["lab-cli"],
         others: &["serde_json"],
         host: true,
         ..NOTHING
