@@ -98,6 +98,8 @@ fn apt_get(prefix: &[&str], arguments: &[&str]) -> Result<()> {
     let status = Command::new(words[0])
         .args(&words[1..])
         .env("DEBIAN_FRONTEND", "noninteractive")
+        // Standard output is for what the task itself says.
+        .stdout(io::stderr())
         .status()
         .with_context(|| format!("cannot run {}", words[0]))?;
     if !status.success() {
