@@ -40,13 +40,12 @@ fn each_fault_is_caught_by_its_rule_at_its_line() {
         for seed in 1..=3 {
             let finding = faulty(fault, seed).broken();
             assert_eq!(finding.rule, rule, "{fault}, seed {seed}: {finding:#?}");
-            if let Some((file, line)) = marked_line(fault) {
-                assert_eq!(
-                    place(&finding),
-                    Some((file, line)),
-                    "{fault}, seed {seed}: {finding:#?}"
-                );
-            }
+            let line = marked_line(fault).unwrap_or_else(|| panic!("no line is marked: {fault}"));
+            assert_eq!(
+                place(&finding),
+                Some(line),
+                "{fault}, seed {seed}: {finding:#?}"
+            );
         }
     }
 }
