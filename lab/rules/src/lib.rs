@@ -3,6 +3,13 @@
 //! The kernel of the lab writes one [`Event`] per import call, callback and change of state. A
 //! [`Monitor`] is a pure function of that stream: it observes and never acts, so every rule has
 //! table tests that need no driver.
+//!
+//! Key types: [`Event`] and [`Kind`], [`Rule`], [`Monitor`] and [`Finding`], [`Monitors`] (all of
+//! them), [`Violation`] (a finding as it is reported).
+//!
+//! To add a rule: a constant in the file of its family (`family/`), an entry in that monitor's list,
+//! the test in `observe`, and rows in the family's table tests, one that fires and one that does not.
+//! What the monitor must know and the events do not say goes into `event/` first.
 #![forbid(unsafe_code)]
 
 mod bug_check;

@@ -166,7 +166,11 @@ fn judge_end(end: rt::End) -> Result<(), Failure> {
     match end {
         rt::End::Finished | rt::End::Stopped(Reason::Rule) => Ok(()),
         rt::End::Stopped(Reason::Fault(fault)) => {
-            watch::emit_last(watch::fault_event(&fault), Some((fault.thread, fault.irql)), fault.stack);
+            watch::emit_last(
+                watch::fault_event(&fault),
+                Some((fault.thread, fault.irql)),
+                fault.stack,
+            );
             Ok(())
         }
         rt::End::Stopped(Reason::Hang(hang)) => {

@@ -75,6 +75,7 @@ fn allocate_pool(call: &Call<'_>) -> u64 {
 }
 
 fn free_pool(call: &Call<'_>) -> u64 {
+    emit(Kind::Nbl(NblEvent::PoolFreed { pool: call.arg(0) }));
     handle::close(call.arg(0));
     0
 }

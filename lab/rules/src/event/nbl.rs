@@ -80,6 +80,11 @@ pub enum NblEvent {
         /// Its pool.
         pool: u64,
     },
+    /// The filter freed a pool.
+    PoolFreed {
+        /// The pool.
+        pool: u64,
+    },
     /// The filter freed one.
     Freed {
         /// The structure.

@@ -94,6 +94,7 @@ impl Display for NblEvent {
                 nbl, alteration, ..
             } => write!(f, "   NBL {nbl:#x} altered: {alteration:?}"),
             Self::Allocated { nbl, .. } => write!(f, "   NBL {nbl:#x} allocated"),
+            Self::PoolFreed { pool } => write!(f, "   NBL pool {pool:#x} freed"),
             Self::Freed { nbl, .. } => write!(f, "   NBL {nbl:#x} freed"),
         }
     }

@@ -86,6 +86,7 @@ impl NblMonitor {
                         origin,
                         holder: Holder::Filter,
                         lent: *low_resources,
+                        pool: None,
                         in_running,
                     };
                     self.ledger.insert(*nbl, entry);
@@ -158,16 +159,28 @@ impl NblMonitor {
                     format!("NBL {nbl:#x} of another driver came back with {what} changed"),
                 ))
             }
-            NblEvent::Allocated { nbl, .. } => {
+            NblEvent::Allocated { nbl, pool } => {
                 let entry = Entry {
                     adapter: 0,
                     origin: Origin::Own(None),
                     holder: Holder::Filter,
                     lent: false,
+                    pool: Some(*pool),
                     in_running: true,
                 };
                 self.ledger.insert(*nbl, entry);
                 None
+            }
+            NblEvent::PoolFreed { pool } => {
+                let (nbl, _) = self
+                    .ledger
+                    .iter()
+                    .find(|(_, entry)| entry.pool == Some(*pool))?;
+                let happened = format!("NBL pool {pool:#x} was freed before its NBL {nbl:#x}");
+                Some(
+                    Finding::new(&POOL_FREED_AFTER_NBLS, happened)
+                        .since(crate::Origin::Allocated(nbl)),
+                )
             }
             NblEvent::Freed { nbl, known } => {
                 let entry = self.ledger.remove(*nbl);

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::event::{DISPATCH_LEVEL, Event, Kind, PoolEvent, PoolFreeError};
+use crate::event::{Call, Callback, DISPATCH_LEVEL, Event, Kind, PoolEvent, PoolFreeError};
 use crate::family::irql::level_name;
+use crate::family::state::SUCCESS;
 use crate::{BugCheck, Finding, Monitor, Origin, Rule, Severity, Strength};
 
 const MEM_OVERRUN: Rule = Rule {
@@ -78,15 +79,26 @@ const REG_FAIL_UNDO: Rule = Rule {
     strength: Strength::Must,
 };
 
+const ATTACH_FAILURE_CLEANS_UP: Rule = Rule {
+    id: "attach-failure-cleans-up",
+    official_name: None,
+    statement: "A failing FilterAttach releases everything it allocated.",
+    page: "ddi ndis/nc-ndis-filter_attach.md",
+    severity: Severity::Leak,
+    strength: Strength::Must,
+};
+
 /// Follows every pool block of the driver.
 #[derive(Debug, Default)]
 pub(crate) struct PoolMonitor {
     /// Live blocks: address to size and tag.
     live: BTreeMap<u64, (u64, u32)>,
+    /// Threads that are in `FilterAttach`, with what they have allocated there.
+    attaching: BTreeMap<u32, Vec<u64>>,
 }
 
 impl PoolMonitor {
-    fn observe_pool(&mut self, irql: u8, pool: PoolEvent) -> Option<Finding> {
+    fn observe_pool(&mut self, thread: u32, irql: u8, pool: PoolEvent) -> Option<Finding> {
         match pool {
             PoolEvent::Allocated {
                 block,
@@ -95,6 +107,9 @@ impl PoolMonitor {
                 paged,
             } => {
                 self.live.insert(block, (size, tag));
+                if let Some(blocks) = self.attaching.get_mut(&thread) {
+                    blocks.push(block);
+                }
                 (paged && irql >= DISPATCH_LEVEL).then(|| {
                     let happened = format!(
                         "paged pool ({}) was asked for at {}",
@@ -142,6 +157,22 @@ impl PoolMonitor {
         }
     }
 
+    /// `FilterAttach` has returned.
+    fn check_attach(&mut self, thread: u32, status: Option<u32>) -> Option<Finding> {
+        let blocks = self.attaching.remove(&thread)?;
+        let block = blocks
+            .into_iter()
+            .find(|block| self.live.contains_key(block))?;
+        let (size, tag) = *self.live.get(&block)?;
+        (status != Some(SUCCESS)).then(|| {
+            let happened = format!(
+                "FilterAttach failed and left {}",
+                block_text(block, size, tag)
+            );
+            Finding::new(&ATTACH_FAILURE_CLEANS_UP, happened).since(Origin::Allocated(block))
+        })
+    }
+
     /// What is still allocated, by tag, in one sentence.
     fn left(&self) -> Option<String> {
         let mut tags = BTreeMap::<u32, (u64, u64)>::new();
@@ -171,12 +202,28 @@ impl Monitor for PoolMonitor {
             &UNLOAD_POOL_FREED,
             &MEM_PAGEABLE_AT_DISPATCH,
             &REG_FAIL_UNDO,
+            &ATTACH_FAILURE_CLEANS_UP,
         ]
     }
 
     fn observe(&mut self, event: &Event) -> Option<Finding> {
         match &event.kind {
-            Kind::Pool(pool) => self.observe_pool(event.irql, *pool),
+            Kind::Pool(pool) => self.observe_pool(event.thread, event.irql, *pool),
+            Kind::Enter(Call {
+                callback: Callback::FilterAttach,
+                ..
+            }) => {
+                self.attaching.insert(event.thread, Vec::new());
+                None
+            }
+            Kind::Leave {
+                call:
+                    Call {
+                        callback: Callback::FilterAttach,
+                        ..
+                    },
+                status,
+            } => self.check_attach(event.thread, *status),
             Kind::Left(left) => {
                 let text = self.left()?;
                 let block = *self.live.first_key_value()?.0;
@@ -253,8 +300,8 @@ pub(crate) fn block_text(block: u64, size: u64, tag: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::PoolMonitor;
-    use crate::event::{Event, Kind, Left, PoolEvent, PoolFreeError};
-    use crate::table::{at, broken, level};
+    use crate::event::{Callback, Event, Kind, Left, PoolEvent, PoolFreeError};
+    use crate::table::{at, broken, enter, leave, level};
 
     const TAG: u32 = u32::from_le_bytes(*b"Dflw");
 
@@ -277,6 +324,24 @@ mod tests {
             size: 16,
             tag: TAG,
         })
+    }
+
+    #[test]
+    fn a_failed_attach_leaves_nothing() {
+        const FAILURE: u32 = 0xC000_0001;
+        let attach = |events: &[Event], status| {
+            let (first, last) = (
+                enter(Callback::FilterAttach, Some(0)),
+                leave(Callback::FilterAttach, Some(0), Some(status)),
+            );
+            broken::<PoolMonitor>([&[first], events, &[last]].concat())
+        };
+        assert_eq!(attach(&[allocated(1)], 0), [""; 0]);
+        assert_eq!(attach(&[allocated(1), freed(1)], FAILURE), [""; 0]);
+        assert_eq!(
+            attach(&[allocated(1)], FAILURE),
+            ["attach-failure-cleans-up"]
+        );
     }
 
     #[test]

@@ -35,6 +35,8 @@ pub(super) struct Entry {
     pub(super) holder: Holder,
     /// Whether it is only lent (`NDIS_RECEIVE_FLAGS_RESOURCES`).
     pub(super) lent: bool,
+    /// The filter's pool that it is from.
+    pub(super) pool: Option<u64>,
     /// Whether it was given while the module was running.
     pub(super) in_running: bool,
 }

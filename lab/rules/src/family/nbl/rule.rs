@@ -317,6 +317,15 @@ pub(super) const DETACH_NO_NBL: Rule = Rule {
     strength: Strength::Must,
 };
 
+pub(super) const POOL_FREED_AFTER_NBLS: Rule = Rule {
+    id: "pool-freed-after-nbls",
+    official_name: None,
+    statement: "A pool is freed only after all its NBLs/NBs were freed.",
+    page: "ddi nblapi/nf-nblapi-ndisfreenetbufferlistpool.md",
+    severity: Severity::Corruption,
+    strength: Strength::Must,
+};
+
 pub(super) const NBL_OOB_INTACT: Rule = Rule {
     id: "lab-nbl-oob-intact",
     official_name: None,
@@ -363,5 +372,6 @@ pub(super) const ALL: &[&Rule] = &[
     &PAUSE_RECEIVE_NOT_KEPT,
     &RESTART_NO_OWN_SEND,
     &DETACH_NO_NBL,
+    &POOL_FREED_AFTER_NBLS,
     &NBL_OOB_INTACT,
 ];

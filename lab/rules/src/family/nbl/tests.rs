@@ -370,6 +370,13 @@ fn own_structures_stay_own() {
         &[allocated(), own(Indicate), back(Up, &[7]), own(Return)],
         &["nbl-own-not-returned-down"],
     );
+    let pool_freed = || nbl(NblEvent::PoolFreed { pool: 1 });
+    check(
+        "pool first",
+        &[allocated(), pool_freed()],
+        &["pool-freed-after-nbls"],
+    );
+    check("pool last", &[allocated(), freed(true), pool_freed()], &[]);
     check(
         "freed while out",
         &[allocated(), own(Send), freed(true)],
