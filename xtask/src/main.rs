@@ -18,8 +18,12 @@ mod failure;
 mod header_kit;
 mod image;
 mod import_library;
+mod inf;
 mod lint;
+mod package;
 mod package_install;
+mod program;
+mod python;
 mod repository;
 mod seal;
 mod test;
@@ -49,9 +53,12 @@ enum Task {
     Capture(capture::Arguments),
     Check(check::Arguments),
     CheckImage(check_image::Arguments),
+    CheckInf(inf::Arguments),
+    CheckPackage(package::check::Arguments),
     CompileFail(compile_fail::Arguments),
     Demo(demo::Arguments),
     Lint(lint::Arguments),
+    Package(package::Arguments),
     Test(test::Arguments),
 }
 
@@ -62,9 +69,12 @@ fn run(task: &Task) -> Result<()> {
         Task::Capture(arguments) => capture::run(arguments),
         Task::Check(arguments) => check::run(arguments),
         Task::CheckImage(arguments) => check_image::run(arguments),
+        Task::CheckInf(arguments) => inf::run(arguments),
+        Task::CheckPackage(arguments) => package::check::run(arguments),
         Task::CompileFail(arguments) => compile_fail::run(arguments),
         Task::Demo(arguments) => demo::run(arguments),
         Task::Lint(arguments) => lint::run(arguments),
+        Task::Package(arguments) => package::run(arguments),
         Task::Test(arguments) => test::run(arguments),
     }
 }

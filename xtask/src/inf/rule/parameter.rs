@@ -1,0 +1,179 @@
+//! What an administrator may set: complete, in range, and as the driver reads it.
+
+use std::collections::BTreeMap;
+
+use super::{Finding, Rule, Subject};
+use crate::inf::{
+    driver::Parameter,
+    install::{Install, Value},
+};
+
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        name: "inf-parameter",
+        page: "network/specifying-configuration-parameters-for-the-advanced-properties-page.md",
+        check: complete,
+    },
+    Rule {
+        name: "inf-instance-parameter",
+        page: "network/configuring-an-inf-file-for-a-monitoring-filter-driver.md",
+        check: instance,
+    },
+    Rule {
+        name: "inf-parameter-driver",
+        page: "src/parameter.rs",
+        check: as_the_driver_reads,
+    },
+];
+
+const KEYS: &[&str] = &["filterdriverparams", "filteradapterparams"];
+const NUMBERS: &[&str] = &["int", "long", "word", "dword"];
+
+/// One parameter's values by lower-case name, and where it begins.
+struct Described<'a> {
+    name: &'a str,
+    line: usize,
+    values: BTreeMap<String, &'a str>,
+}
+
+impl Described<'_> {
+    fn number(&self, name: &str) -> Option<u32> {
+        self.values.get(name)?.parse().ok()
+    }
+}
+
+fn values<'a>(install: &'a Install<'_>) -> impl Iterator<Item = &'a Value> {
+    let services = install.services.iter();
+    install
+        .registry
+        .iter()
+        .chain(services.flat_map(|service| &service.registry))
+}
+
+/// The parameters below FilterDriverParams and FilterAdapterParams, in the order of the file.
+fn described<'a>(install: &'a Install<'_>) -> Vec<Described<'a>> {
+    let mut all: Vec<Described<'a>> = Vec::new();
+    for value in values(install) {
+        let mut parts = value.key.rsplitn(3, '\\');
+        let (Some(name), Some(group)) = (parts.next(), parts.next()) else {
+            continue;
+        };
+        if !KEYS.contains(&group.to_lowercase().as_str()) {
+            continue;
+        }
+        let index = all
+            .iter()
+            .position(|known| known.name.eq_ignore_ascii_case(name))
+            .unwrap_or_else(|| {
+                all.push(Described {
+                    name,
+                    line: value.line,
+                    values: BTreeMap::new(),
+                });
+                all.len() - 1
+            });
+        all[index]
+            .values
+            .insert(value.name.to_lowercase(), value.text());
+    }
+    all
+}
+
+fn each_described(
+    subject: &Subject<'_>,
+    check: impl Fn(&Described<'_>) -> Option<String>,
+) -> Vec<Finding> {
+    let installs = subject.map.installs.iter();
+    installs
+        .flat_map(described)
+        .filter_map(|parameter| {
+            let what = check(&parameter)?;
+            Some(Finding::new(
+                parameter.line,
+                format!("parameter {}: {what}", parameter.name),
+            ))
+        })
+        .collect()
+}
+
+fn complete(subject: &Subject<'_>) -> Vec<Finding> {
+    each_described(subject, |parameter| {
+        for name in ["paramdesc", "type", "default"] {
+            if parameter
+                .values
+                .get(name)
+                .is_none_or(|text| text.is_empty())
+            {
+                return Some(format!("no {name}"));
+            }
+        }
+        let kind = parameter.values.get("type").copied().unwrap_or("");
+        if matches!(kind, "edit" | "enum") {
+            return None;
+        }
+        if !NUMBERS.contains(&kind) {
+            return Some(format!("type \"{kind}\" is none of the listed"));
+        }
+        let bounds = (
+            parameter.number("min"),
+            parameter.number("default"),
+            parameter.number("max"),
+        );
+        let (Some(least), Some(default), Some(most)) = bounds else {
+            return Some("min, default and max have to be numbers".to_owned());
+        };
+        let is_ordered = least <= default && default <= most;
+        (!is_ordered).then(|| format!("the default {default} is not in {least} to {most}"))
+    })
+}
+
+fn instance(subject: &Subject<'_>) -> Vec<Finding> {
+    let installs = subject.map.installs.iter();
+    installs
+        .filter(|install| {
+            let kind = install.value("Ndi", "FilterType");
+            kind.and_then(|value| value.dword()) != Some(1)
+        })
+        .flat_map(|install| values(install))
+        .filter(|value| value.key.to_lowercase().contains("filterinstanceparams"))
+        .map(|value| {
+            let what = "FilterInstanceParams are for monitoring filters";
+            Finding::new(value.line, what)
+        })
+        .collect()
+}
+
+fn as_the_driver_reads(subject: &Subject<'_>) -> Vec<Finding> {
+    let Some(driver) = subject.driver else {
+        return Vec::new();
+    };
+    let mut findings = Vec::new();
+    for install in &subject.map.installs {
+        let described = described(install);
+        let known: Vec<_> = described
+            .iter()
+            .map(|parameter| Parameter {
+                name: parameter.name.to_owned(),
+                least: parameter.number("min").unwrap_or(0),
+                most: parameter.number("max").unwrap_or(0),
+                default: parameter.number("default").unwrap_or(0),
+            })
+            .collect();
+        let missing = driver
+            .parameters
+            .iter()
+            .filter(|parameter| !known.contains(parameter));
+        findings.extend(missing.map(|parameter| {
+            let what = format!("the driver reads {parameter:?}, which is not described so");
+            Finding::new(install.section.line, what)
+        }));
+        for parameter in &described {
+            let mut names = driver.parameters.iter();
+            if !names.any(|read| read.name == parameter.name) {
+                let what = format!("the driver does not read {}", parameter.name);
+                findings.push(Finding::new(parameter.line, what));
+            }
+        }
+    }
+    findings
+}

@@ -1,0 +1,131 @@
+//! The driver's INF keeps every rule, and each rule has an INF that breaks it.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use super::{Driver, TEMPLATE, check, rule, stamp};
+use crate::{architecture::Architecture, import_library::ImportTable};
+
+fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+fn template() -> String {
+    fs::read_to_string(root().join(TEMPLATE)).expect("the template")
+}
+
+fn names(text: &str, is_template: bool) -> BTreeSet<&'static str> {
+    let driver = Driver::read(root()).expect("the driver's source");
+    let floor = ImportTable::read(root()).expect("the import table").floor;
+    let findings = check(text, Some(&driver), is_template, floor);
+    findings.iter().map(|(rule, _)| rule.name).collect()
+}
+
+/// Rule, text of the template, what stands in its place: the rule, and only that one, is broken.
+#[rustfmt::skip]
+const BROKEN: &[(&str, &str, &str)] = &[
+    ("inf-syntax", "[Version]", "[Version"),
+    ("inf-signature", "$Windows NT$", "$Windows 95$"),
+    ("inf-class", "= NetService", "= NetTrans"),
+    ("inf-class", "{4D36E974-", "{4D36E975-"),
+    ("inf-provider", "\"deferlwf contributors\"", "\"Microsoft\""),
+    ("inf-pnplockdown", "PnpLockdown = 1", "PnpLockdown = 0"),
+    ("inf-catalog", "CatalogFile = deferlwf.cat\n", ""),
+    ("inf-catalog", "deferlwf.sys = 1", "deferlwf.sys = 1\ndeferlwf.cat = 1"),
+    ("inf-driverver", "DriverVer   =", "DriverVer = 2026-01-02,1.0.0.0"),
+    ("inf-driverver", "DriverVer   =", "DriverVer = 01/02/2026,0.0.0.0"),
+    ("inf-section-missing", "Models, NT$ARCH$.10.0...19041", "Models, NT$ARCH$.10.0...19042, NT$ARCH$.10.0...19041"),
+    ("inf-section-unused", "[SourceDisksNames]", "[Nobody]\nx = y\n[SourceDisksNames]"),
+    ("inf-string-missing", "Description    = %Description%\nServiceType    = 1 ; SERVICE_KERNEL_DRIVER\nStartType      = 1 ; SERVICE_SYSTEM_START, see Ndi_AddReg\nErrorControl   = 1 ; SERVICE_ERROR_NORMAL\nServiceBinary  = %13%", "Description = %Nothing%\nServiceType    = 1\nStartType      = 1\nErrorControl   = 1\nServiceBinary  = %13%"),
+    ("inf-string-unused", "[Strings]", "[Strings]\nSpare = \"x\""),
+    ("inf-models", "[Manufacturer]", "[Manufacturer]\n%Description% = Other, NTx86.10.0...19041\n[Other.NTx86.10.0...19041]\n[Manufacturer]"),
+    ("inf-component-id", "deferlwf_filter", "ms_filter"),
+    ("inf-component-id", "deferlwf_filter", "deferlwf"),
+    ("inf-driver-store-copy", "[Store_CopyFiles]\ndeferlwf.sys", "[Store_CopyFiles]\ndeferlwf.sys, old.sys\ndeferlwf.sys\n[SourceDisksFiles]\nold.sys = 1"),
+    ("inf-source-files", "deferlwf.sys = 1", "deferlwf.sys = 2"),
+    ("inf-source-files", "deferlwf.sys = 1", "other.sys = 1"),
+    ("inf-additive", "[Install_Drivers]", "[Install_Drivers]\nDelReg = Ndi_AddReg"),
+    ("inf-additive", "[Install_Drivers.Services]", "[Install_Drivers.Services]\nDelService = old"),
+    ("inf-characteristics", "0x40000 ;", "0x40400 ;"),
+    ("inf-characteristics", "0x40000 ;", "0x4 ;"),
+    ("inf-netcfginstanceid", "{cdb9a2c8-", "{cdb9a2c9-"),
+    ("inf-netcfginstanceid", "\"{cdb9a2c8-4f0c-4b5f-8d67-5f3b8b2d7e11}\"", "\"cdb9a2c8\""),
+    ("inf-filtertype", "FilterType, 0x00010001, 2", "FilterType, 0x00010001, 3"),
+    ("inf-filterruntype", "FilterRunType, 0x00010001, 2", "FilterRunType, 0x00010001, 0"),
+    ("inf-filterclass", "\"diagnostic\"", "\"diagnostics\""),
+    ("inf-filterclass", "FilterType, 0x00010001, 2", "FilterType, 0x00010001, 1"),
+    ("inf-ranges", "\"noupper\"", "\"ndis5\""),
+    ("inf-ranges", "\"nolower\"", "\"ethernet\""),
+    ("inf-mediatypes", "\"ethernet, wlan\"", "\"ethernet, nolower\""),
+    ("inf-helptext", "HKR, Ndi, HelpText,", "HKR, Ndi, HelpLine,"),
+    ("inf-ndi-types", "CoServices, 0x00010000", "CoServices, 0x00000000"),
+    ("inf-service-names", "Service,    0x00000000, \"deferlwf\"", "Service,    0x00000000, \"other\""),
+    ("inf-service-names", "CoServices, 0x00010000, \"deferlwf\"", "CoServices, 0x00010000, \"other\""),
+    ("inf-service-type", "LoadOrderGroup = NDIS", "LoadOrderGroup = Network"),
+    ("inf-service-type", "ServiceType    = 1", "ServiceType    = 2"),
+    ("inf-service-binary", "%13%\\deferlwf.sys", "\\SystemRoot\\deferlwf.sys"),
+    ("inf-service-binary", "%12%\\deferlwf.sys", "%13%\\deferlwf.sys"),
+    ("inf-optional-demand-start", "StartType      = 1", "StartType      = 3"),
+    ("inf-remove", "DelService = deferlwf, 0x200", "DelService = deferlwf"),
+    ("inf-only-hkr", "HKR, Ndi, HelpText", "HKLM, Software\\deferlwf, x,, 1\nHKR, Ndi, HelpText"),
+    ("inf-service-params", "HKR, Parameters, NdisIm", "HKR, , x, 0x00010001, 0\nHKR, Parameters, NdisIm"),
+    ("inf-team-binding", "BindingOptions, 0x00010001, 0", "BindingOptions, 0x00010001, 4"),
+    ("inf-parameter", "%SnapLen%\n", "%SnapLen%\nHKR, Parameters\\FilterDriverParams\\SnapLen, type, 0, \"dwords\"\n;"),
+    ("inf-instance-parameter", "HKR, Parameters, NdisIm", "HKR, Parameters\\FilterInstanceParams\\x, type, 0, int\nHKR, Parameters, NdisIm"),
+    ("inf-parameter-driver", "max,       0x00000000, \"2048\"", "max,       0x00000000, \"2000\""),
+    // These break other rules as well: a section that goes leaves those that it named unused.
+    ("inf-monitoring-not-mandatory", "FilterType, 0x00010001, 2\n", "FilterType, 0x00010001, 1\nHKR, Ndi, FilterRunType, 0x00010001, 1\n"),
+    ("inf-section-required", "[DestinationDirs]", "[Destinations]"),
+    ("inf-os-floor", "NT$ARCH$.10.0...19041", "NT$ARCH$.10.0...17763"),
+    ("inf-build-25319", ", NT$ARCH$.10.0...25319", ""),
+    ("inf-build-25319", "Drivers_CopyFiles = 12", "Drivers_CopyFiles = 13"),
+    ("inf-dirid", "Store_CopyFiles   = 13", "Store_CopyFiles   = 10"),
+];
+
+/// How many entries at the end of `BROKEN` break other rules as well.
+const BREAKING_MORE: usize = 6;
+
+#[test]
+fn the_template_and_what_is_made_of_it_keep_every_rule() {
+    assert_eq!(names(&template(), true), BTreeSet::new());
+    for architecture in [Architecture::X64, Architecture::Arm64] {
+        assert_eq!(names(&stamped(architecture), false), BTreeSet::new());
+    }
+}
+
+fn stamped(architecture: Architecture) -> String {
+    let stamp = stamp::Stamp {
+        architecture,
+        date: "11/29/2026".to_owned(),
+        version: "0.1.0.0".to_owned(),
+    };
+    stamp::stamp(&template(), &stamp).expect("a template")
+}
+
+#[test]
+fn each_broken_example_breaks_its_rule_and_no_other() {
+    let good = template();
+    let mut wrong = Vec::new();
+    for (index, (rule, text, instead)) in BROKEN.iter().enumerate() {
+        assert!(good.contains(text), "{rule}: the template has no {text}");
+        let found = names(&good.replace(text, instead), true);
+        let breaks_more = index + BREAKING_MORE >= BROKEN.len();
+        if !found.contains(rule) || found.len() > 1 && !breaks_more {
+            wrong.push((text, instead, found));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn a_token_that_is_left_is_found() {
+    let text = stamped(Architecture::X64).replace("NTamd64", "NT$ARCH$");
+    assert!(names(&text, false).contains("inf-arch-token"));
+}
+
+#[test]
+fn every_rule_has_a_broken_example() {
+    let broken: BTreeSet<_> = BROKEN.iter().map(|(rule, ..)| *rule).collect();
+    for rule in rule::all().filter(|rule| rule.name != "inf-arch-token") {
+        assert!(broken.contains(rule.name), "{}", rule.name);
+    }
+}

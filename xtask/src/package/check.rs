@@ -1,0 +1,94 @@
+//! `cargo xtask check-package`: the signatures and the catalog, as two programs of others see them.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, bail};
+
+use super::{manifest::Manifest, sign};
+use crate::{
+    architecture::Architecture, failure::Failed, inf, program, python, repository::Repository,
+};
+
+/// What PyPI's signify is asked: are both members in the catalog, and do the signatures hold?
+const SIGNIFY: &str = include_str!("verify.py");
+const PACKAGES: &[&str] = &["signify==0.9.3"];
+
+/// Verify a package: hashes, INF, signatures, catalog membership.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The package's folder [default: target/package/<arch>].
+    folder: Option<PathBuf>,
+    /// Processor architecture of the default folder.
+    #[arg(long, value_enum, default_value_t = Architecture::X64)]
+    arch: Architecture,
+    /// The authority that the signer is trusted by [default: target/package/test-ca.pem].
+    #[arg(long, value_name = "PEM")]
+    authority: Option<PathBuf>,
+    /// Only with osslsigncode: signify comes from PyPI.
+    #[arg(long)]
+    offline: bool,
+    /// Install missing Debian packages without asking.
+    #[arg(long, short)]
+    yes: bool,
+}
+
+/// Verifies the package that `arguments` name, and prints one line for each check.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let repository = Repository::open()?;
+    let packages = repository.target_folder().join("package");
+    let default = packages.join(arguments.arch.to_string());
+    let folder = arguments.folder.as_deref().unwrap_or(&default);
+    let test_authority = packages.join("test-ca.pem");
+    let authority = arguments.authority.as_deref().unwrap_or(&test_authority);
+    sign::prepare(arguments.yes)?;
+
+    let manifest = Manifest::read(folder)?;
+    let name = |extension: &str| folder.join(format!("{}.{extension}", manifest.name));
+    let (sys, inf_file, cat) = (name("sys"), name("inf"), name("cat"));
+    step(
+        "manifest: every file is as described",
+        manifest.check(folder),
+    )?;
+    step(
+        "check-inf: every rule holds",
+        inf::check_file(&inf_file, repository.root(), false),
+    )?;
+    let verify = |file: &Path, catalog| sign::verify(file, authority, &test_authority, catalog);
+    step("osslsigncode: the image's signature", verify(&sys, None))?;
+    step("osslsigncode: the catalog's signature", verify(&cat, None))?;
+    step(
+        "osslsigncode: the image is in the catalog",
+        verify(&sys, Some(&cat)),
+    )?;
+    if arguments.offline {
+        println!("skipped signify: both members are in the catalog");
+        return Ok(());
+    }
+    let python = python::environment(repository.target_folder(), PACKAGES, arguments.yes)?;
+    let script = packages.join("verify.py");
+    fs::write(&script, SIGNIFY).with_context(|| format!("cannot write {}", script.display()))?;
+    let mut command = Command::new(python);
+    command.arg(&script).arg(authority).arg(&cat);
+    command.arg(&sys).arg(&inf_file);
+    step(
+        "signify: both members are in the catalog",
+        program::run(&mut command).map(drop),
+    )
+}
+
+fn step(what: &str, result: Result<()>) -> Result<()> {
+    match result {
+        Ok(()) => {
+            println!("ok      {what}");
+            Ok(())
+        }
+        Err(error) => {
+            eprintln!("broken  {what}");
+            bail!(Failed(format!("{what}: {error:#}")))
+        }
+    }
+}
