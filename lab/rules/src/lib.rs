@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 mod bug_check;
+mod catalogue;
 pub mod event;
 mod family;
 mod monitor;
@@ -22,6 +23,7 @@ mod table;
 mod violation;
 
 pub use bug_check::BugCheck;
+pub use catalogue::catalogue;
 pub use event::{Event, Kind};
 pub use monitor::{Finding, Monitor, Monitors, Origin};
 pub use rule::{Rule, Severity, Strength};

@@ -15,6 +15,8 @@ pub struct Rule {
     pub severity: Severity,
     /// How firmly the page says it.
     pub strength: Strength,
+    /// The stop codes that are published for it, with their distinguishing parameter.
+    pub stop: Option<&'static str>,
 }
 
 impl Rule {
@@ -61,6 +63,17 @@ impl std::fmt::Display for Severity {
             Self::Leak => "leak",
             Self::Hang => "hang",
             Self::Style => "style",
+        })
+    }
+}
+
+impl std::fmt::Display for Strength {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Must => "must",
+            Self::Should => "should",
+            Self::Derived => "derived",
+            Self::Sample => "sample",
         })
     }
 }

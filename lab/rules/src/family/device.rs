@@ -3,43 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::event::{DeviceEvent, Event, Kind};
-use crate::{Finding, Monitor, Rule, Severity, Strength};
-
-const DEV_HANDLE: Rule = Rule {
-    id: "dev-handle",
-    official_name: None,
-    statement: "NdisRegisterDeviceEx gets the driver handle, at PASSIVE_LEVEL, after registration.",
-    page: "ddi ndis/nf-ndis-ndisregisterdeviceex.md",
-    severity: Severity::BugCheck,
-    strength: Strength::Must,
-};
-
-const DEV_SDDL: Rule = Rule {
-    id: "dev-sddl",
-    official_name: None,
-    statement: "The device has an explicit SDDL string limited to the needed callers.",
-    page: "kernel/sddl-for-device-objects.md",
-    severity: Severity::Style,
-    strength: Strength::Should,
-};
-
-const DEV_DEREGISTER_ONCE: Rule = Rule {
-    id: "dev-deregister-once",
-    official_name: None,
-    statement: "The device handle is deregistered exactly once, at PASSIVE_LEVEL, before the driver handle is deregistered.",
-    page: "ddi ndis/nf-ndis-ndisderegisterdeviceex.md",
-    severity: Severity::Leak,
-    strength: Strength::Derived,
-};
-
-const UNLOAD_DEVICES_GONE: Rule = Rule {
-    id: "unload-devices-gone",
-    official_name: None,
-    statement: "Every device object the filter created is destroyed by the unload routine.",
-    page: "network/unloading-a-filter-driver.md",
-    severity: Severity::Leak,
-    strength: Strength::Must,
-};
+use crate::{Finding, Monitor, Rule, catalogue as rule};
 
 /// Follows the driver's device objects.
 #[derive(Debug, Default)]
@@ -50,10 +14,10 @@ pub(crate) struct DeviceMonitor {
 impl Monitor for DeviceMonitor {
     fn rules(&self) -> &'static [&'static Rule] {
         &[
-            &DEV_HANDLE,
-            &DEV_SDDL,
-            &DEV_DEREGISTER_ONCE,
-            &UNLOAD_DEVICES_GONE,
+            &rule::DEV_HANDLE,
+            &rule::DEV_SDDL,
+            &rule::DEV_DEREGISTER_ONCE,
+            &rule::UNLOAD_DEVICES_GONE,
         ]
     }
 
@@ -68,10 +32,13 @@ impl Monitor for DeviceMonitor {
                 if !with_driver_handle {
                     let happened =
                         "NdisRegisterDeviceEx was given a handle that is not the filter driver's";
-                    return Some(Finding::new(&DEV_HANDLE, happened));
+                    return Some(Finding::new(&rule::DEV_HANDLE, happened));
                 }
                 (!with_sddl).then(|| {
-                    Finding::new(&DEV_SDDL, "a device was created without DefaultSDDLString")
+                    Finding::new(
+                        &rule::DEV_SDDL,
+                        "a device was created without DefaultSDDLString",
+                    )
                 })
             }
             Kind::Device(DeviceEvent::Deleted { device, known }) => {
@@ -79,13 +46,13 @@ impl Monitor for DeviceMonitor {
                 (!known).then(|| {
                     let happened =
                         format!("device handle {device:#x} was deregistered and is not alive");
-                    Finding::new(&DEV_DEREGISTER_ONCE, happened)
+                    Finding::new(&rule::DEV_DEREGISTER_ONCE, happened)
                 })
             }
             Kind::Left(_) => {
                 let device = self.alive.first()?;
                 Some(Finding::new(
-                    &UNLOAD_DEVICES_GONE,
+                    &rule::UNLOAD_DEVICES_GONE,
                     format!("device {device:#x} is left after unload"),
                 ))
             }

@@ -2,16 +2,7 @@
 
 use crate::event::{DISPATCH_LEVEL, Event, Kind, NblEvent};
 use crate::family::irql::level_name;
-use crate::{Finding, Monitor, Rule, Severity, Strength};
-
-const FLAGS_DISPATCH_TRUTHFUL: Rule = Rule {
-    id: "flags-dispatch-truthful",
-    official_name: None,
-    statement: "A dispatch-level flag is set only when the call is made at DISPATCH_LEVEL.",
-    page: "network/dispatch-irql-tracking.md",
-    severity: Severity::Corruption,
-    strength: Strength::Must,
-};
+use crate::{Finding, Monitor, Rule, catalogue as rule};
 
 /// Compares every dispatch-level flag with the level of the call.
 #[derive(Debug, Default)]
@@ -19,7 +10,7 @@ pub(crate) struct DispatchFlagMonitor;
 
 impl Monitor for DispatchFlagMonitor {
     fn rules(&self) -> &'static [&'static Rule] {
-        &[&FLAGS_DISPATCH_TRUTHFUL]
+        &[&rule::FLAGS_DISPATCH_TRUTHFUL]
     }
 
     fn observe(&mut self, event: &Event) -> Option<Finding> {
@@ -34,7 +25,7 @@ impl Monitor for DispatchFlagMonitor {
                     call.name(),
                     level_name(event.irql)
                 );
-                Some(Finding::new(&FLAGS_DISPATCH_TRUTHFUL, happened))
+                Some(Finding::new(&rule::FLAGS_DISPATCH_TRUTHFUL, happened))
             }
             _ => None,
         }

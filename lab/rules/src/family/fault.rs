@@ -2,88 +2,7 @@
 
 use crate::event::{Access, DISPATCH_LEVEL, Event, Fault, FaultKind, Kind, Region};
 use crate::family::pool::block_text;
-use crate::{BugCheck, Finding, Monitor, Rule, Severity, Strength};
-
-const MEM_OVERRUN: Rule = Rule {
-    id: "mem-overrun",
-    official_name: Some("Driver Verifier: Special Pool"),
-    statement: "No access beyond either end of a pool block.",
-    page: "devtest/special-pool.md",
-    severity: Severity::Corruption,
-    strength: Strength::Must,
-};
-
-const MEM_USE_AFTER_FREE: Rule = Rule {
-    id: "mem-use-after-free",
-    official_name: Some("Driver Verifier: Special Pool"),
-    statement: "No access to freed pool.",
-    page: "devtest/special-pool.md",
-    severity: Severity::Corruption,
-    strength: Strength::Must,
-};
-
-const NULL_CHECK: Rule = Rule {
-    id: "null-check",
-    official_name: Some("NullCheck"),
-    statement: "Pointers that may be NULL are not dereferenced.",
-    page: "devtest/nullcheck.md",
-    severity: Severity::BugCheck,
-    strength: Strength::Must,
-};
-
-const NBL_NO_TOUCH_AFTER_SEND: Rule = Rule {
-    id: "nbl-no-touch-after-send",
-    official_name: None,
-    statement: "After NdisFSendNetBufferLists the filter does not read or write the NBLs, NBs, MDLs or data until they come back.",
-    page: "ddi ndis/nf-ndis-ndisfsendnetbufferlists.md",
-    severity: Severity::Corruption,
-    strength: Strength::Must,
-};
-
-const WI_COMPLETE_BEFORE_UNLOAD: Rule = Rule {
-    id: "wi-complete-before-unload",
-    official_name: None,
-    statement: "Queued and running work items finish before the unload routine returns.",
-    page: "kernel/releasing-driver-allocated-resources.md",
-    severity: Severity::BugCheck,
-    strength: Strength::Must,
-};
-
-const DEBUG_BREAK: Rule = Rule {
-    id: "debug-break",
-    official_name: Some("DebugBreakUsage"),
-    statement: "Release builds do not call DbgBreakPoint.",
-    page: "devtest/wdm-debugbreakusage.md",
-    severity: Severity::BugCheck,
-    strength: Strength::Must,
-};
-
-const DV_LIST_CORRUPTION: Rule = Rule {
-    id: "dv-list-corruption",
-    official_name: None,
-    statement: "LIST_ENTRY operations keep the list consistent (no double remove or insert).",
-    page: "debugger/bug-check-0x139",
-    severity: Severity::Corruption,
-    strength: Strength::Must,
-};
-
-const FAULT: Rule = Rule {
-    id: "lab-fault",
-    official_name: None,
-    statement: "The driver does nothing that the processor refuses.",
-    page: "debugger/bug-check-0x7e--system-thread-exception-not-handled.md",
-    severity: Severity::BugCheck,
-    strength: Strength::Must,
-};
-
-const STACK: Rule = Rule {
-    id: "lab-stack-overflow",
-    official_name: None,
-    statement: "A driver's call chain fits into the kernel stack of 24 KiB.",
-    page: "kernel/using-the-kernel-stack.md",
-    severity: Severity::BugCheck,
-    strength: Strength::Must,
-};
+use crate::{BugCheck, Finding, Monitor, Rule, catalogue as rule};
 
 /// Turns faults into broken rules.
 #[derive(Debug, Default)]
@@ -92,15 +11,15 @@ pub(crate) struct FaultMonitor;
 impl Monitor for FaultMonitor {
     fn rules(&self) -> &'static [&'static Rule] {
         &[
-            &MEM_OVERRUN,
-            &MEM_USE_AFTER_FREE,
-            &NULL_CHECK,
-            &NBL_NO_TOUCH_AFTER_SEND,
-            &WI_COMPLETE_BEFORE_UNLOAD,
-            &DEBUG_BREAK,
-            &DV_LIST_CORRUPTION,
-            &FAULT,
-            &STACK,
+            &rule::MEM_OVERRUN,
+            &rule::MEM_USE_AFTER_FREE,
+            &rule::NULL_CHECK,
+            &rule::NBL_NO_TOUCH_AFTER_SEND,
+            &rule::WI_COMPLETE_BEFORE_UNLOAD,
+            &rule::DEBUG_BREAK,
+            &rule::DV_LIST_CORRUPTION,
+            &rule::LAB_FAULT,
+            &rule::LAB_STACK_OVERFLOW,
         ]
     }
 
@@ -119,38 +38,44 @@ fn judge(fault: &Fault, irql: u8) -> Finding {
         FaultKind::NonCanonical => {
             let happened =
                 "the driver used an address that no processor accepts (a wild or poisoned pointer)";
-            Finding::new(&MEM_USE_AFTER_FREE, happened).with(code(0xC000_0005))
+            Finding::new(&rule::MEM_USE_AFTER_FREE, happened).with(code(0xC000_0005))
         }
         FaultKind::Divide => {
-            Finding::new(&FAULT, "division by zero").with(BugCheck::new(0x7F, &[0]))
+            Finding::new(&rule::LAB_FAULT, "division by zero").with(BugCheck::new(0x7F, &[0]))
         }
-        FaultKind::IllegalInstruction => Finding::new(&FAULT, "an instruction that does not exist")
-            .with(BugCheck::new(0x7F, &[6])),
+        FaultKind::IllegalInstruction => {
+            Finding::new(&rule::LAB_FAULT, "an instruction that does not exist")
+                .with(BugCheck::new(0x7F, &[6]))
+        }
         FaultKind::Breakpoint => {
-            Finding::new(&DEBUG_BREAK, "a breakpoint instruction").with(code(0x8000_0003))
+            Finding::new(&rule::DEBUG_BREAK, "a breakpoint instruction").with(code(0x8000_0003))
         }
         FaultKind::Assertion => {
-            Finding::new(&DEBUG_BREAK, "a failed assertion").with(code(0xC000_0420))
+            Finding::new(&rule::DEBUG_BREAK, "a failed assertion").with(code(0xC000_0420))
         }
         FaultKind::FastFail(3) => Finding::new(
-            &DV_LIST_CORRUPTION,
+            &rule::DV_LIST_CORRUPTION,
             "a list entry was removed or inserted twice",
         )
         .with(BugCheck::new(0x139, &[3])),
-        FaultKind::FastFail(reason) => Finding::new(&FAULT, format!("fast failure {reason}"))
-            .with(BugCheck::new(0x139, &[reason.into()])),
+        FaultKind::FastFail(reason) => {
+            Finding::new(&rule::LAB_FAULT, format!("fast failure {reason}"))
+                .with(BugCheck::new(0x139, &[reason.into()]))
+        }
         FaultKind::StackOverflow => {
-            Finding::new(&STACK, "the kernel stack is used up").with(BugCheck::new(0x7F, &[8]))
+            Finding::new(&rule::LAB_STACK_OVERFLOW, "the kernel stack is used up")
+                .with(BugCheck::new(0x7F, &[8]))
         }
         FaultKind::BugCheck { code, parameters } => Finding::new(
-            &FAULT,
+            &rule::LAB_FAULT,
             format!("the driver stopped the system with bug check {code:#X}"),
         )
         .with(BugCheck::new(code, &parameters)),
-        FaultKind::Unhandled(status) => {
-            Finding::new(&FAULT, format!("exception {status:#x} was not handled"))
-                .with(code(status.into()))
-        }
+        FaultKind::Unhandled(status) => Finding::new(
+            &rule::LAB_FAULT,
+            format!("exception {status:#x} was not handled"),
+        )
+        .with(code(status.into())),
     }
 }
 
@@ -188,7 +113,7 @@ fn judge_memory(fault: &Fault, access: Access, irql: u8) -> Finding {
                 "{who} behind the end of {}, at offset {offset}",
                 block_text(block, size, tag)
             );
-            Finding::new(&MEM_OVERRUN, happened).with(check(0xD6, 0xCD))
+            Finding::new(&rule::MEM_OVERRUN, happened).with(check(0xD6, 0xCD))
         }
         Region::PoolBefore { block, size, tag } => {
             let before = block.wrapping_sub(address);
@@ -196,7 +121,7 @@ fn judge_memory(fault: &Fault, access: Access, irql: u8) -> Finding {
                 "{who} {before} bytes before {}",
                 block_text(block, size, tag)
             );
-            Finding::new(&MEM_OVERRUN, happened).with(check(0xD6, 0xCD))
+            Finding::new(&rule::MEM_OVERRUN, happened).with(check(0xD6, 0xCD))
         }
         Region::PoolFreed { block, size, tag } => {
             let offset = address.saturating_sub(block);
@@ -204,35 +129,35 @@ fn judge_memory(fault: &Fault, access: Access, irql: u8) -> Finding {
                 "{who} at offset {offset} in {}, which was freed",
                 block_text(block, size, tag)
             );
-            Finding::new(&MEM_USE_AFTER_FREE, happened).with(check(0xD5, 0xCC))
+            Finding::new(&rule::MEM_USE_AFTER_FREE, happened).with(check(0xD5, 0xCC))
         }
         Region::Null => Finding::new(
-            &NULL_CHECK,
+            &rule::NULL_CHECK,
             format!("{who} through a NULL pointer ({address:#x})"),
         )
         .with(plain()),
         Region::GivenAway => {
             let happened =
                 format!("{who} {address:#x}, in a structure that is no longer the driver's");
-            Finding::new(&NBL_NO_TOUCH_AFTER_SEND, happened).with(plain())
+            Finding::new(&rule::NBL_NO_TOUCH_AFTER_SEND, happened).with(plain())
         }
         Region::UnloadedImage => {
             let happened = format!("{who} {address:#x}, in the unloaded image");
             let bug_check = BugCheck::new(0xCE, &[address, operation, fault.instruction]);
-            Finding::new(&WI_COMPLETE_BEFORE_UNLOAD, happened).with(bug_check)
+            Finding::new(&rule::WI_COMPLETE_BEFORE_UNLOAD, happened).with(bug_check)
         }
         Region::Image if access == Access::Write => Finding::new(
-            &FAULT,
+            &rule::LAB_FAULT,
             format!("{who} to read-only memory of the image ({address:#x})"),
         )
         .with(BugCheck::new(0xBE, &[address])),
         Region::Image => Finding::new(
-            &FAULT,
+            &rule::LAB_FAULT,
             format!("{who} memory of the image that is not code ({address:#x})"),
         )
         .with(BugCheck::new(0xFC, &[address])),
         Region::Stack => Finding::new(
-            &STACK,
+            &rule::LAB_STACK_OVERFLOW,
             format!("{who} below the kernel stack ({address:#x})"),
         )
         .with(BugCheck::new(0x7F, &[8])),
@@ -242,7 +167,11 @@ fn judge_memory(fault: &Fault, access: Access, irql: u8) -> Finding {
             } else {
                 plain()
             };
-            Finding::new(&FAULT, format!("{who} {address:#x}, where nothing is")).with(bug_check)
+            Finding::new(
+                &rule::LAB_FAULT,
+                format!("{who} {address:#x}, where nothing is"),
+            )
+            .with(bug_check)
         }
     }
 }

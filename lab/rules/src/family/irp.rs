@@ -4,70 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::event::{Event, IrpEvent, Kind};
 use crate::family::state::PENDING;
-use crate::{BugCheck, Finding, Monitor, Rule, Severity, Strength};
-
-const IRP_COMPLETE_ONCE: Rule = Rule {
-    id: "irp-complete-once",
-    official_name: Some("DoubleCompletion"),
-    statement: "An IRP is completed exactly once.",
-    page: "devtest/wdm-doublecompletion.md",
-    severity: Severity::BugCheck,
-    strength: Strength::Must,
-};
-
-const IRP_COMPLETE_OR_PEND: Rule = Rule {
-    id: "irp-complete-or-pend",
-    official_name: Some("IrpProcessingComplete"),
-    statement: "A dispatch routine that does not return STATUS_PENDING has completed the IRP.",
-    page: "devtest/wdm-irpprocessingcomplete.md",
-    severity: Severity::Hang,
-    strength: Strength::Must,
-};
-
-const IRP_MARK_PENDING: Rule = Rule {
-    id: "irp-mark-pending",
-    official_name: Some("MarkIrpPending"),
-    statement: "IoMarkIrpPending and returning STATUS_PENDING go together.",
-    page: "devtest/wdm-markirppending.md",
-    severity: Severity::Corruption,
-    strength: Strength::Must,
-};
-
-const IRP_STATUS_CONSISTENT: Rule = Rule {
-    id: "irp-status-consistent",
-    official_name: Some("I/O Verification 0x224"),
-    statement: "The returned status equals IoStatus.Status for completed IRPs.",
-    page: "debugger/bug-check-0xc9",
-    severity: Severity::BugCheck,
-    strength: Strength::Must,
-};
-
-const IRP_NO_PENDING_STATUS: Rule = Rule {
-    id: "irp-no-pending-status",
-    official_name: Some("CompleteRequestStatusCheck"),
-    statement: "An IRP is not completed with STATUS_PENDING or -1.",
-    page: "devtest/wdm-completerequeststatuscheck.md",
-    severity: Severity::BugCheck,
-    strength: Strength::Must,
-};
-
-const IRP_INFORMATION_BOUNDS: Rule = Rule {
-    id: "irp-information-bounds",
-    official_name: None,
-    statement: "IoStatus.Information does not exceed the output buffer length of a buffered request.",
-    page: "ddi ndis/ns-ndis-_ndis_device_object_attributes.md",
-    severity: Severity::Corruption,
-    strength: Strength::Derived,
-};
-
-const IRP_PENDING_NOT_AFTER_COMPLETE: Rule = Rule {
-    id: "irp-pending-not-after-complete",
-    official_name: Some("PendedCompletedRequest / 2 / 3"),
-    statement: "STATUS_PENDING is not returned for an IRP completed without having been marked pending.",
-    page: "devtest/wdm-pendedcompletedrequest.md",
-    severity: Severity::Corruption,
-    strength: Strength::Must,
-};
+use crate::{BugCheck, Finding, Monitor, Rule, catalogue as rule};
 
 /// One IRP in the driver's hands.
 #[derive(Clone, Copy, Debug, Default)]
@@ -98,12 +35,16 @@ impl IrpMonitor {
         if !is_first {
             let happened =
                 format!("IRP {irp:#x} was completed and is not the driver's to complete");
-            return fail(&IRP_COMPLETE_ONCE, happened, BugCheck::new(0x44, &[irp]));
+            return fail(
+                &rule::IRP_COMPLETE_ONCE,
+                happened,
+                BugCheck::new(0x44, &[irp]),
+            );
         }
         if status == PENDING || status == u32::MAX {
             let happened = format!("IRP {irp:#x} was completed with status {status:#x}");
             return fail(
-                &IRP_NO_PENDING_STATUS,
+                &rule::IRP_NO_PENDING_STATUS,
                 happened,
                 BugCheck::new(0xC9, &[6, status.into(), irp]),
             );
@@ -114,7 +55,7 @@ impl IrpMonitor {
                 state.output_len
             );
             return fail(
-                &IRP_INFORMATION_BOUNDS,
+                &rule::IRP_INFORMATION_BOUNDS,
                 happened,
                 BugCheck::new(0xC9, &[0x312]),
             );
@@ -130,20 +71,20 @@ impl IrpMonitor {
         match (completed, status == PENDING, marked_pending) {
             (_, true, true) => None,
             (Some(_), true, false) => Some(Finding::new(
-                &IRP_PENDING_NOT_AFTER_COMPLETE,
+                &rule::IRP_PENDING_NOT_AFTER_COMPLETE,
                 format!(
                     "STATUS_PENDING was returned for IRP {irp:#x}, which was completed and never marked pending"
                 ),
             )),
             (None, true, false) | (_, false, true) => Some(Finding::new(
-                &IRP_MARK_PENDING,
+                &rule::IRP_MARK_PENDING,
                 format!(
                     "IRP {irp:#x}: IoMarkIrpPending and the returned status {status:#x} do not agree"
                 ),
             )),
             (None, false, false) => Some(
                 Finding::new(
-                    &IRP_COMPLETE_OR_PEND,
+                    &rule::IRP_COMPLETE_OR_PEND,
                     format!("IRP {irp:#x} was neither completed nor marked pending"),
                 )
                 .with(BugCheck::new(0xC9, &[0x226, irp])),
@@ -152,7 +93,7 @@ impl IrpMonitor {
                 let happened = format!(
                     "IRP {irp:#x} was completed with {completed:#x} and {status:#x} was returned"
                 );
-                Finding::new(&IRP_STATUS_CONSISTENT, happened)
+                Finding::new(&rule::IRP_STATUS_CONSISTENT, happened)
                     .with(BugCheck::new(0xC9, &[0x224, irp]))
             }),
         }
@@ -162,13 +103,13 @@ impl IrpMonitor {
 impl Monitor for IrpMonitor {
     fn rules(&self) -> &'static [&'static Rule] {
         &[
-            &IRP_COMPLETE_ONCE,
-            &IRP_COMPLETE_OR_PEND,
-            &IRP_MARK_PENDING,
-            &IRP_STATUS_CONSISTENT,
-            &IRP_NO_PENDING_STATUS,
-            &IRP_INFORMATION_BOUNDS,
-            &IRP_PENDING_NOT_AFTER_COMPLETE,
+            &rule::IRP_COMPLETE_ONCE,
+            &rule::IRP_COMPLETE_OR_PEND,
+            &rule::IRP_MARK_PENDING,
+            &rule::IRP_STATUS_CONSISTENT,
+            &rule::IRP_NO_PENDING_STATUS,
+            &rule::IRP_INFORMATION_BOUNDS,
+            &rule::IRP_PENDING_NOT_AFTER_COMPLETE,
         ]
     }
 

@@ -2,205 +2,7 @@
 
 use crate::event::{Call, Callback, Event, Kind, ModuleEvent, NblCall, NblEvent, Overdue};
 use crate::family::state::{ModuleState, PENDING, SUCCESS, States};
-use crate::{BugCheck, Finding, Monitor, Rule, Severity, Strength};
-
-const ATTACH_MUST_SET_ATTRIBUTES: Rule = Rule {
-    id: "attach-must-set-attributes",
-    official_name: None,
-    statement: "FilterAttach that returns success has called NdisFSetAttributes for its handle.",
-    page: "ddi ndis/nc-ndis-filter_attach.md",
-    severity: Severity::BugCheck,
-    strength: Strength::Must,
-};
-
-const ATTACH_ATTRIBUTES_VALID: Rule = Rule {
-    id: "attach-attributes-valid",
-    official_name: None,
-    statement: "NDIS_FILTER_ATTRIBUTES has type FILTER_ATTRIBUTES, revision 1, correct size and Flags 0.",
-    page: "ddi ndis/ns-ndis-_ndis_filter_attributes.md",
-    severity: Severity::BugCheck,
-    strength: Strength::Must,
-};
-
-const ATTACH_RETURN_CODE: Rule = Rule {
-    id: "attach-return-code",
-    official_name: None,
-    statement: "FilterAttach returns a final status, never NDIS_STATUS_PENDING.",
-    page: "ddi ndis/nc-ndis-filter_attach.md",
-    severity: Severity::Hang,
-    strength: Strength::Must,
-};
-
-const ATTACH_NO_SEND: Rule = Rule {
-    id: "attach-no-send",
-    official_name: None,
-    statement: "No send request is made while the module is Attaching.",
-    page: "network/attaching-a-filter-module.md",
-    severity: Severity::BugCheck,
-    strength: Strength::Must,
-};
-
-const ATTACH_NO_RECEIVE: Rule = Rule {
-    id: "attach-no-receive",
-    official_name: None,
-    statement: "No receive indication is made while the module is Attaching.",
-    page: "network/attaching-a-filter-module.md",
-    severity: Severity::BugCheck,
-    strength: Strength::Must,
-};
-
-const ATTACH_NO_STATUS: Rule = Rule {
-    id: "attach-no-status",
-    official_name: None,
-    statement: "No status indication is made while the module is Attaching (another page allows it once NdisFSetAttributes returned).",
-    page: "network/attaching-a-filter-module.md",
-    severity: Severity::BugCheck,
-    strength: Strength::Must,
-};
-
-const PAUSE_RETURN_VALUES: Rule = Rule {
-    id: "pause-return-values",
-    official_name: Some("NdisFilterTimedPauseComplete"),
-    statement: "FilterPause returns only NDIS_STATUS_SUCCESS or NDIS_STATUS_PENDING.",
-    page: "ddi ndis/nc-ndis-filter_pause.md",
-    severity: Severity::BugCheck,
-    strength: Strength::Must,
-};
-
-const PAUSE_COMPLETE_ONCE: Rule = Rule {
-    id: "pause-complete-once",
-    official_name: Some("NdisFilterTimedPauseComplete"),
-    statement: "A pause is completed once: by SUCCESS or by one NdisFPauseComplete after PENDING.",
-    page: "devtest/ndisfiltertimedpausecomplete-.md",
-    severity: Severity::BugCheck,
-    strength: Strength::Must,
-};
-
-const PAUSE_WITHIN_10S: Rule = Rule {
-    id: "pause-within-10s",
-    official_name: Some("NdisFilterTimedPauseComplete"),
-    statement: "A pause completes within 10 seconds.",
-    page: "devtest/ndisfiltertimedpausecomplete-.md",
-    severity: Severity::Hang,
-    strength: Strength::Must,
-};
-
-const RESTART_COMPLETE_ONCE: Rule = Rule {
-    id: "restart-complete-once",
-    official_name: None,
-    statement: "NdisFRestartComplete is called exactly once after PENDING and never otherwise, with a final status.",
-    page: "ddi ndis/nf-ndis-ndisfrestartcomplete.md",
-    severity: Severity::BugCheck,
-    strength: Strength::Must,
-};
-
-const RESTART_RETURN_VALUES: Rule = Rule {
-    id: "restart-return-values",
-    official_name: None,
-    statement: "FilterRestart returns SUCCESS, PENDING, or a failure status.",
-    page: "ddi ndis/nc-ndis-filter_restart.md",
-    severity: Severity::BugCheck,
-    strength: Strength::Must,
-};
-
-const DETACH_TIME: Rule = Rule {
-    id: "detach-time",
-    official_name: None,
-    statement: "FilterDetach returns promptly.",
-    page: "debugger/bug-check-0x7c",
-    severity: Severity::Hang,
-    strength: Strength::Must,
-};
-
-const DETACH_NO_USE_AFTER: Rule = Rule {
-    id: "detach-no-use-after",
-    official_name: None,
-    statement: "No NDIS call uses the module handle after FilterDetach returned.",
-    page: "ddi ndis/nf-ndis-ndisfindicatestatus.md",
-    severity: Severity::Corruption,
-    strength: Strength::Must,
-};
-
-const REG_NO_PENDING_DRIVER_ENTRY: Rule = Rule {
-    id: "reg-no-pending-driver-entry",
-    official_name: None,
-    statement: "DriverEntry does not return STATUS_PENDING.",
-    page: "network/initializing-a-filter-driver.md",
-    severity: Severity::BugCheck,
-    strength: Strength::Must,
-};
-
-const STATUS_HEADER: Rule = Rule {
-    id: "status-header",
-    official_name: None,
-    statement: "Originated status indications have a valid header, SourceHandle and buffer size.",
-    page: "ddi ndis/ns-ndis-_ndis_status_indication.md",
-    severity: Severity::BugCheck,
-    strength: Strength::Must,
-};
-
-const STATUS_SOURCEHANDLE: Rule = Rule {
-    id: "status-sourcehandle",
-    official_name: None,
-    statement: "Originated status has SourceHandle equal to the module handle; forwarded status keeps its own.",
-    page: "network/filter-module-status-indications.md",
-    severity: Severity::Corruption,
-    strength: Strength::Should,
-};
-
-const STATUS_LIFETIME: Rule = Rule {
-    id: "status-lifetime",
-    official_name: None,
-    statement: "No status is indicated before NdisFSetAttributes returned or after FilterDetach returned.",
-    page: "ddi ndis/nf-ndis-ndisfindicatestatus.md",
-    severity: Severity::BugCheck,
-    strength: Strength::Must,
-};
-
-const UNLOAD_NO_USE_AFTER_DEREGISTER: Rule = Rule {
-    id: "unload-no-use-after-deregister",
-    official_name: None,
-    statement: "No NDIS call uses the driver handle or any module handle after NdisFDeregisterFilterDriver returned.",
-    page: "ddi ndis/nf-ndis-ndisfderegisterfilterdriver.md",
-    severity: Severity::Corruption,
-    strength: Strength::Derived,
-};
-
-const UNLOAD_DEREGISTER_ONCE: Rule = Rule {
-    id: "unload-deregister-once",
-    official_name: None,
-    statement: "The driver handle is deregistered exactly once and at PASSIVE_LEVEL.",
-    page: "ddi ndis/nf-ndis-ndisfderegisterfilterdriver.md",
-    severity: Severity::BugCheck,
-    strength: Strength::Derived,
-};
-
-const DPC_TIME: Rule = Rule {
-    id: "dpc-time",
-    official_name: None,
-    statement: "A DPC does not run longer than 100 microseconds (guideline) and never near the watchdog.",
-    page: "debugger/bug-check-0x133",
-    severity: Severity::Hang,
-    strength: Strength::Should,
-};
-
-const WI_ROUTINE_SHORT: Rule = Rule {
-    id: "wi-routine-short",
-    official_name: None,
-    statement: "A work item routine runs for a limited time and does not wait indefinitely.",
-    page: "ddi wdm/nc-wdm-io_workitem_routine.md",
-    severity: Severity::Hang,
-    strength: Strength::Must,
-};
-
-const NO_HANG: Rule = Rule {
-    id: "lab-no-hang",
-    official_name: None,
-    statement: "What the driver is called for comes to an end.",
-    page: "kernel/system-worker-threads.md",
-    severity: Severity::Hang,
-    strength: Strength::Derived,
-};
+use crate::{BugCheck, Finding, Monitor, Rule, catalogue as rule};
 
 /// Follows the driver and its modules through their lives.
 #[derive(Debug, Default)]
@@ -215,28 +17,28 @@ pub(crate) struct LifecycleMonitor {
 impl Monitor for LifecycleMonitor {
     fn rules(&self) -> &'static [&'static Rule] {
         &[
-            &ATTACH_MUST_SET_ATTRIBUTES,
-            &ATTACH_ATTRIBUTES_VALID,
-            &ATTACH_RETURN_CODE,
-            &ATTACH_NO_SEND,
-            &ATTACH_NO_RECEIVE,
-            &ATTACH_NO_STATUS,
-            &PAUSE_RETURN_VALUES,
-            &PAUSE_COMPLETE_ONCE,
-            &PAUSE_WITHIN_10S,
-            &RESTART_COMPLETE_ONCE,
-            &RESTART_RETURN_VALUES,
-            &DETACH_TIME,
-            &DETACH_NO_USE_AFTER,
-            &REG_NO_PENDING_DRIVER_ENTRY,
-            &STATUS_HEADER,
-            &STATUS_SOURCEHANDLE,
-            &STATUS_LIFETIME,
-            &UNLOAD_NO_USE_AFTER_DEREGISTER,
-            &UNLOAD_DEREGISTER_ONCE,
-            &DPC_TIME,
-            &WI_ROUTINE_SHORT,
-            &NO_HANG,
+            &rule::ATTACH_MUST_SET_ATTRIBUTES,
+            &rule::ATTACH_ATTRIBUTES_VALID,
+            &rule::ATTACH_RETURN_CODE,
+            &rule::ATTACH_NO_SEND,
+            &rule::ATTACH_NO_RECEIVE,
+            &rule::ATTACH_NO_STATUS,
+            &rule::PAUSE_RETURN_VALUES,
+            &rule::PAUSE_COMPLETE_ONCE,
+            &rule::PAUSE_WITHIN_10S,
+            &rule::RESTART_COMPLETE_ONCE,
+            &rule::RESTART_RETURN_VALUES,
+            &rule::DETACH_TIME,
+            &rule::DETACH_NO_USE_AFTER,
+            &rule::REG_NO_PENDING_DRIVER_ENTRY,
+            &rule::STATUS_HEADER,
+            &rule::STATUS_SOURCEHANDLE,
+            &rule::STATUS_LIFETIME,
+            &rule::UNLOAD_NO_USE_AFTER_DEREGISTER,
+            &rule::UNLOAD_DEREGISTER_ONCE,
+            &rule::DPC_TIME,
+            &rule::WI_ROUTINE_SHORT,
+            &rule::LAB_NO_HANG,
         ]
     }
 
@@ -260,8 +62,8 @@ impl Monitor for LifecycleMonitor {
                 if self.states.of(*adapter) == ModuleState::Attaching =>
             {
                 let rule = match call {
-                    NblCall::Indicate | NblCall::Return => &ATTACH_NO_RECEIVE,
-                    NblCall::Send | NblCall::SendComplete => &ATTACH_NO_SEND,
+                    NblCall::Indicate | NblCall::Return => &rule::ATTACH_NO_RECEIVE,
+                    NblCall::Send | NblCall::SendComplete => &rule::ATTACH_NO_SEND,
                 };
                 Some(Finding::new(
                     rule,
@@ -282,19 +84,19 @@ impl LifecycleMonitor {
         let returned = || format!("{} returned {status:#x}", call.callback.name());
         match call.callback {
             Callback::DriverEntry if status == PENDING => {
-                Some(Finding::new(&REG_NO_PENDING_DRIVER_ENTRY, returned()))
+                Some(Finding::new(&rule::REG_NO_PENDING_DRIVER_ENTRY, returned()))
             }
             Callback::FilterAttach if status == PENDING => {
-                Some(Finding::new(&ATTACH_RETURN_CODE, returned()))
+                Some(Finding::new(&rule::ATTACH_RETURN_CODE, returned()))
             }
             Callback::FilterAttach
                 if status == SUCCESS && !self.attributes_set.contains(&call.adapter?) =>
             {
                 let happened = "FilterAttach returned success without a call of NdisFSetAttributes";
-                Some(Finding::new(&ATTACH_MUST_SET_ATTRIBUTES, happened))
+                Some(Finding::new(&rule::ATTACH_MUST_SET_ATTRIBUTES, happened))
             }
             Callback::FilterPause if status != SUCCESS && status != PENDING => Some(
-                Finding::new(&PAUSE_RETURN_VALUES, returned())
+                Finding::new(&rule::PAUSE_RETURN_VALUES, returned())
                     .with(BugCheck::new(0xC4, &[0x0009_2010])),
             ),
             Callback::FilterPause
@@ -303,7 +105,7 @@ impl LifecycleMonitor {
                 let happened =
                     "FilterPause returned success after NdisFPauseComplete was called for it";
                 Some(
-                    Finding::new(&PAUSE_COMPLETE_ONCE, happened)
+                    Finding::new(&rule::PAUSE_COMPLETE_ONCE, happened)
                         .with(BugCheck::new(0xC4, &[0x0009_2010])),
                 )
             }
@@ -311,13 +113,13 @@ impl LifecycleMonitor {
                 if status != PENDING && self.completed.contains(&call.adapter?) =>
             {
                 let happened = "FilterRestart returned a final status after NdisFRestartComplete was called for it";
-                Some(Finding::new(&RESTART_COMPLETE_ONCE, happened))
+                Some(Finding::new(&rule::RESTART_COMPLETE_ONCE, happened))
             }
             // A success or informational code that is neither of the two documented ones.
             Callback::FilterRestart
                 if status != SUCCESS && status != PENDING && status < 0x8000_0000 =>
             {
-                Some(Finding::new(&RESTART_RETURN_VALUES, returned()))
+                Some(Finding::new(&rule::RESTART_RETURN_VALUES, returned()))
             }
             _ => None,
         }
@@ -338,7 +140,7 @@ impl LifecycleMonitor {
                         header.object_type, header.revision, header.size
                     );
                     let bug_check = BugCheck::new(0x7C, &[0x21, 0, header.address]);
-                    Finding::new(&ATTACH_ATTRIBUTES_VALID, happened).with(bug_check)
+                    Finding::new(&rule::ATTACH_ATTRIBUTES_VALID, happened).with(bug_check)
                 })
             }
             ModuleEvent::PauseCompleted { adapter } => {
@@ -350,7 +152,7 @@ impl LifecycleMonitor {
                 }
                 let happened = "NdisFPauseComplete was called with no pause to complete";
                 Some(
-                    Finding::new(&PAUSE_COMPLETE_ONCE, happened)
+                    Finding::new(&rule::PAUSE_COMPLETE_ONCE, happened)
                         .with(BugCheck::new(0xC4, &[0x0009_2010])),
                 )
             }
@@ -364,7 +166,7 @@ impl LifecycleMonitor {
                 let happened = format!(
                     "NdisFRestartComplete({status:#x}) was called with no restart to complete"
                 );
-                Some(Finding::new(&RESTART_COMPLETE_ONCE, happened))
+                Some(Finding::new(&rule::RESTART_COMPLETE_ONCE, happened))
             }
             ModuleEvent::StatusIndicated {
                 adapter,
@@ -382,7 +184,7 @@ impl LifecycleMonitor {
             ModuleEvent::Deregistered { known: false, .. } => {
                 let happened =
                     "NdisFDeregisterFilterDriver was called with a handle that is not registered";
-                Some(Finding::new(&UNLOAD_DEREGISTER_ONCE, happened))
+                Some(Finding::new(&rule::UNLOAD_DEREGISTER_ONCE, happened))
             }
             ModuleEvent::BadHandle {
                 function,
@@ -391,9 +193,9 @@ impl LifecycleMonitor {
                 is_module,
             } => {
                 let (rule, what) = if is_module {
-                    (&DETACH_NO_USE_AFTER, "filter module")
+                    (&rule::DETACH_NO_USE_AFTER, "filter module")
                 } else {
-                    (&UNLOAD_NO_USE_AFTER_DEREGISTER, "filter driver")
+                    (&rule::UNLOAD_NO_USE_AFTER_DEREGISTER, "filter driver")
                 };
                 let how = if was_alive {
                     "is no longer alive"
@@ -421,27 +223,27 @@ impl LifecycleMonitor {
             ModuleState::Attaching if self.attributes_set.contains(&adapter) => {
                 let happened =
                     format!("status {code:#x} was indicated before FilterAttach returned");
-                return Some(Finding::new(&ATTACH_NO_STATUS, happened).contradicted());
+                return Some(Finding::new(&rule::ATTACH_NO_STATUS, happened).contradicted());
             }
             ModuleState::Attaching => {
                 let happened = format!("status {code:#x} was indicated before NdisFSetAttributes");
-                return Some(Finding::new(&ATTACH_NO_STATUS, happened));
+                return Some(Finding::new(&rule::ATTACH_NO_STATUS, happened));
             }
             ModuleState::Detached => {
                 let happened = format!("status {code:#x} was indicated for a detached module");
-                return Some(Finding::new(&STATUS_LIFETIME, happened));
+                return Some(Finding::new(&rule::STATUS_LIFETIME, happened));
             }
             _ => {}
         }
         if !has_valid_header {
             let happened = format!("status {code:#x} was indicated with a malformed header");
             let bug_check = BugCheck::new(0x7C, &[0x20, code.into()]);
-            return Some(Finding::new(&STATUS_HEADER, happened).with(bug_check));
+            return Some(Finding::new(&rule::STATUS_HEADER, happened).with(bug_check));
         }
         (!passed_on && !source_is_module).then(|| {
             let happened =
                 format!("status {code:#x} was originated with the SourceHandle of someone else");
-            Finding::new(&STATUS_SOURCEHANDLE, happened)
+            Finding::new(&rule::STATUS_SOURCEHANDLE, happened)
         })
     }
 }
@@ -452,12 +254,13 @@ fn check_overdue(overdue: &Overdue) -> Option<Finding> {
         Overdue::Pause { waited_ns, .. } => {
             let happened = format!("the pause is not complete after {} s", seconds(waited_ns));
             Some(
-                Finding::new(&PAUSE_WITHIN_10S, happened).with(BugCheck::new(0xC4, &[0x0009_2010])),
+                Finding::new(&rule::PAUSE_WITHIN_10S, happened)
+                    .with(BugCheck::new(0xC4, &[0x0009_2010])),
             )
         }
         Overdue::Restart { waited_ns, .. } => {
             let happened = format!("the restart is not complete after {} s", seconds(waited_ns));
-            Some(Finding::new(&RESTART_COMPLETE_ONCE, happened))
+            Some(Finding::new(&rule::RESTART_COMPLETE_ONCE, happened))
         }
         Overdue::Callback {
             callback: Callback::FilterPause,
@@ -468,7 +271,10 @@ fn check_overdue(overdue: &Overdue) -> Option<Finding> {
                 "FilterPause has not returned after {} s",
                 seconds(waited_ns)
             );
-            Some(Finding::new(&PAUSE_WITHIN_10S, happened).with(BugCheck::new(0x7C, &[0x25, 0x11])))
+            Some(
+                Finding::new(&rule::PAUSE_WITHIN_10S, happened)
+                    .with(BugCheck::new(0x7C, &[0x25, 0x11])),
+            )
         }
         Overdue::Callback {
             callback: Callback::FilterDetach,
@@ -479,7 +285,9 @@ fn check_overdue(overdue: &Overdue) -> Option<Finding> {
                 "FilterDetach has not returned after {} s",
                 seconds(waited_ns)
             );
-            Some(Finding::new(&DETACH_TIME, happened).with(BugCheck::new(0x7C, &[0x25, 0x14])))
+            Some(
+                Finding::new(&rule::DETACH_TIME, happened).with(BugCheck::new(0x7C, &[0x25, 0x14])),
+            )
         }
         Overdue::Callback {
             callback,
@@ -491,25 +299,28 @@ fn check_overdue(overdue: &Overdue) -> Option<Finding> {
                 callback.name(),
                 seconds(waited_ns)
             );
-            Some(Finding::new(&NO_HANG, happened))
+            Some(Finding::new(&rule::LAB_NO_HANG, happened))
         }
         Overdue::Deadlock => Some(Finding::new(
-            &NO_HANG,
+            &rule::LAB_NO_HANG,
             "every thread waits for what cannot happen any more",
         )),
         Overdue::EndlessLoop => Some(Finding::new(
-            &NO_HANG,
+            &rule::LAB_NO_HANG,
             "driver code runs on and on and calls nothing",
         )),
-        Overdue::Run => Some(Finding::new(&NO_HANG, "the run does not come to an end")),
+        Overdue::Run => Some(Finding::new(
+            &rule::LAB_NO_HANG,
+            "the run does not come to an end",
+        )),
         Overdue::Workers => Some(Finding::new(
-            &WI_ROUTINE_SHORT,
+            &rule::WI_ROUTINE_SHORT,
             "a work item still runs long after the last packet",
         )),
         Overdue::Dispatch => {
             let happened =
                 "a processor stayed at DISPATCH_LEVEL for longer than the DPC watchdog allows";
-            Some(Finding::new(&DPC_TIME, happened).with(BugCheck::new(0x133, &[1])))
+            Some(Finding::new(&rule::DPC_TIME, happened).with(BugCheck::new(0x133, &[1])))
         }
         Overdue::Sends { .. } | Overdue::Receives { .. } => None,
     }

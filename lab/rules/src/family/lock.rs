@@ -2,79 +2,7 @@
 
 use crate::event::{Event, Kind, LockEvent};
 use crate::family::irql::level_name;
-use crate::{BugCheck, Finding, Monitor, Rule, Severity, Strength};
-
-const LOCK_BALANCED: Rule = Rule {
-    id: "lock-balanced",
-    official_name: Some("SpinLockBalanced"),
-    statement: "Acquires and releases of a lock are equal in number.",
-    page: "devtest/ndis-spinlockbalanced.md",
-    severity: Severity::Hang,
-    strength: Strength::Must,
-};
-
-const LOCK_RECURSIVE: Rule = Rule {
-    id: "lock-recursive",
-    official_name: None,
-    statement: "A spin lock is not acquired recursively.",
-    page: "ddi wdm/nf-wdm-keacquirespinlock.md",
-    severity: Severity::Hang,
-    strength: Strength::Must,
-};
-
-const LOCK_RELEASE_HELD: Rule = Rule {
-    id: "lock-release-held",
-    official_name: Some("SpinLockRelease"),
-    statement: "A spin lock is released only if held, by its acquirer.",
-    page: "devtest/ndis-spinlockrelease.md",
-    severity: Severity::Corruption,
-    strength: Strength::Must,
-};
-
-const LOCK_VARIANT_MATCH: Rule = Rule {
-    id: "lock-variant-match",
-    official_name: None,
-    statement: "NdisAcquire/Release and NdisDprAcquire/Release are not mixed.",
-    page: "ddi ndis/nf-ndis-ndisacquirespinlock.md",
-    severity: Severity::Corruption,
-    strength: Strength::Must,
-};
-
-const LOCK_OLD_IRQL: Rule = Rule {
-    id: "lock-old-irql",
-    official_name: Some("IrqlKeReleaseSpinLock"),
-    statement: "KeReleaseSpinLock is called at DISPATCH_LEVEL with the IRQL saved by the acquire.",
-    page: "devtest/wdm-irqlkereleasespinlock.md",
-    severity: Severity::Corruption,
-    strength: Strength::Must,
-};
-
-const LOCK_NOT_HELD_INTO_NDIS: Rule = Rule {
-    id: "lock-not-held-into-ndis",
-    official_name: None,
-    statement: "NDIS spin locks are released before calling NDIS functions other than the spin lock functions.",
-    page: "network/synchronization-and-notification-in-network-drivers.md",
-    severity: Severity::Hang,
-    strength: Strength::Should,
-};
-
-const IRP_COMPLETE_NO_LOCK: Rule = Rule {
-    id: "irp-complete-no-lock",
-    official_name: Some("SpinLockSafe"),
-    statement: "IoCompleteRequest is not called with a spin lock held.",
-    page: "devtest/wdm-spinlocksafe.md",
-    severity: Severity::Hang,
-    strength: Strength::Must,
-};
-
-const WI_ROUTINE_NO_LOCK: Rule = Rule {
-    id: "wi-routine-no-lock",
-    official_name: None,
-    statement: "A work item routine returns with no lock held.",
-    page: "kernel/introduction-to-spin-locks.md",
-    severity: Severity::Hang,
-    strength: Strength::Derived,
-};
+use crate::{BugCheck, Finding, Monitor, Rule, catalogue as rule};
 
 /// A lock that is held.
 #[derive(Clone, Copy, Debug)]
@@ -126,7 +54,7 @@ impl LockMonitor {
             }
             LockEvent::Recursive { lock } => Some(
                 Finding::new(
-                    &LOCK_RECURSIVE,
+                    &rule::LOCK_RECURSIVE,
                     format!("the spin lock at {lock:#x} was asked for by the thread that holds it"),
                 )
                 .with(BugCheck::new(0xC4, &[0x1000, lock])),
@@ -146,7 +74,7 @@ impl LockMonitor {
                 else {
                     return Some(
                         Finding::new(
-                            &LOCK_RELEASE_HELD,
+                            &rule::LOCK_RELEASE_HELD,
                             format!("the spin lock at {lock:#x} was released while free"),
                         )
                         .with(BugCheck::new(0xC4, &[0x32, irql.into(), lock])),
@@ -156,7 +84,7 @@ impl LockMonitor {
                 if held.thread != thread {
                     return Some(
                         Finding::new(
-                            &LOCK_RELEASE_HELD,
+                            &rule::LOCK_RELEASE_HELD,
                             format!("the spin lock at {lock:#x} was released by a thread that does not hold it"),
                         )
                         .with(BugCheck::new(0xC4, &[0x1004, lock])),
@@ -171,7 +99,7 @@ impl LockMonitor {
                         }
                     };
                     return Some(Finding::new(
-                        &LOCK_VARIANT_MATCH,
+                        &rule::LOCK_VARIANT_MATCH,
                         format!(
                             "the spin lock at {lock:#x} was acquired by {}, released by {}",
                             name(held.dpr),
@@ -181,7 +109,7 @@ impl LockMonitor {
                 }
                 (!dpr && held.old_irql != restored_irql).then(|| {
                     Finding::new(
-                        &LOCK_OLD_IRQL,
+                        &rule::LOCK_OLD_IRQL,
                         format!(
                             "the spin lock at {lock:#x} was acquired at {} and its release goes back to {}",
                             level_name(held.old_irql),
@@ -203,25 +131,25 @@ impl LockMonitor {
             )
         };
         if name == "IofCompleteRequest" {
-            return Some(Finding::new(&IRP_COMPLETE_NO_LOCK, happened()));
+            return Some(Finding::new(&rule::IRP_COMPLETE_NO_LOCK, happened()));
         }
         let is_lock_function = name.contains("Lock");
         (name.starts_with("Ndis") && !is_lock_function)
-            .then(|| Finding::new(&LOCK_NOT_HELD_INTO_NDIS, happened()))
+            .then(|| Finding::new(&rule::LOCK_NOT_HELD_INTO_NDIS, happened()))
     }
 }
 
 impl Monitor for LockMonitor {
     fn rules(&self) -> &'static [&'static Rule] {
         &[
-            &LOCK_BALANCED,
-            &LOCK_RECURSIVE,
-            &LOCK_RELEASE_HELD,
-            &LOCK_VARIANT_MATCH,
-            &LOCK_OLD_IRQL,
-            &LOCK_NOT_HELD_INTO_NDIS,
-            &IRP_COMPLETE_NO_LOCK,
-            &WI_ROUTINE_NO_LOCK,
+            &rule::LOCK_BALANCED,
+            &rule::LOCK_RECURSIVE,
+            &rule::LOCK_RELEASE_HELD,
+            &rule::LOCK_VARIANT_MATCH,
+            &rule::LOCK_OLD_IRQL,
+            &rule::LOCK_NOT_HELD_INTO_NDIS,
+            &rule::IRP_COMPLETE_NO_LOCK,
+            &rule::WI_ROUTINE_NO_LOCK,
         ]
     }
 
@@ -245,9 +173,9 @@ impl Monitor for LockMonitor {
                     return None;
                 }
                 let rule = if call.callback.is_work_item() {
-                    &WI_ROUTINE_NO_LOCK
+                    &rule::WI_ROUTINE_NO_LOCK
                 } else {
-                    &LOCK_BALANCED
+                    &rule::LOCK_BALANCED
                 };
                 let happened = format!(
                     "{} returned with the spin lock at {:#x} held",

@@ -1,16 +1,16 @@
 //! The ledger of NET_BUFFER_LIST structures: whose each one is, and who holds it.
 
 mod ledger;
-mod rule;
+mod watched;
 
 use crate::event::{
     Alteration, Callback, Chain, Event, HandedNbl, Kind, NblCall, NblEvent, NblPath, Overdue,
 };
 use crate::family::count_text;
 use crate::family::state::{ModuleState, PAUSED, States};
-use crate::{BugCheck, Finding, Monitor, Rule};
+use crate::{BugCheck, Finding, Monitor, Rule, catalogue as rule};
 use ledger::{Entry, Holder, Ledger, Origin};
-use rule::*;
+use watched::ALL;
 
 /// Follows every structure that the filter touches.
 #[derive(Debug, Default)]
@@ -60,8 +60,14 @@ impl NblMonitor {
         let mut held = self.ledger.iter().filter(is_held);
         let (nbl, _) = held.next()?;
         let (rule, what) = match path {
-            NblPath::Send => (&NBL_EVERY_SEND_SETTLED, "neither passed down nor completed"),
-            NblPath::Receive => (&NBL_EVERY_RECEIVE_SETTLED, "neither passed up nor returned"),
+            NblPath::Send => (
+                &rule::NBL_EVERY_SEND_SETTLED,
+                "neither passed down nor completed",
+            ),
+            NblPath::Receive => (
+                &rule::NBL_EVERY_RECEIVE_SETTLED,
+                "neither passed up nor returned",
+            ),
         };
         let seconds = waited_ns / 1_000_000_000;
         let count = count_text(1 + held.count(), "NET_BUFFER_LIST");
@@ -128,8 +134,8 @@ impl NblMonitor {
                     })
                 })?;
                 let rule = match path {
-                    NblPath::Send => &PAUSE_REJECT_SENDS,
-                    NblPath::Receive => &PAUSE_RECEIVE_NOT_KEPT,
+                    NblPath::Send => &rule::PAUSE_REJECT_SENDS,
+                    NblPath::Receive => &rule::PAUSE_RECEIVE_NOT_KEPT,
                 };
                 Some(Finding::new(
                     rule,
@@ -140,19 +146,27 @@ impl NblMonitor {
                 nbl, alteration, ..
             } => {
                 let (rule, what): (_, String) = match alteration {
-                    Alteration::SourceHandle => (&NBL_SOURCEHANDLE_FOREIGN, "SourceHandle".into()),
+                    Alteration::SourceHandle => {
+                        (&rule::NBL_SOURCEHANDLE_FOREIGN, "SourceHandle".into())
+                    }
                     Alteration::Chain => (
-                        &NBL_NB_LIST_UNMODIFIED_AT_HANDBACK,
+                        &rule::NBL_NB_LIST_UNMODIFIED_AT_HANDBACK,
                         "its NET_BUFFER list or an MDL chain".into(),
                     ),
-                    Alteration::Geometry => (&NBL_DESCRIPTOR_UNDO, "an offset or length".into()),
-                    Alteration::OutOfBand(slot) => {
-                        (&NBL_OOB_INTACT, format!("NetBufferListInfo[{slot}]"))
+                    Alteration::Geometry => {
+                        (&rule::NBL_DESCRIPTOR_UNDO, "an offset or length".into())
                     }
-                    Alteration::Reserved => {
-                        (&NBL_RESERVED_FIELDS, "a member reserved for others".into())
+                    Alteration::OutOfBand(slot) => (
+                        &rule::LAB_NBL_OOB_INTACT,
+                        format!("NetBufferListInfo[{slot}]"),
+                    ),
+                    Alteration::Reserved => (
+                        &rule::NBL_RESERVED_FIELDS,
+                        "a member reserved for others".into(),
+                    ),
+                    Alteration::Data => {
+                        (&rule::NBL_READ_ONLY, "its frame, which is read-only".into())
                     }
-                    Alteration::Data => (&NBL_READ_ONLY, "its frame, which is read-only".into()),
                 };
                 Some(Finding::new(
                     rule,
@@ -178,7 +192,7 @@ impl NblMonitor {
                     .find(|(_, entry)| entry.pool == Some(*pool))?;
                 let happened = format!("NBL pool {pool:#x} was freed before its NBL {nbl:#x}");
                 Some(
-                    Finding::new(&POOL_FREED_AFTER_NBLS, happened)
+                    Finding::new(&rule::POOL_FREED_AFTER_NBLS, happened)
                         .since(crate::Origin::Allocated(nbl)),
                 )
             }
@@ -190,7 +204,7 @@ impl NblMonitor {
                 (!known || !is_own).then(|| {
                     let happened =
                         format!("NBL {nbl:#x} was freed and is not the filter's own to free");
-                    Finding::new(&NBL_FREE_OWNED_ONLY, happened)
+                    Finding::new(&rule::NBL_FREE_OWNED_ONLY, happened)
                 })
             }
         }
@@ -215,7 +229,7 @@ impl NblMonitor {
             let (rule, why) = if self.ledger.was_settled(nbl) {
                 (settle_rule(call), "it was completed or returned before")
             } else {
-                (&POOL_ORIGIN, "no NDIS pool has it")
+                (&rule::POOL_ORIGIN, "no NDIS pool has it")
             };
             return Some(Finding::new(
                 rule,
@@ -235,7 +249,7 @@ impl NblMonitor {
             (NblCall::Send, Origin::Foreign(NblPath::Send)) => {
                 if state != ModuleState::Running && !entry.in_running {
                     return fail(
-                        &PAUSE_REJECT_SENDS,
+                        &rule::PAUSE_REJECT_SENDS,
                         "it arrived while the module was not running",
                     );
                 }
@@ -245,20 +259,20 @@ impl NblMonitor {
             (NblCall::Send, Origin::Own(_)) => {
                 if !source_is_module {
                     return fail(
-                        &NBL_SOURCEHANDLE_OWN_SEND,
+                        &rule::NBL_SOURCEHANDLE_OWN_SEND,
                         "its SourceHandle is not the module's",
                     );
                 }
                 match state {
                     ModuleState::Pausing | ModuleState::Paused => {
                         return fail(
-                            &PAUSE_NO_NEW_SEND,
+                            &rule::PAUSE_NO_NEW_SEND,
                             "it was originated after the pause began",
                         );
                     }
                     ModuleState::Restarting => {
                         return fail(
-                            &RESTART_NO_OWN_SEND,
+                            &rule::RESTART_NO_OWN_SEND,
                             "it was originated before the restart was complete",
                         );
                     }
@@ -272,14 +286,14 @@ impl NblMonitor {
                 self.ledger.settle(nbl);
                 if rejected && status != PAUSED {
                     return fail(
-                        &PAUSE_REJECT_STATUS_CODE,
+                        &rule::PAUSE_REJECT_STATUS_CODE,
                         "it was rejected with a status other than NDIS_STATUS_PAUSED",
                     );
                 }
                 None
             }
             (NblCall::SendComplete, Origin::Own(_)) => {
-                fail(&NBL_OWN_NOT_COMPLETED_UP, "it is the filter's own")
+                fail(&rule::NBL_OWN_NOT_COMPLETED_UP, "it is the filter's own")
             }
             (NblCall::Indicate, Origin::Foreign(NblPath::Receive)) => {
                 let holder = if entry.lent && !low_resources {
@@ -293,14 +307,14 @@ impl NblMonitor {
             (NblCall::Indicate, Origin::Own(_)) => {
                 if !source_is_module {
                     return fail(
-                        &NBL_SOURCEHANDLE_OWN_RECEIVE,
+                        &rule::NBL_SOURCEHANDLE_OWN_RECEIVE,
                         "its SourceHandle is not the module's",
                     );
                 }
                 match state {
                     ModuleState::Pausing | ModuleState::Paused => {
                         return fail(
-                            &PAUSE_NO_NEW_RECEIVE,
+                            &rule::PAUSE_NO_NEW_RECEIVE,
                             "it was originated after the pause began",
                         );
                     }
@@ -310,7 +324,7 @@ impl NblMonitor {
                 None
             }
             (NblCall::Return, Origin::Foreign(NblPath::Receive)) if entry.lent => fail(
-                &NBL_RETURN_NOT_RESOURCES,
+                &rule::NBL_RETURN_NOT_RESOURCES,
                 "it was received with NDIS_RECEIVE_FLAGS_RESOURCES and goes back when the handler returns",
             ),
             (NblCall::Return, Origin::Foreign(NblPath::Receive)) => {
@@ -318,7 +332,7 @@ impl NblMonitor {
                 None
             }
             (NblCall::Return, Origin::Own(_)) => {
-                fail(&NBL_OWN_NOT_RETURNED_DOWN, "it is the filter's own")
+                fail(&rule::NBL_OWN_NOT_RETURNED_DOWN, "it is the filter's own")
             }
             (NblCall::Send | NblCall::Return, Origin::Foreign(_))
             | (NblCall::SendComplete | NblCall::Indicate, _) => {
@@ -336,9 +350,12 @@ impl NblMonitor {
             };
             let (rule, why) = match entry.holder {
                 Holder::Filter => continue,
-                Holder::Ndis => (&RX_RESOURCES_REGAIN_BEFORE_RETURN, "has not come back"),
+                Holder::Ndis => (
+                    &rule::RX_RESOURCES_REGAIN_BEFORE_RETURN,
+                    "has not come back",
+                ),
                 Holder::MustRegain => (
-                    &RX_RESOURCES_INDICATE_FLAG,
+                    &rule::RX_RESOURCES_INDICATE_FLAG,
                     "was indicated without NDIS_RECEIVE_FLAGS_RESOURCES and not waited for",
                 ),
             };
@@ -353,7 +370,7 @@ impl NblMonitor {
                 given.len(),
                 now.len()
             );
-            finding = Some(Finding::new(&RX_RESOURCES_CHAIN_RESTORED, happened));
+            finding = Some(Finding::new(&rule::RX_RESOURCES_CHAIN_RESTORED, happened));
         }
         finding
     }
@@ -369,18 +386,22 @@ impl NblMonitor {
                 }
         })?;
         let (rule, what) = match entry.origin {
-            Origin::Foreign(NblPath::Send) => {
-                (&PAUSE_FLUSH_HELD_SENDS, "a send from above is still held")
-            }
+            Origin::Foreign(NblPath::Send) => (
+                &rule::PAUSE_FLUSH_HELD_SENDS,
+                "a send from above is still held",
+            ),
             Origin::Foreign(NblPath::Receive) => (
-                &PAUSE_FLUSH_HELD_RECEIVES,
+                &rule::PAUSE_FLUSH_HELD_RECEIVES,
                 "a receive from below is still held",
             ),
             Origin::Own(Some(NblPath::Receive)) => (
-                &PAUSE_WAIT_OWN_RECEIVES,
+                &rule::PAUSE_WAIT_OWN_RECEIVES,
                 "a receive of the filter's is not back",
             ),
-            Origin::Own(_) => (&PAUSE_WAIT_OWN_SENDS, "a send of the filter's is not back"),
+            Origin::Own(_) => (
+                &rule::PAUSE_WAIT_OWN_SENDS,
+                "a send of the filter's is not back",
+            ),
         };
         let happened = format!("the pause is complete, but {what}: NBL {nbl:#x}");
         Some(Finding::new(rule, happened).since(crate::Origin::Given(nbl)))
@@ -398,7 +419,8 @@ impl NblMonitor {
             .iter()
             .find(|(_, entry)| concerns(entry) && is_left(entry))?;
         let happened = format!("{when} with NBL {nbl:#x} outstanding");
-        let finding = Finding::new(&DETACH_NO_NBL, happened).with(BugCheck::new(0x7C, &[0x27, 1]));
+        let finding =
+            Finding::new(&rule::DETACH_NO_NBL, happened).with(BugCheck::new(0x7C, &[0x27, 1]));
         Some(finding.since(crate::Origin::Given(nbl)))
     }
 }
@@ -406,10 +428,10 @@ impl NblMonitor {
 /// The rule for giving a function what is not there to give.
 fn settle_rule(call: NblCall) -> &'static Rule {
     match call {
-        NblCall::Send => &NBL_NO_TOUCH_AFTER_SEND,
-        NblCall::SendComplete => &NBL_COMPLETE_ONLY_RECEIVED,
-        NblCall::Indicate => &NBL_NO_TOUCH_AFTER_INDICATE,
-        NblCall::Return => &NBL_RETURN_ONLY_RECEIVED,
+        NblCall::Send => &rule::NBL_NO_TOUCH_AFTER_SEND,
+        NblCall::SendComplete => &rule::NBL_COMPLETE_ONLY_RECEIVED,
+        NblCall::Indicate => &rule::NBL_NO_TOUCH_AFTER_INDICATE,
+        NblCall::Return => &rule::NBL_RETURN_ONLY_RECEIVED,
     }
 }
 
@@ -423,20 +445,20 @@ fn check_list(
     match chain {
         Chain::Empty => {
             return Some(Finding::new(
-                &NBL_EMPTY_LIST_NOT_PASSED,
+                &rule::NBL_EMPTY_LIST_NOT_PASSED,
                 format!("{name} was called with no NBL"),
             ));
         }
         Chain::Cyclic => {
             return Some(Finding::new(
-                &NBL_LIST_WELL_FORMED,
+                &rule::NBL_LIST_WELL_FORMED,
                 format!("{name} was given a list that never ends"),
             ));
         }
         Chain::Broken => {
             let happened =
                 format!("{name} was given a list with a link to what is no NET_BUFFER_LIST");
-            return Some(Finding::new(&NBL_LIST_WELL_FORMED, happened));
+            return Some(Finding::new(&rule::NBL_LIST_WELL_FORMED, happened));
         }
         Chain::WellFormed => {}
     }
@@ -446,7 +468,7 @@ fn check_list(
             "{name} was called with {} NBLs and NumberOfNetBufferLists {count}",
             nbls.len()
         );
-        Finding::new(&NBL_COUNT_MATCHES, happened)
+        Finding::new(&rule::NBL_COUNT_MATCHES, happened)
     })
 }
 

@@ -5,88 +5,7 @@ use std::collections::BTreeMap;
 use crate::event::{Call, Callback, DISPATCH_LEVEL, Event, Kind, PoolEvent, PoolFreeError};
 use crate::family::irql::level_name;
 use crate::family::state::SUCCESS;
-use crate::{BugCheck, Finding, Monitor, Origin, Rule, Severity, Strength};
-
-const MEM_OVERRUN: Rule = Rule {
-    id: "mem-overrun",
-    official_name: Some("Driver Verifier: Special Pool"),
-    statement: "No access beyond either end of a pool block.",
-    page: "devtest/special-pool.md",
-    severity: Severity::Corruption,
-    strength: Strength::Must,
-};
-
-const MEM_DOUBLE_FREE: Rule = Rule {
-    id: "mem-double-free",
-    official_name: None,
-    statement: "No pool block is freed twice or at a wrong address.",
-    page: "debugger/bug-check-0xc4",
-    severity: Severity::Corruption,
-    strength: Strength::Must,
-};
-
-const MEM_FREE_PAIR: Rule = Rule {
-    id: "mem-free-pair",
-    official_name: None,
-    statement: "NDIS memory is freed once with the same handle and tag (NdisFreeMemory with MemoryFlags 0).",
-    page: "ddi ndis/nf-ndis-ndisfreememorywithtagpriority.md",
-    severity: Severity::Corruption,
-    strength: Strength::Must,
-};
-
-const MEM_ZERO_SIZE: Rule = Rule {
-    id: "mem-zero-size",
-    official_name: None,
-    statement: "No zero-byte allocation.",
-    page: "debugger/bug-check-0xc4",
-    severity: Severity::BugCheck,
-    strength: Strength::Must,
-};
-
-const SDV_ALLOC_MEMORY_TAG: Rule = Rule {
-    id: "sdv-alloc-memory-tag",
-    official_name: Some("NdisAllocateMemoryWithTagPriority"),
-    statement: "NdisAllocateMemoryWithTagPriority is given a pool tag.",
-    page: "devtest/ndis-ndisallocatememorywithtagpriority.md",
-    severity: Severity::Style,
-    strength: Strength::Must,
-};
-
-const UNLOAD_POOL_FREED: Rule = Rule {
-    id: "unload-pool-freed",
-    official_name: Some("Driver Verifier: Pool Tracking"),
-    statement: "All pool allocated by the driver is freed when Unload returns.",
-    page: "devtest/pool-tracking.md",
-    severity: Severity::Leak,
-    strength: Strength::Must,
-};
-
-const MEM_PAGEABLE_AT_DISPATCH: Rule = Rule {
-    id: "mem-pageable-at-dispatch",
-    official_name: Some("Driver Verifier: Force IRQL Checking"),
-    statement: "No pageable code or data is touched at DISPATCH_LEVEL or with a spin lock held.",
-    page: "devtest/force-irql-checking.md",
-    severity: Severity::BugCheck,
-    strength: Strength::Must,
-};
-
-const REG_FAIL_UNDO: Rule = Rule {
-    id: "reg-fail-undo",
-    official_name: None,
-    statement: "If DriverEntry fails after registering, it deregisters and frees everything, since Unload is not called.",
-    page: "kernel/unload-routine-environment.md",
-    severity: Severity::Leak,
-    strength: Strength::Must,
-};
-
-const ATTACH_FAILURE_CLEANS_UP: Rule = Rule {
-    id: "attach-failure-cleans-up",
-    official_name: None,
-    statement: "A failing FilterAttach releases everything it allocated.",
-    page: "ddi ndis/nc-ndis-filter_attach.md",
-    severity: Severity::Leak,
-    strength: Strength::Must,
-};
+use crate::{BugCheck, Finding, Monitor, Origin, Rule, catalogue as rule};
 
 /// Follows every pool block of the driver.
 #[derive(Debug, Default)]
@@ -117,20 +36,20 @@ impl PoolMonitor {
                         level_name(irql)
                     );
                     let bug_check = BugCheck::new(0xC4, &[0x01, irql.into(), 1, size]);
-                    Finding::new(&MEM_PAGEABLE_AT_DISPATCH, happened).with(bug_check)
+                    Finding::new(&rule::MEM_PAGEABLE_AT_DISPATCH, happened).with(bug_check)
                 })
             }
             PoolEvent::BadRequest { size, tag: 0 } => {
                 let happened = format!("{size} bytes were asked for without a pool tag");
                 Some(
-                    Finding::new(&SDV_ALLOC_MEMORY_TAG, happened)
+                    Finding::new(&rule::SDV_ALLOC_MEMORY_TAG, happened)
                         .with(BugCheck::new(0xC2, &[0x9B])),
                 )
             }
             PoolEvent::BadRequest { size, tag } => {
                 let happened = format!("{size} bytes were asked for under tag {}", tag_text(tag));
                 let bug_check = BugCheck::new(0xC2, &[0x00, irql.into(), 0, tag.into()]);
-                Some(Finding::new(&MEM_ZERO_SIZE, happened).with(bug_check))
+                Some(Finding::new(&rule::MEM_ZERO_SIZE, happened).with(bug_check))
             }
             PoolEvent::Freed { block, .. } => {
                 self.live.remove(&block);
@@ -150,7 +69,7 @@ impl PoolMonitor {
                     block_text(block, size, tag)
                 );
                 Some(
-                    Finding::new(&MEM_OVERRUN, happened)
+                    Finding::new(&rule::MEM_OVERRUN, happened)
                         .with(BugCheck::new(0xC1, &[block, touched, 0, 0x23])),
                 )
             }
@@ -169,7 +88,7 @@ impl PoolMonitor {
                 "FilterAttach failed and left {}",
                 block_text(block, size, tag)
             );
-            Finding::new(&ATTACH_FAILURE_CLEANS_UP, happened).since(Origin::Allocated(block))
+            Finding::new(&rule::ATTACH_FAILURE_CLEANS_UP, happened).since(Origin::Allocated(block))
         })
     }
 
@@ -194,15 +113,15 @@ impl PoolMonitor {
 impl Monitor for PoolMonitor {
     fn rules(&self) -> &'static [&'static Rule] {
         &[
-            &MEM_OVERRUN,
-            &MEM_DOUBLE_FREE,
-            &MEM_FREE_PAIR,
-            &MEM_ZERO_SIZE,
-            &SDV_ALLOC_MEMORY_TAG,
-            &UNLOAD_POOL_FREED,
-            &MEM_PAGEABLE_AT_DISPATCH,
-            &REG_FAIL_UNDO,
-            &ATTACH_FAILURE_CLEANS_UP,
+            &rule::MEM_OVERRUN,
+            &rule::MEM_DOUBLE_FREE,
+            &rule::MEM_FREE_PAIR,
+            &rule::MEM_ZERO_SIZE,
+            &rule::SDV_ALLOC_MEMORY_TAG,
+            &rule::UNLOAD_POOL_FREED,
+            &rule::MEM_PAGEABLE_AT_DISPATCH,
+            &rule::REG_FAIL_UNDO,
+            &rule::ATTACH_FAILURE_CLEANS_UP,
         ]
     }
 
@@ -230,14 +149,15 @@ impl Monitor for PoolMonitor {
                 if left.entry_failed {
                     let happened = format!("DriverEntry failed and left pool memory: {text}");
                     return Some(
-                        Finding::new(&REG_FAIL_UNDO, happened).since(Origin::Allocated(block)),
+                        Finding::new(&rule::REG_FAIL_UNDO, happened)
+                            .since(Origin::Allocated(block)),
                     );
                 }
                 let blocks = u64::try_from(self.live.len()).unwrap_or(u64::MAX);
                 let bug_check = BugCheck::new(0xC4, &[0x62, 0, 0, blocks]);
                 Some(
                     Finding::new(
-                        &UNLOAD_POOL_FREED,
+                        &rule::UNLOAD_POOL_FREED,
                         format!("pool memory is left after unload: {text}"),
                     )
                     .with(bug_check)
@@ -253,7 +173,7 @@ fn bad_free(address: u64, error: PoolFreeError) -> Finding {
     match error {
         PoolFreeError::Twice { size, tag } => {
             let happened = format!("{} was freed a second time", block_text(address, size, tag));
-            Finding::new(&MEM_DOUBLE_FREE, happened)
+            Finding::new(&rule::MEM_DOUBLE_FREE, happened)
                 .with(BugCheck::new(0xC2, &[0x07, 0, 0, address]))
         }
         PoolFreeError::Tag { allocated, freed } => {
@@ -263,15 +183,16 @@ fn bad_free(address: u64, error: PoolFreeError) -> Finding {
                 tag_text(freed)
             );
             let bug_check = BugCheck::new(0xC2, &[0x0A, address, allocated.into(), freed.into()]);
-            Finding::new(&MEM_FREE_PAIR, happened).with(bug_check)
+            Finding::new(&rule::MEM_FREE_PAIR, happened).with(bug_check)
         }
         PoolFreeError::Kind => {
             let happened = format!("{address:#x} was freed with the function of another allocator");
-            Finding::new(&MEM_FREE_PAIR, happened)
+            Finding::new(&rule::MEM_FREE_PAIR, happened)
         }
         PoolFreeError::Unknown => {
             let happened = format!("{address:#x} was freed; no block starts there");
-            Finding::new(&MEM_DOUBLE_FREE, happened).with(BugCheck::new(0xC4, &[0x10, address]))
+            Finding::new(&rule::MEM_DOUBLE_FREE, happened)
+                .with(BugCheck::new(0xC4, &[0x10, address]))
         }
     }
 }

@@ -1,97 +1,7 @@
 //! What a driver registers: characteristics and pairs of handlers.
 
 use crate::event::{Event, HandlerSet, Kind, ModuleEvent, NblCall, NblEvent, Registration};
-use crate::{BugCheck, Finding, Monitor, Rule, Severity, Strength};
-
-const REG_IN_DRIVER_ENTRY: Rule = Rule {
-    id: "reg-in-driver-entry",
-    official_name: None,
-    statement: "NdisFRegisterFilterDriver is called from DriverEntry.",
-    page: "ddi ndis/nf-ndis-ndisfregisterfilterdriver.md",
-    severity: Severity::Style,
-    strength: Strength::Should,
-};
-
-const REG_CHARACTERISTICS_HEADER: Rule = Rule {
-    id: "reg-characteristics-header",
-    official_name: None,
-    statement: "The characteristics header has the filter-driver type, a revision that fits the registered NDIS minor version (3 from 6.80, 2 from 6.1) and the matching size.",
-    page: "ddi ndis/ns-ndis-_ndis_filter_driver_characteristics.md",
-    severity: Severity::BugCheck,
-    strength: Strength::Must,
-};
-
-const REG_MANDATORY_HANDLERS: Rule = Rule {
-    id: "reg-mandatory-handlers",
-    official_name: None,
-    statement: "FilterAttach, FilterDetach, FilterRestart and FilterPause entry points are non-NULL.",
-    page: "network/initializing-a-filter-driver.md",
-    severity: Severity::BugCheck,
-    strength: Strength::Must,
-};
-
-const REG_PAIR_OID: Rule = Rule {
-    id: "reg-pair-oid",
-    official_name: None,
-    statement: "FilterOidRequest and FilterOidRequestComplete are both present or both NULL.",
-    page: "ddi ndis/nc-ndis-filter_oid_request.md",
-    severity: Severity::Corruption,
-    strength: Strength::Must,
-};
-
-const REG_PAIR_DIRECT_OID: Rule = Rule {
-    id: "reg-pair-direct-oid",
-    official_name: None,
-    statement: "FilterDirectOidRequest and FilterDirectOidRequestComplete are both present or both NULL.",
-    page: "ddi ndis/nc-ndis-filter_direct_oid_request.md",
-    severity: Severity::Corruption,
-    strength: Strength::Must,
-};
-
-const REG_PAIR_RECEIVE_NEEDS_STATUS: Rule = Rule {
-    id: "reg-pair-receive-needs-status",
-    official_name: None,
-    statement: "A driver that supplies FilterReceiveNetBufferLists or FilterReturnNetBufferLists also supplies FilterStatus.",
-    page: "network/data-bypass-mode.md",
-    severity: Severity::Corruption,
-    strength: Strength::Must,
-};
-
-const REG_PAIR_SEND_CALL_NEEDS_COMPLETE: Rule = Rule {
-    id: "reg-pair-send-call-needs-complete",
-    official_name: None,
-    statement: "NdisFSendNetBufferLists is called only while FilterSendNetBufferListsComplete is registered for the module.",
-    page: "ddi ndis/nc-ndis-filter_send_net_buffer_lists_complete.md",
-    severity: Severity::BugCheck,
-    strength: Strength::Must,
-};
-
-const REG_PAIR_INDICATE_NEEDS_RETURN: Rule = Rule {
-    id: "reg-pair-indicate-needs-return",
-    official_name: None,
-    statement: "NdisFIndicateReceiveNetBufferLists is used to originate an indication only while FilterReturnNetBufferLists is registered.",
-    page: "ddi ndis/nc-ndis-filter_return_net_buffer_lists.md",
-    severity: Severity::BugCheck,
-    strength: Strength::Must,
-};
-
-const REG_UNIQUE_NAME_IS_NETCFG_GUID: Rule = Rule {
-    id: "reg-unique-name-is-netcfg-guid",
-    official_name: None,
-    statement: "UniqueName is a brace-enclosed GUID equal to NetCfgInstanceId in the INF.",
-    page: "ddi ndis/ns-ndis-_ndis_filter_driver_characteristics.md",
-    severity: Severity::BugCheck,
-    strength: Strength::Must,
-};
-
-const SETMODULE_HANDLE_KIND: Rule = Rule {
-    id: "setmodule-handle-kind",
-    official_name: None,
-    statement: "NdisSetOptionalHandlers gets the driver handle in FilterSetOptions and the module handle in FilterSetModuleOptions.",
-    page: "ddi ndis/nf-ndis-ndissetoptionalhandlers.md",
-    severity: Severity::Corruption,
-    strength: Strength::Must,
-};
+use crate::{BugCheck, Finding, Monitor, Rule, catalogue as rule};
 
 /// Checks every registration, and the calls that need a handler.
 #[derive(Debug, Default)]
@@ -100,16 +10,16 @@ pub(crate) struct RegistrationMonitor;
 impl Monitor for RegistrationMonitor {
     fn rules(&self) -> &'static [&'static Rule] {
         &[
-            &REG_IN_DRIVER_ENTRY,
-            &REG_CHARACTERISTICS_HEADER,
-            &REG_MANDATORY_HANDLERS,
-            &REG_PAIR_OID,
-            &REG_PAIR_DIRECT_OID,
-            &REG_PAIR_RECEIVE_NEEDS_STATUS,
-            &REG_PAIR_SEND_CALL_NEEDS_COMPLETE,
-            &REG_PAIR_INDICATE_NEEDS_RETURN,
-            &REG_UNIQUE_NAME_IS_NETCFG_GUID,
-            &SETMODULE_HANDLE_KIND,
+            &rule::REG_IN_DRIVER_ENTRY,
+            &rule::REG_CHARACTERISTICS_HEADER,
+            &rule::REG_MANDATORY_HANDLERS,
+            &rule::REG_PAIR_OID,
+            &rule::REG_PAIR_DIRECT_OID,
+            &rule::REG_PAIR_RECEIVE_NEEDS_STATUS,
+            &rule::REG_PAIR_SEND_CALL_NEEDS_COMPLETE,
+            &rule::REG_PAIR_INDICATE_NEEDS_RETURN,
+            &rule::REG_UNIQUE_NAME_IS_NETCFG_GUID,
+            &rule::SETMODULE_HANDLE_KIND,
         ]
     }
 
@@ -125,7 +35,7 @@ impl Monitor for RegistrationMonitor {
                     return check_pairs(handlers);
                 }
                 let happened = "NdisSetOptionalHandlers was called outside FilterSetModuleOptions";
-                Some(Finding::new(&SETMODULE_HANDLE_KIND, happened))
+                Some(Finding::new(&rule::SETMODULE_HANDLE_KIND, happened))
             }
             Kind::Nbl(NblEvent::Handed {
                 call,
@@ -135,11 +45,11 @@ impl Monitor for RegistrationMonitor {
             }) => {
                 let (rule, handler) = match call {
                     NblCall::Send => (
-                        &REG_PAIR_SEND_CALL_NEEDS_COMPLETE,
+                        &rule::REG_PAIR_SEND_CALL_NEEDS_COMPLETE,
                         "FilterSendNetBufferListsComplete",
                     ),
                     NblCall::Indicate if !low_resources => (
-                        &REG_PAIR_INDICATE_NEEDS_RETURN,
+                        &rule::REG_PAIR_INDICATE_NEEDS_RETURN,
                         "FilterReturnNetBufferLists",
                     ),
                     _ => return None,
@@ -174,23 +84,26 @@ fn check_registration(registration: &Registration) -> Option<Finding> {
             header.expected_revision,
             header.expected_size
         );
-        let finding = Finding::new(&REG_CHARACTERISTICS_HEADER, happened);
+        let finding = Finding::new(&rule::REG_CHARACTERISTICS_HEADER, happened);
         return Some(finding.with(BugCheck::new(0x7C, &[0x21, 0, header.address])));
     }
     if !(handlers.attach && handlers.detach && handlers.restart && handlers.pause) {
         let happened = "FilterAttach, FilterDetach, FilterRestart or FilterPause is NULL";
-        return Some(Finding::new(&REG_MANDATORY_HANDLERS, happened));
+        return Some(Finding::new(&rule::REG_MANDATORY_HANDLERS, happened));
     }
     if !is_braced_guid(&registration.unique_name) {
         let happened = format!(
             "UniqueName is {:?}, no GUID in braces",
             registration.unique_name
         );
-        return Some(Finding::new(&REG_UNIQUE_NAME_IS_NETCFG_GUID, happened));
+        return Some(Finding::new(
+            &rule::REG_UNIQUE_NAME_IS_NETCFG_GUID,
+            happened,
+        ));
     }
     if !registration.in_driver_entry {
         let happened = "NdisFRegisterFilterDriver was called outside DriverEntry";
-        return Some(Finding::new(&REG_IN_DRIVER_ENTRY, happened));
+        return Some(Finding::new(&rule::REG_IN_DRIVER_ENTRY, happened));
     }
     check_pairs(handlers)
 }
@@ -198,17 +111,17 @@ fn check_registration(registration: &Registration) -> Option<Finding> {
 fn check_pairs(handlers: &HandlerSet) -> Option<Finding> {
     let (rule, happened) = if handlers.oid_request != handlers.oid_request_complete {
         (
-            &REG_PAIR_OID,
+            &rule::REG_PAIR_OID,
             "only one of FilterOidRequest and FilterOidRequestComplete is supplied",
         )
     } else if handlers.direct_oid_request != handlers.direct_oid_request_complete {
         (
-            &REG_PAIR_DIRECT_OID,
+            &rule::REG_PAIR_DIRECT_OID,
             "only one of FilterDirectOidRequest and FilterDirectOidRequestComplete is supplied",
         )
     } else if (handlers.receive || handlers.return_) && !handlers.status {
         let happened = "FilterReceiveNetBufferLists or FilterReturnNetBufferLists is supplied without FilterStatus";
-        (&REG_PAIR_RECEIVE_NEEDS_STATUS, happened)
+        (&rule::REG_PAIR_RECEIVE_NEEDS_STATUS, happened)
     } else {
         return None;
     };

@@ -1,70 +1,7 @@
 //! What is left when the unload routine has returned.
 
 use crate::event::{Event, Kind, Left, ModuleEvent};
-use crate::{BugCheck, Finding, Monitor, Rule, Severity, Strength};
-
-const UNLOAD_DEREGISTER: Rule = Rule {
-    id: "unload-deregister",
-    official_name: Some("NdisFDeregisterFilterDriver"),
-    statement: "NdisFDeregisterFilterDriver is called from the unload routine.",
-    page: "devtest/ndis-ndisfderegisterfilterdriver.md",
-    severity: Severity::BugCheck,
-    strength: Strength::Must,
-};
-
-const DV_UNLOAD_SCAN: Rule = Rule {
-    id: "dv-unload-scan",
-    official_name: Some("Driver Verifier: Automatic Checks"),
-    statement: "Right after unload no timer, DPC, lookaside list, worker thread, queue or similar resource of the driver remains.",
-    page: "devtest/automatic-checks.md",
-    severity: Severity::BugCheck,
-    strength: Strength::Must,
-};
-
-const UNLOAD_NOTHING_PENDING: Rule = Rule {
-    id: "unload-nothing-pending",
-    official_name: None,
-    statement: "No timer, DPC, work item, thread or lookaside list of the driver is active when Unload returns.",
-    page: "kernel/releasing-driver-allocated-resources.md",
-    severity: Severity::BugCheck,
-    strength: Strength::Must,
-};
-
-const UNLOAD_WMI_ETW: Rule = Rule {
-    id: "unload-wmi-etw",
-    official_name: Some("Driver Verifier: Miscellaneous Checks"),
-    statement: "WMI callbacks and ETW providers are unregistered before unload.",
-    page: "devtest/miscellaneous-checks.md",
-    severity: Severity::BugCheck,
-    strength: Strength::Must,
-};
-
-const CONFIG_ALTERNATE: Rule = Rule {
-    id: "config-alternate",
-    official_name: Some("NdisOpenConfigurationEx"),
-    statement: "Configuration handles are closed; none is open when the instance ends.",
-    page: "devtest/ndis-ndisopenconfigurationex.md",
-    severity: Severity::Leak,
-    strength: Strength::Must,
-};
-
-const DETACH_FREES_EVERYTHING: Rule = Rule {
-    id: "detach-frees-everything",
-    official_name: None,
-    statement: "FilterDetach frees the module context, pools and every other per-module resource.",
-    page: "network/detaching-a-filter-module.md",
-    severity: Severity::Leak,
-    strength: Strength::Must,
-};
-
-const REG_FAIL_UNDO: Rule = Rule {
-    id: "reg-fail-undo",
-    official_name: None,
-    statement: "If DriverEntry fails after registering, it deregisters and frees everything, since Unload is not called.",
-    page: "kernel/unload-routine-environment.md",
-    severity: Severity::Leak,
-    strength: Strength::Must,
-};
+use crate::{BugCheck, Finding, Monitor, Rule, catalogue as rule};
 
 /// Scans what is left, beside what other monitors count themselves.
 #[derive(Debug, Default)]
@@ -73,13 +10,13 @@ pub(crate) struct UnloadMonitor;
 impl Monitor for UnloadMonitor {
     fn rules(&self) -> &'static [&'static Rule] {
         &[
-            &UNLOAD_DEREGISTER,
-            &DV_UNLOAD_SCAN,
-            &UNLOAD_NOTHING_PENDING,
-            &UNLOAD_WMI_ETW,
-            &CONFIG_ALTERNATE,
-            &DETACH_FREES_EVERYTHING,
-            &REG_FAIL_UNDO,
+            &rule::UNLOAD_DEREGISTER,
+            &rule::DV_UNLOAD_SCAN,
+            &rule::UNLOAD_NOTHING_PENDING,
+            &rule::UNLOAD_WMI_ETW,
+            &rule::CONFIG_ALTERNATE,
+            &rule::DETACH_FREES_EVERYTHING,
+            &rule::REG_FAIL_UNDO,
         ]
     }
 
@@ -90,7 +27,7 @@ impl Monitor for UnloadMonitor {
                 ..
             }) => {
                 let happened = "NdisFDeregisterFilterDriver was called outside the unload routine";
-                Some(Finding::new(&UNLOAD_DEREGISTER, happened))
+                Some(Finding::new(&rule::UNLOAD_DEREGISTER, happened))
             }
             Kind::Left(left) => scan(left),
             _ => None,
@@ -106,18 +43,20 @@ fn scan(left: &Left) -> Option<Finding> {
     };
     let rule = |rule| {
         if left.entry_failed {
-            &REG_FAIL_UNDO
+            &rule::REG_FAIL_UNDO
         } else {
             rule
         }
     };
     if left.registered {
         let happened = format!("the filter driver is still registered {after}");
-        return Some(Finding::new(rule(&UNLOAD_DEREGISTER), happened));
+        return Some(Finding::new(rule(&rule::UNLOAD_DEREGISTER), happened));
     }
     if left.timers_set > 0 {
         let happened = format!("{} timers are still set {after}", left.timers_set);
-        return Some(Finding::new(rule(&DV_UNLOAD_SCAN), happened).with(BugCheck::new(0xC7, &[0])));
+        return Some(
+            Finding::new(rule(&rule::DV_UNLOAD_SCAN), happened).with(BugCheck::new(0xC7, &[0])),
+        );
     }
     if left.threads > 0 {
         let happened = format!(
@@ -125,7 +64,8 @@ fn scan(left: &Left) -> Option<Finding> {
             left.threads
         );
         return Some(
-            Finding::new(rule(&UNLOAD_NOTHING_PENDING), happened).with(BugCheck::new(0xCE, &[])),
+            Finding::new(rule(&rule::UNLOAD_NOTHING_PENDING), happened)
+                .with(BugCheck::new(0xCE, &[])),
         );
     }
     if left.etw_providers > 0 {
@@ -134,7 +74,7 @@ fn scan(left: &Left) -> Option<Finding> {
             left.etw_providers
         );
         return Some(
-            Finding::new(rule(&UNLOAD_WMI_ETW), happened).with(BugCheck::new(0xC4, &[0xDD])),
+            Finding::new(rule(&rule::UNLOAD_WMI_ETW), happened).with(BugCheck::new(0xC4, &[0xDD])),
         );
     }
     if left.configurations > 0 {
@@ -142,7 +82,7 @@ fn scan(left: &Left) -> Option<Finding> {
             "{} configuration handles are still open {after}",
             left.configurations
         );
-        return Some(Finding::new(rule(&CONFIG_ALTERNATE), happened));
+        return Some(Finding::new(rule(&rule::CONFIG_ALTERNATE), happened));
     }
     for (count, what) in [
         (left.nbl_pools, "NBL pools"),
@@ -151,7 +91,7 @@ fn scan(left: &Left) -> Option<Finding> {
     ] {
         if count > 0 {
             return Some(Finding::new(
-                rule(&DETACH_FREES_EVERYTHING),
+                rule(&rule::DETACH_FREES_EVERYTHING),
                 format!("{count} {what} are left {after}"),
             ));
         }

@@ -4,88 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::event::{Callback, Event, Kind, WorkItemEvent, WorkItemOwner};
 use crate::family::count_text;
-use crate::{BugCheck, Finding, Monitor, Origin, Rule, Severity, Strength};
-
-const WI_ALLOC_HANDLE_KIND: Rule = Rule {
-    id: "wi-alloc-handle-kind",
-    official_name: None,
-    statement: "A filter passes NdisAllocateIoWorkItem the filter driver handle or an NDIS device handle (a module handle is covered only by the vaguer conceptual page).",
-    page: "ddi ndis/nf-ndis-ndisallocateioworkitem.md",
-    severity: Severity::BugCheck,
-    strength: Strength::Must,
-};
-
-const WI_QUEUE_WHILE_QUEUED: Rule = Rule {
-    id: "wi-queue-while-queued",
-    official_name: None,
-    statement: "A work item is not queued while it is still queued.",
-    page: "kernel/system-worker-threads.md",
-    severity: Severity::Corruption,
-    strength: Strength::Must,
-};
-
-const WI_FREE_WHILE_QUEUED: Rule = Rule {
-    id: "wi-free-while-queued",
-    official_name: None,
-    statement: "A work item is not freed or uninitialized while queued.",
-    page: "ddi wdm/nf-wdm-iofreeworkitem.md",
-    severity: Severity::Corruption,
-    strength: Strength::Must,
-};
-
-const WI_FREE_ONCE: Rule = Rule {
-    id: "wi-free-once",
-    official_name: None,
-    statement: "A work item is freed exactly once, with the free function of its family.",
-    page: "ddi ndis/nf-ndis-ndisfreeioworkitem.md",
-    severity: Severity::Corruption,
-    strength: Strength::Derived,
-};
-
-const WI_NO_USE_AFTER_FREE: Rule = Rule {
-    id: "wi-no-use-after-free",
-    official_name: None,
-    statement: "A freed work item handle is not queued, freed or read again.",
-    page: "ddi wdm/nf-wdm-iofreeworkitem.md",
-    severity: Severity::Corruption,
-    strength: Strength::Derived,
-};
-
-const WI_FREED_BEFORE_UNLOAD: Rule = Rule {
-    id: "wi-freed-before-unload",
-    official_name: None,
-    statement: "Every NDIS work item is freed before the driver unloads.",
-    page: "ddi ndis/nf-ndis-ndisallocateioworkitem.md",
-    severity: Severity::Leak,
-    strength: Strength::Must,
-};
-
-const WI_COMPLETE_BEFORE_UNLOAD: Rule = Rule {
-    id: "wi-complete-before-unload",
-    official_name: None,
-    statement: "Queued and running work items finish before the unload routine returns.",
-    page: "kernel/releasing-driver-allocated-resources.md",
-    severity: Severity::BugCheck,
-    strength: Strength::Must,
-};
-
-const WI_VALID_ROUTINE: Rule = Rule {
-    id: "wi-valid-routine",
-    official_name: None,
-    statement: "The work item routine pointer is a valid code address of a loaded image.",
-    page: "debugger/bug-check-0xe4",
-    severity: Severity::BugCheck,
-    strength: Strength::Must,
-};
-
-const DETACH_NO_WORKITEM: Rule = Rule {
-    id: "detach-no-workitem",
-    official_name: None,
-    statement: "No work item that refers to the module is queued or running when FilterDetach returns.",
-    page: "ddi ndis/nf-ndis-ndisallocateioworkitem.md",
-    severity: Severity::Corruption,
-    strength: Strength::Derived,
-};
+use crate::{BugCheck, Finding, Monitor, Origin, Rule, catalogue as rule};
 
 /// One work item.
 #[derive(Clone, Copy, Debug, Default)]
@@ -129,14 +48,14 @@ impl WorkItemMonitor {
                     WorkItemOwner::Driver | WorkItemOwner::Device => None,
                     WorkItemOwner::Module => Some(
                         Finding::new(
-                            &WI_ALLOC_HANDLE_KIND,
+                            &rule::WI_ALLOC_HANDLE_KIND,
                             "a work item was allocated with a filter module handle",
                         )
                         .contradicted(),
                     ),
                     WorkItemOwner::Unknown(handle) => Some(
                         Finding::new(
-                            &WI_ALLOC_HANDLE_KIND,
+                            &rule::WI_ALLOC_HANDLE_KIND,
                             format!("a work item was allocated with {handle:#x}"),
                         )
                         .with(BugCheck::new(0xE4, &[3, item, handle])),
@@ -156,14 +75,17 @@ impl WorkItemMonitor {
                     let happened =
                         format!("work item {item:#x} was queued while it was still queued");
                     let bug_check = BugCheck::new(0xE4, &[1, item]);
-                    return Some(Finding::new(&WI_QUEUE_WHILE_QUEUED, happened).with(bug_check));
+                    return Some(
+                        Finding::new(&rule::WI_QUEUE_WHILE_QUEUED, happened).with(bug_check),
+                    );
                 }
                 state.queued = true;
                 (!routine_is_code).then(|| {
                     let happened = format!(
                         "work item {item:#x} was queued with {routine:#x}, which is no code"
                     );
-                    Finding::new(&WI_VALID_ROUTINE, happened).with(BugCheck::new(0xE4, &[7, item]))
+                    Finding::new(&rule::WI_VALID_ROUTINE, happened)
+                        .with(BugCheck::new(0xE4, &[7, item]))
                 })
             }
             WorkItemEvent::Started { item } => {
@@ -193,7 +115,7 @@ impl WorkItemMonitor {
                 }
                 state.queued.then(|| {
                     let happened = format!("work item {item:#x} was freed while it was queued");
-                    Finding::new(&WI_FREE_WHILE_QUEUED, happened)
+                    Finding::new(&rule::WI_FREE_WHILE_QUEUED, happened)
                         .with(BugCheck::new(0xE4, &[2, item]))
                 })
             }
@@ -203,9 +125,9 @@ impl WorkItemMonitor {
     fn unknown(&self, item: u64, verb: &str) -> Finding {
         let was_freed = self.freed.contains(&item);
         let rule = if verb == "freed" {
-            &WI_FREE_ONCE
+            &rule::WI_FREE_ONCE
         } else {
-            &WI_NO_USE_AFTER_FREE
+            &rule::WI_NO_USE_AFTER_FREE
         };
         let why = if was_freed {
             "after it was freed"
@@ -227,7 +149,7 @@ impl WorkItemMonitor {
             .find(|(_, state)| state.adapter == Some(adapter))?;
         let what = if state.queued { "queued" } else { "running" };
         let happened = format!("FilterDetach returned with work item {item:#x} {what}");
-        Some(Finding::new(&DETACH_NO_WORKITEM, happened).since(Origin::Queued(item)))
+        Some(Finding::new(&rule::DETACH_NO_WORKITEM, happened).since(Origin::Queued(item)))
     }
 
     fn check_unload(&self) -> Option<Finding> {
@@ -235,7 +157,7 @@ impl WorkItemMonitor {
             let what = if state.queued { "queued" } else { "running" };
             let happened = format!("the driver was unloaded with work item {item:#x} {what}");
             return Some(
-                Finding::new(&WI_COMPLETE_BEFORE_UNLOAD, happened)
+                Finding::new(&rule::WI_COMPLETE_BEFORE_UNLOAD, happened)
                     .with(BugCheck::new(0xCE, &[item]))
                     .since(Origin::Queued(item)),
             );
@@ -245,7 +167,7 @@ impl WorkItemMonitor {
             "{} left after unload, first the one at {item:#x}",
             count_text(self.items.len(), "work item")
         );
-        let finding = Finding::new(&WI_FREED_BEFORE_UNLOAD, happened);
+        let finding = Finding::new(&rule::WI_FREED_BEFORE_UNLOAD, happened);
         Some(
             finding
                 .with(BugCheck::new(0xCE, &[*item]))
@@ -257,15 +179,15 @@ impl WorkItemMonitor {
 impl Monitor for WorkItemMonitor {
     fn rules(&self) -> &'static [&'static Rule] {
         &[
-            &WI_ALLOC_HANDLE_KIND,
-            &WI_QUEUE_WHILE_QUEUED,
-            &WI_FREE_WHILE_QUEUED,
-            &WI_FREE_ONCE,
-            &WI_NO_USE_AFTER_FREE,
-            &WI_FREED_BEFORE_UNLOAD,
-            &WI_COMPLETE_BEFORE_UNLOAD,
-            &WI_VALID_ROUTINE,
-            &DETACH_NO_WORKITEM,
+            &rule::WI_ALLOC_HANDLE_KIND,
+            &rule::WI_QUEUE_WHILE_QUEUED,
+            &rule::WI_FREE_WHILE_QUEUED,
+            &rule::WI_FREE_ONCE,
+            &rule::WI_NO_USE_AFTER_FREE,
+            &rule::WI_FREED_BEFORE_UNLOAD,
+            &rule::WI_COMPLETE_BEFORE_UNLOAD,
+            &rule::WI_VALID_ROUTINE,
+            &rule::DETACH_NO_WORKITEM,
         ]
     }
 

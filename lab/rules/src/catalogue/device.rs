@@ -1,0 +1,68 @@
+//! The control device and IRPs.
+
+super::rules! {
+    DEVICE:
+    DEV_HANDLE = "dev-handle": BugCheck Must,
+        name None, stop None, page "ddi ndis/nf-ndis-ndisregisterdeviceex.md",
+        "NdisRegisterDeviceEx gets the driver handle, at PASSIVE_LEVEL, after registration.";
+    DEV_ATTRIBUTES = "dev-attributes": BugCheck Must,
+        name None, stop "0x7C/0x21", page "ddi ndis/ns-ndis-_ndis_device_object_attributes.md",
+        "Device attributes have a valid header, \\Device\\ name with terminator, and NULL DeviceClassGuid.";
+    DEV_NO_PNP_POWER = "dev-no-pnp-power": Style Must,
+        name None, stop None, page "ddi ndis/ns-ndis-_ndis_device_object_attributes.md",
+        "No PnP or power dispatch entry is supplied.";
+    DEV_EXTENSION_UNTOUCHED = "dev-extension-untouched": Corruption Must,
+        name None, stop None, page "ddi ndis/nf-ndis-ndisregisterdeviceex.md",
+        "DeviceObject->DeviceExtension is not modified.";
+    DEV_SDDL = "dev-sddl": Style Should,
+        name None, stop None, page "kernel/sddl-for-device-objects.md",
+        "The device has an explicit SDDL string limited to the needed callers.";
+    DEV_DEREGISTER_ONCE = "dev-deregister-once": Leak Derived,
+        name None, stop None, page "ddi ndis/nf-ndis-ndisderegisterdeviceex.md",
+        "The device handle is deregistered exactly once, at PASSIVE_LEVEL, before the driver handle is deregistered.";
+    DEV_DEREGISTER_ON_FAILURE = "dev-deregister-on-failure": Leak Sample,
+        name None, stop None, page "samples network/ndis/filter/filter.c",
+        "If device registration fails in DriverEntry the filter registration is undone.";
+    IRP_COMPLETE_ONCE = "irp-complete-once": BugCheck Must,
+        name "DoubleCompletion", stop "0x44", page "devtest/wdm-doublecompletion.md",
+        "An IRP is completed exactly once.";
+    IRP_COMPLETE_OR_PEND = "irp-complete-or-pend": Hang Must,
+        name "IrpProcessingComplete", stop None, page "devtest/wdm-irpprocessingcomplete.md",
+        "A dispatch routine that does not return STATUS_PENDING has completed the IRP.";
+    IRP_MARK_PENDING = "irp-mark-pending": Corruption Must,
+        name "MarkIrpPending", stop None, page "devtest/wdm-markirppending.md",
+        "IoMarkIrpPending and returning STATUS_PENDING go together.";
+    IRP_PENDING_NOT_AFTER_COMPLETE = "irp-pending-not-after-complete": Corruption Must,
+        name "PendedCompletedRequest / 2 / 3", stop None, page "devtest/wdm-pendedcompletedrequest.md",
+        "STATUS_PENDING is not returned for an IRP completed without having been marked pending.";
+    IRP_STATUS_CONSISTENT = "irp-status-consistent": BugCheck Must,
+        name "I/O Verification 0x224", stop "0xC9/0x224", page "debugger/bug-check-0xc9",
+        "The returned status equals IoStatus.Status for completed IRPs.";
+    IRP_NO_PENDING_STATUS = "irp-no-pending-status": BugCheck Must,
+        name "CompleteRequestStatusCheck", stop "0xC9/0x06", page "devtest/wdm-completerequeststatuscheck.md",
+        "An IRP is not completed with STATUS_PENDING or -1.";
+    IRP_CANCEL_CLEARED = "irp-cancel-cleared": BugCheck Must,
+        name "I/O Verification", stop "0xC9/0x07", page "debugger/bug-check-0xc9",
+        "The cancel routine is cleared before completion.";
+    IRP_COMPLETE_NO_LOCK = "irp-complete-no-lock": Hang Must,
+        name "SpinLockSafe", stop None, page "devtest/wdm-spinlocksafe.md",
+        "IoCompleteRequest is not called with a spin lock held.";
+    IRP_COMPLETE_IRQL = "irp-complete-irql": BugCheck Must,
+        name None, stop "0xC9/0x0E", page "ddi wdm/nf-wdm-iocompleterequest.md",
+        "IoCompleteRequest is called at or below DISPATCH_LEVEL.";
+    IRP_DISPATCH_IRQL = "irp-dispatch-irql": BugCheck Must,
+        name "IrqlReturn", stop "0xC4/0x0002001D", page "devtest/wdm-irqlreturn.md",
+        "A dispatch routine returns at its entry IRQL.";
+    IRP_INFORMATION_BOUNDS = "irp-information-bounds": Corruption Derived,
+        name None, stop None, page "ddi ndis/ns-ndis-_ndis_device_object_attributes.md",
+        "IoStatus.Information does not exceed the output buffer length of a buffered request.";
+    IRP_INPUT_VALIDATED = "irp-input-validated": Corruption Must,
+        name "DoubleFetch", stop None, page "devtest/wdm-doublefetch.md",
+        "IOCTL buffers are length-checked and user memory is fetched once.";
+    IRP_MODULE_REFERENCE = "irp-module-reference": Corruption Derived,
+        name None, stop None, page "ddi ndis/nc-ndis-filter_detach.md",
+        "A module used from a dispatch routine is referenced so that FilterDetach waits for it.";
+    IRP_OPEN_BLOCKS_UNLOAD = "irp-open-blocks-unload": Style Must,
+        name None, stop None, page "kernel/unload-routine-environment.md",
+        "Unload is not entered while handles to the device are open or IRPs outstanding.";
+}

@@ -1,0 +1,17 @@
+//! What the lab demands beyond single pages.
+
+super::rules! {
+    LAB:
+    LAB_FAULT = "lab-fault": BugCheck Must,
+        name None, stop None, page "debugger/bug-check-0x7e--system-thread-exception-not-handled.md",
+        "The driver does nothing that the processor refuses.";
+    LAB_NBL_OOB_INTACT = "lab-nbl-oob-intact": Corruption Derived,
+        name None, stop None, page "network/net-buffer-list-structure.md",
+        "A filter that only passes a foreign NBL on leaves its out-of-band data as it is.";
+    LAB_NO_HANG = "lab-no-hang": Hang Derived,
+        name None, stop None, page "kernel/system-worker-threads.md",
+        "What the driver is called for comes to an end.";
+    LAB_STACK_OVERFLOW = "lab-stack-overflow": BugCheck Must,
+        name None, stop None, page "kernel/using-the-kernel-stack.md",
+        "A driver's call chain fits into the kernel stack of 24 KiB.";
+}
