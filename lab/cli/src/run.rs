@@ -89,7 +89,7 @@ fn refuse(path: &Path, image_name: &str, failure: &Failure) -> Error {
         .unwrap_or(&line);
     let line = format!("{}: {line}", path.display());
     match failure {
-        Failure::BadInput(_) | Failure::UnknownImports(_) => Error::bad_input(line),
+        Failure::BadInput(_) | Failure::UnknownImports { .. } => Error::bad_input(line),
         Failure::Lab(_) => Error::lab_fault(line),
     }
 }

@@ -194,10 +194,16 @@ pub struct Progress {
 /// Why there is no report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// The image or the configuration cannot be run (exit code 2): one line that names the thing.
+    /// The image or the configuration cannot be run (exit code 2): one line that begins with the
+    /// image's file name, or names the option.
     BadInput(String),
-    /// The image imports what the lab does not have (exit code 2): all of it, as `module!name`.
-    UnknownImports(Vec<String>),
+    /// The image imports what the lab does not have (exit code 2).
+    UnknownImports {
+        /// The image's file name.
+        image: String,
+        /// All of it, as `module!name`.
+        names: Vec<String>,
+    },
     /// The lab itself failed (exit code 3).
     Lab(String),
 }
@@ -206,8 +212,12 @@ impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::BadInput(line) => f.write_str(line),
-            Self::UnknownImports(names) => {
-                write!(f, "imports unknown to the lab: {}", names.join(", "))
+            Self::UnknownImports { image, names } => {
+                write!(
+                    f,
+                    "{image}: imports unknown to the lab: {}",
+                    names.join(", ")
+                )
             }
             Self::Lab(line) => write!(f, "fault of the lab: {line}"),
         }

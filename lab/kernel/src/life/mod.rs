@@ -68,7 +68,7 @@ pub(crate) fn run(config: RunConfig, progress: Show) -> Result<Report, Failure> 
         time_limit_ns: TIME_LIMIT_NS,
     })
     .map_err(|error| match error {
-        LoadError::MissingImports { names, .. } => Failure::UnknownImports(names),
+        LoadError::MissingImports { image, names } => Failure::UnknownImports { image, names },
         error => Failure::Lab(error.to_string()),
     })?;
     reset(seed);

@@ -11,6 +11,7 @@ use lab_rules::Kind;
 use lab_rules::event::{Chain, HandedNbl, NblEvent, NblPath};
 
 use super::adapter::{self, side};
+use crate::TrafficCount;
 use crate::abi::ndis::NET_BUFFER_LIST;
 use crate::driver;
 use crate::rt::mem::{self, BadAddress};
@@ -27,6 +28,8 @@ struct Record {
     path: NblPath,
     packets: u64,
     bytes: u64,
+    /// Frames on the wire.
+    segments: u64,
     shadow: Shadow,
     /// Everything that it is made of.
     blocks: Vec<u64>,
@@ -169,12 +172,20 @@ pub(super) fn bring_home(nbl: u64) {
     });
 }
 
-/// Packets and bytes of structures.
-pub(super) fn totals(nbls: &[u64]) -> (u64, u64) {
+/// Counts structures as given to the filter.
+pub(super) fn tally(adapter: u32, path: NblPath, nbls: &[u64]) {
+    let mut given = TrafficCount::default();
     RECORDS.with_borrow(|records| {
-        let known = nbls.iter().filter_map(|nbl| records.get(nbl));
-        known.fold((0, 0), |(packets, bytes), record| {
-            (packets + record.packets, bytes + record.bytes)
-        })
-    })
+        for record in nbls.iter().filter_map(|nbl| records.get(nbl)) {
+            given.packets += record.packets;
+            given.bytes += record.bytes;
+            given.segments += record.segments;
+        }
+    });
+    adapter::with_mut(adapter, |adapter| {
+        let counts = &mut adapter.counts[side(path)];
+        counts.packets += given.packets;
+        counts.bytes += given.bytes;
+        counts.segments += given.segments;
+    });
 }

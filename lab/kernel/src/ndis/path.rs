@@ -44,9 +44,9 @@ fn count(nbls: &[u64]) -> u32 {
 
 /// A protocol sends.
 pub(super) fn send_down(adapter: u32, nbls: Vec<u64>) {
-    tally(adapter, NblPath::Send, &nbls);
     match module::path(adapter) {
         Some((context, path)) if path.send != 0 => {
+            nbl::tally(adapter, NblPath::Send, &nbls);
             nbl::note_given(&nbls);
             let first = nbl::link(&nbls);
             watch::note_handler(&nbls, path.send);
@@ -75,9 +75,9 @@ pub(super) fn send_down(adapter: u32, nbls: Vec<u64>) {
 
 /// A miniport indicates. With `low_resources` the structures are only lent.
 pub(super) fn indicate_up(adapter: u32, nbls: Vec<u64>, low_resources: bool) {
-    tally(adapter, NblPath::Receive, &nbls);
     match module::path(adapter) {
         Some((context, path)) if path.receive != 0 => {
+            nbl::tally(adapter, NblPath::Receive, &nbls);
             nbl::note_given(&nbls);
             let first = nbl::link(&nbls);
             watch::note_handler(&nbls, path.receive);
@@ -114,16 +114,6 @@ pub(super) fn indicate_up(adapter: u32, nbls: Vec<u64>, low_resources: bool) {
         _ if low_resources => nbls.into_iter().for_each(nbl::bring_home),
         _ => reach_protocol(adapter, nbls),
     }
-}
-
-/// Counts what NDIS sees at the filter.
-fn tally(adapter: u32, path: NblPath, nbls: &[u64]) {
-    let (packets, bytes) = nbl::totals(nbls);
-    adapter::with_mut(adapter, |adapter| {
-        let counts = &mut adapter.counts[side(path)];
-        counts.packets += packets;
-        counts.bytes += bytes;
-    });
 }
 
 fn give(adapter: u32, path: NblPath, nbls: &[u64], low_resources: bool) {
@@ -179,7 +169,8 @@ pub(super) fn complete_up(adapter: u32, nbls: Vec<u64>) {
         return;
     }
     let Some((context, path)) = module::path(adapter) else {
-        return;
+        // The module is gone, and its NBLs pass by where it was.
+        return filtered.into_iter().for_each(nbl::bring_home);
     };
     let first = nbl::link(&filtered);
     emit(Kind::Nbl(NblEvent::Back {
@@ -209,7 +200,8 @@ pub(super) fn return_down(adapter: u32, nbls: Vec<u64>) {
         return;
     }
     let Some((context, path)) = module::path(adapter) else {
-        return;
+        // The module is gone, and its NBLs pass by where it was.
+        return filtered.into_iter().for_each(nbl::bring_home);
     };
     let first = nbl::link(&filtered);
     emit(Kind::Nbl(NblEvent::Back {

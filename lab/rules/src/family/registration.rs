@@ -11,6 +11,7 @@ impl Monitor for RegistrationMonitor {
     fn rules(&self) -> &'static [&'static Rule] {
         &[
             &rule::REG_IN_DRIVER_ENTRY,
+            &rule::REG_VERSION_NOT_ABOVE_RUNTIME,
             &rule::REG_CHARACTERISTICS_HEADER,
             &rule::REG_MANDATORY_HANDLERS,
             &rule::REG_PAIR_OID,
@@ -100,6 +101,13 @@ fn check_registration(registration: &Registration) -> Option<Finding> {
             &rule::REG_UNIQUE_NAME_IS_NETCFG_GUID,
             happened,
         ));
+    }
+    if *minor > registration.offered_minor {
+        let happened = format!(
+            "registration for NDIS 6.{minor} on a system that has 6.{}",
+            registration.offered_minor
+        );
+        return Some(Finding::new(&rule::REG_VERSION_NOT_ABOVE_RUNTIME, happened));
     }
     if !registration.in_driver_entry {
         let happened = "NdisFRegisterFilterDriver was called outside DriverEntry";
@@ -197,6 +205,10 @@ mod tests {
                 Some("reg-characteristics-header"),
             ),
             (with(|r| r.major = 5), Some("reg-characteristics-header")),
+            (
+                with(|r| r.offered_minor = 83),
+                Some("reg-version-not-above-runtime"),
+            ),
             (
                 with(|r| r.handlers.pause = false),
                 Some("reg-mandatory-handlers"),

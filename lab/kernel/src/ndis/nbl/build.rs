@@ -54,19 +54,16 @@ pub(crate) fn build(adapter: u32, frames: &[Frame], source: u64) -> u64 {
         path,
         packets: frames.len() as u64,
         bytes: frames.iter().map(wire_len).sum(),
+        segments: frames
+            .iter()
+            .map(|frame| u64::from(frame.segments.max(1)))
+            .sum(),
         shadow: parts.shadow,
         blocks: parts.blocks,
         was_given: false,
         was_passed: false,
     };
-    let segments: u64 = frames
-        .iter()
-        .map(|frame| u64::from(frame.segments.max(1)))
-        .sum();
-    adapter::with_mut(adapter, |adapter| {
-        adapter.outstanding[side(path)] += 1;
-        adapter.counts[side(path)].segments += segments;
-    });
+    adapter::with_mut(adapter, |adapter| adapter.outstanding[side(path)] += 1);
     RECORDS.with_borrow_mut(|records| records.insert(nbl, record));
     nbl
 }
