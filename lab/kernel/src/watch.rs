@@ -2,22 +2,24 @@
 //!
 //! [`emit`] is the only way in. It never switches; a fatal finding stops the run.
 
+mod call;
 mod digest;
+mod fault;
+mod hook;
 mod tally;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 
-use lab_rules::event::{
-    Access, Call, Callback, Fault, FaultKind, Import, NblEvent, PoolEvent, Region, WorkItemEvent,
-};
+use lab_rules::event::{Fault, NblEvent, PoolEvent, Region, WorkItemEvent};
 use lab_rules::{Event, Finding, Kind, Monitors, Origin, StackFrame, Violation};
 
-use crate::abi::irql::IRQL;
-use crate::rt::mem::BadAddress;
 use crate::rt::sched::{self, Reason, ThreadId};
-use crate::rt::{fault, pool, trace};
+use crate::rt::{pool, trace};
+pub(crate) use call::{any_running, enter, is_inside, leave, running};
 use digest::Digest;
+pub(crate) use fault::{OrFault, fault_event};
+pub(crate) use hook::{after_import, before_import};
 pub(crate) use tally::Tally;
 
 /// Events that a violation shows.
@@ -49,10 +51,6 @@ pub(crate) struct Outcome {
 
 thread_local! {
     static WATCH: RefCell<Option<Watch>> = const { RefCell::new(None) };
-    /// The driver's routines that run, with their addresses, per thread, outermost first.
-    static CALLS: RefCell<BTreeMap<ThreadId, Vec<(Call, u64)>>> = const { RefCell::new(BTreeMap::new()) };
-    /// The import that each thread is in.
-    static IMPORTS: RefCell<BTreeMap<ThreadId, Vec<&'static str>>> = const { RefCell::new(BTreeMap::new()) };
     /// Stacks of what happened earlier to objects.
     static ORIGINS: RefCell<BTreeMap<Origin, trace::StackId>> = const { RefCell::new(BTreeMap::new()) };
     /// When the last event happened, for a violation that is found after the end.
@@ -92,8 +90,8 @@ pub(crate) fn start(seed: u64) {
         warnings: Vec::new(),
     };
     WATCH.set(Some(watch));
-    CALLS.take();
-    IMPORTS.take();
+    call::reset();
+    hook::reset();
     ORIGINS.take();
 }
 
@@ -117,6 +115,15 @@ pub(crate) fn emit(kind: Kind) {
     LAST.set(place);
     note_origin(&kind);
     if observe(place, kind, || trace::frames(driver_stack())) {
+        sched::stop(Reason::Rule);
+    }
+}
+
+/// Writes an event that is about another thread's routine, and does not return when it breaks a rule.
+pub(crate) fn emit_about(kind: Kind, routine: u64) {
+    let place = Place::here();
+    LAST.set(place);
+    if observe(place, kind, || trace::frames(trace::of_code(routine))) {
         sched::stop(Reason::Rule);
     }
 }
@@ -239,7 +246,7 @@ fn record(finding: Finding, place: Place, stack: &dyn Fn() -> Vec<trace::Frame>)
     };
     let frames = frames.into_iter().map(stack_frame).collect();
     let thread = sched::thread_name(ThreadId(place.thread));
-    let callback = innermost(ThreadId(place.thread)).map(|(call, _)| call.callback.name());
+    let callback = call::innermost(ThreadId(place.thread)).map(|(call, _)| call.callback.name());
     WATCH.with_borrow_mut(|watch| {
         let Some(watch) = watch else { return };
         let history = watch.history.iter().map(line).collect();
@@ -264,6 +271,7 @@ fn record(finding: Finding, place: Place, stack: &dyn Fn() -> Vec<trace::Frame>)
     });
 }
 
+/// A frame as reports have it.
 pub(crate) fn stack_frame(frame: trace::Frame) -> StackFrame {
     StackFrame {
         rva: frame.offset.into(),
@@ -288,7 +296,7 @@ fn line(event: &Event) -> String {
 /// The driver's stack. A routine whose last act is an import has left it: then the routine itself.
 fn driver_stack() -> trace::StackId {
     let stack = trace::capture();
-    match innermost(sched::current()) {
+    match call::innermost(sched::current()) {
         Some((_, address)) if trace::is_empty(stack) => trace::of_code(address),
         _ => stack,
     }
@@ -313,210 +321,4 @@ pub(crate) fn note_handler(nbls: &[u64], handler: u64) {
     ORIGINS.with_borrow_mut(|origins| {
         origins.extend(nbls.iter().map(|nbl| (Origin::Given(*nbl), stack)))
     });
-}
-
-/// The routine of the driver that a thread is in.
-fn innermost(thread: ThreadId) -> Option<(Call, u64)> {
-    CALLS.with_borrow(|calls| calls.get(&thread)?.last().copied())
-}
-
-/// Whether this thread is inside one of the driver's routines (at any depth) that `is` accepts.
-pub(crate) fn is_inside(is: impl Fn(Call) -> bool) -> bool {
-    CALLS.with_borrow(|calls| {
-        calls
-            .get(&sched::current())
-            .is_some_and(|calls| calls.iter().any(|(call, _)| is(*call)))
-    })
-}
-
-/// Whether any thread is inside the routine.
-pub(crate) fn is_running(callback: Callback, adapter: Option<u32>) -> bool {
-    let call = Call { callback, adapter };
-    CALLS.with_borrow(|calls| {
-        calls
-            .values()
-            .flatten()
-            .any(|(running, _)| *running == call)
-    })
-}
-
-/// A routine of the driver begins on this thread.
-pub(crate) fn enter(call: Call, address: u64) {
-    CALLS.with_borrow_mut(|calls| {
-        calls
-            .entry(sched::current())
-            .or_default()
-            .push((call, address))
-    });
-    emit(Kind::Enter(call));
-}
-
-/// It ended.
-pub(crate) fn leave(call: Call, status: Option<u32>) {
-    emit(Kind::Leave { call, status });
-    CALLS.with_borrow_mut(|calls| {
-        let thread = sched::current();
-        if let Some(running) = calls.get_mut(&thread) {
-            running.pop();
-            if running.is_empty() {
-                calls.remove(&thread);
-            }
-        }
-    });
-}
-
-/// The hook before every import.
-pub(crate) fn before_import(call: &crate::rt::Call<'_>) {
-    let import = call.import();
-    IMPORTS.with_borrow_mut(|imports| {
-        imports
-            .entry(sched::current())
-            .or_default()
-            .push(import.name)
-    });
-    let (irql_min, irql_max) = irql_range(call);
-    emit(Kind::Import(Import {
-        module: import.module,
-        name: import.name,
-        irql_min,
-        irql_max,
-    }));
-}
-
-/// The hook after every import.
-pub(crate) fn after_import(_: &crate::rt::Call<'_>, _: u64) {
-    IMPORTS.with_borrow_mut(|imports| {
-        let thread = sched::current();
-        if let Some(inside) = imports.get_mut(&thread) {
-            inside.pop();
-            if inside.is_empty() {
-                imports.remove(&thread);
-            }
-        }
-    });
-}
-
-/// The levels at which this call is legal. Where the range depends on the arguments, they decide.
-fn irql_range(call: &crate::rt::Call<'_>) -> (u8, u8) {
-    const POOL_FLAG_PAGED: u64 = crate::abi::constant::POOL_FLAG_PAGED;
-    match call.import().name {
-        "KeWaitForSingleObject" if !polls(call.arg(4)) => (0, sched::APC_LEVEL),
-        "KeWaitForMultipleObjects" if !polls(call.arg(6)) => (0, sched::APC_LEVEL),
-        "ExAllocatePool2" if call.arg(0) & POOL_FLAG_PAGED != 0 => (0, sched::APC_LEVEL),
-        "KeSetEvent" if call.arg_u8(2) != 0 => (0, sched::APC_LEVEL),
-        "KfRaiseIrql" => (0, call.arg_u8(0)),
-        "KeLowerIrql" => (call.arg_u8(0), 15),
-        name => match IRQL.binary_search_by_key(&name, |(name, ..)| name) {
-            Ok(index) => (IRQL[index].1, IRQL[index].2),
-            Err(_) => (0, 31),
-        },
-    }
-}
-
-/// Whether a wait's timeout is zero: it only looks.
-fn polls(timeout: u64) -> bool {
-    timeout != 0 && crate::rt::mem::read::<i64>(timeout) == Ok(0)
-}
-
-/// What an import does with a bad pointer of the driver's: the run ends with the fault.
-pub(crate) trait OrFault<T> {
-    /// The value, or the end of the run.
-    fn or_fault(self) -> T;
-}
-
-impl<T> OrFault<T> for Result<T, BadAddress> {
-    fn or_fault(self) -> T {
-        match self {
-            Ok(value) => value,
-            Err(bad) => bad_pointer(bad),
-        }
-    }
-}
-
-/// The driver gave an import a pointer that cannot be used.
-fn bad_pointer(bad: BadAddress) -> ! {
-    let import = IMPORTS.with_borrow(|imports| imports.get(&sched::current())?.last().copied());
-    let access = if bad.write {
-        Access::Write
-    } else {
-        Access::Read
-    };
-    let place = fault::classify(bad.address);
-    emit(Kind::Fault(Fault {
-        kind: if place == fault::Place::NonCanonical {
-            FaultKind::NonCanonical
-        } else {
-            FaultKind::Memory(access)
-        },
-        address: bad.address,
-        instruction: 0,
-        region: region(&place),
-        in_import: import,
-    }));
-    sched::stop(Reason::Internal(format!(
-        "a bad pointer {:#x} broke no rule",
-        bad.address
-    )))
-}
-
-/// A fault of the driver's own code, after the run.
-pub(crate) fn fault_event(fault: &fault::Fault) -> Kind {
-    let access = match fault.access {
-        fault::Access::Read => Access::Read,
-        fault::Access::Write => Access::Write,
-        fault::Access::Execute => Access::Execute,
-    };
-    let kind = match (fault.kind, &fault.place) {
-        (fault::FaultKind::Memory, fault::Place::NonCanonical) => FaultKind::NonCanonical,
-        (fault::FaultKind::Memory, fault::Place::StackGuard) => FaultKind::StackOverflow,
-        (fault::FaultKind::Memory, _) => FaultKind::Memory(access),
-        (fault::FaultKind::Divide, _) => FaultKind::Divide,
-        (fault::FaultKind::IllegalInstruction | fault::FaultKind::Privileged, _) => {
-            FaultKind::IllegalInstruction
-        }
-        (fault::FaultKind::Breakpoint, _) => FaultKind::Breakpoint,
-        (fault::FaultKind::FastFail(code), _) => FaultKind::FastFail(code),
-        (fault::FaultKind::Assertion, _) => FaultKind::Assertion,
-    };
-    Kind::Fault(Fault {
-        kind,
-        address: fault.address,
-        instruction: fault.rip,
-        region: region(&fault.place),
-        in_import: None,
-    })
-}
-
-/// What rules need to know of a place.
-fn region(place: &fault::Place) -> Region {
-    use crate::rt::pool::{Block, Owner};
-    let parts = |block: &Block| {
-        (
-            block.address,
-            u64::try_from(block.size).unwrap_or(u64::MAX),
-            block.tag,
-        )
-    };
-    match place {
-        fault::Place::Null => Region::Null,
-        fault::Place::FreedBlock(block) if block.owner == Owner::Lab => Region::GivenAway,
-        fault::Place::FreedBlock(block) => {
-            let (block, size, tag) = parts(block);
-            Region::PoolFreed { block, size, tag }
-        }
-        fault::Place::BeyondBlock { block, .. } => {
-            let (block, size, tag) = parts(block);
-            Region::PoolPast { block, size, tag }
-        }
-        fault::Place::BeforeBlock { block, .. } => {
-            let (block, size, tag) = parts(block);
-            Region::PoolBefore { block, size, tag }
-        }
-        fault::Place::StackGuard | fault::Place::Stack => Region::Stack,
-        fault::Place::Image { .. } => Region::Image,
-        fault::Place::NonCanonical
-        | fault::Place::Block(_)
-        | fault::Place::Pool
-        | fault::Place::Unmapped => Region::Unmapped,
-    }
 }

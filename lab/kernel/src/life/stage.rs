@@ -99,23 +99,33 @@ fn wait_for_start() {
     if sched::wait_until(sched::now() + LIMIT_NS, &mut module::all_settled) == Wait::Satisfied {
         return;
     }
+    let waited_ns = LIMIT_NS;
     for adapter in 0..adapter::count() {
-        let callback = match module::state(adapter) {
-            State::Attaching => Callback::FilterAttach,
+        match module::state(adapter) {
+            State::Attaching => overdue(Callback::FilterAttach, adapter, waited_ns, None),
             State::Restarting => {
-                emit(Kind::Overdue(Overdue::Restart {
-                    adapter,
-                    waited_ns: LIMIT_NS,
-                }));
-                Callback::FilterRestart
+                let pending = Overdue::Restart { adapter, waited_ns };
+                overdue(Callback::FilterRestart, adapter, waited_ns, Some(pending));
             }
-            _ => continue,
-        };
-        emit(Kind::Overdue(Overdue::Callback {
-            callback,
-            adapter: Some(adapter),
-            waited_ns: LIMIT_NS,
-        }));
+            _ => {}
+        }
+    }
+}
+
+/// A transition takes too long: its routine does not return, or what it left pending does not end.
+fn overdue(callback: Callback, adapter: u32, waited_ns: u64, pending: Option<Overdue>) {
+    let adapter = Some(adapter);
+    match (watch::running(callback, adapter), pending) {
+        (Some(routine), _) => {
+            let hangs = Overdue::Callback {
+                callback,
+                adapter,
+                waited_ns,
+            };
+            watch::emit_about(Kind::Overdue(hangs), routine);
+        }
+        (None, Some(pending)) => emit(Kind::Overdue(pending)),
+        (None, None) => {}
     }
 }
 
@@ -168,7 +178,21 @@ fn stuck() {
             }));
         }
     }
-    emit(Kind::Overdue(Overdue::Workers));
+    if let Some((call, routine)) = watch::any_running()
+        && !call.callback.is_work_item()
+    {
+        let hangs = Overdue::Callback {
+            callback: call.callback,
+            adapter: call.adapter,
+            waited_ns: LIMIT_NS,
+        };
+        watch::emit_about(Kind::Overdue(hangs), routine);
+    }
+    emit(Kind::Overdue(if worker::is_idle() {
+        Overdue::Run
+    } else {
+        Overdue::Workers
+    }));
 }
 
 /// Pauses and detaches every stack; protocols have stopped sending already.
@@ -186,21 +210,11 @@ fn stop_stacks(show: &dyn Fn(&'static str)) {
             module::state(adapter) == State::Paused
         });
         if paused == Wait::TimedOut {
-            let callback = Callback::FilterPause;
-            emit(Kind::Overdue(
-                if watch::is_running(callback, Some(adapter)) {
-                    Overdue::Callback {
-                        callback,
-                        adapter: Some(adapter),
-                        waited_ns: PAUSE_NS,
-                    }
-                } else {
-                    Overdue::Pause {
-                        adapter,
-                        waited_ns: PAUSE_NS,
-                    }
-                },
-            ));
+            let pending = Overdue::Pause {
+                adapter,
+                waited_ns: PAUSE_NS,
+            };
+            overdue(Callback::FilterPause, adapter, PAUSE_NS, Some(pending));
         }
     }
     show("detach");
@@ -214,12 +228,7 @@ fn stop_stacks(show: &dyn Fn(&'static str)) {
                 module::state(adapter) == State::Detached
             });
             if detached == Wait::TimedOut {
-                let callback = Callback::FilterDetach;
-                emit(Kind::Overdue(Overdue::Callback {
-                    callback,
-                    adapter: Some(adapter),
-                    waited_ns: LIMIT_NS,
-                }));
+                overdue(Callback::FilterDetach, adapter, LIMIT_NS, None);
             }
         }
         traffic::stop_neighbours(adapter);

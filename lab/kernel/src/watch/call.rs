@@ -1,0 +1,75 @@
+//! Which of the driver's routines run, on which thread.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use lab_rules::Kind;
+use lab_rules::event::{Call, Callback};
+
+use super::emit;
+use crate::rt::sched::{self, ThreadId};
+
+thread_local! {
+    /// The driver's routines that run, with their addresses, per thread, outermost first.
+    static CALLS: RefCell<BTreeMap<ThreadId, Vec<(Call, u64)>>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// Forgets all calls: a run begins.
+pub(super) fn reset() {
+    CALLS.take();
+}
+
+/// The routine of the driver that a thread is in.
+pub(super) fn innermost(thread: ThreadId) -> Option<(Call, u64)> {
+    CALLS.with_borrow(|calls| calls.get(&thread)?.last().copied())
+}
+
+/// Whether this thread is inside one of the driver's routines (at any depth) that `is` accepts.
+pub(crate) fn is_inside(is: impl Fn(Call) -> bool) -> bool {
+    CALLS.with_borrow(|calls| {
+        calls
+            .get(&sched::current())
+            .is_some_and(|calls| calls.iter().any(|(call, _)| is(*call)))
+    })
+}
+
+/// The address of a routine, if any thread is inside it.
+pub(crate) fn running(callback: Callback, adapter: Option<u32>) -> Option<u64> {
+    let call = Call { callback, adapter };
+    CALLS.with_borrow(|calls| {
+        let mut running = calls.values().flatten();
+        running
+            .find(|(running, _)| *running == call)
+            .map(|(_, address)| *address)
+    })
+}
+
+/// A routine that some thread is inside, with its address: the outermost of the oldest thread.
+pub(crate) fn any_running() -> Option<(Call, u64)> {
+    CALLS.with_borrow(|calls| calls.values().find_map(|calls| calls.first().copied()))
+}
+
+/// A routine of the driver begins on this thread.
+pub(crate) fn enter(call: Call, address: u64) {
+    CALLS.with_borrow_mut(|calls| {
+        calls
+            .entry(sched::current())
+            .or_default()
+            .push((call, address))
+    });
+    emit(Kind::Enter(call));
+}
+
+/// It ended.
+pub(crate) fn leave(call: Call, status: Option<u32>) {
+    emit(Kind::Leave { call, status });
+    CALLS.with_borrow_mut(|calls| {
+        let thread = sched::current();
+        if let Some(running) = calls.get_mut(&thread) {
+            running.pop();
+            if running.is_empty() {
+                calls.remove(&thread);
+            }
+        }
+    });
+}

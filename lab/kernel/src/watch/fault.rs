@@ -1,0 +1,111 @@
+//! Faults of the driver as events: its own, and those of imports that it gave bad pointers.
+
+use lab_rules::Kind;
+use lab_rules::event::{Access, Fault, FaultKind, Region};
+
+use super::{emit, hook};
+use crate::rt::mem::BadAddress;
+use crate::rt::sched::{self, Reason};
+use crate::rt::{fault, pool};
+
+/// What an import does with a bad pointer of the driver's: the run ends with the fault.
+pub(crate) trait OrFault<T> {
+    /// The value, or the end of the run.
+    fn or_fault(self) -> T;
+}
+
+impl<T> OrFault<T> for Result<T, BadAddress> {
+    fn or_fault(self) -> T {
+        match self {
+            Ok(value) => value,
+            Err(bad) => bad_pointer(bad),
+        }
+    }
+}
+
+/// The driver gave an import a pointer that cannot be used.
+fn bad_pointer(bad: BadAddress) -> ! {
+    let import = hook::current_import();
+    let access = if bad.write {
+        Access::Write
+    } else {
+        Access::Read
+    };
+    let place = fault::classify(bad.address);
+    emit(Kind::Fault(Fault {
+        kind: if place == fault::Place::NonCanonical {
+            FaultKind::NonCanonical
+        } else {
+            FaultKind::Memory(access)
+        },
+        address: bad.address,
+        instruction: 0,
+        region: region(&place),
+        in_import: import,
+    }));
+    sched::stop(Reason::Internal(format!(
+        "a bad pointer {:#x} broke no rule",
+        bad.address
+    )))
+}
+
+/// A fault of the driver's own code, after the run.
+pub(crate) fn fault_event(fault: &fault::Fault) -> Kind {
+    let access = match fault.access {
+        fault::Access::Read => Access::Read,
+        fault::Access::Write => Access::Write,
+        fault::Access::Execute => Access::Execute,
+    };
+    let kind = match (fault.kind, &fault.place) {
+        (fault::FaultKind::Memory, fault::Place::NonCanonical) => FaultKind::NonCanonical,
+        (fault::FaultKind::Memory, fault::Place::StackGuard) => FaultKind::StackOverflow,
+        (fault::FaultKind::Memory, _) => FaultKind::Memory(access),
+        (fault::FaultKind::Divide, _) => FaultKind::Divide,
+        (fault::FaultKind::IllegalInstruction | fault::FaultKind::Privileged, _) => {
+            FaultKind::IllegalInstruction
+        }
+        (fault::FaultKind::Breakpoint, _) => FaultKind::Breakpoint,
+        (fault::FaultKind::FastFail(code), _) => FaultKind::FastFail(code),
+        (fault::FaultKind::Assertion, _) => FaultKind::Assertion,
+    };
+    Kind::Fault(Fault {
+        kind,
+        address: fault.address,
+        instruction: fault.rip,
+        region: region(&fault.place),
+        in_import: None,
+    })
+}
+
+/// What rules need to know of a place.
+fn region(place: &fault::Place) -> Region {
+    let parts = |block: &pool::Block| {
+        (
+            block.address,
+            u64::try_from(block.size).unwrap_or(u64::MAX),
+            block.tag,
+        )
+    };
+    match place {
+        fault::Place::Null => Region::Null,
+        fault::Place::FreedBlock(block) if block.owner == pool::Owner::Lab => Region::GivenAway,
+        fault::Place::FreedBlock(block) => {
+            let (block, size, tag) = parts(block);
+            Region::PoolFreed { block, size, tag }
+        }
+        fault::Place::BeyondBlock { block, .. } => {
+            let (block, size, tag) = parts(block);
+            Region::PoolPast { block, size, tag }
+        }
+        fault::Place::BeforeBlock { block, .. } => {
+            let (block, size, tag) = parts(block);
+            Region::PoolBefore { block, size, tag }
+        }
+        fault::Place::StackGuard | fault::Place::Stack => Region::Stack,
+        fault::Place::Image { .. } => Region::Image,
+        fault::Place::NonCanonical
+        | fault::Place::Block(_)
+        | fault::Place::Pool
+        | fault::Place::Unmapped => Region::Unmapped,
+    }
+}

@@ -1,0 +1,81 @@
+//! What runs around every import: its event, with the levels at which it is legal.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use lab_rules::Kind;
+use lab_rules::event::Import;
+
+use super::emit;
+use crate::abi::constant::POOL_FLAG_PAGED;
+use crate::abi::irql::IRQL;
+use crate::rt::Call;
+use crate::rt::mem;
+use crate::rt::sched::{self, ThreadId};
+
+thread_local! {
+    /// The imports that each thread is in, outermost first.
+    static IMPORTS: RefCell<BTreeMap<ThreadId, Vec<&'static str>>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// Forgets all calls: a run begins.
+pub(super) fn reset() {
+    IMPORTS.take();
+}
+
+/// The import that this thread is in.
+pub(super) fn current_import() -> Option<&'static str> {
+    IMPORTS.with_borrow(|imports| imports.get(&sched::current())?.last().copied())
+}
+
+/// The hook before every import.
+pub(crate) fn before_import(call: &Call<'_>) {
+    let import = call.import();
+    IMPORTS.with_borrow_mut(|imports| {
+        imports
+            .entry(sched::current())
+            .or_default()
+            .push(import.name)
+    });
+    let (irql_min, irql_max) = irql_range(call);
+    emit(Kind::Import(Import {
+        module: import.module,
+        name: import.name,
+        irql_min,
+        irql_max,
+    }));
+}
+
+/// The hook after every import.
+pub(crate) fn after_import(_: &Call<'_>, _: u64) {
+    IMPORTS.with_borrow_mut(|imports| {
+        let thread = sched::current();
+        if let Some(inside) = imports.get_mut(&thread) {
+            inside.pop();
+            if inside.is_empty() {
+                imports.remove(&thread);
+            }
+        }
+    });
+}
+
+/// The levels at which this call is legal. Where the range depends on the arguments, they decide.
+fn irql_range(call: &Call<'_>) -> (u8, u8) {
+    match call.import().name {
+        "KeWaitForSingleObject" if !polls(call.arg(4)) => (0, sched::APC_LEVEL),
+        "KeWaitForMultipleObjects" if !polls(call.arg(6)) => (0, sched::APC_LEVEL),
+        "ExAllocatePool2" if call.arg(0) & POOL_FLAG_PAGED != 0 => (0, sched::APC_LEVEL),
+        "KeSetEvent" if call.arg_u8(2) != 0 => (0, sched::APC_LEVEL),
+        "KfRaiseIrql" => (0, call.arg_u8(0)),
+        "KeLowerIrql" => (call.arg_u8(0), 15),
+        name => match IRQL.binary_search_by_key(&name, |(name, ..)| name) {
+            Ok(index) => (IRQL[index].1, IRQL[index].2),
+            Err(_) => (0, 31),
+        },
+    }
+}
+
+/// Whether a wait's timeout is zero: it only looks.
+fn polls(timeout: u64) -> bool {
+    timeout != 0 && mem::read::<i64>(timeout) == Ok(0)
+}
