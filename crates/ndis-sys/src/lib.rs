@@ -24,7 +24,10 @@
         reason = "C names, so that they can be looked up"
     )
 )]
-#![cfg_attr(windows, expect(unsafe_code, reason = "declarations of foreign functions"))]
+#![cfg_attr(
+    windows,
+    expect(unsafe_code, reason = "declarations of foreign functions")
+)]
 
 #[cfg(windows)]
 mod assertion;
