@@ -55,7 +55,6 @@ pub(crate) use verifier::*;
 pub(crate) use work_item::*;
 
 /// Every rule.
-#[must_use]
 pub fn catalogue() -> impl Iterator<Item = &'static Rule> {
     [
         DEVICE,

@@ -8,6 +8,7 @@
     non_camel_case_types,
     non_snake_case,
     non_upper_case_globals,
+    clippy::upper_case_acronyms,
     reason = "C names, so that they can be looked up"
 )]
 #![expect(dead_code, reason = "the table is whole; the lab uses a part")]
