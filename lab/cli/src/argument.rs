@@ -85,8 +85,8 @@ pub struct RunArguments {
 
     /// Registry value for the driver's and the adapters' parameters: REG_DWORD for a number (decimal
     /// or 0x...), else REG_SZ; give it again for more
-    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = parameter)]
-    pub parameters: Vec<(String, ParameterValue)>,
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = Setting::parse)]
+    pub settings: Vec<Setting>,
 
     /// Virtual processors
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=64))]
@@ -112,25 +112,41 @@ fn ndis_minor(text: &str) -> Result<u8, String> {
         .ok_or_else(|| "the lab offers 6.84, 6.85, 6.86, 6.87, 6.88 and 6.89".to_owned())
 }
 
-fn parameter(text: &str) -> Result<(String, ParameterValue), String> {
-    let (name, value) = text
-        .split_once('=')
-        .filter(|(name, _)| !name.is_empty())
-        .ok_or_else(|| "expected NAME=VALUE".to_owned())?;
-    let (digits, radix) = match value.strip_prefix("0x") {
-        Some(digits) => (digits, 16),
-        None => (value, 10),
-    };
-    let is_number = !digits.is_empty() && digits.chars().all(|digit| digit.is_digit(radix));
-    let value = if is_number {
-        ParameterValue::Integer(
-            u32::from_str_radix(digits, radix)
-                .map_err(|_| format!("{value} does not fit a REG_DWORD (0 to 4294967295)"))?,
-        )
-    } else {
-        ParameterValue::String(value.to_owned())
-    };
-    Ok((name.to_owned(), value))
+/// A registry value as it was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// All of `NAME=VALUE`.
+    pub text: String,
+    /// The name.
+    pub name: String,
+    /// The value: `REG_DWORD` if it is a number, else `REG_SZ`.
+    pub value: ParameterValue,
+}
+
+impl Setting {
+    fn parse(text: &str) -> Result<Self, String> {
+        let (name, value) = text
+            .split_once('=')
+            .filter(|(name, _)| !name.is_empty())
+            .ok_or_else(|| "expected NAME=VALUE".to_owned())?;
+        let (digits, radix) = match value.strip_prefix("0x") {
+            Some(digits) => (digits, 16),
+            None => (value, 10),
+        };
+        let is_number = !digits.is_empty() && digits.chars().all(|digit| digit.is_digit(radix));
+        let value = if is_number {
+            let number = u32::from_str_radix(digits, radix)
+                .map_err(|_| format!("{value} does not fit a REG_DWORD (0 to 4294967295)"))?;
+            ParameterValue::Integer(number)
+        } else {
+            ParameterValue::String(value.to_owned())
+        };
+        Ok(Self {
+            text: text.to_owned(),
+            name: name.to_owned(),
+            value,
+        })
+    }
 }
 
 impl RunArguments {
@@ -153,13 +169,8 @@ impl RunArguments {
         if self.vlan_tags == VlanTags::InFrame {
             option("--vlan-tags", "in-frame".to_owned());
         }
-        for (name, value) in &self.parameters {
-            let value = match value {
-                ParameterValue::Integer(number) => number.to_string(),
-                ParameterValue::String(text) => text.clone(),
-                other => unreachable!("--set makes no {other:?}"),
-            };
-            option("--set", word(&format!("{name}={value}")));
+        for setting in &self.settings {
+            option("--set", word(&setting.text));
         }
         option("--processors", self.processors.to_string());
         option("--workers", self.workers.to_string());
@@ -232,10 +243,15 @@ mod tests {
             ("A=-1", ParameterValue::String("-1".to_owned())),
             ("A=0x", ParameterValue::String("0x".to_owned())),
         ] {
-            assert_eq!(parameter(text), Ok(("A".to_owned(), value)), "{text}");
+            let setting = Setting {
+                text: text.to_owned(),
+                name: "A".to_owned(),
+                value,
+            };
+            assert_eq!(Setting::parse(text), Ok(setting), "{text}");
         }
         for text in ["A", "=1", "A=4294967296"] {
-            assert!(parameter(text).is_err(), "{text}");
+            assert!(Setting::parse(text).is_err(), "{text}");
         }
     }
 
@@ -271,7 +287,7 @@ mod tests {
         assert_eq!(
             run_arguments(&words).unwrap().replay(),
             r"lwf-lab run 'dir one/a.sys' --pcap x.pcap --pcap 'y'\''s.pcap' --seed 9 --ndis 6.85 \
-              --local 10.0.0.0/8 --local 02:00:00:00:00:0a --vlan-tags in-frame --set Mode=tap --set Ring=16 --processors 4 --workers 3 \
+              --local 10.0.0.0/8 --local 02:00:00:00:00:0a --vlan-tags in-frame --set Mode=tap --set Ring=0x10 --processors 4 --workers 3 \
               --pdb a.pdb"
                 .replace("\\\n              ", "")
         );

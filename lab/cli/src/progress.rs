@@ -16,6 +16,7 @@ impl ProgressLine {
         {
             bar.set_style(style.progress_chars("=> "));
         }
+        bar.set_message("load");
         Self(bar)
     }
 

@@ -70,7 +70,11 @@ pub(crate) fn execute(arguments: &RunArguments) -> Result<Outcome, Error> {
             processors: arguments.processors,
             workers: arguments.workers,
             adapters,
-            parameters: arguments.parameters.clone(),
+            parameters: arguments
+                .settings
+                .iter()
+                .map(|setting| (setting.name.clone(), setting.value.clone()))
+                .collect(),
             control: Some(device::administrator()),
         },
         Box::new(move |step| progress.show(step)),
