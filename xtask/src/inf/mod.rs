@@ -7,6 +7,7 @@ mod rule;
 pub(crate) mod stamp;
 #[cfg(test)]
 mod tests;
+pub(crate) mod wine;
 
 use std::{
     fs,
