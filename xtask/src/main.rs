@@ -31,6 +31,7 @@ mod tool;
 mod toolchain;
 mod wdk_build_patch;
 mod wdk_mirror;
+mod windows_file;
 mod workspace;
 
 use std::process::ExitCode;
@@ -56,6 +57,7 @@ enum Task {
     CheckInf(inf::Arguments),
     CheckInstall(inf::wine::Arguments),
     CheckPackage(package::check::Arguments),
+    CheckWindowsFiles(windows_file::Arguments),
     CompileFail(compile_fail::Arguments),
     Demo(demo::Arguments),
     Lint(lint::Arguments),
@@ -73,6 +75,7 @@ fn run(task: &Task) -> Result<()> {
         Task::CheckInf(arguments) => inf::run(arguments),
         Task::CheckInstall(arguments) => inf::wine::run(arguments),
         Task::CheckPackage(arguments) => package::check::run(arguments),
+        Task::CheckWindowsFiles(arguments) => windows_file::run(arguments),
         Task::CompileFail(arguments) => compile_fail::run(arguments),
         Task::Demo(arguments) => demo::run(arguments),
         Task::Lint(arguments) => lint::run(arguments),

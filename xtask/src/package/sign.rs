@@ -37,7 +37,9 @@ pub(super) fn prepare(yes: bool) -> Result<()> {
         .output();
     let help = help.context("cannot run osslsigncode")?;
     if !String::from_utf8_lossy(&[help.stdout, help.stderr].concat()).contains("-TSA-certs") {
-        bail!("this osslsigncode makes no time stamps of its own; install version 2.8 or later");
+        bail!(
+            "this osslsigncode makes no time stamps of its own (-TSA-certs); install a newer one"
+        );
     }
     Ok(())
 }

