@@ -76,11 +76,11 @@ function Assert-TestSigning {
     throw 'Test signing is off: run "bcdedit /set testsigning on", restart, and run this again.'
 }
 
-function Assert-MemoryIntegrityOff {
+function Show-MemoryIntegrity {
     $guard = Get-CimInstance -Namespace 'root\Microsoft\Windows\DeviceGuard' -ClassName Win32_DeviceGuard -ErrorAction SilentlyContinue
-    # 2 is hypervisor-enforced code integrity.
+    # 2 is hypervisor-enforced code integrity. It takes test-signed images: install/the-testsigning-boot-configuration-option.md.
     if ($null -ne $guard -and $guard.SecurityServicesRunning -contains 2) {
-        throw 'Memory integrity is on: turn it off under Windows Security, Device security, Core isolation and restart, or say -AllowMemoryIntegrity to try with it.'
+        Write-Warning 'Memory integrity is on: should the driver not start, turn it off under Windows Security, Device security, Core isolation, restart, and try again.'
     }
 }
 

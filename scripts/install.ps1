@@ -10,8 +10,7 @@ The package's folder: target\package\x64 or target\package\arm64.
 [CmdletBinding(SupportsShouldProcess)]
 param(
     [string]$Package,
-    [switch]$Upgrade,
-    [switch]$AllowMemoryIntegrity
+    [switch]$Upgrade
 )
 $ErrorActionPreference = 'Stop'
 Import-Module -Name (Join-Path -Path $PSScriptRoot -ChildPath 'deferlwf.psm1') -Force
@@ -31,9 +30,7 @@ $authority = Join-Path -Path $Package -ChildPath '..\test-ca.pem'
 $isTest = Test-Path -LiteralPath $authority
 if ($isTest) {
     Assert-TestSigning
-    if (-not $AllowMemoryIntegrity) {
-        Assert-MemoryIntegrityOff
-    }
+    Show-MemoryIntegrity
 }
 
 if ((Test-FilterInstalled) -and -not $Upgrade) {
