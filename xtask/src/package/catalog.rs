@@ -1,4 +1,4 @@
-//! Catalogs of version 2: which files belong to a package, by their hashes, as Inf2Cat writes it.
+//! Catalogs of version 2: which files belong to a package, by their hashes, as makecat writes it.
 //!
 //! A catalog is a PKCS #7 SignedData around a certificate trust list; without its signer it is what osslsigncode and
 //! signtool sign.
@@ -23,7 +23,6 @@ const MEMBER_INFO: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.
 const INDIRECT_DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.311.2.1.4");
 const IMAGE_DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.311.2.1.15");
 const FLAT_DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.311.2.1.25");
-const SHA1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.14.3.2.26");
 const SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.1");
 
 /// Of a name and value: readable text, authenticated, replacing earlier ones.
@@ -69,8 +68,12 @@ impl Catalog {
     fn trust_list(&self) -> Result<TrustList> {
         let mut members = Vec::new();
         for member in &self.members {
-            members.push(self.subject(member, SHA256, &member.digests.sha256)?);
-            members.push(self.subject(member, SHA1, &member.digests.sha1)?);
+            members.push(self.subject(member)?);
+            // Its twin for those who look for SHA-1 has a hash and nothing to say, as in makecat's catalogs.
+            members.push(Subject {
+                identifier: OctetString::new(member.digests.sha1)?,
+                attributes: SetOfVec::from_iter([member_info()?])?,
+            });
         }
         members.sort_by(|one, other| one.identifier.as_bytes().cmp(other.identifier.as_bytes()));
         let mut extensions = Vec::new();
@@ -98,12 +101,7 @@ impl Catalog {
         })
     }
 
-    fn subject(
-        &self,
-        member: &Member,
-        algorithm: ObjectIdentifier,
-        digest: &[u8],
-    ) -> Result<Subject> {
+    fn subject(&self, member: &Member) -> Result<Subject> {
         let (kind, value) = match member.digests.kind {
             // An image: no flags, and an empty name of the file in SpcLink's third form.
             Kind::Image => (
@@ -118,23 +116,27 @@ impl Catalog {
         let indirect = IndirectData {
             data: AttributeTypeAndValue { kind, value },
             digest: DigestInfo {
-                algorithm: Algorithm::new(algorithm),
-                digest: OctetString::new(digest)?,
+                algorithm: Algorithm::new(SHA256),
+                digest: OctetString::new(member.digests.sha256)?,
             },
         };
         let name = NameValue::new("File", &member.name)?;
         let systems = NameValue::new("OSAttr", &self.systems)?;
         let attributes = [
-            Attribute::new(MEMBER_INFO, context_specific(2, false, &[])?)?,
+            member_info()?,
             Attribute::new(NAME_VALUE, Any::encode_from(&name)?)?,
             Attribute::new(NAME_VALUE, Any::encode_from(&systems)?)?,
             Attribute::new(INDIRECT_DATA, Any::encode_from(&indirect)?)?,
         ];
         Ok(Subject {
-            identifier: OctetString::new(digest)?,
+            identifier: OctetString::new(member.digests.sha256)?,
             attributes: SetOfVec::from_iter(attributes)?,
         })
     }
+}
+
+fn member_info() -> Result<Attribute> {
+    Attribute::new(MEMBER_INFO, context_specific(2, false, &[])?)
 }
 
 /// `[2] { [0] "" }`.
