@@ -7,7 +7,7 @@ use crate::rt::Call;
 
 imports! {
     "ndis.sys":
-    NdisGetVersion => get_version,
+    NdisGetVersion => running_version,
 }
 
 thread_local! {
@@ -36,6 +36,6 @@ pub(crate) fn build_number() -> u32 {
     }
 }
 
-fn get_version(_: &Call<'_>) -> u64 {
+fn running_version(_: &Call<'_>) -> u64 {
     6 << 16 | u64::from(minor())
 }
