@@ -66,14 +66,11 @@ pub(crate) fn check_file(path: &Path, root: &Path, foreign: bool) -> Result<()> 
     let floor = ImportTable::read(root)?.floor;
     let findings = check(&text, driver.as_ref(), is_template, floor);
     for (rule, finding) in &findings {
-        eprintln!(
-            "{}:{}: {}: {} ({})",
-            path.display(),
-            finding.line,
-            rule.name,
-            finding.what,
-            rule.page
-        );
+        let place = match finding.line {
+            0 => path.display().to_string(),
+            line => format!("{}:{line}", path.display()),
+        };
+        eprintln!("{place}: {}: {} ({})", rule.name, finding.what, rule.page);
     }
     if !findings.is_empty() {
         bail!(Failed(format!(

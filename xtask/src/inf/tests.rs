@@ -78,7 +78,7 @@ const BROKEN: &[(&str, &str, &str)] = &[
     ("inf-os-floor", "NT$ARCH$.10.0...19041", "NT$ARCH$.10.0...17763"),
     ("inf-build-25319", ", NT$ARCH$.10.0...25319", ""),
     ("inf-build-25319", "Drivers_CopyFiles = 12", "Drivers_CopyFiles = 13"),
-    ("inf-dirid", "Store_CopyFiles   = 13", "Store_CopyFiles   = 10"),
+    ("inf-dirid13", "Store_CopyFiles   = 13", "Store_CopyFiles   = 10"),
 ];
 
 /// How many entries at the end of `BROKEN` break other rules as well.

@@ -102,6 +102,21 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if fs::read(&driver).ok() != Some(fs::read(folder.join("deferlwf.sys"))?) {
         wrong.push("deferlwf.sys is not in System32\\drivers".to_owned());
     }
+    // Uninstalling: only the section for services is there, and that is what [Remove] stands for.
+    wine.install(
+        &copy.join("deferlwf.inf"),
+        &format!("{}.Remove", old.section.name),
+    )?;
+    for service in &old.services {
+        let (is_there, _) =
+            wine.run(&["reg", "query", &format!("{SERVICES}\\{}", service.name)])?;
+        if is_there {
+            wrong.push(format!(
+                "the service {} is left after removal",
+                service.name
+            ));
+        }
+    }
     report(old, &wrong)
 }
 
@@ -122,7 +137,7 @@ fn report(install: &Install<'_>, wrong: &[String]) -> Result<()> {
         .map(|service| service.registry.len())
         .sum();
     println!(
-        "Wine installed [{}]: service, file and {} values as the INF says",
+        "Wine installed [{}]: service, file and {} values as the INF says; and removed the service",
         install.section.name,
         values + install.registry.len()
     );

@@ -12,7 +12,7 @@ mod tests;
 use std::{
     env, fs,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 use anyhow::{Context, Result, bail};
@@ -104,7 +104,8 @@ fn build(repository: &Repository, arguments: &Arguments) -> Result<PathBuf> {
     if arguments.yes {
         command.arg("--yes");
     }
-    compile::run(&mut command)?;
+    // The build prints where the image is; this task prints where the package is.
+    compile::run(command.stdout(Stdio::null()))?;
     let folder = repository.target_folder().join("driver").join(architecture);
     Ok(folder.join("release").join(format!("{DRIVER}.sys")))
 }

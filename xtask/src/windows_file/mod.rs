@@ -52,6 +52,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         wrong.extend(workflow::check(&path.display().to_string(), &text));
     }
+    for path in &scripts {
+        let text =
+            fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        wrong.extend(setup_api(&path.display().to_string(), &text));
+    }
     for finding in &wrong {
         eprintln!("{finding}");
     }
@@ -77,6 +82,20 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         bail!(Failed("files for Windows: see above".to_owned()));
     }
     Ok(())
+}
+
+/// What installs by SetupAPI, which cannot install a filter: network/ndis-filter-driver-installation.md.
+fn setup_api(path: &str, text: &str) -> Vec<String> {
+    let lines = text.lines().enumerate();
+    lines
+        .filter(|(_, line)| {
+            let line = line.to_lowercase();
+            ["/add-driver", "installhinfsection", "devcon"]
+                .iter()
+                .any(|way| line.contains(way))
+        })
+        .map(|(index, line)| format!("{path}:{}: not through INetCfg: {}", index + 1, line.trim()))
+        .collect()
 }
 
 fn report(what: &str, count: usize, holds: bool) {
@@ -131,4 +150,15 @@ fn files(folder: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>> {
     }
     found.sort();
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::setup_api;
+
+    #[test]
+    fn only_netcfg_installs_a_filter() {
+        assert!(setup_api("x", "netcfg.exe /l x.inf /c s /i y").is_empty());
+        assert_eq!(setup_api("x", "\npnputil /Add-Driver x.inf").len(), 1);
+    }
 }
