@@ -176,6 +176,13 @@ fn steps(repository: &Repository, yes: bool) -> Result<Vec<Step>> {
         check,
     );
     add(
+        "package",
+        &cargo,
+        "test --locked --package xtask --test package --test windows_file -- --ignored --test-threads 1 --nocapture"
+            .to_owned(),
+        check,
+    );
+    add(
         "lwf-lab",
         &cargo,
         "build --locked --profile lab --package lab-cli".to_owned(),
