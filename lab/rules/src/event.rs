@@ -3,18 +3,26 @@
 mod callback;
 mod device;
 mod fault;
+mod image;
+mod import;
 mod module;
 mod nbl;
+mod oid;
 mod pool;
 mod text;
+mod timer;
 mod work_item;
 
 pub use callback::Callback;
 pub use device::{DeviceEvent, IrpEvent};
 pub use fault::{Access, Fault, FaultKind, Region};
-pub use module::{HandlerSet, Header, Left, ModuleEvent, Overdue, Registration};
+pub use image::Loaded;
+pub use import::{Arguments, Import, Returned};
+pub use module::{HandlerSet, Header, Left, ModuleEvent, NetPnpEvent, Overdue, Registration};
 pub use nbl::{Alteration, Chain, HandedNbl, NblCall, NblEvent, NblPath};
+pub use oid::{OidAlteration, OidEvent, OidKind, OidPath, OidRequest};
 pub use pool::{PoolEvent, PoolFreeError};
+pub use timer::TimerEvent;
 pub use work_item::{WorkItemEvent, WorkItemOwner};
 
 /// `PASSIVE_LEVEL`.
@@ -42,8 +50,14 @@ pub struct Event {
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
+    /// The image is about to run.
+    Loaded(Loaded),
     /// The driver called an import.
     Import(Import),
+    /// An import whose result tells something has returned.
+    Returned(Returned),
+    /// An import was given a structure with a header.
+    Structure(Header),
     /// The kernel called the driver.
     Enter(Call),
     /// The driver returned from that call.
@@ -65,6 +79,12 @@ pub enum Kind {
     Pool(PoolEvent),
     /// A spin lock.
     Lock(LockEvent),
+    /// A timer.
+    Timer(TimerEvent),
+    /// A network PnP event.
+    NetPnp(NetPnpEvent),
+    /// An OID request.
+    Oid(OidEvent),
     /// A device object.
     Device(DeviceEvent),
     /// An IRP.
@@ -75,19 +95,6 @@ pub enum Kind {
     Overdue(Overdue),
     /// The unload routine has returned: what is still there.
     Left(Left),
-}
-
-/// An import call, before its body runs.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Import {
-    /// The module it comes from: `ndis.sys`.
-    pub module: &'static str,
-    /// Its name.
-    pub name: &'static str,
-    /// The lowest documented level.
-    pub irql_min: u8,
-    /// The highest documented level.
-    pub irql_max: u8,
 }
 
 /// A call of the kernel into the driver.
@@ -108,11 +115,20 @@ pub enum LockEvent {
         lock: u64,
         /// Whether the variant expects DISPATCH_LEVEL and leaves the level alone.
         dpr: bool,
+        /// Whether others may hold it at the same time: a reader of a lock for many readers.
+        shared: bool,
         /// The level before.
         old_irql: u8,
     },
     /// It was asked for by the thread that holds it.
     Recursive {
+        /// The lock's address.
+        lock: u64,
+        /// Whether the variant expects DISPATCH_LEVEL and leaves the level alone.
+        dpr: bool,
+    },
+    /// It was asked for and holds what no initialization leaves.
+    Uninitialized {
         /// The lock's address.
         lock: u64,
     },

@@ -1,5 +1,7 @@
 //! The monitors, one file per family of rules.
 
+mod argument;
+mod calling;
 mod device;
 mod dispatch_flag;
 mod fault;
@@ -7,10 +9,15 @@ mod irp;
 mod irql;
 mod lifecycle;
 mod lock;
+mod mdl;
 mod nbl;
+mod place;
 mod pool;
 mod registration;
+mod running;
+mod rw_lock;
 mod state;
+mod timer;
 mod unload;
 mod work_item;
 
@@ -20,7 +27,12 @@ use crate::Monitor;
 pub(crate) fn monitors() -> Vec<Box<dyn Monitor>> {
     vec![
         Box::<irql::IrqlMonitor>::default(),
+        Box::<argument::ArgumentMonitor>::default(),
+        Box::<calling::CallingMonitor>::default(),
         Box::<lock::LockMonitor>::default(),
+        Box::<rw_lock::RwLockMonitor>::default(),
+        Box::<timer::TimerMonitor>::default(),
+        Box::<mdl::MdlMonitor>::default(),
         Box::<pool::PoolMonitor>::default(),
         Box::<fault::FaultMonitor>::default(),
         Box::<registration::RegistrationMonitor>::default(),

@@ -1,6 +1,6 @@
 //! Table tests of monitors: event streams in, identifiers of broken rules out.
 
-use crate::event::{Call, Callback, Event, Kind};
+use crate::event::{Arguments, Call, Callback, Event, Import, Kind, Returned};
 use crate::monitor::Monitor;
 
 /// An event at PASSIVE_LEVEL on thread 1, processor 0, at time 0.
@@ -22,6 +22,41 @@ pub(crate) fn on(thread: u32, kind: Kind) -> Event {
 /// The same at another level.
 pub(crate) fn level(irql: u8, kind: Kind) -> Event {
     Event { irql, ..at(kind) }
+}
+
+fn arguments(given: &[u64]) -> Arguments {
+    let mut arguments = Arguments::default();
+    for (slot, value) in arguments.0.iter_mut().zip(given) {
+        *slot = *value;
+    }
+    arguments
+}
+
+/// The driver calls an import with arguments, at any legal level.
+pub(crate) fn import(name: &'static str, given: &[u64]) -> Event {
+    at(Kind::Import(Import {
+        module: "ndis.sys",
+        name,
+        irql_min: 0,
+        irql_max: 31,
+        arguments: arguments(given),
+    }))
+}
+
+/// The import returns.
+pub(crate) fn returned(name: &'static str, given: &[u64], result: u64) -> Event {
+    at(Kind::Returned(Returned {
+        name,
+        arguments: arguments(given),
+        result,
+    }))
+}
+
+/// Checks a table: name, events, rules that they break in order.
+pub(crate) fn check<M: Monitor + Default>(table: Vec<(&str, Vec<Event>, Vec<&str>)>) {
+    for (name, events, expected) in table {
+        assert_eq!(broken::<M>(events), expected, "{name}");
+    }
 }
 
 /// The driver's routine is entered.

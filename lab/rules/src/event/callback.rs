@@ -23,6 +23,11 @@ pub enum Callback {
     FilterOidRequest,
     FilterOidRequestComplete,
     FilterCancelOidRequest,
+    FilterDirectOidRequest,
+    FilterDirectOidRequestComplete,
+    FilterCancelDirectOidRequest,
+    FilterSynchronousOidRequest,
+    FilterSynchronousOidRequestComplete,
     FilterStatus,
     FilterNetPnPEvent,
     FilterDevicePnPEventNotify,
@@ -55,6 +60,11 @@ impl Callback {
             Self::FilterOidRequest => "FilterOidRequest",
             Self::FilterOidRequestComplete => "FilterOidRequestComplete",
             Self::FilterCancelOidRequest => "FilterCancelOidRequest",
+            Self::FilterDirectOidRequest => "FilterDirectOidRequest",
+            Self::FilterDirectOidRequestComplete => "FilterDirectOidRequestComplete",
+            Self::FilterCancelDirectOidRequest => "FilterCancelDirectOidRequest",
+            Self::FilterSynchronousOidRequest => "FilterSynchronousOidRequest",
+            Self::FilterSynchronousOidRequestComplete => "FilterSynchronousOidRequestComplete",
             Self::FilterStatus => "FilterStatus",
             Self::FilterNetPnPEvent => "FilterNetPnPEvent",
             Self::FilterDevicePnPEventNotify => "FilterDevicePnPEventNotify",
@@ -65,6 +75,27 @@ impl Callback {
             Self::SystemThread => "system thread",
             Self::Dispatch => "DRIVER_DISPATCH",
         }
+    }
+
+    /// Whether it is one of the two synchronous OID handlers.
+    #[must_use]
+    pub fn is_synchronous_oid(self) -> bool {
+        matches!(
+            self,
+            Self::FilterSynchronousOidRequest | Self::FilterSynchronousOidRequestComplete
+        )
+    }
+
+    /// Whether it is one of the datapath's handlers, which get a dispatch-level flag.
+    #[must_use]
+    pub fn has_dispatch_flag(self) -> bool {
+        matches!(
+            self,
+            Self::FilterSendNetBufferLists
+                | Self::FilterSendNetBufferListsComplete
+                | Self::FilterReceiveNetBufferLists
+                | Self::FilterReturnNetBufferLists
+        )
     }
 
     /// Whether it is the routine of a work item.

@@ -223,3 +223,20 @@ pub struct Left {
     /// ETW providers that are still registered.
     pub etw_providers: u32,
 }
+
+/// A network PnP event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NetPnpEvent {
+    /// `FilterNetPnPEvent` is called next.
+    Given {
+        /// The adapter.
+        adapter: u32,
+        /// The `NET_PNP_EVENT_CODE`.
+        code: u32,
+    },
+    /// The driver called `NdisFNetPnPEvent`.
+    Issued {
+        /// The `NET_PNP_EVENT_CODE`.
+        code: u32,
+    },
+}

@@ -13,6 +13,14 @@ const NAMED: usize = 3;
 impl Display for Kind {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         match self {
+            Self::Loaded(_) => write!(f, "   image loaded"),
+            Self::Returned(returned) => {
+                write!(f, "   {} = {:#x}", returned.name, returned.result)
+            }
+            Self::Structure(header) => write!(f, "   takes {}", header.structure),
+            Self::Timer(event) => write!(f, "   timer: {event:?}"),
+            Self::NetPnp(event) => write!(f, "   net PnP: {event:?}"),
+            Self::Oid(event) => write!(f, "   OID request: {event:?}"),
             Self::Import(import) => write!(f, "   {}", import.name),
             Self::Enter(call) => write!(f, "-> {}", call.callback.name()),
             Self::Leave {
@@ -155,7 +163,8 @@ impl Display for LockEvent {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         let (lock, what) = match self {
             Self::Acquired { lock, .. } => (lock, "acquired"),
-            Self::Recursive { lock } => (lock, "asked for again"),
+            Self::Recursive { lock, .. } => (lock, "asked for again"),
+            Self::Uninitialized { lock } => (lock, "asked for, never initialized"),
             Self::Released { lock, .. } => (lock, "released"),
         };
         write!(f, "   spin lock {lock:#x} {what}")

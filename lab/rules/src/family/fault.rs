@@ -250,6 +250,7 @@ mod tests {
             name: "memcpy",
             irql_min: 0,
             irql_max: 15,
+            arguments: Default::default(),
         };
         assert!(broken::<FaultMonitor>([at(Kind::Import(import))]).is_empty());
     }

@@ -1,12 +1,26 @@
 //! The documented IRQL of every import, and of what callbacks leave behind.
 
-use crate::event::{Event, Import, Kind, PASSIVE_LEVEL};
+use crate::event::{Call, Callback, DISPATCH_LEVEL, Event, Import, Kind, PASSIVE_LEVEL};
 use crate::{BugCheck, Finding, Monitor, Rule, catalogue as rule};
 
 /// Which rule an import's level belongs to: the first matching prefix decides.
 const RULE_BY_PREFIX: &[(&str, &Rule)] = &[
     ("NdisFRegisterFilterDriver", &rule::REG_PASSIVE),
+    ("NdisFDeregisterFilterDriver", &rule::UNLOAD_DEREGISTER_ONCE),
     ("NdisFRestartComplete", &rule::RESTART_COMPLETE_PASSIVE),
+    ("NdisFRestartFilter", &rule::RESTART_FILTER_IRQL),
+    ("NdisFNetPnPEvent", &rule::NETPNP_FORWARD_CONTEXT),
+    (
+        "NdisFDevicePnPEventNotify",
+        &rule::DEVPNP_FORWARD_BEFORE_RETURN,
+    ),
+    ("NdisIf", &rule::SDV_IRQL_INTERFACES_FUNCTION),
+    ("MmMapLockedPages", &rule::MDL_MAP_IRQL),
+    ("MmUnmapLockedPages", &rule::MDL_MAP_IRQL),
+    ("ExAcquireFastMutex", &rule::DV_FAST_MUTEX_IRQL),
+    ("ExReleaseFastMutex", &rule::DV_FAST_MUTEX_IRQL),
+    ("KeEnterCriticalRegion", &rule::DV_CRITICAL_REGION_IRQL),
+    ("KeLeaveCriticalRegion", &rule::DV_CRITICAL_REGION_IRQL),
     ("NdisFIndicateStatus", &rule::STATUS_IRQL),
     ("NdisFOid", &rule::OID_REQUEST_IRQL),
     ("NdisFCancelOid", &rule::OID_REQUEST_IRQL),
@@ -42,7 +56,7 @@ const RULE_BY_PREFIX: &[(&str, &Rule)] = &[
     ("NdisWriteConfiguration", &rule::CONFIG_PASSIVE),
     ("NdisCloseConfiguration", &rule::CONFIG_PASSIVE),
     ("NdisWaitEvent", &rule::EVENT_WAIT_PASSIVE),
-    ("NdisMSleep", &rule::SLEEP_LIMITS),
+    ("NdisM", &rule::SDV_IRQL_MINIPORT_DRIVER_FUNCTION),
     ("NdisAllocateMemory", &rule::MEM_IRQL_ALLOC),
     ("NdisFreeMemory", &rule::MEM_IRQL_FREE),
     ("KeWaitFor", &rule::EVENT_WAIT_KERNEL),
@@ -50,9 +64,9 @@ const RULE_BY_PREFIX: &[(&str, &Rule)] = &[
     ("KeSetEvent", &rule::EVENT_SET_IRQL),
     ("NdisSetEvent", &rule::EVENT_SET_IRQL),
     ("NdisResetEvent", &rule::EVENT_SET_IRQL),
-    ("KfRaiseIrql", &rule::IRQL_RAISE_LOWER),
-    ("KeRaiseIrql", &rule::IRQL_RAISE_LOWER),
-    ("KeLowerIrql", &rule::IRQL_RAISE_LOWER),
+    ("KfRaiseIrql", &rule::DV_RAISE_LOWER_DIRECTION),
+    ("KeRaiseIrql", &rule::DV_RAISE_LOWER_DIRECTION),
+    ("KeLowerIrql", &rule::DV_RAISE_LOWER_DIRECTION),
     ("KeAcquireSpinLockAtDpcLevel", &rule::IRQL_DPC_LOCK_BELOW),
     ("KeReleaseSpinLockFromDpcLevel", &rule::IRQL_DPC_LOCK_BELOW),
     ("NdisDprAcquire", &rule::IRQL_DPC_LOCK_BELOW),
@@ -78,8 +92,10 @@ const RULE_BY_PREFIX: &[(&str, &Rule)] = &[
 /// with its beginning.
 #[derive(Debug, Default)]
 pub(crate) struct IrqlMonitor {
-    /// Callbacks that are running: thread and level at entry.
-    entered: Vec<(u32, u8)>,
+    /// Callbacks that are running: thread, level at entry, and which.
+    entered: Vec<(u32, u8, Call)>,
+    /// Levels to go back to after a raise: thread and level.
+    raised: Vec<(u32, u8)>,
 }
 
 impl Monitor for IrqlMonitor {
@@ -104,7 +120,21 @@ impl Monitor for IrqlMonitor {
             &rule::RESTART_COMPLETE_PASSIVE,
             &rule::REG_PASSIVE,
             &rule::IRP_COMPLETE_IRQL,
-            &rule::SLEEP_LIMITS,
+            &rule::UNLOAD_DEREGISTER_ONCE,
+            &rule::RESTART_FILTER_IRQL,
+            &rule::NETPNP_FORWARD_CONTEXT,
+            &rule::DEVPNP_FORWARD_BEFORE_RETURN,
+            &rule::SDV_IRQL_INTERFACES_FUNCTION,
+            &rule::SDV_IRQL_MINIPORT_DRIVER_FUNCTION,
+            &rule::MDL_MAP_IRQL,
+            &rule::DV_FAST_MUTEX_IRQL,
+            &rule::DV_CRITICAL_REGION_IRQL,
+            &rule::DV_RAISE_LOWER_DIRECTION,
+            &rule::IRQL_SETTING_MACROS,
+            &rule::TIMER_CALLBACK_DISPATCH,
+            &rule::OID_HANDLER_NO_PASSIVE_ASSUMPTION,
+            &rule::SYNC_OID_IRQL_RESTORED,
+            &rule::IRP_DISPATCH_IRQL,
             &rule::CALLBACK_IRQL_RESTORED,
             &rule::WI_ROUTINE_RETURNS_PASSIVE,
             &rule::IRQL_DPC_LOCK_BELOW,
@@ -113,17 +143,32 @@ impl Monitor for IrqlMonitor {
 
     fn observe(&mut self, event: &Event) -> Option<Finding> {
         match &event.kind {
-            Kind::Import(import) => check_import(import, event.irql),
-            Kind::Enter(_) => {
-                self.entered.push((event.thread, event.irql));
+            Kind::Import(import) => {
+                let inside = self
+                    .entered
+                    .iter()
+                    .rfind(|(thread, ..)| *thread == event.thread);
+                let callback = inside.map(|(.., call)| call.callback);
+                check_import(import, event.irql, callback)
+                    .or_else(|| self.check_lower(event, import))
+            }
+            Kind::Enter(call) => {
+                self.entered.push((event.thread, event.irql, *call));
                 None
             }
             Kind::Leave { call, .. } => {
                 let index = self
                     .entered
                     .iter()
-                    .rposition(|(thread, _)| *thread == event.thread)?;
-                let (_, before) = self.entered.remove(index);
+                    .rposition(|(thread, ..)| *thread == event.thread)?;
+                let (_, before, _) = self.entered.remove(index);
+                if !self
+                    .entered
+                    .iter()
+                    .any(|(thread, ..)| *thread == event.thread)
+                {
+                    self.raised.retain(|(thread, _)| *thread != event.thread);
+                }
                 if event.irql == before {
                     return None;
                 }
@@ -139,24 +184,70 @@ impl Monitor for IrqlMonitor {
                         Finding::new(&rule::WI_ROUTINE_RETURNS_PASSIVE, happened).with(bug_check),
                     );
                 }
+                let rule = match call.callback {
+                    Callback::Dispatch => &rule::IRP_DISPATCH_IRQL,
+                    callback if callback.is_synchronous_oid() => &rule::SYNC_OID_IRQL_RESTORED,
+                    _ => &rule::CALLBACK_IRQL_RESTORED,
+                };
                 let unique = u64::from(event.irql) << 16 | u64::from(before) << 8;
-                Some(
-                    Finding::new(&rule::CALLBACK_IRQL_RESTORED, happened)
-                        .with(BugCheck::new(0xC8, &[unique])),
-                )
+                Some(Finding::new(rule, happened).with(BugCheck::new(0xC8, &[unique])))
             }
             _ => None,
         }
     }
 }
 
-fn check_import(import: &Import, irql: u8) -> Option<Finding> {
+impl IrqlMonitor {
+    /// Follows raises, and compares each lowering with them.
+    fn check_lower(&mut self, event: &Event, import: &Import) -> Option<Finding> {
+        let thread = event.thread;
+        match import.name {
+            "KfRaiseIrql" | "KeRaiseIrqlToDpcLevel" => {
+                self.raised.push((thread, event.irql));
+                None
+            }
+            "KeLowerIrql" => {
+                let to = import.arguments.byte(0);
+                let mut mine = self.raised.iter().filter(|(raised, _)| *raised == thread);
+                let (rule, why) = match mine.any(|(_, level)| *level == to) {
+                    true => {
+                        let is_it = |(raised, level): &(u32, u8)| (*raised, *level) == (thread, to);
+                        let index = self.raised.iter().rposition(is_it)?;
+                        let mut place = 0;
+                        self.raised.retain(|(raised, _)| {
+                            place += 1;
+                            *raised != thread || place <= index
+                        });
+                        return None;
+                    }
+                    false if self.raised.iter().any(|(raised, _)| *raised == thread) => {
+                        (&rule::IRQL_SETTING_MACROS, "which no raise came from")
+                    }
+                    false => (&rule::IRQL_RAISE_LOWER, "and nothing had raised it"),
+                };
+                let happened = format!("KeLowerIrql went to {}, {why}", level_name(to));
+                let bug_check = BugCheck::new(0xC4, &[0x31, event.irql.into(), to.into()]);
+                Some(Finding::new(rule, happened).with(bug_check))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn check_import(import: &Import, irql: u8, callback: Option<Callback>) -> Option<Finding> {
     if (import.irql_min..=import.irql_max).contains(&irql) {
         return None;
     }
     let (_, rule) = RULE_BY_PREFIX
         .iter()
         .find(|(prefix, _)| import.name.starts_with(prefix))?;
+    let rule = match callback {
+        Some(Callback::TimerFunction) if irql == DISPATCH_LEVEL => &rule::TIMER_CALLBACK_DISPATCH,
+        Some(Callback::FilterOidRequest) if irql == DISPATCH_LEVEL => {
+            &rule::OID_HANDLER_NO_PASSIVE_ASSUMPTION
+        }
+        _ => rule,
+    };
     let allowed = match (import.irql_min, import.irql_max) {
         (low, high) if low == high => format!("at {} only", level_name(low)),
         (PASSIVE_LEVEL, high) => format!("up to {}", level_name(high)),
@@ -175,6 +266,13 @@ fn check_import(import: &Import, irql: u8) -> Option<Finding> {
         "event-set-irql" => BugCheck::new(0xC4, &[0x80, level]),
         "mem-irql-alloc" => BugCheck::new(0xC2, &[0x08, level]),
         "mem-irql-free" => BugCheck::new(0xC2, &[0x09, level]),
+        "dv-raise-lower-direction" if import.name == "KeLowerIrql" => {
+            BugCheck::new(0xC4, &[0x31, level])
+        }
+        "dv-raise-lower-direction" => BugCheck::new(0xC4, &[0x30, level]),
+        "dv-fast-mutex-irql" => BugCheck::new(0xC4, &[0x33, level]),
+        "dv-critical-region-irql" => BugCheck::new(0xC4, &[0x11A, level]),
+        "mdl-map-irql" => BugCheck::new(0xC4, &[0x74, level]),
         "irql-dpc-lock-below" if import.name.contains("Acquire") => {
             BugCheck::new(0xC4, &[0x40, level])
         }
@@ -200,8 +298,8 @@ pub(crate) fn level_name(irql: u8) -> String {
 #[cfg(test)]
 mod tests {
     use super::IrqlMonitor;
-    use crate::event::{Call, Callback, Import, Kind};
-    use crate::table::{broken, enter, leave, level};
+    use crate::event::{Call, Callback, Event, Import, Kind};
+    use crate::table::{broken, check, enter, import, leave, level};
 
     #[test]
     fn imports_have_their_range_and_their_rule() {
@@ -232,12 +330,77 @@ mod tests {
             ("ExAllocatePool2", 0, 2, 3, Some("mem-irql-alloc")),
             ("ZwClose", 0, 0, 1, Some("zw-irql-passive")),
             ("NdisRegisterDeviceEx", 0, 0, 2, Some("irql-misc")),
+            (
+                "NdisFDeregisterFilterDriver",
+                0,
+                0,
+                2,
+                Some("unload-deregister-once"),
+            ),
+            ("NdisFRestartFilter", 0, 2, 2, None),
+            ("NdisFRestartFilter", 0, 2, 3, Some("restart-filter-irql")),
+            ("NdisFNetPnPEvent", 0, 0, 2, Some("netpnp-forward-context")),
+            (
+                "NdisFDevicePnPEventNotify",
+                0,
+                0,
+                2,
+                Some("devpnp-forward-before-return"),
+            ),
+            (
+                "NdisIfRegisterInterface",
+                0,
+                1,
+                2,
+                Some("sdv-irql-interfaces-function"),
+            ),
+            ("NdisMSleep", 0, 1, 1, None),
+            (
+                "NdisMSleep",
+                0,
+                1,
+                2,
+                Some("sdv-irql-miniport-driver-function"),
+            ),
+            ("MmMapLockedPagesSpecifyCache", 0, 2, 2, None),
+            (
+                "MmMapLockedPagesSpecifyCache",
+                0,
+                2,
+                3,
+                Some("mdl-map-irql"),
+            ),
+            ("ExAcquireFastMutex", 0, 1, 2, Some("dv-fast-mutex-irql")),
+            (
+                "KeEnterCriticalRegion",
+                0,
+                1,
+                2,
+                Some("dv-critical-region-irql"),
+            ),
+            ("KfRaiseIrql", 0, 1, 2, Some("dv-raise-lower-direction")),
+            (
+                "NdisFSendNetBufferLists",
+                0,
+                2,
+                3,
+                Some("irql-filter-driver"),
+            ),
+            ("NdisAllocateMdl", 0, 2, 3, Some("irql-netbuffer")),
+            ("NdisAcquireSpinLock", 0, 2, 3, Some("sync-irql")),
+            ("NdisCancelTimerObject", 0, 2, 3, Some("timer-irql")),
+            ("NdisFIndicateStatus", 0, 2, 3, Some("status-irql")),
+            ("NdisFOidRequest", 0, 2, 3, Some("oid-request-irql")),
+            ("KeSetEvent", 0, 2, 3, Some("event-set-irql")),
+            ("ExFreePoolWithTag", 0, 2, 3, Some("mem-irql-free")),
+            ("IofCompleteRequest", 0, 2, 3, Some("irp-complete-irql")),
         ] {
             let import = Import {
                 module: "ndis.sys",
                 name,
                 irql_min: min,
                 irql_max: max,
+                arguments: Default::default(),
             };
             let found = broken::<IrqlMonitor>([level(irql, Kind::Import(import))]);
             assert_eq!(found, Vec::from_iter(expected), "{name} at {irql}");
@@ -271,6 +434,70 @@ mod tests {
             broken::<IrqlMonitor>([enter(call.callback, None), up]),
             ["wi-routine-returns-passive"]
         );
+    }
+
+    #[test]
+    fn some_callbacks_have_rules_of_their_own() {
+        for (callback, expected) in [
+            (Callback::FilterPause, "callback-irql-restored"),
+            (Callback::Dispatch, "irp-dispatch-irql"),
+            (
+                Callback::FilterSynchronousOidRequest,
+                "sync-oid-irql-restored",
+            ),
+        ] {
+            let call = Call {
+                callback,
+                adapter: None,
+            };
+            let up = level(2, Kind::Leave { call, status: None });
+            assert_eq!(
+                broken::<IrqlMonitor>([enter(callback, None), up]),
+                [expected]
+            );
+        }
+        for (callback, expected) in [
+            (Callback::FilterPause, "event-wait-passive"),
+            (Callback::TimerFunction, "timer-callback-dispatch"),
+            (
+                Callback::FilterOidRequest,
+                "oid-handler-no-passive-assumption",
+            ),
+        ] {
+            let wait = Import {
+                module: "ndis.sys",
+                name: "NdisWaitEvent",
+                irql_min: 0,
+                irql_max: 0,
+                arguments: Default::default(),
+            };
+            let found =
+                broken::<IrqlMonitor>([enter(callback, None), level(2, Kind::Import(wait))]);
+            assert_eq!(found, [expected]);
+        }
+    }
+
+    #[test]
+    fn levels_go_down_where_they_came_from() {
+        let raise = || import("KfRaiseIrql", &[2]);
+        let lower = |to| Event {
+            irql: 2,
+            ..import("KeLowerIrql", &[to])
+        };
+        check::<IrqlMonitor>(vec![
+            ("paired", vec![raise(), lower(0)], vec![]),
+            ("never raised", vec![lower(0)], vec!["irql-raise-lower"]),
+            (
+                "another level",
+                vec![raise(), lower(1)],
+                vec!["irql-setting-macros"],
+            ),
+            (
+                "lowered twice",
+                vec![raise(), lower(0), lower(0)],
+                vec!["irql-raise-lower"],
+            ),
+        ]);
     }
 
     #[test]

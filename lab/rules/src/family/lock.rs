@@ -1,7 +1,10 @@
 //! Spin locks: balance, recursion, and what may not be called under them.
 
-use crate::event::{Event, Kind, LockEvent};
+use std::collections::BTreeSet;
+
+use crate::event::{Callback, Event, Kind, LockEvent, PoolEvent};
 use crate::family::irql::level_name;
+use crate::family::place::is_within;
 use crate::{BugCheck, Finding, Monitor, Rule, catalogue as rule};
 
 /// A lock that is held.
@@ -10,7 +13,9 @@ struct Held {
     thread: u32,
     lock: u64,
     dpr: bool,
+    shared: bool,
     old_irql: u8,
+    since_ns: u64,
     /// Callbacks that the thread was in when it took the lock.
     depth: usize,
 }
@@ -21,7 +26,12 @@ pub(crate) struct LockMonitor {
     held: Vec<Held>,
     /// The threads of the callbacks that run, one entry per activation.
     running: Vec<u32>,
+    /// Orders in which two locks were taken: the outer and the inner one.
+    orders: BTreeSet<(u64, u64)>,
 }
+
+/// The longest documented stay under a spin lock, in ns.
+const HOLD_NS: u64 = 25_000;
 
 impl LockMonitor {
     fn depth(&self, thread: u32) -> usize {
@@ -35,30 +45,46 @@ impl LockMonitor {
         self.held.iter().rfind(|held| held.thread == thread)
     }
 
-    fn observe_lock(&mut self, thread: u32, irql: u8, lock: LockEvent) -> Option<Finding> {
+    fn observe_lock(&mut self, event: &Event, lock: LockEvent) -> Option<Finding> {
+        let (thread, irql) = (event.thread, event.irql);
         match lock {
             LockEvent::Acquired {
                 lock,
                 dpr,
+                shared,
                 old_irql,
             } => {
                 let depth = self.depth(thread);
+                let finding = self.check_order(thread, lock, shared);
                 self.held.push(Held {
                     thread,
                     lock,
                     dpr,
+                    shared,
                     old_irql,
+                    since_ns: event.time_ns,
                     depth,
                 });
-                None
+                finding
             }
-            LockEvent::Recursive { lock } => Some(
-                Finding::new(
-                    &rule::LOCK_RECURSIVE,
-                    format!("the spin lock at {lock:#x} was asked for by the thread that holds it"),
+            LockEvent::Recursive { lock, dpr } => {
+                let happened =
+                    format!("the spin lock at {lock:#x} was asked for by the thread that holds it");
+                Some(if dpr {
+                    Finding::new(&rule::LOCK_DPR, happened).with(BugCheck::new(0xC4, &[0x40, lock]))
+                } else {
+                    Finding::new(&rule::LOCK_RECURSIVE, happened)
+                        .with(BugCheck::new(0xC4, &[0x1000, lock]))
+                })
+            }
+            LockEvent::Uninitialized { lock } => {
+                let happened =
+                    format!("the spin lock at {lock:#x} was asked for and never initialized");
+                Some(
+                    Finding::new(&rule::LOCK_INIT, happened)
+                        .with(BugCheck::new(0xC4, &[0x1002, lock])),
                 )
-                .with(BugCheck::new(0xC4, &[0x1000, lock])),
-            ),
+            }
             LockEvent::Released {
                 lock,
                 dpr,
@@ -107,7 +133,23 @@ impl LockMonitor {
                         ),
                     ));
                 }
-                (!dpr && held.old_irql != restored_irql).then(|| {
+                // Going down with an inner lock held leaves that one at a level it must not have.
+                let inner =
+                    self.held.iter().skip(index).find(|inner| {
+                        inner.thread == thread && !dpr && held.old_irql < inner.old_irql
+                    });
+                if let Some(inner) = inner {
+                    let happened = format!(
+                        "the spin lock at {lock:#x} was released before the one at {:#x}, which was acquired after it",
+                        inner.lock
+                    );
+                    let bug_check = BugCheck::new(0xC4, &[0x1003, lock]);
+                    return Some(Finding::new(&rule::LOCK_LIFO, happened).with(bug_check));
+                }
+                if !dpr && held.old_irql == restored_irql {
+                    return check_hold(&held, event.time_ns);
+                }
+                (!dpr).then(|| {
                     Finding::new(
                         &rule::LOCK_OLD_IRQL,
                         format!(
@@ -120,6 +162,47 @@ impl LockMonitor {
                 })
             }
         }
+    }
+
+    /// Whether a lock is taken inside another that was once taken inside it.
+    fn check_order(&mut self, thread: u32, lock: u64, shared: bool) -> Option<Finding> {
+        if shared {
+            return None;
+        }
+        let outer: Vec<u64> = self
+            .held
+            .iter()
+            .filter(|held| held.thread == thread && !held.shared)
+            .map(|held| held.lock)
+            .collect();
+        let mut finding = None;
+        for held in outer {
+            if self.leads_to(lock, held) {
+                let happened = format!(
+                    "the spin lock at {lock:#x} was acquired under the one at {held:#x}; elsewhere it is the other way round"
+                );
+                let bug_check = BugCheck::new(0xC4, &[0x1001, lock]);
+                finding = Some(Finding::new(&rule::LOCK_ORDER, happened).with(bug_check));
+            }
+            self.orders.insert((held, lock));
+        }
+        finding
+    }
+
+    /// Whether some order of locks leads from one to another.
+    fn leads_to(&self, from: u64, to: u64) -> bool {
+        let mut seen = BTreeSet::new();
+        let mut open = vec![from];
+        while let Some(lock) = open.pop() {
+            if lock == to {
+                return true;
+            }
+            if seen.insert(lock) {
+                let inner = self.orders.range((lock, 0)..=(lock, u64::MAX));
+                open.extend(inner.map(|(_, inner)| *inner));
+            }
+        }
+        false
     }
 
     fn observe_import(&self, thread: u32, name: &str) -> Option<Finding> {
@@ -143,6 +226,14 @@ impl Monitor for LockMonitor {
     fn rules(&self) -> &'static [&'static Rule] {
         &[
             &rule::LOCK_BALANCED,
+            &rule::LOCK_ACQUIRE_UNLOCKED,
+            &rule::LOCK_WDM_SPINLOCK,
+            &rule::LOCK_DPR,
+            &rule::LOCK_DPR_RELEASE,
+            &rule::LOCK_INIT,
+            &rule::LOCK_LIFO,
+            &rule::LOCK_ORDER,
+            &rule::LOCK_HOLD_TIME,
             &rule::LOCK_RECURSIVE,
             &rule::LOCK_RELEASE_HELD,
             &rule::LOCK_VARIANT_MATCH,
@@ -155,7 +246,14 @@ impl Monitor for LockMonitor {
 
     fn observe(&mut self, event: &Event) -> Option<Finding> {
         match &event.kind {
-            Kind::Lock(lock) => self.observe_lock(event.thread, event.irql, *lock),
+            Kind::Lock(lock) => self.observe_lock(event, *lock),
+            Kind::Pool(PoolEvent::Freed { block, size, .. }) => {
+                // Another lock may come to lie there.
+                self.orders.retain(|(outer, inner)| {
+                    !is_within(*outer, *block, *size) && !is_within(*inner, *block, *size)
+                });
+                None
+            }
             Kind::Import(import) => self.observe_import(event.thread, import.name),
             Kind::Enter(_) => {
                 self.running.push(event.thread);
@@ -172,10 +270,12 @@ impl Monitor for LockMonitor {
                 if held.depth < depth {
                     return None;
                 }
-                let rule = if call.callback.is_work_item() {
-                    &rule::WI_ROUTINE_NO_LOCK
-                } else {
-                    &rule::LOCK_BALANCED
+                let rule = match call.callback {
+                    callback if callback.is_work_item() => &rule::WI_ROUTINE_NO_LOCK,
+                    Callback::Dispatch => &rule::LOCK_WDM_SPINLOCK,
+                    callback if !callback.name().starts_with("Filter") => &rule::LOCK_BALANCED,
+                    _ if held.dpr => &rule::LOCK_DPR_RELEASE,
+                    _ => &rule::LOCK_ACQUIRE_UNLOCKED,
                 };
                 let happened = format!(
                     "{} returned with the spin lock at {:#x} held",
@@ -187,6 +287,19 @@ impl Monitor for LockMonitor {
             _ => None,
         }
     }
+}
+
+/// A note for the driver's author: virtual time is not the machine's.
+fn check_hold(held: &Held, now_ns: u64) -> Option<Finding> {
+    let stay_ns = now_ns.saturating_sub(held.since_ns);
+    (stay_ns > HOLD_NS).then(|| {
+        let happened = format!(
+            "the spin lock at {:#x} was held for {} microseconds",
+            held.lock,
+            stay_ns / 1000
+        );
+        Finding::new(&rule::LOCK_HOLD_TIME, happened)
+    })
 }
 
 #[cfg(test)]
@@ -201,7 +314,25 @@ mod tests {
         at(Kind::Lock(LockEvent::Acquired {
             lock: LOCK,
             dpr: false,
+            shared: false,
             old_irql: 0,
+        }))
+    }
+
+    fn take(lock: u64, dpr: bool, old_irql: u8) -> Event {
+        at(Kind::Lock(LockEvent::Acquired {
+            lock,
+            dpr,
+            shared: false,
+            old_irql,
+        }))
+    }
+
+    fn give(lock: u64, dpr: bool, restored_irql: u8) -> Event {
+        at(Kind::Lock(LockEvent::Released {
+            lock,
+            dpr,
+            restored_irql,
         }))
     }
 
@@ -219,6 +350,7 @@ mod tests {
             name,
             irql_min: 0,
             irql_max: 2,
+            arguments: Default::default(),
         }))
     }
 
@@ -240,7 +372,97 @@ mod tests {
             (
                 "kept",
                 vec![enter(send, None), acquire(), leave(send, None, None)],
+                vec!["lock-acquire-unlocked"],
+            ),
+            (
+                "kept by a thread",
+                vec![
+                    enter(Callback::SystemThread, None),
+                    acquire(),
+                    leave(Callback::SystemThread, None, None),
+                ],
                 vec!["lock-balanced"],
+            ),
+            (
+                "kept by a dispatch routine",
+                vec![
+                    enter(Callback::Dispatch, None),
+                    acquire(),
+                    leave(Callback::Dispatch, None, Some(0)),
+                ],
+                vec!["lock-wdm-spinlock"],
+            ),
+            (
+                "kept, taken at DISPATCH_LEVEL",
+                vec![
+                    enter(send, None),
+                    take(LOCK, true, 2),
+                    leave(send, None, None),
+                ],
+                vec!["lock-dpr-release"],
+            ),
+            (
+                "recursive at DISPATCH_LEVEL",
+                vec![at(Kind::Lock(LockEvent::Recursive {
+                    lock: LOCK,
+                    dpr: true,
+                }))],
+                vec!["lock-dpr"],
+            ),
+            (
+                "never initialized",
+                vec![at(Kind::Lock(LockEvent::Uninitialized { lock: LOCK }))],
+                vec!["lock-init"],
+            ),
+            (
+                "nested",
+                vec![
+                    take(1, false, 0),
+                    take(2, false, 2),
+                    give(2, false, 2),
+                    give(1, false, 0),
+                ],
+                vec![],
+            ),
+            (
+                "outer first",
+                vec![take(1, false, 0), take(2, false, 2), give(1, false, 0)],
+                vec!["lock-lifo"],
+            ),
+            (
+                "the order inverted",
+                vec![
+                    take(1, false, 0),
+                    take(2, true, 2),
+                    give(2, true, 2),
+                    give(1, false, 0),
+                    take(2, false, 0),
+                    take(1, true, 2),
+                ],
+                vec!["lock-order"],
+            ),
+            (
+                "the order kept",
+                vec![
+                    take(1, false, 0),
+                    take(2, true, 2),
+                    give(2, true, 2),
+                    give(1, false, 0),
+                    take(1, false, 0),
+                    take(2, true, 2),
+                ],
+                vec![],
+            ),
+            (
+                "held long",
+                vec![
+                    acquire(),
+                    Event {
+                        time_ns: 25_001,
+                        ..release()
+                    },
+                ],
+                vec!["lock-hold-time"],
             ),
             (
                 "kept by a work item",
@@ -265,7 +487,10 @@ mod tests {
                 "recursive",
                 vec![
                     acquire(),
-                    at(Kind::Lock(LockEvent::Recursive { lock: LOCK })),
+                    at(Kind::Lock(LockEvent::Recursive {
+                        lock: LOCK,
+                        dpr: false,
+                    })),
                 ],
                 vec!["lock-recursive"],
             ),

@@ -1,0 +1,477 @@
+//! From where calls are made: what belongs into one routine, or must stay out of it.
+
+use std::collections::BTreeMap;
+
+use crate::event::{
+    Call, Callback, Event, Import, Kind, ModuleEvent, NblCall, NblEvent, NetPnpEvent,
+};
+use crate::family::running::Running;
+use crate::family::state::{ModuleState, SUCCESS, States};
+use crate::{BugCheck, Finding, Monitor, Rule, catalogue as rule};
+
+/// `NetEventQueryPower`, `NetEventQueryRemoveDevice`: the two that a filter may fail.
+const MAY_FAIL: [u32; 2] = [1, 2];
+/// `NetEventAllowBindsAbove`, `…InhibitBindsAbove`, `…AllowStart`, `…RequirePause`.
+const NOT_FOR_FILTERS: std::ops::RangeInclusive<u32> = 18..=21;
+
+/// Compares every call with the routine that it is made from.
+#[derive(Debug, Default)]
+pub(crate) struct CallingMonitor {
+    running: Running,
+    states: States,
+    /// `NdisFSetAttributes` calls in the running attach of an adapter.
+    attributes: BTreeMap<u32, u32>,
+    /// Threads in `FilterCancelSendNetBufferLists` that have passed the id on.
+    cancelled: Vec<u32>,
+    /// The event that `FilterNetPnPEvent` was last called with, by adapter.
+    net_event: BTreeMap<u32, u32>,
+}
+
+impl Monitor for CallingMonitor {
+    fn rules(&self) -> &'static [&'static Rule] {
+        &[
+            &rule::ATTACH_SET_ATTRIBUTES_CONTEXT,
+            &rule::ATTACH_NO_OID,
+            &rule::SETMODULE_OPTIONS_CONTEXT,
+            &rule::NETPNP_FORWARD_CONTEXT,
+            &rule::NETPNP_FORBIDDEN_EVENTS,
+            &rule::NETPNP_RETURN,
+            &rule::OID_NO_NETPNP_IN_HANDLER,
+            &rule::DEVPNP_FORWARD_BEFORE_RETURN,
+            &rule::DETACH_CLOSED_PATHS,
+            &rule::SYNC_OID_NO_BLOCK,
+            &rule::WI_ROUTINE_NO_TERMINATE,
+            &rule::PAUSE_STOP_TIMERS,
+            &rule::CANCEL_SEND_FORWARD,
+            &rule::FLAGS_IRQL_NO_PROBE,
+            &rule::CONFIG_WHEN,
+        ]
+    }
+
+    fn observe(&mut self, event: &Event) -> Option<Finding> {
+        let finding = match &event.kind {
+            Kind::Import(import) => self.check_import(event.thread, import),
+            Kind::Enter(call) => {
+                self.begin(event.thread, *call);
+                None
+            }
+            Kind::Leave { call, status } => self.check_leave(event.thread, *call, *status),
+            Kind::Module(ModuleEvent::AttributesSet { adapter, .. }) => {
+                self.check_attributes(event.thread, *adapter)
+            }
+            Kind::Nbl(NblEvent::Handed {
+                adapter,
+                call: call @ (NblCall::Send | NblCall::Indicate),
+                ..
+            }) => self.check_timer(event.thread, *adapter, *call),
+            Kind::NetPnp(NetPnpEvent::Given { adapter, code }) => {
+                self.net_event.insert(*adapter, *code);
+                None
+            }
+            Kind::NetPnp(NetPnpEvent::Issued { code }) if NOT_FOR_FILTERS.contains(code) => {
+                let happened = format!("NdisFNetPnPEvent was given event {code}");
+                let bug_check = BugCheck::new(0x7C, &[0x22, u64::from(*code)]);
+                Some(Finding::new(&rule::NETPNP_FORBIDDEN_EVENTS, happened).with(bug_check))
+            }
+            _ => None,
+        };
+        self.states.observe(event);
+        self.running.observe(event);
+        finding
+    }
+}
+
+impl CallingMonitor {
+    fn begin(&mut self, thread: u32, call: Call) {
+        match (call.callback, call.adapter) {
+            (Callback::FilterAttach, Some(adapter)) => {
+                self.attributes.insert(adapter, 0);
+            }
+            (Callback::FilterCancelSendNetBufferLists, _) => {
+                self.cancelled.retain(|cancelled| *cancelled != thread);
+            }
+            _ => {}
+        }
+    }
+
+    fn check_attributes(&mut self, thread: u32, adapter: u32) -> Option<Finding> {
+        let calls = self.attributes.entry(adapter).or_default();
+        *calls += 1;
+        let is_attaching = self
+            .running
+            .inside(thread, |callback| callback == Callback::FilterAttach)
+            .is_some_and(|call| call.adapter == Some(adapter));
+        let happened = if !is_attaching {
+            "NdisFSetAttributes was called outside FilterAttach of that module"
+        } else if *calls > 1 {
+            "NdisFSetAttributes was called a second time in one FilterAttach"
+        } else {
+            return None;
+        };
+        Some(Finding::new(&rule::ATTACH_SET_ATTRIBUTES_CONTEXT, happened))
+    }
+
+    fn check_import(&mut self, thread: u32, import: &Import) -> Option<Finding> {
+        let inside = |wanted| {
+            self.running
+                .inside(thread, |callback| callback == wanted)
+                .is_some()
+        };
+        let is_any_of = |wanted: &[Callback]| {
+            self.running
+                .inside(thread, |callback| wanted.contains(&callback))
+                .is_some()
+        };
+        let is_wait = import.name.starts_with("KeWaitFor")
+            || ["NdisWaitEvent", "NdisMSleep", "KeDelayExecutionThread"].contains(&import.name);
+        let is_oid = import.name.starts_with("NdisFOidRequest")
+            || import.name.starts_with("NdisFDirectOidRequest");
+        let in_synchronous = || self.running.inside(thread, Callback::is_synchronous_oid);
+        let (rule, place) = match import.name {
+            "NdisFOidRequest" | "NdisFDirectOidRequest" if inside(Callback::FilterAttach) => {
+                (&rule::ATTACH_NO_OID, "from FilterAttach")
+            }
+            "NdisFSendNetBufferLists"
+            | "NdisFIndicateReceiveNetBufferLists"
+            | "NdisFIndicateStatus"
+                if inside(Callback::FilterDetach) =>
+            {
+                (&rule::DETACH_CLOSED_PATHS, "from FilterDetach")
+            }
+            _ if is_oid && inside(Callback::FilterDetach) => {
+                (&rule::DETACH_CLOSED_PATHS, "from FilterDetach")
+            }
+            "NdisSetOptionalHandlers"
+                if !is_any_of(&[Callback::FilterSetOptions, Callback::FilterSetModuleOptions]) =>
+            {
+                (
+                    &rule::SETMODULE_OPTIONS_CONTEXT,
+                    "outside FilterSetOptions and FilterSetModuleOptions",
+                )
+            }
+            "NdisFNetPnPEvent"
+                if is_any_of(&[Callback::FilterOidRequest, Callback::FilterDirectOidRequest]) =>
+            {
+                (&rule::OID_NO_NETPNP_IN_HANDLER, "from an OID handler")
+            }
+            "NdisFNetPnPEvent" if !inside(Callback::FilterNetPnPEvent) => {
+                (&rule::NETPNP_FORWARD_CONTEXT, "outside FilterNetPnPEvent")
+            }
+            "NdisFDevicePnPEventNotify" if !inside(Callback::FilterDevicePnPEventNotify) => (
+                &rule::DEVPNP_FORWARD_BEFORE_RETURN,
+                "outside FilterDevicePnPEventNotify",
+            ),
+            _ if is_wait && in_synchronous().is_some() => {
+                (&rule::SYNC_OID_NO_BLOCK, "from a synchronous OID handler")
+            }
+            "PsTerminateSystemThread"
+                if self
+                    .running
+                    .inside(thread, Callback::is_work_item)
+                    .is_some() =>
+            {
+                (&rule::WI_ROUTINE_NO_TERMINATE, "from a work item routine")
+            }
+            "KeGetCurrentIrql"
+                if self
+                    .running
+                    .innermost(thread)
+                    .is_some_and(|call| call.callback.has_dispatch_flag()) =>
+            {
+                (
+                    &rule::FLAGS_IRQL_NO_PROBE,
+                    "from a handler whose flags tell the level",
+                )
+            }
+            "NdisOpenConfigurationEx" | "NdisReadConfiguration"
+                if !is_any_of(&[
+                    Callback::DriverEntry,
+                    Callback::FilterSetOptions,
+                    Callback::FilterSetModuleOptions,
+                    Callback::FilterAttach,
+                    Callback::FilterRestart,
+                    Callback::FilterNetPnPEvent,
+                    Callback::FilterDevicePnPEventNotify,
+                ]) =>
+            {
+                (&rule::CONFIG_WHEN, "outside attach, restart and PnP events")
+            }
+            "NdisFCancelSendNetBufferLists" => {
+                self.cancelled.push(thread);
+                return None;
+            }
+            _ => return None,
+        };
+        let finding = Finding::new(rule, format!("{} was called {place}", import.name));
+        Some(if rule.id == "wi-routine-no-terminate" {
+            finding.with(BugCheck::new(0xE9, &[]))
+        } else {
+            finding
+        })
+    }
+
+    fn check_leave(&mut self, thread: u32, call: Call, status: Option<u32>) -> Option<Finding> {
+        match call.callback {
+            Callback::FilterCancelSendNetBufferLists if !self.cancelled.contains(&thread) => {
+                let happened = "FilterCancelSendNetBufferLists returned without a call of NdisFCancelSendNetBufferLists";
+                Some(Finding::new(&rule::CANCEL_SEND_FORWARD, happened))
+            }
+            Callback::FilterNetPnPEvent if status != Some(SUCCESS) => {
+                let code = *self.net_event.get(&call.adapter?)?;
+                (!MAY_FAIL.contains(&code)).then(|| {
+                    let happened =
+                        format!("FilterNetPnPEvent failed event {code}, which cannot be refused");
+                    Finding::new(&rule::NETPNP_RETURN, happened)
+                })
+            }
+            _ => None,
+        }
+    }
+
+    fn check_timer(&self, thread: u32, adapter: u32, call: NblCall) -> Option<Finding> {
+        self.running
+            .inside(thread, |callback| callback == Callback::TimerFunction)?;
+        let is_stopped = matches!(
+            self.states.of(adapter),
+            ModuleState::Pausing | ModuleState::Paused
+        );
+        is_stopped.then(|| {
+            let happened = format!(
+                "{} was called from a timer after the pause began",
+                call.name()
+            );
+            Finding::new(&rule::PAUSE_STOP_TIMERS, happened)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::CallingMonitor;
+    use crate::event::{
+        Callback, Chain, Event, Header, Kind, ModuleEvent, NblCall, NblEvent, NetPnpEvent,
+    };
+    use crate::table::{at, check, enter, import, leave};
+
+    fn within(callback: Callback, events: Vec<Event>) -> Vec<Event> {
+        let mut all = vec![enter(callback, Some(0))];
+        all.extend(events);
+        all.push(leave(callback, Some(0), Some(0)));
+        all
+    }
+
+    fn set_attributes() -> Event {
+        at(Kind::Module(ModuleEvent::AttributesSet {
+            adapter: 0,
+            header: Header {
+                structure: "NDIS_FILTER_ATTRIBUTES",
+                address: 1,
+                object_type: 0,
+                revision: 1,
+                size: 8,
+                expected_type: 0,
+                expected_revision: 1,
+                expected_size: 8,
+            },
+            context: 1,
+            flags: 0,
+        }))
+    }
+
+    fn sends() -> Event {
+        at(Kind::Nbl(NblEvent::Handed {
+            adapter: 0,
+            call: NblCall::Send,
+            nbls: vec![],
+            chain: Chain::WellFormed,
+            count: None,
+            dispatch_flag: false,
+            low_resources: false,
+            has_return_handler: true,
+        }))
+    }
+
+    fn net_event(code: u32) -> Event {
+        at(Kind::NetPnp(NetPnpEvent::Given { adapter: 0, code }))
+    }
+
+    #[test]
+    fn attach_and_detach_have_their_calls() {
+        use Callback::{FilterAttach, FilterDetach, FilterRestart};
+        check::<CallingMonitor>(vec![
+            ("once", within(FilterAttach, vec![set_attributes()]), vec![]),
+            (
+                "twice",
+                within(FilterAttach, vec![set_attributes(), set_attributes()]),
+                vec!["attach-set-attributes-context"],
+            ),
+            (
+                "elsewhere",
+                within(FilterRestart, vec![set_attributes()]),
+                vec!["attach-set-attributes-context"],
+            ),
+            (
+                "OID in attach",
+                within(FilterAttach, vec![import("NdisFOidRequest", &[])]),
+                vec!["attach-no-oid"],
+            ),
+            (
+                "OID in restart",
+                within(FilterRestart, vec![import("NdisFOidRequest", &[])]),
+                vec![],
+            ),
+            (
+                "indicates in detach",
+                within(FilterDetach, vec![import("NdisFIndicateStatus", &[])]),
+                vec!["detach-closed-paths"],
+            ),
+            (
+                "returns in detach",
+                within(FilterDetach, vec![import("NdisFReturnNetBufferLists", &[])]),
+                vec![],
+            ),
+        ]);
+    }
+
+    #[test]
+    fn calls_have_their_place() {
+        let rows: Vec<(&str, Callback, &'static str, Vec<&str>)> = vec![
+            (
+                "",
+                Callback::FilterSetModuleOptions,
+                "NdisSetOptionalHandlers",
+                vec![],
+            ),
+            (
+                "",
+                Callback::FilterRestart,
+                "NdisSetOptionalHandlers",
+                vec!["setmodule-options-context"],
+            ),
+            ("", Callback::FilterNetPnPEvent, "NdisFNetPnPEvent", vec![]),
+            (
+                "",
+                Callback::FilterRestart,
+                "NdisFNetPnPEvent",
+                vec!["netpnp-forward-context"],
+            ),
+            (
+                "",
+                Callback::FilterOidRequest,
+                "NdisFNetPnPEvent",
+                vec!["oid-no-netpnp-in-handler"],
+            ),
+            (
+                "",
+                Callback::FilterDevicePnPEventNotify,
+                "NdisFDevicePnPEventNotify",
+                vec![],
+            ),
+            (
+                "",
+                Callback::NdisIoWorkItemRoutine,
+                "NdisFDevicePnPEventNotify",
+                vec!["devpnp-forward-before-return"],
+            ),
+            ("", Callback::FilterOidRequest, "NdisWaitEvent", vec![]),
+            (
+                "",
+                Callback::FilterSynchronousOidRequest,
+                "NdisWaitEvent",
+                vec!["sync-oid-no-block"],
+            ),
+            (
+                "",
+                Callback::SystemThread,
+                "PsTerminateSystemThread",
+                vec![],
+            ),
+            (
+                "",
+                Callback::NdisIoWorkItemRoutine,
+                "PsTerminateSystemThread",
+                vec!["wi-routine-no-terminate"],
+            ),
+            ("", Callback::TimerFunction, "KeGetCurrentIrql", vec![]),
+            (
+                "",
+                Callback::FilterSendNetBufferLists,
+                "KeGetCurrentIrql",
+                vec!["flags-irql-no-probe"],
+            ),
+            (
+                "",
+                Callback::FilterAttach,
+                "NdisOpenConfigurationEx",
+                vec![],
+            ),
+            (
+                "",
+                Callback::NdisIoWorkItemRoutine,
+                "NdisOpenConfigurationEx",
+                vec!["config-when"],
+            ),
+            (
+                "",
+                Callback::FilterCancelSendNetBufferLists,
+                "NdisFCancelSendNetBufferLists",
+                vec![],
+            ),
+            (
+                "",
+                Callback::FilterCancelSendNetBufferLists,
+                "KeSetEvent",
+                vec!["cancel-send-forward"],
+            ),
+        ];
+        check::<CallingMonitor>(
+            rows.into_iter()
+                .map(|(_, callback, name, expected)| {
+                    (name, within(callback, vec![import(name, &[])]), expected)
+                })
+                .collect(),
+        );
+    }
+
+    #[test]
+    fn net_events_are_refused_only_where_they_may() {
+        let fails = leave(Callback::FilterNetPnPEvent, Some(0), Some(0xC000_0001));
+        let enters = || enter(Callback::FilterNetPnPEvent, Some(0));
+        check::<CallingMonitor>(vec![
+            (
+                "query power",
+                vec![net_event(1), enters(), fails.clone()],
+                vec![],
+            ),
+            (
+                "set power",
+                vec![net_event(0), enters(), fails],
+                vec!["netpnp-return"],
+            ),
+            (
+                "forbidden",
+                vec![at(Kind::NetPnp(NetPnpEvent::Issued { code: 21 }))],
+                vec!["netpnp-forbidden-events"],
+            ),
+            (
+                "forwarded",
+                vec![at(Kind::NetPnp(NetPnpEvent::Issued { code: 7 }))],
+                vec![],
+            ),
+        ]);
+    }
+
+    #[test]
+    fn timers_rest_while_paused() {
+        let timer = Callback::TimerFunction;
+        let pause = Callback::FilterPause;
+        check::<CallingMonitor>(vec![
+            ("running", vec![enter(timer, None), sends()], vec![]),
+            (
+                "pausing",
+                vec![enter(pause, Some(0)), enter(timer, None), sends()],
+                vec!["pause-stop-timers"],
+            ),
+        ]);
+    }
+}
