@@ -5,6 +5,7 @@ mod calling;
 mod device;
 mod dispatch_flag;
 mod fault;
+mod image;
 mod irp;
 mod irql;
 mod lifecycle;
@@ -27,6 +28,7 @@ use crate::Monitor;
 pub(crate) fn monitors() -> Vec<Box<dyn Monitor>> {
     vec![
         Box::<irql::IrqlMonitor>::default(),
+        Box::<image::ImageMonitor>::default(),
         Box::<argument::ArgumentMonitor>::default(),
         Box::<calling::CallingMonitor>::default(),
         Box::<lock::LockMonitor>::default(),

@@ -6,7 +6,7 @@ mod stage;
 use std::cell::{Cell, RefCell};
 
 use lab_rules::Kind;
-use lab_rules::event::Overdue;
+use lab_rules::event::{Loaded, Overdue};
 
 use crate::ndis::{self, adapter};
 use crate::rt::sched::{Hang, HangKind};
@@ -53,6 +53,7 @@ pub(crate) fn run(config: RunConfig, progress: Show) -> Result<Report, Failure> 
     };
     let image = lab_pe::Image::parse(&config.image).map_err(|error| bad(&error))?;
     let seed = config.seed;
+    let loaded = loaded(&image);
     let mut machine = Machine::load(rt::Config {
         image,
         name: config.image_name.clone(),
@@ -94,7 +95,10 @@ pub(crate) fn run(config: RunConfig, progress: Show) -> Result<Report, Failure> 
     SHOW.set(Some(progress));
     let entry = machine.entry();
     let workers = config.workers;
-    let end = machine.run(move || stage::play(entry, workers, frames_total));
+    let end = machine.run(move || {
+        watch::emit(Kind::Loaded(loaded));
+        stage::play(entry, workers, frames_total)
+    });
     SHOW.take();
     judge_end(end)?;
     let stats = machine.stats();
@@ -125,6 +129,23 @@ pub(crate) fn run(config: RunConfig, progress: Show) -> Result<Report, Failure> 
         machine: measured,
         ..report(seed, &names, &macs, device, outcome)
     })
+}
+
+/// What monitors are told of an image.
+fn loaded(image: &lab_pe::Image) -> Loaded {
+    let names = image.imports.iter().flat_map(|module| &module.functions);
+    let is_both =
+        |section: &&lab_pe::Section| section.protection.write && section.protection.execute;
+    Loaded {
+        imports: names.map(|function| function.name.to_string()).collect(),
+        writable_code: image
+            .sections
+            .iter()
+            .filter(is_both)
+            .map(|section| section.name.clone())
+            .collect(),
+        stacks: rt::stack_range(),
+    }
 }
 
 /// Refuses what no machine can be built from.

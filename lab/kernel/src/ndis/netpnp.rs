@@ -1,6 +1,7 @@
 //! Network PnP events (up the stack) and device PnP events (down).
 
-use lab_rules::event::Callback;
+use lab_rules::Kind;
+use lab_rules::event::{Callback, NetPnpEvent};
 
 use super::register::write_header;
 use super::{filter, handle, module};
@@ -14,7 +15,7 @@ use crate::driver;
 use crate::nt::{SUCCESS, imports};
 use crate::rt::Call;
 use crate::rt::mem::Field;
-use crate::watch::OrFault;
+use crate::watch::{OrFault, emit};
 
 imports! {
     "ndis.sys":
@@ -54,6 +55,10 @@ fn send_up(adapter: u32, event: i32) {
         NDIS_SIZEOF_NET_PNP_EVENT_NOTIFICATION_REVISION_1,
     );
     NET_EVENT.write(notification, event).or_fault();
+    emit(Kind::NetPnp(NetPnpEvent::Given {
+        adapter,
+        code: event.cast_unsigned(),
+    }));
     let arguments = [context, notification];
     driver::call_status(
         Callback::FilterNetPnPEvent,
@@ -103,6 +108,8 @@ fn send_down(adapter: u32) {
 }
 
 fn net_pnp_event(call: &Call<'_>) -> u64 {
+    let code = NET_EVENT.read(call.arg(1)).or_fault().cast_unsigned();
+    emit(Kind::NetPnp(NetPnpEvent::Issued { code }));
     handle::module("NdisFNetPnPEvent", call.arg(0));
     SUCCESS
 }

@@ -36,7 +36,7 @@ pub(crate) fn read_header(
     address: u64,
     (expected_type, expected_revision, expected_size): (u8, u8, u16),
 ) -> Result<Header, BadAddress> {
-    Ok(Header {
+    let header = Header {
         structure,
         address,
         object_type: NDIS_OBJECT_HEADER::Type.read(address)?,
@@ -45,7 +45,9 @@ pub(crate) fn read_header(
         expected_type,
         expected_revision,
         expected_size,
-    })
+    };
+    emit(Kind::Structure(header));
+    Ok(header)
 }
 
 /// Writes an `NDIS_OBJECT_HEADER` into an object of the lab's own.

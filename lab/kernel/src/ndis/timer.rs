@@ -3,7 +3,8 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use lab_rules::event::Callback;
+use lab_rules::Kind;
+use lab_rules::event::{Callback, TimerEvent};
 
 use super::handle::{self, Handle};
 use crate::abi::constant::NDIS_STATUS_FAILURE;
@@ -13,7 +14,7 @@ use crate::nt::{SUCCESS, imports, ke, status};
 use crate::rt::Call;
 use crate::rt::mem;
 use crate::rt::sched::{self, DpcId};
-use crate::watch::OrFault;
+use crate::watch::{OrFault, emit};
 
 imports! {
     "ndis.sys":
@@ -64,6 +65,7 @@ fn allocate(call: &Call<'_>) -> u64 {
     };
     let handle = handle::open(Handle::Timer);
     TIMERS.with_borrow_mut(|timers| timers.insert(handle, timer));
+    emit(Kind::Timer(TimerEvent::Allocated { timer: handle }));
     mem::write(out, handle).or_fault();
     SUCCESS
 }
@@ -85,6 +87,10 @@ fn set(call: &Call<'_>) -> u64 {
             }
         }
     });
+    emit(Kind::Timer(TimerEvent::Set {
+        timer: handle,
+        period_ms,
+    }));
     arm(handle, ke::deadline_ns(due_time));
     u64::from(was_set)
 }
@@ -113,6 +119,10 @@ fn expire(handle: u64) {
             sched::now() + u64::from(timer.period_ms) * 1_000_000,
         );
     }
+    emit(Kind::Timer(TimerEvent::Fired {
+        timer: handle,
+        context: timer.context,
+    }));
     // SystemSpecific1, context, and two more that belong to the system.
     driver::call(
         Callback::TimerFunction,
@@ -120,6 +130,7 @@ fn expire(handle: u64) {
         timer.routine,
         &[0, timer.context, 0, 0],
     );
+    emit(Kind::Timer(TimerEvent::Finished { timer: handle }));
 }
 
 /// Takes a set timer back; tells whether it was set.
@@ -129,10 +140,15 @@ fn disarm(handle: u64) -> bool {
 }
 
 fn cancel(call: &Call<'_>) -> u64 {
+    emit(Kind::Timer(TimerEvent::Cancelled { timer: call.arg(0) }));
     u64::from(disarm(call.arg(0)))
 }
 
 fn free(call: &Call<'_>) -> u64 {
+    emit(Kind::Timer(TimerEvent::Freed {
+        timer: call.arg(0),
+        known: handle::look_up(call.arg(0)) == Some(Handle::Timer),
+    }));
     disarm(call.arg(0));
     TIMERS.with_borrow_mut(|timers| timers.remove(&call.arg(0)));
     handle::close(call.arg(0));

@@ -42,7 +42,11 @@ pub(crate) fn reset() {
 fn take(lock: u64, dpr: bool, old_irql: u8) {
     let me = sched::current();
     if OWNERS.with_borrow(|owners| owners.get(&lock) == Some(&me)) {
-        emit(Kind::Lock(LockEvent::Recursive { lock }));
+        emit(Kind::Lock(LockEvent::Recursive { lock, dpr }));
+    }
+    // Free or held: nothing else is ever in the word.
+    if mem::read::<u64>(lock).is_ok_and(|word| word > 1) {
+        emit(Kind::Lock(LockEvent::Uninitialized { lock }));
     }
     let mut result = Ok(());
     sched::wait(&mut || match mem::read::<u64>(lock) {
@@ -61,6 +65,7 @@ fn take(lock: u64, dpr: bool, old_irql: u8) {
     emit(Kind::Lock(LockEvent::Acquired {
         lock,
         dpr,
+        shared: false,
         old_irql,
     }));
 }

@@ -54,7 +54,7 @@ pub(crate) fn take(lock: u64, mode: Mode, dpr: bool, old_irql: u8) {
         })
     });
     if is_mine {
-        emit(Kind::Lock(LockEvent::Recursive { lock }));
+        emit(Kind::Lock(LockEvent::Recursive { lock, dpr }));
     }
     sched::wait(&mut || {
         HOLDERS.with_borrow_mut(|holders| {
@@ -72,6 +72,7 @@ pub(crate) fn take(lock: u64, mode: Mode, dpr: bool, old_irql: u8) {
     emit(Kind::Lock(LockEvent::Acquired {
         lock,
         dpr,
+        shared: mode == Mode::Shared,
         old_irql,
     }));
 }

@@ -18,6 +18,11 @@ const SLOT_BYTES: u64 = 64 << 10;
 const STACK_OFFSET: u64 = SLOT_BYTES - PAGE - STACK_BYTES;
 const SLOTS: u64 = 4096;
 
+/// Where driver stacks lie: the first address and the end.
+pub(crate) fn stack_range() -> (u64, u64) {
+    (STACKS, STACKS + SLOT_BYTES * SLOTS)
+}
+
 /// All driver stacks.
 ///
 /// # Invariants

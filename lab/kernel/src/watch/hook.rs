@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use lab_rules::Kind;
-use lab_rules::event::Import;
+use lab_rules::event::{Arguments, Import, Returned};
 
 use super::emit;
 use crate::abi::constant::POOL_FLAG_PAGED;
@@ -43,11 +43,41 @@ pub(crate) fn before_import(call: &Call<'_>) {
         name: import.name,
         irql_min,
         irql_max,
+        arguments: arguments(call),
     }));
 }
 
+/// Beginnings of the names of functions whose result monitors need.
+const TELLING: &[&str] = &[
+    "NdisAllocate",
+    "NdisGetDataBuffer",
+    "NdisOpenConfiguration",
+    "NdisReadConfiguration",
+    "NdisWriteConfiguration",
+    "NdisRetreat",
+    "NdisGeneratePartialCancelId",
+    "ExAllocatePool",
+    "IoAllocate",
+    "IoTryQueueWorkItem",
+    "MmMapLockedPages",
+    "PsCreateSystemThread",
+    "ZwClose",
+];
+
+fn arguments(call: &Call<'_>) -> Arguments {
+    Arguments(std::array::from_fn(|index| call.arg(index)))
+}
+
 /// The hook after every import.
-pub(crate) fn after_import(_: &Call<'_>, _: u64) {
+pub(crate) fn after_import(call: &Call<'_>, result: u64) {
+    let name = call.import().name;
+    if TELLING.iter().any(|start| name.starts_with(start)) {
+        emit(Kind::Returned(Returned {
+            name,
+            arguments: arguments(call),
+            result,
+        }));
+    }
     IMPORTS.with_borrow_mut(|imports| {
         let thread = sched::current();
         if let Some(inside) = imports.get_mut(&thread) {

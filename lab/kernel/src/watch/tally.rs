@@ -223,6 +223,7 @@ mod tests {
             name: "NdisGetVersion",
             irql_min: 0,
             irql_max: 2,
+            arguments: Default::default(),
         })
     }
 

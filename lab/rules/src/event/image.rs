@@ -7,8 +7,6 @@ pub struct Loaded {
     pub imports: Vec<String>,
     /// Names of sections that are writable and executable.
     pub writable_code: Vec<String>,
-    /// Whether a section begins elsewhere than on a page.
-    pub is_unaligned: bool,
     /// The first address and the end of where the driver's stacks lie.
     pub stacks: (u64, u64),
 }
