@@ -19,7 +19,7 @@ pub use fault::{Access, Fault, FaultKind, Region};
 pub use image::Loaded;
 pub use import::{Arguments, Import, Returned};
 pub use module::{HandlerSet, Header, Left, ModuleEvent, NetPnpEvent, Overdue, Registration};
-pub use nbl::{Alteration, Chain, HandedNbl, NblCall, NblEvent, NblPath};
+pub use nbl::{Alteration, Chain, HandedNbl, NblCall, NblEvent, NblFacts, NblPath};
 pub use oid::{OidAlteration, OidEvent, OidKind, OidPath, OidRequest};
 pub use pool::{PoolEvent, PoolFreeError};
 pub use timer::TimerEvent;

@@ -2,9 +2,11 @@
 
 mod argument;
 mod calling;
+mod derived;
 mod device;
 mod dispatch_flag;
 mod fault;
+mod frame;
 mod image;
 mod irp;
 mod irql;
@@ -12,12 +14,16 @@ mod lifecycle;
 mod lock;
 mod mdl;
 mod nbl;
+mod oid;
+mod owner;
 mod place;
 mod pool;
 mod registration;
 mod running;
 mod rw_lock;
 mod state;
+mod storage;
+mod thread;
 mod timer;
 mod unload;
 mod work_item;
@@ -35,11 +41,17 @@ pub(crate) fn monitors() -> Vec<Box<dyn Monitor>> {
         Box::<rw_lock::RwLockMonitor>::default(),
         Box::<timer::TimerMonitor>::default(),
         Box::<mdl::MdlMonitor>::default(),
+        Box::<storage::StorageMonitor>::default(),
+        Box::<thread::ThreadMonitor>::default(),
+        Box::<oid::OidMonitor>::default(),
+        Box::<derived::DerivedMonitor>::default(),
         Box::<pool::PoolMonitor>::default(),
         Box::<fault::FaultMonitor>::default(),
         Box::<registration::RegistrationMonitor>::default(),
         Box::<lifecycle::LifecycleMonitor>::default(),
         Box::<dispatch_flag::DispatchFlagMonitor>::default(),
+        Box::<frame::FrameMonitor>::default(),
+        Box::<owner::OwnerMonitor>::default(),
         Box::<nbl::NblMonitor>::default(),
         Box::<work_item::WorkItemMonitor>::default(),
         Box::<device::DeviceMonitor>::default(),

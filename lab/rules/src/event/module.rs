@@ -83,6 +83,11 @@ pub struct HandlerSet {
 /// Something in the life of the driver or of a module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ModuleEvent {
+    /// `DriverEntry` succeeded.
+    Loaded {
+        /// Whether `DriverUnload` is set.
+        has_unload_routine: bool,
+    },
     /// `NdisFSetAttributes`.
     AttributesSet {
         /// The adapter.

@@ -73,6 +73,13 @@ pub enum NblEvent {
         /// What changed.
         alteration: Alteration,
     },
+    /// `FilterCancelSendNetBufferLists` is called next.
+    CancelAsked {
+        /// The adapter.
+        adapter: u32,
+        /// The structures with that cancel id that were given to the filter.
+        nbls: Vec<u64>,
+    },
     /// The filter allocated one from a pool.
     Allocated {
         /// The structure.
@@ -130,7 +137,7 @@ impl NblCall {
 }
 
 /// One structure of a list that the filter hands over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct HandedNbl {
     /// Its address.
     pub nbl: u64,
@@ -138,6 +145,27 @@ pub struct HandedNbl {
     pub status: u32,
     /// Whether `SourceHandle` is the module's own handle.
     pub source_is_module: bool,
+    /// What is in it.
+    pub facts: NblFacts,
+}
+
+/// What a structure looks like inside.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct NblFacts {
+    /// Its NET_BUFFERs.
+    pub buffers: u32,
+    /// Bytes of the first NET_BUFFER's data.
+    pub data_len: u32,
+    /// How many of them lie in its first MDL with used data.
+    pub first_span: u32,
+    /// Whether its out-of-band data asks for a large send (LSO, USO).
+    pub is_large_send: bool,
+    /// Whether its NET_BUFFERs differ in addresses or EtherType.
+    pub is_mixed: bool,
+    /// Whether offsets, lengths and MDLs of a NET_BUFFER contradict each other.
+    pub is_inconsistent: bool,
+    /// Its cancel id.
+    pub cancel_id: u64,
 }
 
 /// The shape of a list.
@@ -158,10 +186,20 @@ pub enum Chain {
 pub enum Alteration {
     /// `SourceHandle`.
     SourceHandle,
-    /// The NET_BUFFER list or an MDL chain.
+    /// The NET_BUFFER list.
+    Buffers,
+    /// An MDL chain.
     Chain,
-    /// An offset or length of a NET_BUFFER or MDL.
+    /// The data offset of a NET_BUFFER, or its place in the MDL chain.
+    Offset,
+    /// The data length of a NET_BUFFER.
     Geometry,
+    /// The range that an MDL describes.
+    Mdl,
+    /// The context areas.
+    Context,
+    /// `ParentNetBufferList`.
+    Parent,
     /// An out-of-band slot: its index in `NetBufferListInfo`.
     OutOfBand(u8),
     /// A member that is reserved for its owner or NDIS.

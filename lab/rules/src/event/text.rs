@@ -57,6 +57,7 @@ impl Display for Kind {
 impl Display for ModuleEvent {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         match self {
+            Self::Loaded { .. } => write!(f, "   driver loaded"),
             Self::AttributesSet { adapter, .. } => write!(f, "   module {adapter} has its context"),
             Self::HandlersChanged { adapter, .. } => {
                 write!(f, "   module {adapter} has other handlers")
@@ -101,6 +102,7 @@ impl Display for NblEvent {
             Self::Altered {
                 nbl, alteration, ..
             } => write!(f, "   NBL {nbl:#x} altered: {alteration:?}"),
+            Self::CancelAsked { nbls, .. } => write!(f, "   to cancel: {}", Nbls(nbls)),
             Self::Allocated { nbl, .. } => write!(f, "   NBL {nbl:#x} allocated"),
             Self::PoolFreed { pool } => write!(f, "   NBL pool {pool:#x} freed"),
             Self::Freed { nbl, .. } => write!(f, "   NBL {nbl:#x} freed"),

@@ -24,6 +24,8 @@ impl Monitor for LifecycleMonitor {
             &rule::ATTACH_NO_RECEIVE,
             &rule::ATTACH_NO_STATUS,
             &rule::PAUSE_RETURN_VALUES,
+            &rule::SDV_MINIPORTPAUSE_RETURN,
+            &rule::STATUS_AFTER_MINDICATE,
             &rule::PAUSE_COMPLETE_ONCE,
             &rule::PAUSE_WITHIN_10S,
             &rule::RESTART_COMPLETE_ONCE,
@@ -96,8 +98,15 @@ impl LifecycleMonitor {
                 Some(Finding::new(&rule::ATTACH_MUST_SET_ATTRIBUTES, happened))
             }
             Callback::FilterPause if status != SUCCESS && status != PENDING => Some(
-                Finding::new(&rule::PAUSE_RETURN_VALUES, returned())
-                    .with(BugCheck::new(0xC4, &[0x0009_2010])),
+                Finding::new(
+                    if status >= 0xC000_0000 {
+                        &rule::PAUSE_RETURN_VALUES
+                    } else {
+                        &rule::SDV_MINIPORTPAUSE_RETURN
+                    },
+                    returned(),
+                )
+                .with(BugCheck::new(0xC4, &[0x0009_2010])),
             ),
             Callback::FilterPause
                 if status == SUCCESS && self.completed.contains(&call.adapter?) =>
@@ -192,7 +201,9 @@ impl LifecycleMonitor {
                 was_alive,
                 is_module,
             } => {
-                let (rule, what) = if is_module {
+                let (rule, what) = if was_alive && is_module && function == "NdisFIndicateStatus" {
+                    (&rule::STATUS_AFTER_MINDICATE, "filter module")
+                } else if is_module {
                     (&rule::DETACH_NO_USE_AFTER, "filter module")
                 } else {
                     (&rule::UNLOAD_NO_USE_AFTER_DEREGISTER, "filter driver")
@@ -207,7 +218,9 @@ impl LifecycleMonitor {
                     format!("{function} was given {handle:#x}, a {what} handle that {how}"),
                 ))
             }
-            ModuleEvent::HandlersChanged { .. } | ModuleEvent::Deregistered { .. } => None,
+            ModuleEvent::Loaded { .. }
+            | ModuleEvent::HandlersChanged { .. }
+            | ModuleEvent::Deregistered { .. } => None,
         }
     }
 

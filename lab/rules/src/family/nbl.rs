@@ -12,6 +12,9 @@ use crate::{BugCheck, Finding, Monitor, Rule, catalogue as rule};
 use ledger::{Entry, Holder, Ledger, Origin};
 use watched::ALL;
 
+/// Index of `NetBufferListCancelId` in `NetBufferListInfo`.
+const CANCEL_ID: u8 = 5;
+
 /// Follows every structure that the filter touches.
 #[derive(Debug, Default)]
 pub(crate) struct NblMonitor {
@@ -149,13 +152,29 @@ impl NblMonitor {
                     Alteration::SourceHandle => {
                         (&rule::NBL_SOURCEHANDLE_FOREIGN, "SourceHandle".into())
                     }
+                    Alteration::Buffers => (
+                        &rule::NB_NOT_MOVED_BETWEEN_NBLS,
+                        "its NET_BUFFER list".into(),
+                    ),
+                    Alteration::Offset => {
+                        (&rule::NB_RETREAT_ADVANCE_BALANCED, "its data offset".into())
+                    }
+                    Alteration::Mdl => (&rule::MDL_NOT_MODIFIED, "the range of an MDL".into()),
+                    Alteration::Context => {
+                        (&rule::NBL_CONTEXT_BALANCED, "its context areas".into())
+                    }
+                    Alteration::Parent => (
+                        &rule::NBL_PARENT_NOT_OVERWRITTEN,
+                        "ParentNetBufferList".into(),
+                    ),
+                    Alteration::OutOfBand(CANCEL_ID) => {
+                        (&rule::CANCEL_FOREIGN_ID_KEPT, "its cancel id".into())
+                    }
                     Alteration::Chain => (
                         &rule::NBL_NB_LIST_UNMODIFIED_AT_HANDBACK,
-                        "its NET_BUFFER list or an MDL chain".into(),
+                        "an MDL chain".into(),
                     ),
-                    Alteration::Geometry => {
-                        (&rule::NBL_DESCRIPTOR_UNDO, "an offset or length".into())
-                    }
+                    Alteration::Geometry => (&rule::NBL_DESCRIPTOR_UNDO, "a data length".into()),
                     Alteration::OutOfBand(slot) => (
                         &rule::LAB_NBL_OOB_INTACT,
                         format!("NetBufferListInfo[{slot}]"),
@@ -173,6 +192,7 @@ impl NblMonitor {
                     format!("NBL {nbl:#x} of another driver came back with {what} changed"),
                 ))
             }
+            NblEvent::CancelAsked { .. } => None,
             NblEvent::Allocated { nbl, pool } => {
                 let entry = Entry {
                     adapter: 0,
@@ -222,6 +242,7 @@ impl NblMonitor {
             nbl,
             status,
             source_is_module,
+            ..
         } = handed;
         let state = self.states.of(adapter);
         let name = call.name();

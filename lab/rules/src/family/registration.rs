@@ -21,6 +21,7 @@ impl Monitor for RegistrationMonitor {
             &rule::REG_PAIR_INDICATE_NEEDS_RETURN,
             &rule::REG_UNIQUE_NAME_IS_NETCFG_GUID,
             &rule::SETMODULE_HANDLE_KIND,
+            &rule::SETMODULE_PAIRING_AFTER_CHANGE,
         ]
     }
 
@@ -33,7 +34,12 @@ impl Monitor for RegistrationMonitor {
                 ..
             }) => {
                 if *in_set_module_options {
-                    return check_pairs(handlers);
+                    let unpaired = check_pairs(handlers)?;
+                    let happened = format!("after the change, {}", unpaired.happened);
+                    return Some(Finding::new(
+                        &rule::SETMODULE_PAIRING_AFTER_CHANGE,
+                        happened,
+                    ));
                 }
                 let happened = "NdisSetOptionalHandlers was called outside FilterSetModuleOptions";
                 Some(Finding::new(&rule::SETMODULE_HANDLE_KIND, happened))
@@ -300,7 +306,7 @@ mod tests {
             ),
             (
                 changed(true, unpaired),
-                Some("reg-pair-receive-needs-status"),
+                Some("setmodule-pairing-after-change"),
             ),
         ] {
             assert_eq!(

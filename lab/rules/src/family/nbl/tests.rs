@@ -63,6 +63,7 @@ fn handed(call: NblCall, nbls: &[u64], status: u32, low_resources: bool) -> Even
             nbl: *nbl,
             status,
             source_is_module: false,
+            ..HandedNbl::default()
         })
         .collect();
     nbl(NblEvent::Handed {
@@ -342,6 +343,7 @@ fn own_structures_stay_own() {
             nbl: 7,
             status: SUCCESS,
             source_is_module: true,
+            ..HandedNbl::default()
         };
         nbl(NblEvent::Handed {
             adapter: 0,

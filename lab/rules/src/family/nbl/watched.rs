@@ -4,6 +4,12 @@ use crate::{Rule, catalogue as rule};
 
 /// All of them.
 pub(super) const ALL: &[&Rule] = &[
+    &rule::NB_NOT_MOVED_BETWEEN_NBLS,
+    &rule::NB_RETREAT_ADVANCE_BALANCED,
+    &rule::MDL_NOT_MODIFIED,
+    &rule::NBL_CONTEXT_BALANCED,
+    &rule::NBL_PARENT_NOT_OVERWRITTEN,
+    &rule::CANCEL_FOREIGN_ID_KEPT,
     &rule::NBL_NO_TOUCH_AFTER_SEND,
     &rule::NBL_NO_TOUCH_AFTER_INDICATE,
     &rule::NBL_COMPLETE_ONLY_RECEIVED,

@@ -1,0 +1,374 @@
+//! NET_BUFFER_LISTs made from others, their contexts, pools and buffers: who frees what, how.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::event::{Event, HandedNbl, Import, Kind, NblEvent, NblPath, Returned};
+use crate::{Finding, Monitor, Origin, Rule, catalogue as rule};
+
+/// How a structure was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Make {
+    Plain,
+    Clone,
+    Fragment,
+    Reassembled,
+}
+
+impl Make {
+    /// Tells by the function that makes it.
+    fn by(name: &str) -> Option<Self> {
+        Some(match name {
+            "NdisAllocateNetBufferList" | "NdisAllocateNetBufferAndNetBufferList" => Self::Plain,
+            "NdisAllocateCloneNetBufferList" => Self::Clone,
+            "NdisAllocateFragmentNetBufferList" => Self::Fragment,
+            "NdisAllocateReassembledNetBufferList" => Self::Reassembled,
+            _ => return None,
+        })
+    }
+
+    /// Tells by the function that frees it.
+    fn freed_by(name: &str) -> Option<Self> {
+        Some(match name {
+            "NdisFreeNetBufferList" => Self::Plain,
+            "NdisFreeCloneNetBufferList" => Self::Clone,
+            "NdisFreeFragmentNetBufferList" => Self::Fragment,
+            "NdisFreeReassembledNetBufferList" => Self::Reassembled,
+            _ => return None,
+        })
+    }
+}
+
+/// One structure of the driver's.
+#[derive(Clone, Copy, Debug)]
+struct Made {
+    make: Make,
+    parent: u64,
+    flags: u32,
+}
+
+/// Follows what the driver makes with the functions of NET_BUFFER pools.
+#[derive(Debug, Default)]
+pub(crate) struct DerivedMonitor {
+    made: BTreeMap<u64, Made>,
+    /// Context areas that the driver has added: NBL to how many.
+    contexts: BTreeMap<u64, u32>,
+    /// NET_BUFFERs of `NdisAllocateNetBuffer`, and the one after their lists.
+    buffers: BTreeSet<u64>,
+    /// Where a foreign structure came from.
+    given: BTreeMap<u64, NblPath>,
+    /// The high byte of cancel ids that NDIS gave the driver.
+    cancel_byte: Option<u8>,
+}
+
+impl Monitor for DerivedMonitor {
+    fn rules(&self) -> &'static [&'static Rule] {
+        &[
+            &rule::DERIVED_FREE_API_MATCH,
+            &rule::CLONE_FREE_FLAGS_MATCH,
+            &rule::NBL_CHILDREN_FREED_FIRST,
+            &rule::NBL_PARENT_RETAINED,
+            &rule::NBL_CONTEXT_BALANCED,
+            &rule::NBL_CONTEXT_PREALLOC_NOT_FREED,
+            &rule::CLONE_COPY_RIGHT_DIRECTION,
+            &rule::NBL_FREE_PREALLOCATED_ONCE,
+            &rule::SDV_ALLOC_NETBUFFER,
+            &rule::CANCEL_ID_HIGH_BYTE,
+        ]
+    }
+
+    fn observe(&mut self, event: &Event) -> Option<Finding> {
+        match &event.kind {
+            Kind::Returned(returned) if returned.result != 0 => {
+                self.take_result(returned);
+                None
+            }
+            Kind::Import(import) => self.check_call(import),
+            Kind::Nbl(NblEvent::Given { path, nbls, .. }) => {
+                self.given.extend(nbls.iter().map(|nbl| (*nbl, *path)));
+                None
+            }
+            Kind::Nbl(NblEvent::Handed { nbls, .. }) => {
+                nbls.iter().find_map(|handed| self.check_handed(handed))
+            }
+            Kind::Left(_) => {
+                let buffer = self.buffers.first()?;
+                let happened = format!("NET_BUFFER {buffer:#x} is left after unload");
+                let finding = Finding::new(&rule::SDV_ALLOC_NETBUFFER, happened);
+                Some(finding.since(Origin::Allocated(*buffer)))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl DerivedMonitor {
+    fn take_result(&mut self, returned: &Returned) {
+        let given = &returned.arguments;
+        match returned.name {
+            "NdisAllocateNetBuffer" | "NdisAllocateNetBufferMdlAndData" => {
+                self.buffers.insert(returned.result);
+            }
+            "NdisGeneratePartialCancelId" => {
+                self.cancel_byte = Some((returned.result & 0xFF) as u8);
+            }
+            name => {
+                let Some(make) = Make::by(name) else { return };
+                let (parent, flags) = match make {
+                    Make::Plain => (0, 0),
+                    Make::Clone => (given.word(0), given.dword(3)),
+                    Make::Fragment => (given.word(0), 0),
+                    Make::Reassembled => (given.word(0), 0),
+                };
+                let made = Made {
+                    make,
+                    parent,
+                    flags,
+                };
+                self.made.insert(returned.result, made);
+            }
+        }
+    }
+
+    fn check_call(&mut self, import: &Import) -> Option<Finding> {
+        let given = &import.arguments;
+        let nbl = given.word(0);
+        let fail = |rule, why: String| {
+            Some(Finding::new(
+                rule,
+                format!("{} was given {nbl:#x}: {why}", import.name),
+            ))
+        };
+        match import.name {
+            "NdisFreeNetBuffer" => {
+                return (!self.buffers.remove(&nbl))
+                    .then(|| {
+                        let why = "it came with its NBL, or was freed before".into();
+                        fail(&rule::NBL_FREE_PREALLOCATED_ONCE, why)
+                    })
+                    .flatten();
+            }
+            "NdisAllocateNetBufferListContext" => {
+                *self.contexts.entry(nbl).or_default() += 1;
+                return None;
+            }
+            "NdisFreeNetBufferListContext" => {
+                let count = self.contexts.entry(nbl).or_default();
+                if *count == 0 {
+                    let why = "it has no context that was allocated for it alone".into();
+                    return fail(&rule::NBL_CONTEXT_PREALLOC_NOT_FREED, why);
+                }
+                *count -= 1;
+                return None;
+            }
+            "NdisCopySendNetBufferListInfo" | "NdisCopyReceiveNetBufferListInfo" => {
+                let source = given.word(1);
+                let wanted = if import.name.contains("Send") {
+                    NblPath::Send
+                } else {
+                    NblPath::Receive
+                };
+                let path = *self.given.get(&source)?;
+                return (path != wanted)
+                    .then(|| {
+                        let why = format!("its source travels the other way ({path})");
+                        fail(&rule::CLONE_COPY_RIGHT_DIRECTION, why)
+                    })
+                    .flatten();
+            }
+            _ => {}
+        }
+        let freed_as = Make::freed_by(import.name)?;
+        let made = self.made.remove(&nbl)?;
+        if made.make != freed_as {
+            let why = format!("it was made as {:?}", made.make);
+            return fail(&rule::DERIVED_FREE_API_MATCH, why);
+        }
+        if freed_as == Make::Clone && given.dword(1) != made.flags {
+            let why = format!(
+                "its flags are {:#x}, and {:#x} when it was made",
+                given.dword(1),
+                made.flags
+            );
+            return fail(&rule::CLONE_FREE_FLAGS_MATCH, why);
+        }
+        if let Some(child) = self.child_of(nbl) {
+            let why = format!("its child {child:#x} is still there");
+            return fail(&rule::NBL_CHILDREN_FREED_FIRST, why);
+        }
+        self.contexts
+            .remove(&nbl)
+            .filter(|count| *count > 0)
+            .and_then(|_| {
+                let why = "context that was allocated for it was not freed".into();
+                fail(&rule::NBL_CONTEXT_BALANCED, why)
+            })
+    }
+
+    fn child_of(&self, nbl: u64) -> Option<u64> {
+        let is_child = |(_, made): &(&u64, &Made)| made.parent == nbl;
+        self.made.iter().find(is_child).map(|(child, _)| *child)
+    }
+
+    /// A structure leaves the driver.
+    fn check_handed(&self, handed: &HandedNbl) -> Option<Finding> {
+        let (nbl, id) = (handed.nbl, handed.facts.cancel_id);
+        if let Some(byte) = self.cancel_byte
+            && self.made.contains_key(&nbl)
+            && id != 0
+            // The pages leave open whether the id has 32 or 64 bits.
+            && ![id >> 24, id >> 56].contains(&byte.into())
+        {
+            let happened =
+                format!("NBL {nbl:#x} has cancel id {id:#x}, whose high byte is not {byte:#x}");
+            return Some(Finding::new(&rule::CANCEL_ID_HIGH_BYTE, happened));
+        }
+        let child = self.child_of(nbl)?;
+        let happened = format!("NBL {nbl:#x} was handed over while its child {child:#x} is there");
+        Some(Finding::new(&rule::NBL_PARENT_RETAINED, happened))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::DerivedMonitor;
+    use crate::event::{Chain, Event, HandedNbl, Kind, Left, NblCall, NblEvent, NblFacts, NblPath};
+    use crate::table::{at, check, import, returned};
+
+    const NBL: u64 = 0x100;
+    const CLONE: u64 = 0x200;
+
+    fn clone() -> Event {
+        returned("NdisAllocateCloneNetBufferList", &[NBL, 1, 2, 3], CLONE)
+    }
+
+    fn free_clone(flags: u64) -> Event {
+        import("NdisFreeCloneNetBufferList", &[CLONE, flags])
+    }
+
+    fn own() -> Event {
+        returned("NdisAllocateNetBufferList", &[1, 0, 0], NBL)
+    }
+
+    fn given(path: NblPath) -> Event {
+        at(Kind::Nbl(NblEvent::Given {
+            adapter: 0,
+            path,
+            nbls: vec![NBL],
+            low_resources: false,
+        }))
+    }
+
+    fn hand(nbl: u64) -> Event {
+        hand_list(HandedNbl {
+            nbl,
+            ..HandedNbl::default()
+        })
+    }
+
+    fn hand_with_id(cancel_id: u64) -> Event {
+        hand_list(HandedNbl {
+            nbl: NBL,
+            facts: NblFacts {
+                cancel_id,
+                ..NblFacts::default()
+            },
+            ..HandedNbl::default()
+        })
+    }
+
+    fn hand_list(handed: HandedNbl) -> Event {
+        at(Kind::Nbl(NblEvent::Handed {
+            adapter: 0,
+            call: NblCall::Send,
+            nbls: vec![handed],
+            chain: Chain::WellFormed,
+            count: None,
+            dispatch_flag: false,
+            low_resources: false,
+            has_return_handler: true,
+        }))
+    }
+
+    #[test]
+    fn derived_lists_are_followed() {
+        let free = || import("NdisFreeNetBufferList", &[NBL]);
+        let free_fragment = || import("NdisFreeFragmentNetBufferList", &[CLONE]);
+        let left = || at(Kind::Left(Left::default()));
+        let context = || import("NdisAllocateNetBufferListContext", &[NBL, 16, 0, 1]);
+        let free_context = || import("NdisFreeNetBufferListContext", &[NBL, 16]);
+        let buffer = || returned("NdisAllocateNetBuffer", &[1, 2, 3, 4], 0x300);
+        let free_buffer = || import("NdisFreeNetBuffer", &[0x300]);
+        let copy = || import("NdisCopySendNetBufferListInfo", &[CLONE, NBL]);
+        let partial = || returned("NdisGeneratePartialCancelId", &[], 7);
+        check::<DerivedMonitor>(vec![
+            (
+                "whole",
+                vec![own(), clone(), free_clone(3), hand(NBL), free()],
+                vec![],
+            ),
+            (
+                "flags",
+                vec![clone(), free_clone(1)],
+                vec!["clone-free-flags-match"],
+            ),
+            (
+                "function",
+                vec![clone(), free_fragment()],
+                vec!["derived-free-api-match"],
+            ),
+            (
+                "parent freed",
+                vec![own(), clone(), free()],
+                vec!["nbl-children-freed-first"],
+            ),
+            (
+                "parent handed over",
+                vec![clone(), hand(NBL)],
+                vec!["nbl-parent-retained"],
+            ),
+            ("child handed over", vec![clone(), hand(CLONE)], vec![]),
+            (
+                "context",
+                vec![own(), context(), free_context(), free()],
+                vec![],
+            ),
+            (
+                "context kept",
+                vec![own(), context(), free()],
+                vec!["nbl-context-balanced"],
+            ),
+            (
+                "context of the pool",
+                vec![own(), free_context()],
+                vec!["nbl-context-prealloc-not-freed"],
+            ),
+            ("copy", vec![given(NblPath::Send), copy()], vec![]),
+            (
+                "copy the other way",
+                vec![given(NblPath::Receive), copy()],
+                vec!["clone-copy-right-direction"],
+            ),
+            ("buffer", vec![buffer(), free_buffer(), left()], vec![]),
+            (
+                "buffer left",
+                vec![buffer(), left()],
+                vec!["sdv-alloc-netbuffer"],
+            ),
+            (
+                "buffer not its own",
+                vec![free_buffer()],
+                vec!["nbl-free-preallocated-once"],
+            ),
+            (
+                "cancel id",
+                vec![partial(), own(), hand_with_id(0x0700_0001)],
+                vec![],
+            ),
+            (
+                "cancel id of its own",
+                vec![partial(), own(), hand_with_id(0x0800_0001)],
+                vec!["cancel-id-high-byte"],
+            ),
+        ]);
+    }
+}

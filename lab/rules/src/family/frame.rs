@@ -1,0 +1,577 @@
+//! What structures look like when they are handed over, how long they stayed, and who cancels them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::event::{
+    Callback, Event, HandedNbl, Kind, ModuleEvent, NblCall, NblEvent, NblFacts, NblPath,
+    Registration,
+};
+use crate::family::running::Running;
+use crate::family::state::{ModuleState, States};
+use crate::{BugCheck, Finding, Monitor, Rule, catalogue as rule};
+
+/// `NDIS_STATUS_SEND_ABORTED`.
+const SEND_ABORTED: u32 = 0xC001_000C;
+/// Bytes of an Ethernet header without a tag.
+const ETHERNET_HEADER: u32 = 14;
+/// Driver Verifier's limits for sends of miniports, which stand for what filters hold, in ns.
+const SEND_NS: u64 = 30_000_000_000;
+const PROGRESS_NS: u64 = 22_000_000_000;
+/// What the sample would copy rather than hold, in ns.
+const HOLD_NS: u64 = 10_000_000_000;
+
+/// A foreign structure with the filter.
+#[derive(Clone, Copy, Debug)]
+struct Given {
+    adapter: u32,
+    path: NblPath,
+    since_ns: u64,
+}
+
+/// Looks into every structure that is handed over.
+#[derive(Debug, Default)]
+pub(crate) struct FrameMonitor {
+    states: States,
+    running: Running,
+    given: BTreeMap<u64, Given>,
+    own: BTreeSet<u64>,
+    /// Own structures that were indicated with NDIS_RECEIVE_FLAGS_RESOURCES and not freed since.
+    lent: BTreeSet<u64>,
+    /// What the running cancellation asks for.
+    cancelled: Vec<u64>,
+    /// When a send of an adapter was last settled.
+    progress_ns: BTreeMap<u32, u64>,
+    /// Adapters whose last restart failed.
+    failed: BTreeSet<u32>,
+    has_no_cancel: bool,
+}
+
+impl Monitor for FrameMonitor {
+    fn rules(&self) -> &'static [&'static Rule] {
+        &[
+            &rule::NB_GEOMETRY_CONSISTENT,
+            &rule::ETH_RX_ONE_NB,
+            &rule::ETH_RX_HEADER_SPLIT,
+            &rule::ETH_TX_MAC_HEADER,
+            &rule::ETH_TX_HOMOGENEOUS,
+            &rule::LSO_SINGLE_NB,
+            &rule::CANCEL_SEND_SCAN,
+            &rule::CANCEL_SEND_STATUS,
+            &rule::REG_QUEUE_SENDS_NEEDS_CANCEL,
+            &rule::DV_FILTER_TIMED_SEND,
+            &rule::DV_FILTER_TIMED_RECEIVE,
+            &rule::SDV_NDISTIMEDDATASEND,
+            &rule::SDV_NDISTIMEDDATAHANG,
+            &rule::HOLD_NOT_UNBOUNDED,
+            &rule::RX_RESOURCES_RECLAIM_INLINE,
+            &rule::RESTART_NO_OWN_RECEIVE,
+            &rule::RESTART_FAILURE_KEEPS_PAUSED,
+            &rule::WI_NO_TRAFFIC_AFTER_PAUSE,
+        ]
+    }
+
+    fn observe(&mut self, event: &Event) -> Option<Finding> {
+        let finding = match &event.kind {
+            Kind::Nbl(nbl) => self.observe_nbl(event, nbl),
+            Kind::Registration(Registration { handlers, .. })
+            | Kind::Module(ModuleEvent::HandlersChanged { handlers, .. }) => {
+                self.has_no_cancel = !handlers.cancel_send;
+                None
+            }
+            Kind::Enter(call) if call.callback == Callback::FilterRestart => {
+                self.failed.retain(|failed| Some(*failed) != call.adapter);
+                None
+            }
+            Kind::Leave { call, status } => {
+                if let Some(adapter) = call.adapter
+                    && call.callback == Callback::FilterRestart
+                    && status.is_some_and(|status| status >= 0x8000_0000)
+                {
+                    self.failed.insert(adapter);
+                }
+                (call.callback == Callback::FilterCancelSendNetBufferLists)
+                    .then(|| self.check_cancelled())
+                    .flatten()
+            }
+            Kind::Left(_) => {
+                let nbl = self.lent.first()?;
+                let happened = format!(
+                    "NBL {nbl:#x} was indicated with NDIS_RECEIVE_FLAGS_RESOURCES and never freed; nobody returns it"
+                );
+                Some(Finding::new(&rule::RX_RESOURCES_RECLAIM_INLINE, happened))
+            }
+            _ => None,
+        };
+        self.states.observe(event);
+        self.running.observe(event);
+        finding
+    }
+}
+
+impl FrameMonitor {
+    fn observe_nbl(&mut self, event: &Event, nbl: &NblEvent) -> Option<Finding> {
+        match nbl {
+            NblEvent::Given {
+                adapter,
+                path,
+                nbls,
+                low_resources: false,
+            } => {
+                let given = Given {
+                    adapter: *adapter,
+                    path: *path,
+                    since_ns: event.time_ns,
+                };
+                self.given.extend(nbls.iter().map(|nbl| (*nbl, given)));
+                None
+            }
+            NblEvent::Allocated { nbl, .. } => {
+                self.own.insert(*nbl);
+                None
+            }
+            NblEvent::Freed { nbl, .. } => {
+                self.own.remove(nbl);
+                self.lent.remove(nbl);
+                None
+            }
+            NblEvent::CancelAsked { nbls, .. } => {
+                self.cancelled = nbls.clone();
+                None
+            }
+            NblEvent::HandlerReturned {
+                adapter,
+                path: NblPath::Send,
+                nbls,
+            } if self.has_no_cancel && self.states.of(*adapter) == ModuleState::Running => {
+                let kept = nbls.iter().find(|nbl| self.given.contains_key(nbl))?;
+                let happened = format!(
+                    "NBL {kept:#x} was kept by FilterSendNetBufferLists, and there is no FilterCancelSendNetBufferLists"
+                );
+                Some(Finding::new(&rule::REG_QUEUE_SENDS_NEEDS_CANCEL, happened))
+            }
+            NblEvent::Handed {
+                adapter,
+                call,
+                nbls,
+                low_resources,
+                ..
+            } => {
+                let found: Vec<Finding> = nbls
+                    .iter()
+                    .filter_map(|handed| self.hand(event, *adapter, *call, handed, *low_resources))
+                    .collect();
+                found.into_iter().min_by_key(|finding| !finding.is_fatal())
+            }
+            _ => None,
+        }
+    }
+
+    fn hand(
+        &mut self,
+        event: &Event,
+        adapter: u32,
+        call: NblCall,
+        handed: &HandedNbl,
+        low_resources: bool,
+    ) -> Option<Finding> {
+        let nbl = handed.nbl;
+        let given = self.given.remove(&nbl);
+        let looks = check_looks(call, handed, self.own.contains(&nbl));
+        let originates =
+            self.own.contains(&nbl) && matches!(call, NblCall::Send | NblCall::Indicate);
+        if originates && call == NblCall::Indicate && low_resources {
+            self.lent.insert(nbl);
+        }
+        looks
+            .or_else(|| {
+                originates
+                    .then(|| self.check_origin(event.thread, adapter, call, nbl))
+                    .flatten()
+            })
+            .or_else(|| self.check_status(event.thread, call, handed))
+            .or_else(|| self.check_age(event.time_ns, call, nbl, given?))
+    }
+
+    /// Own traffic at a time when there must be none.
+    fn check_origin(&self, thread: u32, adapter: u32, call: NblCall, nbl: u64) -> Option<Finding> {
+        let state = self.states.of(adapter);
+        let is_stopped = matches!(state, ModuleState::Pausing | ModuleState::Paused);
+        let in_work_item = self
+            .running
+            .inside(thread, Callback::is_work_item)
+            .is_some();
+        let (rule, why) = if is_stopped && in_work_item {
+            let why = "by a work item after the pause began";
+            (&rule::WI_NO_TRAFFIC_AFTER_PAUSE, why)
+        } else if is_stopped && self.failed.contains(&adapter) {
+            let why = "though the restart failed";
+            (&rule::RESTART_FAILURE_KEEPS_PAUSED, why)
+        } else if state == ModuleState::Restarting && call == NblCall::Indicate {
+            let why = "before the restart was complete";
+            (&rule::RESTART_NO_OWN_RECEIVE, why)
+        } else {
+            return None;
+        };
+        let happened = format!("NBL {nbl:#x} was originated {why}");
+        Some(Finding::new(rule, happened))
+    }
+
+    fn check_status(&self, thread: u32, call: NblCall, handed: &HandedNbl) -> Option<Finding> {
+        let cancels = |callback| callback == Callback::FilterCancelSendNetBufferLists;
+        self.running.inside(thread, cancels)?;
+        let is_wrong = call == NblCall::SendComplete
+            && self.cancelled.contains(&handed.nbl)
+            && handed.status != SEND_ABORTED;
+        is_wrong.then(|| {
+            let happened = format!(
+                "NBL {:#x} was cancelled and completed with status {:#x}",
+                handed.nbl, handed.status
+            );
+            Finding::new(&rule::CANCEL_SEND_STATUS, happened)
+        })
+    }
+
+    fn check_age(&mut self, now_ns: u64, call: NblCall, nbl: u64, given: Given) -> Option<Finding> {
+        let age_ns = now_ns.saturating_sub(given.since_ns);
+        let last_ns = self.progress_ns.get(&given.adapter).copied();
+        if given.path == NblPath::Send {
+            self.progress_ns.insert(given.adapter, now_ns);
+        }
+        let stood_ns = now_ns.saturating_sub(last_ns.unwrap_or(0).max(given.since_ns));
+        let (rule, code) = match (given.path, call) {
+            (NblPath::Send, NblCall::SendComplete) if age_ns > SEND_NS => {
+                (&rule::DV_FILTER_TIMED_SEND, 0x0009_2011)
+            }
+            (NblPath::Send, _) if age_ns > SEND_NS => (&rule::SDV_NDISTIMEDDATASEND, 0x0009_200D),
+            (NblPath::Receive, _) if age_ns > SEND_NS => {
+                (&rule::DV_FILTER_TIMED_RECEIVE, 0x0009_2012)
+            }
+            (NblPath::Send, _) if stood_ns > PROGRESS_NS => {
+                (&rule::SDV_NDISTIMEDDATAHANG, 0x0009_200F)
+            }
+            _ if age_ns > HOLD_NS => {
+                let happened = format!("NBL {nbl:#x} was held for {} s", age_ns / 1_000_000_000);
+                return Some(Finding::new(&rule::HOLD_NOT_UNBOUNDED, happened));
+            }
+            _ => return None,
+        };
+        let happened = format!("NBL {nbl:#x} was held for {} s", age_ns / 1_000_000_000);
+        Some(Finding::new(rule, happened).with(BugCheck::new(0xC4, &[code])))
+    }
+
+    /// `FilterCancelSendNetBufferLists` returned.
+    fn check_cancelled(&mut self) -> Option<Finding> {
+        let cancelled = std::mem::take(&mut self.cancelled);
+        let kept = cancelled.iter().find(|nbl| self.given.contains_key(nbl))?;
+        let happened = format!(
+            "FilterCancelSendNetBufferLists returned, and NBL {kept:#x} with that id is still held"
+        );
+        Some(Finding::new(&rule::CANCEL_SEND_SCAN, happened))
+    }
+}
+
+fn check_looks(call: NblCall, handed: &HandedNbl, is_own: bool) -> Option<Finding> {
+    let NblFacts {
+        buffers,
+        data_len,
+        first_span,
+        is_large_send,
+        is_mixed,
+        is_inconsistent,
+        ..
+    } = handed.facts;
+    let is_split = data_len >= ETHERNET_HEADER && first_span < ETHERNET_HEADER;
+    let (rule, why) = match call {
+        _ if is_inconsistent => (
+            &rule::NB_GEOMETRY_CONSISTENT,
+            "its offsets, lengths and MDLs contradict each other",
+        ),
+        NblCall::Indicate if is_own && buffers > 1 => {
+            (&rule::ETH_RX_ONE_NB, "a receive has one NET_BUFFER")
+        }
+        NblCall::Indicate if is_own && is_split => (
+            &rule::ETH_RX_HEADER_SPLIT,
+            "its Ethernet header is spread over MDLs",
+        ),
+        NblCall::Send if is_own && is_split => (
+            &rule::ETH_TX_MAC_HEADER,
+            "its Ethernet header is spread over MDLs",
+        ),
+        NblCall::Send if is_own && is_mixed => (
+            &rule::ETH_TX_HOMOGENEOUS,
+            "its NET_BUFFERs differ in addresses or EtherType",
+        ),
+        NblCall::Send if is_large_send && buffers > 1 => {
+            (&rule::LSO_SINGLE_NB, "a large send has one NET_BUFFER")
+        }
+        _ => return None,
+    };
+    Some(Finding::new(
+        rule,
+        format!("{} was given NBL {:#x}: {why}", call.name(), handed.nbl),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::FrameMonitor;
+    use crate::event::{
+        Callback, Chain, Event, HandedNbl, HandlerSet, Kind, Left, ModuleEvent, NblCall, NblEvent,
+        NblFacts, NblPath,
+    };
+    use crate::table::{at, check, enter, leave};
+
+    const NBL: u64 = 0x100;
+
+    fn nbl(event: NblEvent) -> Event {
+        at(Kind::Nbl(event))
+    }
+
+    fn own() -> Event {
+        nbl(NblEvent::Allocated { nbl: NBL, pool: 1 })
+    }
+
+    fn given(path: NblPath) -> Event {
+        nbl(NblEvent::Given {
+            adapter: 0,
+            path,
+            nbls: vec![NBL],
+            low_resources: false,
+        })
+    }
+
+    fn handed(call: NblCall, facts: NblFacts, status: u32, low_resources: bool) -> Event {
+        nbl(NblEvent::Handed {
+            adapter: 0,
+            call,
+            nbls: vec![HandedNbl {
+                nbl: NBL,
+                status,
+                source_is_module: true,
+                facts,
+            }],
+            chain: Chain::WellFormed,
+            count: None,
+            dispatch_flag: false,
+            low_resources,
+            has_return_handler: true,
+        })
+    }
+
+    fn hand(call: NblCall) -> Event {
+        handed(call, NblFacts::default(), 0, false)
+    }
+
+    fn late(seconds: u64, event: Event) -> Event {
+        Event {
+            time_ns: seconds * 1_000_000_000,
+            ..event
+        }
+    }
+
+    fn running() -> Vec<Event> {
+        let restart = Callback::FilterRestart;
+        vec![
+            enter(Callback::FilterAttach, Some(0)),
+            leave(Callback::FilterAttach, Some(0), Some(0)),
+            enter(restart, Some(0)),
+            leave(restart, Some(0), Some(0)),
+        ]
+    }
+
+    #[test]
+    fn structures_look_right() {
+        let whole = NblFacts {
+            buffers: 1,
+            data_len: 60,
+            first_span: 60,
+            ..NblFacts::default()
+        };
+        let split = NblFacts {
+            first_span: 13,
+            ..whole
+        };
+        let two = NblFacts {
+            buffers: 2,
+            ..whole
+        };
+        let mixed = NblFacts {
+            is_mixed: true,
+            ..two
+        };
+        let large = NblFacts {
+            is_large_send: true,
+            ..two
+        };
+        let broken = NblFacts {
+            is_inconsistent: true,
+            ..whole
+        };
+        let send = |facts| handed(NblCall::Send, facts, 0, false);
+        let indicate = |facts| handed(NblCall::Indicate, facts, 0, false);
+        check::<FrameMonitor>(vec![
+            ("whole", vec![own(), send(whole)], vec![]),
+            (
+                "broken",
+                vec![own(), send(broken)],
+                vec!["nb-geometry-consistent"],
+            ),
+            ("one", vec![own(), indicate(whole)], vec![]),
+            ("two", vec![own(), indicate(two)], vec!["eth-rx-one-nb"]),
+            ("two sent", vec![own(), send(two)], vec![]),
+            ("split", vec![own(), send(split)], vec!["eth-tx-mac-header"]),
+            (
+                "split up",
+                vec![own(), indicate(split)],
+                vec!["eth-rx-header-split"],
+            ),
+            ("another's", vec![send(split)], vec![]),
+            (
+                "mixed",
+                vec![own(), send(mixed)],
+                vec!["eth-tx-homogeneous"],
+            ),
+            ("large", vec![send(large)], vec!["lso-single-nb"]),
+        ]);
+    }
+
+    #[test]
+    fn structures_are_not_held_long() {
+        use NblCall::{Indicate, Send, SendComplete};
+        let sends = || given(NblPath::Send);
+        let receives = || given(NblPath::Receive);
+        check::<FrameMonitor>(vec![
+            ("soon", vec![sends(), late(10, hand(SendComplete))], vec![]),
+            (
+                "held",
+                vec![sends(), late(11, hand(Send))],
+                vec!["hold-not-unbounded"],
+            ),
+            (
+                "stands",
+                vec![sends(), late(23, hand(Send))],
+                vec!["sdv-ndistimeddatahang"],
+            ),
+            (
+                "late",
+                vec![sends(), late(31, hand(Send))],
+                vec!["sdv-ndistimeddatasend"],
+            ),
+            (
+                "completed late",
+                vec![sends(), late(31, hand(SendComplete))],
+                vec!["dv-filter-timed-send"],
+            ),
+            (
+                "received late",
+                vec![receives(), late(31, hand(Indicate))],
+                vec!["dv-filter-timed-receive"],
+            ),
+        ]);
+    }
+
+    #[test]
+    fn cancelled_sends_are_found() {
+        let cancel = Callback::FilterCancelSendNetBufferLists;
+        let asked = || {
+            nbl(NblEvent::CancelAsked {
+                adapter: 0,
+                nbls: vec![NBL],
+            })
+        };
+        let complete = |status| handed(NblCall::SendComplete, NblFacts::default(), status, false);
+        let run = |events: Vec<Event>| {
+            let mut all = vec![given(NblPath::Send), asked(), enter(cancel, Some(0))];
+            all.extend(events);
+            all.push(leave(cancel, Some(0), None));
+            all
+        };
+        let handlers = |cancel_send| {
+            at(Kind::Module(ModuleEvent::HandlersChanged {
+                adapter: 0,
+                handlers: HandlerSet {
+                    cancel_send,
+                    ..HandlerSet::default()
+                },
+                in_set_module_options: true,
+            }))
+        };
+        let keeps = |cancel_send| {
+            let mut all = running();
+            all.push(handlers(cancel_send));
+            all.push(given(NblPath::Send));
+            all.push(nbl(NblEvent::HandlerReturned {
+                adapter: 0,
+                path: NblPath::Send,
+                nbls: vec![NBL],
+            }));
+            all
+        };
+        check::<FrameMonitor>(vec![
+            ("aborted", run(vec![complete(0xC001_000C)]), vec![]),
+            ("kept", run(vec![]), vec!["cancel-send-scan"]),
+            ("status", run(vec![complete(0)]), vec!["cancel-send-status"]),
+            ("queues", keeps(true), vec![]),
+            (
+                "queues without cancel",
+                keeps(false),
+                vec!["reg-queue-sends-needs-cancel"],
+            ),
+        ]);
+    }
+
+    #[test]
+    fn own_traffic_has_its_time() {
+        use NblCall::{Indicate, Send};
+        let item = Callback::NdisIoWorkItemRoutine;
+        let pause = || enter(Callback::FilterPause, Some(0));
+        let restart = || enter(Callback::FilterRestart, Some(0));
+        let fails = || leave(Callback::FilterRestart, Some(0), Some(0xC000_0001));
+        let after = |events: Vec<Event>| {
+            let mut all = running();
+            all.push(own());
+            all.extend(events);
+            all
+        };
+        let left = || at(Kind::Left(Left::default()));
+        let lend = || handed(Indicate, NblFacts::default(), 0, true);
+        let freed = || {
+            nbl(NblEvent::Freed {
+                nbl: NBL,
+                known: true,
+            })
+        };
+        check::<FrameMonitor>(vec![
+            (
+                "running",
+                after(vec![enter(item, None), hand(Send)]),
+                vec![],
+            ),
+            (
+                "pausing",
+                after(vec![pause(), enter(item, None), hand(Send)]),
+                vec!["wi-no-traffic-after-pause"],
+            ),
+            (
+                "restarting",
+                after(vec![restart(), hand(Indicate)]),
+                vec!["restart-no-own-receive"],
+            ),
+            (
+                "restart failed",
+                after(vec![restart(), fails(), hand(Send)]),
+                vec!["restart-failure-keeps-paused"],
+            ),
+            (
+                "lent and freed",
+                after(vec![lend(), freed(), left()]),
+                vec![],
+            ),
+            (
+                "lent and lost",
+                after(vec![lend(), left()]),
+                vec!["rx-resources-reclaim-inline"],
+            ),
+        ]);
+    }
+}

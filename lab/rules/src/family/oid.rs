@@ -1,0 +1,571 @@
+//! OID requests: given, answered, cloned, sent, completed, cancelled.
+
+mod watched;
+
+use std::collections::BTreeMap;
+
+use crate::event::{
+    Callback, Event, Header, Kind, ModuleEvent, OidAlteration, OidEvent, OidKind, OidPath,
+    OidRequest, PASSIVE_LEVEL, Registration,
+};
+use crate::family::running::Running;
+use crate::family::state::{ModuleState, PENDING, States};
+use crate::{BugCheck, Finding, Monitor, Rule, catalogue as rule};
+
+/// Driver Verifier's limit for a request, in ns.
+const LIMIT_NS: u64 = 12_000_000_000;
+/// How long a cancelled request may stay, in ns.
+const CANCEL_NS: u64 = 1_000_000_000;
+const NDIS_STATUS_REQUEST_ABORTED: u32 = 0xC001_000C;
+const NDIS_STATUS_NOT_SUPPORTED: u32 = 0xC000_00BB;
+const NDIS_STATUS_INVALID_LENGTH: u32 = 0xC001_0014;
+const NDIS_STATUS_BUFFER_TOO_SHORT: u32 = 0xC001_0016;
+/// `OID_PNP_SET_POWER`, `OID_RECEIVE_FILTER_CLEAR_FILTER`, `OID_RECEIVE_FILTER_FREE_QUEUE`.
+const MUST_SUCCEED: [u32; 3] = [0xFD01_0101, 0x0001_0227, 0x0001_0224];
+/// `OID_GEN_RSS_SET_INDIRECTION_TABLE_ENTRIES`.
+const RSS_TABLE: u32 = 0x0001_02C0;
+
+/// A request that NDIS gave to the filter.
+#[derive(Clone, Copy, Debug)]
+struct Given {
+    adapter: u32,
+    path: OidPath,
+    since_ns: u64,
+    processor: u8,
+    /// The handler has returned NDIS_STATUS_PENDING.
+    is_pending: bool,
+    /// When its cancellation was asked for.
+    cancelled_ns: Option<u64>,
+    id: u64,
+    /// A clone of it has been below, with what came back.
+    below: Option<OidRequest>,
+}
+
+/// A request of the filter's: its own, or a clone.
+#[derive(Clone, Copy, Debug)]
+struct Own {
+    adapter: u32,
+    /// The original, for a clone.
+    source: Option<u64>,
+    id: u64,
+    is_below: bool,
+}
+
+/// Follows every request.
+#[derive(Debug, Default)]
+pub(crate) struct OidMonitor {
+    states: States,
+    running: Running,
+    given: BTreeMap<u64, Given>,
+    /// Requests that were finished, until their address is used again.
+    finished: BTreeMap<u64, OidPath>,
+    own: BTreeMap<u64, Own>,
+    /// Originals whose clone could not be had.
+    refused: Vec<u64>,
+    /// Whether completion and cancel handlers are there: regular, direct, cancel.
+    handlers: (bool, bool, bool),
+    /// Ids that were passed on in the running cancellation.
+    passed_on: Vec<u64>,
+    /// Adapter and id of the cancellation that runs.
+    cancelling: Option<(u32, u64)>,
+}
+
+impl Monitor for OidMonitor {
+    fn rules(&self) -> &'static [&'static Rule] {
+        watched::ALL
+    }
+
+    fn observe(&mut self, event: &Event) -> Option<Finding> {
+        let finding = match &event.kind {
+            Kind::Oid(oid) => self.observe_oid(event, oid),
+            Kind::Registration(Registration { handlers, .. })
+            | Kind::Module(ModuleEvent::HandlersChanged { handlers, .. }) => {
+                self.handlers = (
+                    handlers.oid_request_complete,
+                    handlers.direct_oid_request_complete,
+                    handlers.cancel_oid_request,
+                );
+                None
+            }
+            Kind::Import(import) => {
+                let waits = import.name == "NdisWaitEvent";
+                let is_below = |own: &Own| own.is_below && own.source.is_none();
+                (waits && event.irql > PASSIVE_LEVEL && self.own.values().any(is_below)).then(
+                    || {
+                        let happened = "NdisWaitEvent was called for an OID request of the filter's above PASSIVE_LEVEL";
+                        Finding::new(&rule::OID_WAIT_PASSIVE, happened)
+                            .with(BugCheck::new(0x7C, &[0x14, event.irql.into()]))
+                    },
+                )
+            }
+            Kind::Leave { call, .. } if call.callback == Callback::FilterCancelOidRequest => {
+                self.check_cancel()
+            }
+            Kind::Leave { call, .. } if call.callback == Callback::FilterDetach => {
+                let is_left =
+                    |(_, own): &(&u64, &Own)| own.is_below && Some(own.adapter) == call.adapter;
+                let (request, _) = self.own.iter().find(is_left)?;
+                let happened = format!("FilterDetach returned with OID request {request:#x} below");
+                Some(Finding::new(&rule::DETACH_NO_OWN_OID, happened))
+            }
+            Kind::Left(_) => {
+                let (clone, _) = self.own.iter().find(|(_, own)| own.source.is_some())?;
+                let happened = format!("OID clone {clone:#x} is left after unload");
+                Some(Finding::new(&rule::OID_CLONE_BALANCED, happened))
+            }
+            _ => None,
+        };
+        self.states.observe(event);
+        self.running.observe(event);
+        finding
+    }
+}
+
+/// A finding about one request.
+fn about(rule: &'static Rule, request: u64, why: &str) -> Finding {
+    Finding::new(rule, format!("OID request {request:#x} {why}"))
+}
+
+impl OidMonitor {
+    fn observe_oid(&mut self, event: &Event, oid: &OidEvent) -> Option<Finding> {
+        match oid {
+            OidEvent::Given {
+                adapter,
+                path,
+                request,
+            } => self.take(event, *adapter, *path, request),
+            OidEvent::Answered {
+                request,
+                status,
+                path,
+                ..
+            } => self.answer(event, *path, request, *status),
+            OidEvent::Completed {
+                path,
+                request,
+                status,
+                ..
+            } => self.complete(event, *path, request, *status),
+            OidEvent::Cloned {
+                adapter,
+                source,
+                clone,
+            } => self.clone_made(*adapter, *source, *clone),
+            OidEvent::CloneFreed { adapter, clone } => self.clone_freed(*adapter, *clone),
+            OidEvent::Sent {
+                adapter,
+                path,
+                request,
+                header,
+            } => self.send(*adapter, *path, request, header),
+            OidEvent::Back {
+                request, status, ..
+            } => {
+                let own = self.own.get_mut(&request.request)?;
+                own.is_below = *status == PENDING;
+                let source = own.source;
+                if *status != PENDING {
+                    if source.is_none() {
+                        self.own.remove(&request.request);
+                    } else if let Some(given) = source.and_then(|it| self.given.get_mut(&it)) {
+                        given.below = Some(*request);
+                    }
+                }
+                None
+            }
+            OidEvent::CancelGiven { adapter, id } => {
+                self.passed_on.clear();
+                self.cancelling = Some((*adapter, *id));
+                for given in self.given.values_mut() {
+                    if (given.adapter, given.id) == (*adapter, *id) {
+                        given.cancelled_ns = Some(event.time_ns);
+                    }
+                }
+                None
+            }
+            OidEvent::CancelSent { id, .. } => {
+                self.passed_on.push(*id);
+                None
+            }
+            OidEvent::Altered {
+                request,
+                alteration,
+                ..
+            } => {
+                let (rule, why) = match alteration {
+                    OidAlteration::Reserved => (
+                        &rule::OID_RESERVED_AREAS,
+                        "has a member changed that is reserved for others",
+                    ),
+                    OidAlteration::Synchronous => (
+                        &rule::SYNC_OID_FIELD_ACCESS,
+                        "is synchronous and has a member changed that is read-only",
+                    ),
+                    OidAlteration::Pending => (
+                        &rule::OID_REQUEST_NOT_TOUCHED_PENDING,
+                        "was changed or freed while it was pending below",
+                    ),
+                };
+                Some(about(rule, *request, why))
+            }
+        }
+    }
+
+    fn take(
+        &mut self,
+        event: &Event,
+        adapter: u32,
+        path: OidPath,
+        request: &OidRequest,
+    ) -> Option<Finding> {
+        let is_open = |(_, given): &(&u64, &Given)| {
+            given.adapter == adapter && given.path == OidPath::Regular
+        };
+        let open = (path == OidPath::Regular)
+            .then(|| self.given.iter().find(is_open).map(|(open, _)| *open))
+            .flatten();
+        self.finished.remove(&request.request);
+        self.given.insert(
+            request.request,
+            Given {
+                adapter,
+                path,
+                since_ns: event.time_ns,
+                processor: event.processor,
+                is_pending: false,
+                cancelled_ns: None,
+                id: request.id,
+                below: None,
+            },
+        );
+        open.map(|open| {
+            about(
+                &rule::OID_DOUBLE_REQUEST,
+                open,
+                "is not finished, and the next one has come",
+            )
+            .with(BugCheck::new(0xC4, &[0x0009_100E]))
+        })
+    }
+
+    /// The handler returned.
+    fn answer(
+        &mut self,
+        event: &Event,
+        path: OidPath,
+        request: &OidRequest,
+        status: u32,
+    ) -> Option<Finding> {
+        let address = request.request;
+        if path == OidPath::Synchronous {
+            self.given.remove(&address);
+            return match status {
+                PENDING => Some(about(
+                    &rule::SYNC_OID_NO_PENDING,
+                    address,
+                    "is synchronous and was answered with NDIS_STATUS_PENDING",
+                )),
+                NDIS_STATUS_NOT_SUPPORTED => Some(about(
+                    &rule::SYNC_OID_UNKNOWN_SUCCESS,
+                    address,
+                    "is synchronous, unknown, and was not passed on",
+                )),
+                _ => None,
+            };
+        }
+        if status == PENDING {
+            let has_clone = self.own.values().any(|own| own.source == Some(address));
+            let given = self.given.get_mut(&address)?;
+            given.is_pending = true;
+            if given.below.is_some() || has_clone {
+                return None;
+            }
+            if self.refused.contains(&address) {
+                return Some(about(
+                    &rule::OID_CLONE_NULL,
+                    address,
+                    "was left pending though its clone could not be had",
+                ));
+            }
+            return (!self.handlers.2).then(|| {
+                about(
+                    &rule::REG_QUEUE_OIDS_NEEDS_CANCEL,
+                    address,
+                    "is queued, and there is no FilterCancelOidRequest",
+                )
+            });
+        }
+        self.finish(event, path, request, status)
+    }
+
+    fn complete(
+        &mut self,
+        event: &Event,
+        path: OidPath,
+        request: &OidRequest,
+        status: u32,
+    ) -> Option<Finding> {
+        let address = request.request;
+        if let Some(own) = self.own.get(&address) {
+            let rule = if own.source.is_some() {
+                &rule::OID_COMPLETE_SAME_POINTER
+            } else {
+                &rule::OID_OWN_NOT_COMPLETED_UP
+            };
+            return Some(about(
+                rule,
+                address,
+                "is the filter's and was completed upward",
+            ));
+        }
+        if !self.given.contains_key(&address) {
+            let in_work_item = self
+                .running
+                .inside(event.thread, Callback::is_work_item)
+                .is_some();
+            let (rule, why) = if !self.finished.contains_key(&address) {
+                (
+                    &rule::OID_COMPLETE_SAME_POINTER,
+                    "was completed and never given to the filter",
+                )
+            } else if in_work_item {
+                (
+                    &rule::OID_DOUBLE_COMPLETE_WORKITEM,
+                    "was completed a second time, by a work item",
+                )
+            } else if path == OidPath::Direct {
+                (&rule::OID_DOUBLE_COMPLETE_DV, "was completed a second time")
+            } else {
+                (&rule::OID_COMPLETE_ONCE, "was completed a second time")
+            };
+            return Some(about(rule, address, why).with(BugCheck::new(0xC4, &[0x0009_1002])));
+        }
+        self.finish(event, path, request, status)
+    }
+
+    /// A given request ends with a final status.
+    fn finish(
+        &mut self,
+        event: &Event,
+        path: OidPath,
+        request: &OidRequest,
+        status: u32,
+    ) -> Option<Finding> {
+        let address = request.request;
+        let given = self.given.remove(&address)?;
+        self.finished.insert(address, path);
+        self.refused.retain(|refused| *refused != address);
+        let fail = |rule, why: &str| Some(about(rule, address, why));
+        let clone = self.own.iter().find(|(_, own)| own.source == Some(address));
+        if let Some((_, own)) = clone {
+            return if own.is_below {
+                fail(
+                    &rule::OID_BOTH_COMPLETION_PATHS,
+                    "was finished while its clone is below",
+                )
+            } else {
+                fail(
+                    &rule::OID_CLONE_FREED_FIRST,
+                    "was finished before its clone was freed",
+                )
+            };
+        }
+        let age_ns = event.time_ns.saturating_sub(given.since_ns);
+        if age_ns > LIMIT_NS {
+            let rule = if given.is_pending {
+                &rule::OID_TIMED
+            } else {
+                &rule::OID_ONE_AT_A_TIME
+            };
+            let finding = about(rule, address, "took longer than 12 seconds");
+            return Some(finding.with(BugCheck::new(0xC4, &[0x0009_2003])));
+        }
+        if request.bytes_done > request.buffer_len {
+            let finding = about(
+                &rule::OID_BYTES_IN_BOUNDS,
+                address,
+                "came back with more bytes done than its buffer has",
+            );
+            return Some(finding.with(BugCheck::new(0x7C, &[0x1D, address])));
+        }
+        if [NDIS_STATUS_INVALID_LENGTH, NDIS_STATUS_BUFFER_TOO_SHORT].contains(&status)
+            && request.bytes_needed == 0
+        {
+            return fail(
+                &rule::OID_QUERY_BUFFER_LENGTH,
+                "was refused for its length, and BytesNeeded is not set",
+            );
+        }
+        if let Some(cancelled_ns) = given.cancelled_ns {
+            let is_late = event.time_ns.saturating_sub(cancelled_ns) > CANCEL_NS;
+            if given.below.is_none() && (is_late || status != NDIS_STATUS_REQUEST_ABORTED) {
+                return fail(
+                    &rule::OID_CANCEL_LOCAL,
+                    "was cancelled, and did not end at once with NDIS_STATUS_REQUEST_ABORTED",
+                );
+            }
+        }
+        let is_failure = status >= 0xC000_0000;
+        if is_failure && given.below.is_none() && MUST_SUCCEED.contains(&request.oid) {
+            let finding = about(
+                &rule::OID_MUST_SUCCEED_LIST,
+                address,
+                "was failed and is one that may not fail",
+            );
+            return Some(finding.with(BugCheck::new(0xC4, &[0x0009_1001, request.oid.into()])));
+        }
+        if request.oid == RSS_TABLE && (given.is_pending || given.processor != event.processor) {
+            return fail(
+                &rule::RSSV2_OID_NOT_DELAYED,
+                "moves indirection entries and was delayed, or moved to another processor",
+            );
+        }
+        if let Some(below) = given.below {
+            let is_copied = request.bytes_done == below.bytes_done
+                && request.bytes_needed == below.bytes_needed;
+            if !is_copied {
+                return fail(
+                    &rule::OID_COPY_BACK,
+                    "does not have the byte counts that its clone came back with",
+                );
+            }
+        }
+        let wanted = given.below.map_or(1, |below| below.supported_revision);
+        (!is_failure
+            && request.kind == OidKind::Set
+            && wanted != 0
+            && request.supported_revision == 0)
+            .then(|| {
+                about(
+                    &rule::OID_SUPPORTED_REVISION,
+                    address,
+                    "was set, and SupportedRevision is 0",
+                )
+            })
+    }
+
+    fn clone_made(&mut self, adapter: u32, source: u64, clone: u64) -> Option<Finding> {
+        let path = self.given.get(&source).map(|given| given.path);
+        if path == Some(OidPath::Synchronous) {
+            let why = "is synchronous and was cloned";
+            return Some(about(&rule::SYNC_OID_NO_CLONE, source, why));
+        }
+        if clone == 0 {
+            self.refused.push(source);
+            return None;
+        }
+        let own = Own {
+            adapter,
+            source: Some(source),
+            id: 0,
+            is_below: false,
+        };
+        self.own.insert(clone, own);
+        None
+    }
+
+    fn clone_freed(&mut self, adapter: u32, clone: u64) -> Option<Finding> {
+        let own = self.own.remove(&clone);
+        let why = match own {
+            Some(own) if own.is_below => "is pending below and was freed",
+            Some(own) if own.adapter != adapter => "was freed with another module's handle",
+            Some(own) if own.source.is_some() => return None,
+            _ => "was freed and is no clone, or was freed before",
+        };
+        Some(about(&rule::OID_CLONE_BALANCED, clone, why))
+    }
+
+    fn send(
+        &mut self,
+        adapter: u32,
+        path: OidPath,
+        request: &OidRequest,
+        header: &Header,
+    ) -> Option<Finding> {
+        let address = request.request;
+        let fail = |rule, why: &str| Some(about(rule, address, why));
+        if let Some(given) = self.given.get(&address) {
+            return if given.path == OidPath::Synchronous {
+                fail(
+                    &rule::SYNC_OID_NO_CLONE,
+                    "is synchronous and was sent again",
+                )
+            } else {
+                fail(
+                    &rule::OID_FORWARD_NEEDS_CLONE,
+                    "was given to the filter and sent on itself",
+                )
+            };
+        }
+        if !header.is_valid() {
+            let finding = about(&rule::OID_REQUEST_HEADER, address, "has a wrong header");
+            return Some(finding.with(BugCheck::new(0x7C, &[0x21, 0, address])));
+        }
+        if !request.is_resident {
+            return fail(
+                &rule::OID_REQUEST_NONPAGED,
+                "does not lie in nonpaged memory",
+            );
+        }
+        let (has_regular, has_direct, _) = self.handlers;
+        match path {
+            OidPath::Regular if !has_regular => {
+                return fail(
+                    &rule::REG_PAIR_OID_CALL_NEEDS_COMPLETE,
+                    "was sent, and there is no FilterOidRequestComplete",
+                );
+            }
+            OidPath::Direct if !has_direct => {
+                return fail(
+                    &rule::REG_PAIR_DIRECT_CALL_NEEDS_COMPLETE,
+                    "was sent, and there is no FilterDirectOidRequestComplete",
+                );
+            }
+            _ => {}
+        }
+        if matches!(
+            self.states.of(adapter),
+            ModuleState::Detached | ModuleState::Attaching
+        ) {
+            return fail(
+                &rule::OID_REQUEST_STATE,
+                "was sent by a module that is not attached",
+            );
+        }
+        let own = self.own.entry(address).or_insert(Own {
+            adapter,
+            source: None,
+            id: 0,
+            is_below: false,
+        });
+        (own.is_below, own.id) = (true, request.id);
+        let original = own.source.and_then(|source| self.given.get(&source))?;
+        (original.id != request.id).then(|| {
+            about(
+                &rule::OID_CLONE_REQUEST_ID,
+                address,
+                "has another RequestId than its original",
+            )
+        })
+    }
+
+    /// `FilterCancelOidRequest` returned.
+    fn check_cancel(&mut self) -> Option<Finding> {
+        let (adapter, id) = self.cancelling.take()?;
+        let is_wanted = |own: &&Own| {
+            let source = own.source.and_then(|source| self.given.get(&source));
+            own.is_below && source.is_some_and(|given| (given.adapter, given.id) == (adapter, id))
+        };
+        let own = self.own.values().find(is_wanted)?;
+        (!self.passed_on.contains(&own.id)).then(|| {
+            let happened = format!(
+                "FilterCancelOidRequest returned; the request with id {id:#x} is below as {:#x} and was not cancelled there",
+                own.id
+            );
+            Finding::new(&rule::OID_CANCEL_FORWARD, happened)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,43 @@
+//! The rules of OID requests.
+
+use crate::{Rule, catalogue as rule};
+
+/// All of them.
+pub(super) const ALL: &[&Rule] = &[
+    &rule::OID_DOUBLE_REQUEST,
+    &rule::OID_COMPLETE_ONCE,
+    &rule::OID_DOUBLE_COMPLETE_WORKITEM,
+    &rule::OID_DOUBLE_COMPLETE_DV,
+    &rule::OID_ONE_AT_A_TIME,
+    &rule::OID_TIMED,
+    &rule::OID_COMPLETE_SAME_POINTER,
+    &rule::OID_OWN_NOT_COMPLETED_UP,
+    &rule::OID_FORWARD_NEEDS_CLONE,
+    &rule::OID_CLONE_FREED_FIRST,
+    &rule::OID_CLONE_BALANCED,
+    &rule::OID_CLONE_NULL,
+    &rule::OID_BOTH_COMPLETION_PATHS,
+    &rule::OID_COPY_BACK,
+    &rule::OID_SUPPORTED_REVISION,
+    &rule::OID_BYTES_IN_BOUNDS,
+    &rule::OID_QUERY_BUFFER_LENGTH,
+    &rule::OID_REQUEST_HEADER,
+    &rule::OID_REQUEST_NONPAGED,
+    &rule::OID_REQUEST_NOT_TOUCHED_PENDING,
+    &rule::OID_REQUEST_STATE,
+    &rule::OID_WAIT_PASSIVE,
+    &rule::OID_CANCEL_FORWARD,
+    &rule::OID_CANCEL_LOCAL,
+    &rule::OID_MUST_SUCCEED_LIST,
+    &rule::OID_RESERVED_AREAS,
+    &rule::OID_CLONE_REQUEST_ID,
+    &rule::SYNC_OID_NO_PENDING,
+    &rule::SYNC_OID_UNKNOWN_SUCCESS,
+    &rule::SYNC_OID_NO_CLONE,
+    &rule::SYNC_OID_FIELD_ACCESS,
+    &rule::RSSV2_OID_NOT_DELAYED,
+    &rule::REG_PAIR_OID_CALL_NEEDS_COMPLETE,
+    &rule::REG_PAIR_DIRECT_CALL_NEEDS_COMPLETE,
+    &rule::REG_QUEUE_OIDS_NEEDS_CANCEL,
+    &rule::DETACH_NO_OWN_OID,
+];
