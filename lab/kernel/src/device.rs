@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use lab_rules::Kind;
-use lab_rules::event::{Callback, DeviceEvent, IrpEvent};
+use lab_rules::event::{Callback, DeviceEvent, IrpEvent, Lent};
 
 use crate::Answer;
 use crate::abi::constant::{
@@ -62,6 +62,9 @@ pub(crate) struct NewDevice {
     pub(crate) with_sddl: bool,
 }
 
+/// `IRP_MJ_POWER` and `IRP_MJ_PNP`.
+const PNP_OR_POWER: [usize; 2] = [0x16, 0x1B];
+
 /// Whether a device of that name exists.
 pub(crate) fn exists(name: &str) -> bool {
     DEVICES.with_borrow(|devices| {
@@ -89,7 +92,7 @@ pub(crate) fn create(new: NewDevice) -> u64 {
     DEVICE_OBJECT::StackSize.write(object, 1).or_fault();
     // NDIS keeps its own data in front; the driver's part is what it asks for by function.
     DEVICE_OBJECT::DeviceExtension
-        .write(object, driver::rubbish(64))
+        .write(object, driver::rubbish(Lent::Other, 64))
         .or_fault();
     let handle = new.handle;
     let device = Device {
@@ -103,6 +106,7 @@ pub(crate) fn create(new: NewDevice) -> u64 {
         device: handle,
         with_driver_handle: new.with_driver_handle,
         with_sddl: new.with_sddl,
+        with_pnp_or_power: PNP_OR_POWER.iter().any(|major| new.major[*major] != 0),
     }));
     object
 }
@@ -195,7 +199,7 @@ fn request(file: &File, major: u32, code: u32, input: &[u8], output_len: u32) ->
     let buffer = if buffer_len == 0 {
         0
     } else {
-        driver::object(buffer_len)
+        driver::lend(Lent::SystemBuffer, buffer_len)
     };
     if !input.is_empty() {
         driver::write(buffer, input);
@@ -292,10 +296,12 @@ pub(crate) fn complete(irp: u64) {
         .cast_unsigned();
     let information = IO_STATUS_BLOCK::Information.read(block).or_fault();
     let known = DEVICES.with_borrow(|devices| devices.irps.contains_key(&irp));
+    let is_cancellable = IRP::CancelRoutine.read(irp).or_fault() != 0;
     emit(Kind::Irp(IrpEvent::Completed {
         irp,
         status,
         information,
+        is_cancellable,
         known,
     }));
     DEVICES.with_borrow_mut(|devices| {

@@ -1,15 +1,12 @@
 //! Calls into the driver, and the objects that it is called with.
 
-use lab_rules::event::{Call, Callback};
+use lab_rules::event::{Call, Callback, Lent};
 
 use crate::rt::mem::{self, BadAddress};
 use crate::rt::pool::{self, Kind, Owner, Request};
 use crate::rt::sched::{self, Reason};
 use crate::rt::{self};
 use crate::watch;
-
-/// Tag of what the lab allocates for the driver to see.
-const TAG: u32 = u32::from_le_bytes(*b"Lab ");
 
 /// Calls one of the driver's routines that returns nothing.
 pub(crate) fn call(callback: Callback, adapter: Option<u32>, address: u64, arguments: &[u64]) {
@@ -37,17 +34,22 @@ pub(crate) fn call_status(
 
 /// Memory of Windows' own that the driver sees, zeroed.
 pub(crate) fn object(size: usize) -> u64 {
-    allocate(size, true)
+    lend(Lent::Other, size)
+}
+
+/// The same, of what is lent for a time: a report names it.
+pub(crate) fn lend(lent: Lent, size: usize) -> u64 {
+    allocate(lent, size, true)
 }
 
 /// The same with rubbish in it.
-pub(crate) fn rubbish(size: usize) -> u64 {
-    allocate(size, false)
+pub(crate) fn rubbish(lent: Lent, size: usize) -> u64 {
+    allocate(lent, size, false)
 }
 
-fn allocate(size: usize, zeroed: bool) -> u64 {
+fn allocate(lent: Lent, size: usize, zeroed: bool) -> u64 {
     let request = Request {
-        tag: TAG,
+        tag: lent.tag(),
         size: size.max(1),
         align: 16,
         kind: Kind::NonPaged,
@@ -71,9 +73,9 @@ pub(crate) fn release(address: u64) {
 
 /// A zero-terminated UTF-16 string and the `UNICODE_STRING` that describes it; both are one block,
 /// so one [`release`] frees them.
-pub(crate) fn unicode_string(text: &str) -> u64 {
+pub(crate) fn unicode_string(lent: Lent, text: &str) -> u64 {
     let units: Vec<u16> = text.encode_utf16().collect();
-    let address = object(16 + 2 * units.len() + 2);
+    let address = lend(lent, 16 + 2 * units.len() + 2);
     let bytes = u16::try_from(2 * units.len()).unwrap_or(u16::MAX - 1);
     let mut image = Vec::with_capacity(16 + 2 * units.len());
     image.extend(bytes.to_le_bytes());

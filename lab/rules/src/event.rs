@@ -15,7 +15,7 @@ mod work_item;
 
 pub use callback::Callback;
 pub use device::{DeviceEvent, IrpEvent};
-pub use fault::{Access, Fault, FaultKind, Region};
+pub use fault::{Access, Fault, FaultKind, Lent, Region};
 pub use image::Loaded;
 pub use import::{Arguments, Import, Returned};
 pub use module::{HandlerSet, Header, Left, ModuleEvent, NetPnpEvent, Overdue, Registration};

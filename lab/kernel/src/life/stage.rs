@@ -1,7 +1,7 @@
 //! The stages of a driver's life, played by the first kernel thread.
 
 use lab_rules::Kind;
-use lab_rules::event::{Callback, Left, NblPath, Overdue};
+use lab_rules::event::{Callback, Left, Lent, ModuleEvent, NblPath, Overdue};
 
 use super::{REFUSAL, SHOW, VERSION, control};
 use crate::abi::nt::{DRIVER_EXTENSION, DRIVER_OBJECT};
@@ -26,8 +26,10 @@ pub(super) fn play(entry: u64, workers: u8, frames_total: u64) {
     worker::start(workers);
     show("load");
     let driver_object = make_driver_object(entry);
-    let registry_path =
-        driver::unicode_string("\\REGISTRY\\MACHINE\\SYSTEM\\ControlSet001\\Services\\filter");
+    let registry_path = driver::unicode_string(
+        Lent::Other,
+        "\\REGISTRY\\MACHINE\\SYSTEM\\ControlSet001\\Services\\filter",
+    );
     let status = driver::call_status(
         Callback::DriverEntry,
         None,
@@ -40,6 +42,8 @@ pub(super) fn play(entry: u64, workers: u8, frames_total: u64) {
         emit(Kind::Left(left(true)));
         return refuse(format!("DriverEntry failed with {status:#010x}"));
     }
+    let has_unload_routine = DRIVER_OBJECT::DriverUnload.read(driver_object).or_fault() != 0;
+    emit(Kind::Module(ModuleEvent::Loaded { has_unload_routine }));
     rt::discard_init_sections();
     let Some(filter) = filter::registered() else {
         unload(driver_object);

@@ -3,6 +3,8 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
+use lab_rules::event::Lent;
+
 use super::adapter;
 use super::handle::{self, Handle};
 use super::register::read_header;
@@ -79,7 +81,7 @@ fn read(call: &Call<'_>) -> u64 {
         mem::write(status_out, NDIS_STATUS_FAILURE).or_fault();
         return 0;
     };
-    let parameter = driver::object(P::SIZE);
+    let parameter = driver::lend(Lent::Configuration, P::SIZE);
     let data = fill(parameter, &value).or_fault();
     GIVEN.with_borrow_mut(|given| {
         given
@@ -95,7 +97,7 @@ fn read(call: &Call<'_>) -> u64 {
 /// Fills a parameter in; gives the block of its data, if it has one.
 fn fill(parameter: u64, value: &ParameterValue) -> Result<Option<u64>, BadAddress> {
     let block = |bytes: &[u8]| {
-        let block = driver::object(bytes.len());
+        let block = driver::lend(Lent::Configuration, bytes.len());
         driver::write(block, bytes);
         block
     };

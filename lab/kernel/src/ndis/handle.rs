@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use lab_rules::Kind;
-use lab_rules::event::ModuleEvent;
+use lab_rules::event::{Lent, ModuleEvent};
 
 use crate::driver;
 use crate::watch::emit;
@@ -43,7 +43,7 @@ pub(crate) fn reset() {
 
 /// A new handle.
 pub(crate) fn open(kind: Handle) -> u64 {
-    let handle = driver::rubbish(SIZE);
+    let handle = driver::rubbish(Lent::Other, SIZE);
     HANDLES.with_borrow_mut(|handles| handles.insert(handle, (kind, true)));
     handle
 }

@@ -197,6 +197,13 @@ pub(crate) fn restart(adapter: u32) {
     if result == PENDING {
         result = wait_for_completion(adapter);
     }
+    emit(Kind::Module(ModuleEvent::RestartReturned {
+        adapter,
+        status: result,
+        was_null: true,
+        has_changed: parameters.has_attributes(),
+        unknown_changed: false,
+    }));
     parameters.release();
     if result == 0 {
         change(adapter, |module| module.state = State::Running);

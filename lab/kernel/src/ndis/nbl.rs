@@ -1,6 +1,7 @@
 //! NET_BUFFER_LISTs of protocol and miniport: built, remembered, compared, taken apart.
 
 mod build;
+mod facts;
 mod offload;
 mod shadow;
 
@@ -8,7 +9,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use lab_rules::Kind;
-use lab_rules::event::{Chain, HandedNbl, NblEvent, NblPath};
+use lab_rules::event::{Chain, HandedNbl, NblEvent, NblFacts, NblPath};
 
 use super::adapter::{self, side};
 use crate::TrafficCount;
@@ -113,6 +114,11 @@ pub(super) fn read_handed(first: u64, module_handle: u64) -> (Vec<HandedNbl>, Ch
                     nbl,
                     status,
                     source_is_module,
+                    // A list that leads nowhere contradicts itself.
+                    facts: facts::read(nbl).unwrap_or(NblFacts {
+                        is_inconsistent: true,
+                        ..NblFacts::default()
+                    }),
                 },
                 NET_BUFFER_LIST::Next.read(nbl)?,
             ))
@@ -126,8 +132,7 @@ pub(super) fn read_handed(first: u64, module_handle: u64) -> (Vec<HandedNbl>, Ch
             Err(_) if mem::read::<u8>(nbl).is_err() => {
                 handed.push(HandedNbl {
                     nbl,
-                    status: 0,
-                    source_is_module: false,
+                    ..HandedNbl::default()
                 });
                 return (handed, Chain::WellFormed);
             }
@@ -159,7 +164,8 @@ pub(super) fn bring_home(nbl: u64) {
             alteration,
         }));
     }
-    blocks.into_iter().for_each(driver::release);
+    blocks.iter().copied().for_each(driver::release);
+    emit(Kind::Nbl(NblEvent::Home { nbl, blocks }));
     adapter::with_mut(adapter, |adapter| {
         adapter.outstanding[side(path)] -= 1;
         adapter.done += packets;

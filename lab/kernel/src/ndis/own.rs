@@ -4,11 +4,16 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use lab_rules::Kind;
-use lab_rules::event::{NblEvent, NblPath};
+use lab_rules::event::{Lent, NblEvent, NblPath};
 
 use super::adapter;
 use super::handle::{self, Handle};
-use crate::abi::constant::MDL_SOURCE_IS_NONPAGED_POOL;
+use super::register::read_header;
+use crate::abi::constant::{
+    MDL_SOURCE_IS_NONPAGED_POOL, NDIS_OBJECT_TYPE_DEFAULT,
+    NDIS_SIZEOF_NET_BUFFER_LIST_POOL_PARAMETERS_REVISION_1,
+    NET_BUFFER_LIST_POOL_PARAMETERS_REVISION_1,
+};
 use crate::abi::ndis::{NET_BUFFER, NET_BUFFER_LIST, NET_BUFFER_LIST_POOL_PARAMETERS as P};
 use crate::abi::nt::MDL;
 use crate::driver;
@@ -67,11 +72,29 @@ fn allocate_pool(call: &Call<'_>) -> u64 {
     if !handle::is_driver_or_module("NdisAllocateNetBufferListPool", call.arg(0)) {
         return 0;
     }
+    let at = call.arg(1);
+    let expected = (
+        NDIS_OBJECT_TYPE_DEFAULT,
+        NET_BUFFER_LIST_POOL_PARAMETERS_REVISION_1,
+        NDIS_SIZEOF_NET_BUFFER_LIST_POOL_PARAMETERS_REVISION_1,
+    );
+    read_header("NET_BUFFER_LIST_POOL_PARAMETERS", at, expected).or_fault();
+    let data_size = P::DataSize.read(at).or_fault();
     // A pool with data of its own is more than `NdisAllocateNetBufferAndNetBufferList` can use.
-    if P::DataSize.read(call.arg(1)).or_fault() != 0 {
-        return 0;
-    }
-    handle::open(Handle::Pool)
+    let pool = if data_size == 0 {
+        handle::open(Handle::Pool)
+    } else {
+        0
+    };
+    emit(Kind::Nbl(NblEvent::PoolAllocated {
+        pool,
+        protocol_id: P::ProtocolId.read(at).or_fault(),
+        allocates_buffer: P::fAllocateNetBuffer.read(at).or_fault() != 0,
+        context_size: P::ContextSize.read(at).or_fault().into(),
+        tag: P::PoolTag.read(at).or_fault(),
+        data_size,
+    }));
+    pool
 }
 
 fn free_pool(call: &Call<'_>) -> u64 {
@@ -86,8 +109,8 @@ fn allocate_with_buffer(call: &Call<'_>) -> u64 {
     if handle::look_up(pool) != Some(Handle::Pool) {
         return 0;
     }
-    let nbl = driver::object(NET_BUFFER_LIST::SIZE);
-    let net_buffer = driver::object(NET_BUFFER::SIZE);
+    let nbl = driver::lend(Lent::Packet, NET_BUFFER_LIST::SIZE);
+    let net_buffer = driver::lend(Lent::Packet, NET_BUFFER::SIZE);
     fill(nbl, net_buffer, pool, mdl_chain, data_offset, data_length).or_fault();
     OWN.with_borrow_mut(|own| own.insert(nbl, Own { pool, net_buffer }));
     emit(Kind::Nbl(NblEvent::Allocated { nbl, pool }));

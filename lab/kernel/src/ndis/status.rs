@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use lab_rules::Kind;
-use lab_rules::event::{Callback, ModuleEvent};
+use lab_rules::event::{Callback, Lent, ModuleEvent};
 
 use super::register::{read_header, write_header};
 use super::{filter, handle, module};
@@ -48,14 +48,14 @@ pub(crate) fn indicate_link_state(adapter: u32) {
     if filter.handlers.status == 0 {
         return;
     }
-    let link = driver::object(L::SIZE);
+    let link = driver::lend(Lent::Status, L::SIZE);
     write_header(
         link,
         NDIS_OBJECT_TYPE_DEFAULT,
         NDIS_LINK_STATE_REVISION_1,
         NDIS_SIZEOF_LINK_STATE_REVISION_1,
     );
-    let indication = driver::object(S::SIZE);
+    let indication = driver::lend(Lent::Status, S::SIZE);
     write_header(indication, HEADER.0, HEADER.1, HEADER.2);
     let fill = || {
         L::MediaConnectState.write(link, MediaConnectStateConnected)?;
@@ -93,6 +93,8 @@ fn indicate_status(call: &Call<'_>) -> u64 {
         code: S::StatusCode.read(indication).or_fault().cast_unsigned(),
         passed_on: PASSING.with_borrow(|passing| passing.contains(&indication)),
         source_is_module: S::SourceHandle.read(indication).or_fault() == module_handle,
+        has_destination: S::DestinationHandle.read(indication).or_fault() != 0,
+        has_request: S::RequestId.read(indication).or_fault() != 0,
     }));
     // Protocols of the lab listen to nothing.
     0

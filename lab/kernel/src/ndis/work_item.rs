@@ -1,6 +1,6 @@
 //! NDIS I/O work items.
 
-use lab_rules::event::WorkItemOwner;
+use lab_rules::event::{Lent, WorkItemOwner};
 
 use super::handle::{self, Handle};
 use crate::driver;
@@ -22,7 +22,7 @@ fn allocate(call: &Call<'_>) -> u64 {
         Some(Handle::Module(_)) => WorkItemOwner::Module,
         _ => WorkItemOwner::Unknown(call.arg(0)),
     };
-    let item = driver::rubbish(worker::ITEM_SIZE);
+    let item = driver::rubbish(Lent::WorkItem, worker::ITEM_SIZE);
     worker::allocate(item, call.arg(0), owner);
     item
 }

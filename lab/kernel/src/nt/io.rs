@@ -1,6 +1,6 @@
 //! `Io*`: work items and IRPs.
 
-use lab_rules::event::WorkItemOwner;
+use lab_rules::event::{Lent, WorkItemOwner};
 
 use super::imports;
 use crate::abi::nt::{DEVICE_OBJECT, DRIVER_OBJECT};
@@ -40,7 +40,7 @@ fn owner(object: u64) -> WorkItemOwner {
 
 fn allocate_work_item(call: &Call<'_>) -> u64 {
     let object = call.arg(0);
-    let item = driver::rubbish(worker::ITEM_SIZE);
+    let item = driver::rubbish(Lent::WorkItem, worker::ITEM_SIZE);
     worker::allocate(item, object, owner(object));
     item
 }

@@ -46,6 +46,11 @@ impl Call<'_> {
         self.import
     }
 
+    /// The stack pointer of the caller.
+    pub(crate) fn stack_pointer(&self) -> u64 {
+        self.frame.driver_sp
+    }
+
     /// Argument `i` (from 0), as a register holds it: narrower arguments have rubbish above.
     pub(crate) fn arg(&self, i: usize) -> u64 {
         // The thunk has put the first four where the convention keeps room for them. Some bytes

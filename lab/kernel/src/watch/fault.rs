@@ -1,7 +1,7 @@
 //! Faults of the driver as events: its own, and those of imports that it gave bad pointers.
 
 use lab_rules::Kind;
-use lab_rules::event::{Access, Fault, FaultKind, Region};
+use lab_rules::event::{Access, Fault, FaultKind, Lent, Region};
 
 use super::{emit, hook};
 use crate::rt::mem::BadAddress;
@@ -88,7 +88,10 @@ fn region(place: &fault::Place) -> Region {
     };
     match place {
         fault::Place::Null => Region::Null,
-        fault::Place::FreedBlock(block) if block.owner == pool::Owner::Lab => Region::GivenAway,
+        fault::Place::FreedBlock(block) if block.owner == pool::Owner::Lab => Region::GivenAway {
+            block: block.address,
+            object: Lent::of_tag(block.tag).unwrap_or(Lent::Other),
+        },
         fault::Place::FreedBlock(block) => {
             let (block, size, tag) = parts(block);
             Region::PoolFreed { block, size, tag }

@@ -4,14 +4,14 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use lab_rules::Kind;
-use lab_rules::event::{Arguments, Import, Returned};
+use lab_rules::event::{Arguments, Fault, FaultKind, Import, Region, Returned};
 
 use super::emit;
 use crate::abi::constant::POOL_FLAG_PAGED;
 use crate::abi::irql::IRQL;
-use crate::rt::Call;
 use crate::rt::mem;
 use crate::rt::sched::{self, ThreadId};
+use crate::rt::{self, Call};
 
 thread_local! {
     /// The imports that each thread is in, outermost first.
@@ -37,6 +37,16 @@ pub(crate) fn before_import(call: &Call<'_>) {
             .or_default()
             .push(import.name)
     });
+    let (low, high) = rt::stack_range();
+    if !(low..high).contains(&call.stack_pointer()) {
+        emit(Kind::Fault(Fault {
+            kind: FaultKind::ForeignStack,
+            address: call.stack_pointer(),
+            instruction: 0,
+            region: Region::Unmapped,
+            in_import: Some(import.name),
+        }));
+    }
     let (irql_min, irql_max) = irql_range(call);
     emit(Kind::Import(Import {
         module: import.module,

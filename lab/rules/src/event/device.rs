@@ -11,6 +11,8 @@ pub enum DeviceEvent {
         with_driver_handle: bool,
         /// Whether a security descriptor was given.
         with_sddl: bool,
+        /// Whether a routine for PnP or power IRPs was given.
+        with_pnp_or_power: bool,
     },
     /// It was deregistered or deleted.
     Deleted {
@@ -41,6 +43,8 @@ pub enum IrpEvent {
         status: u32,
         /// `IoStatus.Information`.
         information: u64,
+        /// Whether its cancel routine is still set.
+        is_cancellable: bool,
         /// Whether it is an IRP of this driver's at all.
         known: bool,
     },

@@ -41,6 +41,8 @@ pub enum FaultKind {
         /// The parameters it gave.
         parameters: [u64; 4],
     },
+    /// A call came on a stack that the kernel did not make.
+    ForeignStack,
     /// A C++ or structured exception that no one handles, with its code.
     Unhandled(u32),
 }
@@ -93,9 +95,63 @@ pub enum Region {
     /// In an image that was unloaded.
     UnloadedImage,
     /// A structure that belongs to NDIS or another driver now: an NBL that was passed on.
-    GivenAway,
+    GivenAway {
+        /// The memory block.
+        block: u64,
+        /// What it was.
+        object: Lent,
+    },
     /// A driver stack, or the guard below it.
     Stack,
     /// Nothing known.
     Unmapped,
+}
+
+/// What the kernel lends to the driver, for a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Lent {
+    /// A NET_BUFFER_LIST, NET_BUFFER, MDL, or the frame.
+    Packet,
+    /// What `NdisReadConfiguration` gave.
+    Configuration,
+    /// Attach parameters.
+    Attach,
+    /// Restart or pause parameters.
+    Restart,
+    /// A status indication.
+    Status,
+    /// The system buffer of an IRP.
+    SystemBuffer,
+    /// A work item.
+    WorkItem,
+    /// Anything else.
+    Other,
+}
+
+impl Lent {
+    /// All of them, with the pool tag of their memory.
+    const TAGS: [(Self, [u8; 4]); 8] = [
+        (Self::Packet, *b"LabP"),
+        (Self::Configuration, *b"LabC"),
+        (Self::Attach, *b"LabA"),
+        (Self::Restart, *b"LabR"),
+        (Self::Status, *b"LabS"),
+        (Self::SystemBuffer, *b"LabB"),
+        (Self::WorkItem, *b"LabW"),
+        (Self::Other, *b"Lab "),
+    ];
+
+    /// The pool tag of its memory.
+    #[must_use]
+    pub fn tag(self) -> u32 {
+        let known = Self::TAGS.iter().find(|(lent, _)| *lent == self);
+        known.map_or(0, |(_, tag)| u32::from_le_bytes(*tag))
+    }
+
+    /// What memory with this tag holds, if the kernel lent it.
+    #[must_use]
+    pub fn of_tag(tag: u32) -> Option<Self> {
+        let is_it = |(_, known): &&(Self, [u8; 4])| u32::from_le_bytes(*known) == tag;
+        Self::TAGS.iter().find(is_it).map(|(lent, _)| *lent)
+    }
 }

@@ -113,6 +113,19 @@ pub enum ModuleEvent {
         /// The adapter.
         adapter: u32,
     },
+    /// `FilterRestart` has returned: what became of its parameters.
+    RestartReturned {
+        /// The adapter.
+        adapter: u32,
+        /// The returned status.
+        status: u32,
+        /// Whether `RestartAttributes` was NULL.
+        was_null: bool,
+        /// Whether the attributes changed.
+        has_changed: bool,
+        /// Whether an entry with an unknown OID changed.
+        unknown_changed: bool,
+    },
     /// `NdisFRestartComplete`.
     RestartCompleted {
         /// The adapter.
@@ -132,6 +145,10 @@ pub enum ModuleEvent {
         passed_on: bool,
         /// Whether `SourceHandle` is the module's own handle.
         source_is_module: bool,
+        /// Whether `DestinationHandle` is set.
+        has_destination: bool,
+        /// Whether `RequestId` is set.
+        has_request: bool,
     },
     /// `NdisFDeregisterFilterDriver`.
     Deregistered {

@@ -80,6 +80,28 @@ pub enum NblEvent {
         /// The structures with that cancel id that were given to the filter.
         nbls: Vec<u64>,
     },
+    /// A foreign structure is with its owner for good: its memory goes.
+    Home {
+        /// The structure.
+        nbl: u64,
+        /// Every block that it is made of.
+        blocks: Vec<u64>,
+    },
+    /// `NdisAllocateNetBufferListPool`.
+    PoolAllocated {
+        /// The pool; 0 when it was refused.
+        pool: u64,
+        /// `ProtocolId`.
+        protocol_id: u8,
+        /// `fAllocateNetBuffer`.
+        allocates_buffer: bool,
+        /// `ContextSize`.
+        context_size: u32,
+        /// `PoolTag`.
+        tag: u32,
+        /// `DataSize`.
+        data_size: u32,
+    },
     /// The filter allocated one from a pool.
     Allocated {
         /// The structure.

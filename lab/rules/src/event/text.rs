@@ -62,6 +62,9 @@ impl Display for ModuleEvent {
             Self::HandlersChanged { adapter, .. } => {
                 write!(f, "   module {adapter} has other handlers")
             }
+            Self::RestartReturned { adapter, .. } => {
+                write!(f, "   restart of module {adapter} looked at")
+            }
             Self::PauseCompleted { adapter } => write!(f, "   pause of module {adapter} completed"),
             Self::RestartCompleted { adapter, status } => {
                 write!(
@@ -102,6 +105,8 @@ impl Display for NblEvent {
             Self::Altered {
                 nbl, alteration, ..
             } => write!(f, "   NBL {nbl:#x} altered: {alteration:?}"),
+            Self::Home { nbl, .. } => write!(f, "   NBL {nbl:#x} is home"),
+            Self::PoolAllocated { pool, .. } => write!(f, "   NBL pool {pool:#x} allocated"),
             Self::CancelAsked { nbls, .. } => write!(f, "   to cancel: {}", Nbls(nbls)),
             Self::Allocated { nbl, .. } => write!(f, "   NBL {nbl:#x} allocated"),
             Self::PoolFreed { pool } => write!(f, "   NBL pool {pool:#x} freed"),

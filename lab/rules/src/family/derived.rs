@@ -5,6 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::event::{Event, HandedNbl, Import, Kind, NblEvent, NblPath, Returned};
 use crate::{Finding, Monitor, Origin, Rule, catalogue as rule};
 
+/// `MEMORY_ALLOCATION_ALIGNMENT`.
+const ALIGNMENT: u32 = 16;
+
 /// How a structure was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Make {
@@ -54,6 +57,11 @@ pub(crate) struct DerivedMonitor {
     contexts: BTreeMap<u64, u32>,
     /// NET_BUFFERs of `NdisAllocateNetBuffer`, and the one after their lists.
     buffers: BTreeSet<u64>,
+    /// Pools of the driver's: whether each makes a NET_BUFFER with every list, and its data size.
+    pools: BTreeMap<u64, (bool, u32)>,
+    /// Retreats of NET_BUFFERs with an allocate handler of the driver's, and those that failed.
+    retreats: BTreeMap<u64, bool>,
+    refused: BTreeSet<u64>,
     /// Where a foreign structure came from.
     given: BTreeMap<u64, NblPath>,
     /// The high byte of cancel ids that NDIS gave the driver.
@@ -73,11 +81,52 @@ impl Monitor for DerivedMonitor {
             &rule::NBL_FREE_PREALLOCATED_ONCE,
             &rule::SDV_ALLOC_NETBUFFER,
             &rule::CANCEL_ID_HIGH_BYTE,
+            &rule::POOL_PARAMETERS,
+            &rule::POOL_ALLOC_KIND,
+            &rule::NB_RETREAT_STATUS,
+            &rule::NB_ADVANCE_FREE_HANDLER,
         ]
     }
 
     fn observe(&mut self, event: &Event) -> Option<Finding> {
         match &event.kind {
+            Kind::Returned(Returned {
+                name: "NdisRetreatNetBufferDataStart",
+                arguments,
+                result,
+            }) => {
+                let nb = arguments.word(0);
+                if result & 0xFFFF_FFFF == 0 {
+                    self.retreats.insert(nb, arguments.word(3) != 0);
+                    self.refused.remove(&nb);
+                } else {
+                    self.refused.insert(nb);
+                }
+                None
+            }
+            Kind::Nbl(NblEvent::PoolAllocated {
+                pool,
+                protocol_id,
+                allocates_buffer,
+                context_size,
+                tag,
+                data_size,
+            }) => {
+                self.pools.insert(*pool, (*allocates_buffer, *data_size));
+                let why = if *protocol_id != 0 {
+                    "ProtocolId is not NDIS_PROTOCOL_ID_DEFAULT"
+                } else if *tag == 0 {
+                    "PoolTag is 0"
+                } else if context_size % ALIGNMENT != 0 {
+                    "ContextSize is no multiple of MEMORY_ALLOCATION_ALIGNMENT"
+                } else if *data_size != 0 && !allocates_buffer {
+                    "there is a DataSize without fAllocateNetBuffer"
+                } else {
+                    return None;
+                };
+                let happened = format!("NdisAllocateNetBufferListPool: {why}");
+                Some(Finding::new(&rule::POOL_PARAMETERS, happened))
+            }
             Kind::Returned(returned) if returned.result != 0 => {
                 self.take_result(returned);
                 None
@@ -144,6 +193,29 @@ impl DerivedMonitor {
                     .then(|| {
                         let why = "it came with its NBL, or was freed before".into();
                         fail(&rule::NBL_FREE_PREALLOCATED_ONCE, why)
+                    })
+                    .flatten();
+            }
+            "NdisAllocateNetBufferAndNetBufferList" => {
+                let (makes_both, data_size) = *self.pools.get(&nbl)?;
+                return (!makes_both || data_size != 0)
+                    .then(|| {
+                        let why = "a pool without fAllocateNetBuffer, or with data of its own";
+                        fail(&rule::POOL_ALLOC_KIND, why.into())
+                    })
+                    .flatten();
+            }
+            "NdisAdvanceNetBufferDataStart" => {
+                if self.refused.remove(&nbl) {
+                    let why = "its retreat had failed".into();
+                    return fail(&rule::NB_RETREAT_STATUS, why);
+                }
+                let has_own = self.retreats.remove(&nbl)?;
+                let frees_mdl = given.byte(2) != 0;
+                return (has_own && frees_mdl && given.word(3) == 0)
+                    .then(|| {
+                        let why = "a handler of the driver's allocated its MDL, and none frees it";
+                        fail(&rule::NB_ADVANCE_FREE_HANDLER, why.into())
                     })
                     .flatten();
             }
@@ -368,6 +440,74 @@ mod tests {
                 "cancel id of its own",
                 vec![partial(), own(), hand_with_id(0x0800_0001)],
                 vec!["cancel-id-high-byte"],
+            ),
+        ]);
+    }
+
+    #[test]
+    fn pools_and_data_are_followed() {
+        let pool = |protocol_id, allocates_buffer, context_size, tag, data_size| {
+            at(Kind::Nbl(NblEvent::PoolAllocated {
+                pool: 1,
+                protocol_id,
+                allocates_buffer,
+                context_size,
+                tag,
+                data_size,
+            }))
+        };
+        let both = || import("NdisAllocateNetBufferAndNetBufferList", &[1, 0, 0]);
+        let retreat = |handler, result| {
+            returned(
+                "NdisRetreatNetBufferDataStart",
+                &[5, 14, 0, handler],
+                result,
+            )
+        };
+        let advance = |handler| import("NdisAdvanceNetBufferDataStart", &[5, 14, 1, handler]);
+        check::<DerivedMonitor>(vec![
+            ("both", vec![pool(0, true, 16, 1, 0), both()], vec![]),
+            (
+                "lists alone",
+                vec![pool(0, false, 0, 1, 0), both()],
+                vec!["pool-alloc-kind"],
+            ),
+            (
+                "with data",
+                vec![pool(0, true, 0, 1, 64), both()],
+                vec!["pool-alloc-kind"],
+            ),
+            (
+                "protocol",
+                vec![pool(6, true, 0, 1, 0)],
+                vec!["pool-parameters"],
+            ),
+            (
+                "no tag",
+                vec![pool(0, true, 0, 0, 0)],
+                vec!["pool-parameters"],
+            ),
+            (
+                "odd context",
+                vec![pool(0, true, 8, 1, 0)],
+                vec!["pool-parameters"],
+            ),
+            (
+                "data without buffer",
+                vec![pool(0, false, 0, 1, 64)],
+                vec!["pool-parameters"],
+            ),
+            ("moved and back", vec![retreat(0, 0), advance(0)], vec![]),
+            ("own handlers", vec![retreat(7, 0), advance(8)], vec![]),
+            (
+                "own handler once",
+                vec![retreat(7, 0), advance(0)],
+                vec!["nb-advance-free-handler"],
+            ),
+            (
+                "failed",
+                vec![retreat(0, 0xC000_009A), advance(0)],
+                vec!["nb-retreat-status"],
             ),
         ]);
     }

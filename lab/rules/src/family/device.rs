@@ -16,6 +16,7 @@ impl Monitor for DeviceMonitor {
         &[
             &rule::DEV_HANDLE,
             &rule::DEV_SDDL,
+            &rule::DEV_NO_PNP_POWER,
             &rule::DEV_DEREGISTER_ONCE,
             &rule::UNLOAD_DEVICES_GONE,
         ]
@@ -27,12 +28,17 @@ impl Monitor for DeviceMonitor {
                 device,
                 with_driver_handle,
                 with_sddl,
+                with_pnp_or_power,
             }) => {
                 self.alive.insert(device);
                 if !with_driver_handle {
                     let happened =
                         "NdisRegisterDeviceEx was given a handle that is not the filter driver's";
                     return Some(Finding::new(&rule::DEV_HANDLE, happened));
+                }
+                if with_pnp_or_power {
+                    let happened = "NdisRegisterDeviceEx was given a routine for PnP or power IRPs";
+                    return Some(Finding::new(&rule::DEV_NO_PNP_POWER, happened));
                 }
                 (!with_sddl).then(|| {
                     Finding::new(
@@ -68,12 +74,26 @@ mod tests {
     use crate::table::{at, broken};
 
     #[test]
+    fn devices_are_not_for_pnp() {
+        for (with_pnp_or_power, expected) in [(false, None), (true, Some("dev-no-pnp-power"))] {
+            let created = at(Kind::Device(DeviceEvent::Created {
+                device: 1,
+                with_driver_handle: true,
+                with_sddl: true,
+                with_pnp_or_power,
+            }));
+            assert_eq!(broken::<DeviceMonitor>([created]), Vec::from_iter(expected));
+        }
+    }
+
+    #[test]
     fn devices_are_followed() {
         let created = |with_driver_handle, with_sddl| {
             at(Kind::Device(DeviceEvent::Created {
                 device: 1,
                 with_driver_handle,
                 with_sddl,
+                with_pnp_or_power: false,
             }))
         };
         let deleted = |known| at(Kind::Device(DeviceEvent::Deleted { device: 1, known }));

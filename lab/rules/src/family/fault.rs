@@ -1,12 +1,42 @@
 //! Faults of the processor, told by what lies at the address.
 
-use crate::event::{Access, DISPATCH_LEVEL, Event, Fault, FaultKind, Kind, Region};
+use std::collections::BTreeMap;
+
+use crate::event::{
+    Access, Callback, DISPATCH_LEVEL, Event, Fault, FaultKind, Kind, Lent, NblCall, NblEvent,
+    Region,
+};
 use crate::family::pool::block_text;
+use crate::family::running::Running;
 use crate::{BugCheck, Finding, Monitor, Rule, catalogue as rule};
 
 /// Turns faults into broken rules.
 #[derive(Debug, Default)]
-pub(crate) struct FaultMonitor;
+pub(crate) struct FaultMonitor {
+    running: Running,
+    /// The function that last gave a thread nothing.
+    refused: BTreeMap<u32, &'static str>,
+    /// How the driver parted with blocks of packets.
+    parted: BTreeMap<u64, &'static Rule>,
+    /// The last call that handed a structure over.
+    calls: BTreeMap<u64, &'static Rule>,
+}
+
+/// Which rule it is not to look at what a function gave: the first matching prefix decides.
+const RULE_BY_REFUSAL: &[(&str, &Rule)] = &[
+    ("NdisAllocateIoWorkItem", &rule::WI_ALLOC_NULL),
+    ("IoAllocateWorkItem", &rule::WI_ALLOC_NULL),
+    (
+        "NdisAllocateNetBufferListContext",
+        &rule::NBL_CONTEXT_ALLOC_CAN_FAIL,
+    ),
+    ("NdisAllocateNetBuffer", &rule::POOL_ALLOC_NULL),
+    ("NdisAllocateCloneNetBuffer", &rule::POOL_ALLOC_NULL),
+    ("NdisAllocateMdl", &rule::POOL_ALLOC_NULL),
+    ("NdisGetDataBuffer", &rule::GETDATABUFFER_NULL),
+    ("MmMapLockedPages", &rule::MDL_MAP_NULL),
+    ("", &rule::MEM_NULL_CHECK),
+];
 
 impl Monitor for FaultMonitor {
     fn rules(&self) -> &'static [&'static Rule] {
@@ -17,6 +47,29 @@ impl Monitor for FaultMonitor {
             &rule::NBL_NO_TOUCH_AFTER_SEND,
             &rule::WI_COMPLETE_BEFORE_UNLOAD,
             &rule::DEBUG_BREAK,
+            &rule::WI_ALLOC_NULL,
+            &rule::NBL_CONTEXT_ALLOC_CAN_FAIL,
+            &rule::POOL_ALLOC_NULL,
+            &rule::GETDATABUFFER_NULL,
+            &rule::MDL_MAP_NULL,
+            &rule::MEM_NULL_CHECK,
+            &rule::REG_READY_BEFORE_REGISTER,
+            &rule::ATTACH_NULL_CAPABILITIES,
+            &rule::NBL_NO_TOUCH_AFTER_COMPLETE,
+            &rule::NBL_NO_TOUCH_AFTER_INDICATE,
+            &rule::NBL_NO_TOUCH_AFTER_RETURN,
+            &rule::RX_RESOURCES_NOT_KEPT,
+            &rule::RX_RESOURCES_COPY_TO_QUEUE,
+            &rule::CONFIG_MEMORY_LIFETIME,
+            &rule::ATTACH_PARAMS_NOT_RETAINED,
+            &rule::STATUS_BUFFER_NOT_KEPT,
+            &rule::WI_NO_USE_AFTER_FREE,
+            &rule::NB_MULTIPLE_MDLS,
+            &rule::NB_CURRENT_OFFSET,
+            &rule::IRP_INPUT_VALIDATED,
+            &rule::HDR_CHECK_BEFORE_READ,
+            &rule::DETACH_CONTEXT_UAF,
+            &rule::DV_STACK_SWITCH,
             &rule::DV_LIST_CORRUPTION,
             &rule::LAB_FAULT,
             &rule::LAB_STACK_OVERFLOW,
@@ -25,7 +78,118 @@ impl Monitor for FaultMonitor {
 
     fn observe(&mut self, event: &Event) -> Option<Finding> {
         match &event.kind {
-            Kind::Fault(fault) => Some(judge(fault, event.irql)),
+            Kind::Fault(fault) => {
+                let mut finding = judge(fault, event.irql);
+                if let Some(rule) = self.refine(event.thread, fault) {
+                    finding.rule = rule;
+                }
+                return Some(finding);
+            }
+            Kind::Returned(returned) if !returned.name.starts_with("Zw") => {
+                let is_refusal = match returned.name {
+                    "NdisAllocateNetBufferListContext" => returned.result & 0xFFFF_FFFF != 0,
+                    name => returned.result == 0 && gives_pointer(name),
+                };
+                if is_refusal {
+                    self.refused.insert(event.thread, returned.name);
+                } else {
+                    self.refused.remove(&event.thread);
+                }
+            }
+            Kind::Nbl(nbl) => self.note(nbl),
+            _ => {}
+        }
+        self.running.observe(event);
+        None
+    }
+}
+
+/// Whether a function's result is a pointer, so that 0 says that there is nothing to have.
+fn gives_pointer(name: &str) -> bool {
+    [
+        "NdisAllocate",
+        "ExAllocate",
+        "IoAllocate",
+        "NdisGetDataBuffer",
+        "MmMap",
+    ]
+    .iter()
+    .any(|start| name.starts_with(start))
+        && !name.starts_with("NdisAllocateTimerObject")
+        && !name.starts_with("NdisAllocateNetBufferListContext")
+}
+
+impl FaultMonitor {
+    fn note(&mut self, event: &NblEvent) {
+        match event {
+            NblEvent::Handed { call, nbls, .. } => {
+                let rule = match call {
+                    NblCall::Send => &rule::NBL_NO_TOUCH_AFTER_SEND,
+                    NblCall::SendComplete => &rule::NBL_NO_TOUCH_AFTER_COMPLETE,
+                    NblCall::Indicate => &rule::NBL_NO_TOUCH_AFTER_INDICATE,
+                    NblCall::Return => &rule::NBL_NO_TOUCH_AFTER_RETURN,
+                };
+                self.calls
+                    .extend(nbls.iter().map(|handed| (handed.nbl, rule)));
+            }
+            NblEvent::LentBack { given, .. } => {
+                let rule = &rule::RX_RESOURCES_NOT_KEPT;
+                self.calls.extend(given.iter().map(|nbl| (*nbl, rule)));
+            }
+            NblEvent::Home { nbl, blocks } => {
+                if let Some(rule) = self.calls.remove(nbl) {
+                    self.parted
+                        .extend(blocks.iter().map(|block| (*block, rule)));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A rule that says more than the place alone does.
+    fn refine(&self, thread: u32, fault: &Fault) -> Option<&'static Rule> {
+        let inside = |wanted| self.running.inside(thread, |callback| callback == wanted);
+        match fault.region {
+            Region::Null => {
+                if let Some(name) = self.refused.get(&thread) {
+                    let is_it = |(prefix, _): &&(&str, &Rule)| name.starts_with(prefix);
+                    return RULE_BY_REFUSAL.iter().find(is_it).map(|(_, rule)| *rule);
+                }
+                inside(Callback::FilterAttach)?;
+                Some(if self.running.is_anywhere(Callback::DriverEntry) {
+                    &rule::REG_READY_BEFORE_REGISTER
+                } else {
+                    &rule::ATTACH_NULL_CAPABILITIES
+                })
+            }
+            Region::GivenAway { block, object } => Some(match object {
+                Lent::Packet => {
+                    let work_item = self.running.inside(thread, Callback::is_work_item);
+                    let rule = *self.parted.get(&block)?;
+                    if rule.id == "rx-resources-not-kept" && work_item.is_some() {
+                        &rule::RX_RESOURCES_COPY_TO_QUEUE
+                    } else {
+                        rule
+                    }
+                }
+                Lent::Configuration => &rule::CONFIG_MEMORY_LIFETIME,
+                Lent::Attach | Lent::Restart => &rule::ATTACH_PARAMS_NOT_RETAINED,
+                Lent::Status => &rule::STATUS_BUFFER_NOT_KEPT,
+                Lent::WorkItem => &rule::WI_NO_USE_AFTER_FREE,
+                Lent::SystemBuffer | Lent::Other => return None,
+            }),
+            Region::PoolPast { tag, .. } => Some(match Lent::of_tag(tag)? {
+                Lent::Packet => &rule::NB_MULTIPLE_MDLS,
+                Lent::SystemBuffer => &rule::IRP_INPUT_VALIDATED,
+                Lent::Attach | Lent::Restart | Lent::Status => &rule::HDR_CHECK_BEFORE_READ,
+                Lent::Configuration | Lent::WorkItem | Lent::Other => return None,
+            }),
+            Region::PoolBefore { tag, .. } if Lent::of_tag(tag) == Some(Lent::Packet) => {
+                Some(&rule::NB_CURRENT_OFFSET)
+            }
+            Region::PoolFreed { .. } => {
+                inside(Callback::FilterDetach).map(|_| &rule::DETACH_CONTEXT_UAF)
+            }
             _ => None,
         }
     }
@@ -71,6 +235,11 @@ fn judge(fault: &Fault, irql: u8) -> Finding {
             format!("the driver stopped the system with bug check {code:#X}"),
         )
         .with(BugCheck::new(code, &parameters)),
+        FaultKind::ForeignStack => Finding::new(
+            &rule::DV_STACK_SWITCH,
+            "a call came on a stack that is not the kernel's",
+        )
+        .with(BugCheck::new(0xC4, &[0x91, 0, fault.address])),
         FaultKind::Unhandled(status) => Finding::new(
             &rule::LAB_FAULT,
             format!("exception {status:#x} was not handled"),
@@ -136,7 +305,7 @@ fn judge_memory(fault: &Fault, access: Access, irql: u8) -> Finding {
             format!("{who} through a NULL pointer ({address:#x})"),
         )
         .with(plain()),
-        Region::GivenAway => {
+        Region::GivenAway { .. } => {
             let happened =
                 format!("{who} {address:#x}, in a structure that is no longer the driver's");
             Finding::new(&rule::NBL_NO_TOUCH_AFTER_SEND, happened).with(plain())
@@ -179,8 +348,11 @@ fn judge_memory(fault: &Fault, access: Access, irql: u8) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::FaultMonitor;
-    use crate::event::{Access, Event, Fault, FaultKind, Import, Kind, Region};
-    use crate::table::{at, broken};
+    use crate::event::{
+        Access, Callback, Chain, Event, Fault, FaultKind, HandedNbl, Import, Kind, Lent, NblCall,
+        NblEvent, Region,
+    };
+    use crate::table::{at, broken, enter, on, returned};
 
     fn fault(kind: FaultKind, region: Region) -> Event {
         at(Kind::Fault(Fault {
@@ -190,6 +362,142 @@ mod tests {
             region,
             in_import: None,
         }))
+    }
+
+    #[test]
+    fn what_went_before_tells_more() {
+        let read = FaultKind::Memory(Access::Read);
+        let null = || fault(read, Region::Null);
+        let refuses = |name, result| returned(name, &[], result);
+        let block = 0x2000;
+        let gone = |object| fault(read, Region::GivenAway { block, object });
+        let past = |object: Lent| {
+            let tag = object.tag();
+            fault(
+                read,
+                Region::PoolPast {
+                    block,
+                    size: 16,
+                    tag,
+                },
+            )
+        };
+        let parts = |call| {
+            let handed = HandedNbl {
+                nbl: 1,
+                ..HandedNbl::default()
+            };
+            at(Kind::Nbl(NblEvent::Handed {
+                adapter: 0,
+                call,
+                nbls: vec![handed],
+                chain: Chain::WellFormed,
+                count: None,
+                dispatch_flag: false,
+                low_resources: false,
+                has_return_handler: true,
+            }))
+        };
+        let lent_back = || {
+            at(Kind::Nbl(NblEvent::LentBack {
+                adapter: 0,
+                given: vec![1],
+                now: vec![1],
+            }))
+        };
+        let home = || {
+            at(Kind::Nbl(NblEvent::Home {
+                nbl: 1,
+                blocks: vec![1, block],
+            }))
+        };
+        let attach = || enter(Callback::FilterAttach, Some(0));
+        let item = || enter(Callback::NdisIoWorkItemRoutine, None);
+        let before = Region::PoolBefore {
+            block,
+            size: 16,
+            tag: Lent::Packet.tag(),
+        };
+        let freed = Region::PoolFreed {
+            block,
+            size: 16,
+            tag: 1,
+        };
+        for (events, expected) in [
+            (vec![null()], "null-check"),
+            (
+                vec![refuses("ExAllocatePool2", 0), null()],
+                "mem-null-check",
+            ),
+            (vec![refuses("ExAllocatePool2", 8), null()], "null-check"),
+            (
+                vec![refuses("NdisAllocateIoWorkItem", 0), null()],
+                "wi-alloc-null",
+            ),
+            (
+                vec![refuses("NdisAllocateNetBufferList", 0), null()],
+                "pool-alloc-null",
+            ),
+            (
+                vec![refuses("NdisGetDataBuffer", 0), null()],
+                "getdatabuffer-null",
+            ),
+            (
+                vec![refuses("MmMapLockedPagesSpecifyCache", 0), null()],
+                "mdl-map-null",
+            ),
+            (
+                vec![
+                    refuses("NdisAllocateNetBufferListContext", 0xC000_009A),
+                    null(),
+                ],
+                "nbl-context-alloc-can-fail",
+            ),
+            (vec![attach(), null()], "attach-null-capabilities"),
+            (
+                vec![
+                    on(2, enter(Callback::DriverEntry, None).kind),
+                    attach(),
+                    null(),
+                ],
+                "reg-ready-before-register",
+            ),
+            (
+                vec![parts(NblCall::SendComplete), home(), gone(Lent::Packet)],
+                "nbl-no-touch-after-complete",
+            ),
+            (
+                vec![parts(NblCall::Indicate), home(), gone(Lent::Packet)],
+                "nbl-no-touch-after-indicate",
+            ),
+            (
+                vec![parts(NblCall::Return), home(), gone(Lent::Packet)],
+                "nbl-no-touch-after-return",
+            ),
+            (
+                vec![lent_back(), home(), gone(Lent::Packet)],
+                "rx-resources-not-kept",
+            ),
+            (
+                vec![lent_back(), home(), item(), gone(Lent::Packet)],
+                "rx-resources-copy-to-queue",
+            ),
+            (vec![gone(Lent::Configuration)], "config-memory-lifetime"),
+            (vec![gone(Lent::Attach)], "attach-params-not-retained"),
+            (vec![gone(Lent::Status)], "status-buffer-not-kept"),
+            (vec![gone(Lent::WorkItem)], "wi-no-use-after-free"),
+            (vec![past(Lent::Packet)], "nb-multiple-mdls"),
+            (vec![past(Lent::SystemBuffer)], "irp-input-validated"),
+            (vec![past(Lent::Attach)], "hdr-check-before-read"),
+            (vec![fault(read, before)], "nb-current-offset"),
+            (vec![fault(read, freed)], "mem-use-after-free"),
+            (
+                vec![enter(Callback::FilterDetach, Some(0)), fault(read, freed)],
+                "detach-context-uaf",
+            ),
+        ] {
+            assert_eq!(broken::<FaultMonitor>(events), [expected]);
+        }
     }
 
     #[test]
@@ -211,7 +519,20 @@ mod tests {
                 "mem-use-after-free",
             ),
             (fault(read, Region::Null), "null-check"),
-            (fault(read, Region::GivenAway), "nbl-no-touch-after-send"),
+            (
+                fault(
+                    read,
+                    Region::GivenAway {
+                        block,
+                        object: Lent::Packet,
+                    },
+                ),
+                "nbl-no-touch-after-send",
+            ),
+            (
+                fault(FaultKind::ForeignStack, Region::Unmapped),
+                "dv-stack-switch",
+            ),
             (
                 fault(FaultKind::Memory(Access::Execute), Region::UnloadedImage),
                 "wi-complete-before-unload",

@@ -104,6 +104,7 @@ impl Monitor for IrpMonitor {
     fn rules(&self) -> &'static [&'static Rule] {
         &[
             &rule::IRP_COMPLETE_ONCE,
+            &rule::IRP_CANCEL_CLEARED,
             &rule::IRP_COMPLETE_OR_PEND,
             &rule::IRP_MARK_PENDING,
             &rule::IRP_STATUS_CONSISTENT,
@@ -134,7 +135,20 @@ impl Monitor for IrpMonitor {
                 irp,
                 status,
                 information,
+                is_cancellable: true,
+                known: true,
+            } => {
+                self.check_completed(irp, status, information, true);
+                let happened = format!("IRP {irp:#x} was completed with its cancel routine set");
+                let bug_check = BugCheck::new(0xC9, &[7, 0, irp]);
+                Some(Finding::new(&rule::IRP_CANCEL_CLEARED, happened).with(bug_check))
+            }
+            IrpEvent::Completed {
+                irp,
+                status,
+                information,
                 known,
+                ..
             } => self.check_completed(irp, status, information, known),
             IrpEvent::Returned {
                 irp,
@@ -171,8 +185,25 @@ mod tests {
             irp: IRP,
             status,
             information,
+            is_cancellable: false,
             known: true,
         })
+    }
+
+    #[test]
+    fn cancel_routines_are_cleared() {
+        let still_set = irp(IrpEvent::Completed {
+            irp: IRP,
+            status: 0,
+            information: 0,
+            is_cancellable: true,
+            known: true,
+        });
+        assert_eq!(
+            broken::<IrpMonitor>([sent(), still_set]),
+            ["irp-cancel-cleared"]
+        );
+        assert!(broken::<IrpMonitor>([sent(), completed(0, 0)]).is_empty());
     }
 
     fn returned(status: u32, marked_pending: bool) -> Event {
@@ -189,6 +220,7 @@ mod tests {
             irp: 7,
             status: 0,
             information: 0,
+            is_cancellable: false,
             known: false,
         });
         let table: Vec<(&str, Vec<Event>, Vec<&str>)> = vec![

@@ -25,6 +25,10 @@ impl Monitor for LifecycleMonitor {
             &rule::ATTACH_NO_STATUS,
             &rule::PAUSE_RETURN_VALUES,
             &rule::SDV_MINIPORTPAUSE_RETURN,
+            &rule::STATUS_DESTINATION_PAIR,
+            &rule::RESTART_ATTRIBUTES_NULL,
+            &rule::RESTART_ATTRIBUTES_UNKNOWN_OID,
+            &rule::RESTART_ATTRIBUTES_ON_FAILURE,
             &rule::STATUS_AFTER_MINDICATE,
             &rule::PAUSE_COMPLETE_ONCE,
             &rule::PAUSE_WITHIN_10S,
@@ -183,13 +187,24 @@ impl LifecycleMonitor {
                 code,
                 passed_on,
                 source_is_module,
-            } => self.check_status(
-                adapter,
-                header.is_valid(),
-                code,
-                passed_on,
-                source_is_module,
-            ),
+                has_destination,
+                has_request,
+            } => self
+                .check_status(
+                    adapter,
+                    header.is_valid(),
+                    code,
+                    passed_on,
+                    source_is_module,
+                )
+                .or_else(|| {
+                    (has_destination != has_request).then(|| {
+                        let happened = format!(
+                            "status {code:#x} has only one of DestinationHandle and RequestId"
+                        );
+                        Finding::new(&rule::STATUS_DESTINATION_PAIR, happened)
+                    })
+                }),
             ModuleEvent::Deregistered { known: false, .. } => {
                 let happened =
                     "NdisFDeregisterFilterDriver was called with a handle that is not registered";
@@ -218,6 +233,13 @@ impl LifecycleMonitor {
                     format!("{function} was given {handle:#x}, a {what} handle that {how}"),
                 ))
             }
+            ModuleEvent::RestartReturned {
+                status,
+                was_null,
+                has_changed,
+                unknown_changed,
+                ..
+            } => check_attributes(status, was_null, has_changed, unknown_changed),
             ModuleEvent::Loaded { .. }
             | ModuleEvent::HandlersChanged { .. }
             | ModuleEvent::Deregistered { .. } => None,
@@ -339,10 +361,38 @@ fn check_overdue(overdue: &Overdue) -> Option<Finding> {
     }
 }
 
+/// What became of the restart attributes.
+fn check_attributes(
+    status: u32,
+    was_null: bool,
+    has_changed: bool,
+    unknown_changed: bool,
+) -> Option<Finding> {
+    let (rule, happened) = if was_null && has_changed {
+        (
+            &rule::RESTART_ATTRIBUTES_NULL,
+            "FilterRestart added attributes where RestartAttributes is NULL",
+        )
+    } else if unknown_changed {
+        (
+            &rule::RESTART_ATTRIBUTES_UNKNOWN_OID,
+            "FilterRestart changed an attribute whose OID it cannot know",
+        )
+    } else if has_changed && status != SUCCESS && status != PENDING {
+        (
+            &rule::RESTART_ATTRIBUTES_ON_FAILURE,
+            "FilterRestart failed and had changed the attributes",
+        )
+    } else {
+        return None;
+    };
+    Some(Finding::new(rule, happened))
+}
+
 #[cfg(test)]
 mod tests {
     use super::LifecycleMonitor;
-    use crate::event::{Callback, Event, Header, Kind, ModuleEvent, Overdue};
+    use crate::event::{Callback, Event, Header, Kind, ModuleEvent, NblCall, NblEvent, Overdue};
     use crate::table::{at, broken, enter, leave};
 
     const FAILURE: u32 = 0xC000_0001;
@@ -380,7 +430,168 @@ mod tests {
             code: 7,
             passed_on,
             source_is_module,
+            has_destination: false,
+            has_request: false,
         })
+    }
+
+    #[test]
+    fn attaching_and_entry_have_their_limits() {
+        let handed = |call| {
+            at(Kind::Nbl(NblEvent::Handed {
+                adapter: 0,
+                call,
+                nbls: vec![],
+                chain: crate::event::Chain::WellFormed,
+                count: None,
+                dispatch_flag: false,
+                low_resources: false,
+                has_return_handler: true,
+            }))
+        };
+        let attach = || enter(Callback::FilterAttach, Some(0));
+        let attributes = || {
+            module(ModuleEvent::AttributesSet {
+                adapter: 0,
+                header: header(1),
+                context: 1,
+                flags: 0,
+            })
+        };
+        let attached = || leave(Callback::FilterAttach, Some(0), Some(0));
+        let entry = |status| leave(Callback::DriverEntry, None, Some(status));
+        let indicate = |revision| {
+            module(ModuleEvent::StatusIndicated {
+                adapter: 0,
+                header: header(revision),
+                code: 7,
+                passed_on: false,
+                source_is_module: true,
+                has_destination: false,
+                has_request: false,
+            })
+        };
+        for (events, expected) in [
+            (
+                vec![attach(), handed(NblCall::Send)],
+                Some("attach-no-send"),
+            ),
+            (
+                vec![attach(), handed(NblCall::Indicate)],
+                Some("attach-no-receive"),
+            ),
+            (
+                vec![attach(), attributes(), attached(), handed(NblCall::Send)],
+                None,
+            ),
+            (vec![entry(0x103)], Some("reg-no-pending-driver-entry")),
+            (vec![entry(0)], None),
+            (
+                vec![attach(), attributes(), attached(), indicate(9)],
+                Some("status-header"),
+            ),
+            (vec![attach(), attributes(), attached(), indicate(1)], None),
+        ] {
+            assert_eq!(broken::<LifecycleMonitor>(events), Vec::from_iter(expected));
+        }
+    }
+
+    #[test]
+    fn restart_attributes_are_left_alone() {
+        for (status, was_null, has_changed, unknown_changed, expected) in [
+            (0, true, false, false, None),
+            (0, true, true, false, Some("restart-attributes-null")),
+            (0, false, true, false, None),
+            (0, false, true, true, Some("restart-attributes-unknown-oid")),
+            (
+                0xC000_0001,
+                false,
+                true,
+                false,
+                Some("restart-attributes-on-failure"),
+            ),
+            (0xC000_0001, false, false, false, None),
+        ] {
+            let returned = module(ModuleEvent::RestartReturned {
+                adapter: 0,
+                status,
+                was_null,
+                has_changed,
+                unknown_changed,
+            });
+            assert_eq!(
+                broken::<LifecycleMonitor>([returned]),
+                Vec::from_iter(expected)
+            );
+        }
+    }
+
+    #[test]
+    fn some_words_have_rules_of_their_own() {
+        let pause = Callback::FilterPause;
+        let indicate = |has_destination, has_request| {
+            module(ModuleEvent::StatusIndicated {
+                adapter: 0,
+                header: header(1),
+                code: 7,
+                passed_on: false,
+                source_is_module: true,
+                has_destination,
+                has_request,
+            })
+        };
+        let late = |function| {
+            module(ModuleEvent::BadHandle {
+                function,
+                handle: 1,
+                was_alive: true,
+                is_module: true,
+            })
+        };
+        let attached = |event| {
+            vec![
+                enter(Callback::FilterAttach, Some(0)),
+                module(ModuleEvent::AttributesSet {
+                    adapter: 0,
+                    header: header(1),
+                    context: 1,
+                    flags: 0,
+                }),
+                leave(Callback::FilterAttach, Some(0), Some(0)),
+                event,
+            ]
+        };
+        for (events, expected) in [
+            (
+                vec![
+                    enter(pause, Some(0)),
+                    leave(pause, Some(0), Some(0xC000_0001)),
+                ],
+                Some("pause-return-values"),
+            ),
+            (
+                vec![
+                    enter(pause, Some(0)),
+                    leave(pause, Some(0), Some(0x4000_0001)),
+                ],
+                Some("sdv-miniportpause-return"),
+            ),
+            (attached(indicate(true, true)), None),
+            (
+                attached(indicate(true, false)),
+                Some("status-destination-pair"),
+            ),
+            (
+                vec![late("NdisFIndicateStatus")],
+                Some("status-after-mindicate"),
+            ),
+            (
+                vec![late("NdisFPauseComplete")],
+                Some("detach-no-use-after"),
+            ),
+        ] {
+            assert_eq!(broken::<LifecycleMonitor>(events), Vec::from_iter(expected));
+        }
     }
 
     fn pause_complete() -> Event {

@@ -192,7 +192,9 @@ impl NblMonitor {
                     format!("NBL {nbl:#x} of another driver came back with {what} changed"),
                 ))
             }
-            NblEvent::CancelAsked { .. } => None,
+            NblEvent::CancelAsked { .. }
+            | NblEvent::Home { .. }
+            | NblEvent::PoolAllocated { .. } => None,
             NblEvent::Allocated { nbl, pool } => {
                 let entry = Entry {
                     adapter: 0,

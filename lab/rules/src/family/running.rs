@@ -40,4 +40,9 @@ impl Running {
             .rfind(|(running, call)| *running == thread && is(call.callback))
             .map(|(_, call)| *call)
     }
+
+    /// Whether the routine runs on any thread.
+    pub(crate) fn is_anywhere(&self, callback: Callback) -> bool {
+        self.calls.iter().any(|(_, call)| call.callback == callback)
+    }
 }

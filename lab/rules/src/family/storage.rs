@@ -82,6 +82,7 @@ impl Monitor for StorageMonitor {
             &rule::WI_MEMORY_FREED_ACTIVE,
             &rule::WI_CONTEXT_OUTLIVES,
             &rule::LOOKASIDE_DELETE,
+            &rule::GETDATABUFFER_STORAGE_SIZE,
         ]
     }
 
@@ -186,6 +187,19 @@ impl StorageMonitor {
                     ),
                     _ => None,
                 }
+            }
+            "NdisGetDataBuffer" => {
+                let (bytes, storage) = (import.arguments.dword(1), import.arguments.word(2));
+                let Place::NonPaged { end, .. } = self.places.of(storage) else {
+                    return None;
+                };
+                (end - storage < bytes.into()).then(|| {
+                    let happened = format!(
+                        "NdisGetDataBuffer was asked for {bytes} bytes with storage for {}",
+                        end - storage
+                    );
+                    Finding::new(&rule::GETDATABUFFER_STORAGE_SIZE, happened)
+                })
             }
             "IoUninitializeWorkItem" => {
                 self.initialized.remove(&object);
@@ -329,6 +343,22 @@ mod tests {
                 "paged lock",
                 vec![pool(true), first("KeAcquireSpinLockRaiseToDpc")],
                 vec!["lock-init"],
+            ),
+            (
+                "storage",
+                vec![
+                    pool(false),
+                    import("NdisGetDataBuffer", &[1, 0x100, BLOCK, 1]),
+                ],
+                vec![],
+            ),
+            (
+                "small storage",
+                vec![
+                    pool(false),
+                    import("NdisGetDataBuffer", &[1, 0x101, BLOCK, 1]),
+                ],
+                vec!["getdatabuffer-storage-size"],
             ),
             ("kernel wait", vec![stacks(), wait(0)], vec![]),
             (

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::event::{Callback, Event, Kind, WorkItemEvent, WorkItemOwner};
+use crate::event::{Callback, Event, Import, Kind, WorkItemEvent, WorkItemOwner};
 use crate::family::count_text;
 use crate::{BugCheck, Finding, Monitor, Origin, Rule, catalogue as rule};
 
@@ -13,6 +13,8 @@ struct Item {
     running: u32,
     /// The adapter whose callback allocated it.
     adapter: Option<u32>,
+    /// Whether it was allocated for the driver, not for a device.
+    is_drivers: bool,
 }
 
 /// Follows every work item, of both families.
@@ -41,6 +43,7 @@ impl WorkItemMonitor {
                     item,
                     Item {
                         adapter,
+                        is_drivers: owner == WorkItemOwner::Driver,
                         ..Item::default()
                     },
                 );
@@ -187,6 +190,7 @@ impl Monitor for WorkItemMonitor {
             &rule::WI_FREED_BEFORE_UNLOAD,
             &rule::WI_COMPLETE_BEFORE_UNLOAD,
             &rule::WI_VALID_ROUTINE,
+            &rule::WI_DEVICE_OBJECT_FOR_IOQUEUE,
             &rule::DETACH_NO_WORKITEM,
         ]
     }
@@ -208,6 +212,19 @@ impl Monitor for WorkItemMonitor {
                     (Callback::FilterDetach, Some(adapter)) => self.check_detach(adapter),
                     _ => None,
                 }
+            }
+            Kind::Import(Import {
+                name: "IoQueueWorkItem",
+                arguments,
+                ..
+            }) => {
+                let item = arguments.word(0);
+                self.items.get(&item).filter(|item| item.is_drivers)?;
+                let happened = format!(
+                    "IoQueueWorkItem was given work item {item:#x}, which was allocated for a driver object"
+                );
+                let bug_check = BugCheck::new(0xE4, &[3, item]);
+                Some(Finding::new(&rule::WI_DEVICE_OBJECT_FOR_IOQUEUE, happened).with(bug_check))
             }
             Kind::Left(_) => self.check_unload(),
             _ => None,
@@ -266,6 +283,31 @@ mod tests {
             expected,
             "{name}"
         );
+    }
+
+    #[test]
+    fn wdm_items_need_a_device() {
+        use crate::table::import;
+        let wdm = || import("IoQueueWorkItem", &[ITEM, 1, 1]);
+        let with = |owner| item(WorkItemEvent::Allocated { item: ITEM, owner });
+        let attach = || enter(Callback::FilterAttach, Some(0));
+        for (events, expected) in [
+            (vec![attach(), with(WorkItemOwner::Device), wdm()], None),
+            (
+                vec![attach(), with(WorkItemOwner::Driver), wdm()],
+                Some("wi-device-object-for-ioqueue"),
+            ),
+            (
+                vec![
+                    attach(),
+                    with(WorkItemOwner::Driver),
+                    import("NdisQueueIoWorkItem", &[ITEM]),
+                ],
+                None,
+            ),
+        ] {
+            assert_eq!(broken::<WorkItemMonitor>(events), Vec::from_iter(expected));
+        }
     }
 
     #[test]

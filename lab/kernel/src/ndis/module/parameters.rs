@@ -1,5 +1,7 @@
 //! The structures that a module's transitions are called with. They live as long as the call.
 
+use lab_rules::event::Lent;
+
 use crate::abi::constant::{
     MediaConnectStateConnected, MediaDuplexStateFull, NDIS_FILTER_ATTACH_PARAMETERS_REVISION_4,
     NDIS_FILTER_PAUSE_PARAMETERS_REVISION_1, NDIS_FILTER_RESTART_PARAMETERS_REVISION_1,
@@ -45,16 +47,19 @@ impl Attach {
     pub(super) fn new(adapter: u32) -> Self {
         let (name, mac) = adapter::with(adapter, |adapter| (adapter.name.clone(), adapter.mac));
         let miniport = guid(1, adapter);
-        let module_name = driver::unicode_string(&format!("{miniport}-{}-0000", guid(2, adapter)));
-        let instance_name = driver::unicode_string(&name);
-        let device_name = driver::unicode_string(&format!("\\DEVICE\\{miniport}"));
-        let offload = driver::object(NDIS_OFFLOAD::SIZE);
+        let module_name = driver::unicode_string(
+            Lent::Attach,
+            &format!("{miniport}-{}-0000", guid(2, adapter)),
+        );
+        let instance_name = driver::unicode_string(Lent::Attach, &name);
+        let device_name = driver::unicode_string(Lent::Attach, &format!("\\DEVICE\\{miniport}"));
+        let offload = driver::lend(Lent::Attach, NDIS_OFFLOAD::SIZE);
         let (revision, size) = match version::minor() {
             ..=84 => (NDIS_OFFLOAD_REVISION_6, NDIS_SIZEOF_NDIS_OFFLOAD_REVISION_6),
             85.. => (NDIS_OFFLOAD_REVISION_7, NDIS_SIZEOF_NDIS_OFFLOAD_REVISION_7),
         };
         write_header(offload, NDIS_OBJECT_TYPE_OFFLOAD, revision, size);
-        let at = driver::object(A::SIZE);
+        let at = driver::lend(Lent::Attach, A::SIZE);
         write_header(
             at,
             NDIS_OBJECT_TYPE_FILTER_ATTACH_PARAMETERS,
@@ -107,7 +112,7 @@ pub(super) struct Restart(u64);
 
 impl Restart {
     pub(super) fn new(adapter: u32) -> Self {
-        let at = driver::object(R::SIZE);
+        let at = driver::lend(Lent::Restart, R::SIZE);
         write_header(
             at,
             NDIS_OBJECT_TYPE_FILTER_RESTART_PARAMETERS,
@@ -129,6 +134,11 @@ impl Restart {
         self.0
     }
 
+    /// Whether the driver has added attributes.
+    pub(super) fn has_attributes(&self) -> bool {
+        R::RestartAttributes.read(self.0).or_fault() != 0
+    }
+
     pub(super) fn release(self) {
         driver::release(self.0);
     }
@@ -139,7 +149,7 @@ pub(super) struct Pause(u64);
 
 impl Pause {
     pub(super) fn new() -> Self {
-        let at = driver::object(P::SIZE);
+        let at = driver::lend(Lent::Restart, P::SIZE);
         write_header(
             at,
             NDIS_OBJECT_TYPE_FILTER_PAUSE_PARAMETERS,

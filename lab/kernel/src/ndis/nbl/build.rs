@@ -1,6 +1,6 @@
 //! A NET_BUFFER_LIST from frames, as awkward as Windows may build it.
 
-use lab_rules::event::NblPath;
+use lab_rules::event::{Lent, NblPath};
 
 use super::{RECORDS, Record, Shadow, offload};
 use crate::abi::constant::{
@@ -28,8 +28,6 @@ const UNSPLIT_RECEIVE: usize = 128;
 const MORE_CUTS: u64 = 3;
 /// The longest unused space before a frame.
 const BACKFILL: u64 = 64;
-/// Tag of packet buffers.
-const TAG: u32 = u32::from_le_bytes(*b"LabN");
 
 /// What is being put together.
 #[derive(Default)]
@@ -75,7 +73,7 @@ fn fill(
     source: u64,
 ) -> Result<u64, BadAddress> {
     use NET_BUFFER_LIST as N;
-    let nbl = driver::object(N::SIZE);
+    let nbl = driver::lend(Lent::Packet, N::SIZE);
     parts.blocks.push(nbl);
     let is_read_only = sched::chance(1, 4);
     let mut next = 0;
@@ -156,7 +154,7 @@ fn net_buffer(
     is_read_only: bool,
 ) -> Result<u64, BadAddress> {
     use NET_BUFFER as N;
-    let nb = driver::object(N::SIZE);
+    let nb = driver::lend(Lent::Packet, N::SIZE);
     parts.blocks.push(nb);
     let backfill = if sched::chance(1, 2) {
         sched::random(BACKFILL) as usize
@@ -237,7 +235,7 @@ fn mdl_of(
 ) -> Result<u64, BadAddress> {
     let length = unused + bytes.len();
     let request = Request {
-        tag: TAG,
+        tag: Lent::Packet.tag(),
         size: length.max(1),
         align: 1,
         kind: Kind::NonPaged,
@@ -253,7 +251,7 @@ fn mdl_of(
     if is_read_only {
         parts.shadow.keep_data(data, bytes.len())?;
     }
-    let mdl = driver::object(mdl::size(buffer, length as u64));
+    let mdl = driver::lend(Lent::Packet, mdl::size(buffer, length as u64));
     parts.blocks.push(mdl);
     // Some are mapped already, some the reader must map.
     let flags = match sched::random(3) {

@@ -27,10 +27,11 @@ impl Shadow {
     /// Keeps what is not the filter's of a NET_BUFFER_LIST.
     pub(super) fn keep_nbl(&mut self, nbl: u64) -> Result<(), BadAddress> {
         use NET_BUFFER_LIST as N;
-        self.keep(N::FirstNetBuffer.of(nbl), 8, Alteration::Chain)?;
-        self.keep(N::Context.of(nbl), 8, Alteration::Geometry)?;
+        self.keep(N::FirstNetBuffer.of(nbl), 8, Alteration::Buffers)?;
+        self.keep(N::Context.of(nbl), 8, Alteration::Context)?;
         self.keep(N::SourceHandle.of(nbl), 8, Alteration::SourceHandle)?;
-        self.keep(N::ParentNetBufferList.of(nbl), 16, Alteration::Reserved)?;
+        self.keep(N::ParentNetBufferList.of(nbl), 8, Alteration::Parent)?;
+        self.keep(N::NdisPoolHandle.of(nbl), 8, Alteration::Reserved)?;
         self.keep(N::NdisReserved.of(nbl), 16, Alteration::Reserved)?;
         self.keep(N::ProtocolReserved.of(nbl), 32, Alteration::Reserved)?;
         self.keep(N::MiniportReserved.of(nbl), 16, Alteration::Reserved)?;
@@ -48,11 +49,11 @@ impl Shadow {
     /// The same of a NET_BUFFER.
     pub(super) fn keep_nb(&mut self, nb: u64) -> Result<(), BadAddress> {
         use NET_BUFFER as N;
-        self.keep(N::Next.of(nb), 8, Alteration::Chain)?;
-        self.keep(N::CurrentMdl.of(nb), 12, Alteration::Geometry)?;
+        self.keep(N::Next.of(nb), 8, Alteration::Buffers)?;
+        self.keep(N::CurrentMdl.of(nb), 12, Alteration::Offset)?;
         self.keep(N::DataLength.of(nb), 8, Alteration::Geometry)?;
         self.keep(N::MdlChain.of(nb), 8, Alteration::Chain)?;
-        self.keep(N::DataOffset.of(nb), 4, Alteration::Geometry)?;
+        self.keep(N::DataOffset.of(nb), 4, Alteration::Offset)?;
         self.keep(N::NdisReserved.of(nb), 16, Alteration::Reserved)?;
         self.keep(N::ProtocolReserved.of(nb), 48, Alteration::Reserved)?;
         self.keep(N::MiniportReserved.of(nb), 32, Alteration::Reserved)
@@ -61,7 +62,7 @@ impl Shadow {
     /// The same of an MDL; mapping it is allowed.
     pub(super) fn keep_mdl(&mut self, mdl: u64) -> Result<(), BadAddress> {
         self.keep(MDL::Next.of(mdl), 8, Alteration::Chain)?;
-        self.keep(MDL::StartVa.of(mdl), 16, Alteration::Geometry)
+        self.keep(MDL::StartVa.of(mdl), 16, Alteration::Mdl)
     }
 
     /// Keeps the bytes of a frame that the flags declare read-only.

@@ -508,3 +508,25 @@ fn nothing_is_left_at_detach_or_unload() {
         &["detach-no-nbl"],
     );
 }
+
+#[test]
+fn what_is_not_the_filters_comes_back_unchanged() {
+    for (alteration, expected) in [
+        (Alteration::Buffers, "nb-not-moved-between-nbls"),
+        (Alteration::Chain, "nbl-nb-list-unmodified-at-handback"),
+        (Alteration::Offset, "nb-retreat-advance-balanced"),
+        (Alteration::Geometry, "nbl-descriptor-undo"),
+        (Alteration::Mdl, "mdl-not-modified"),
+        (Alteration::Context, "nbl-context-balanced"),
+        (Alteration::Parent, "nbl-parent-not-overwritten"),
+        (Alteration::OutOfBand(5), "cancel-foreign-id-kept"),
+        (Alteration::OutOfBand(1), "lab-nbl-oob-intact"),
+    ] {
+        let altered = nbl(NblEvent::Altered {
+            adapter: 0,
+            nbl: 7,
+            alteration,
+        });
+        assert_eq!(broken::<NblMonitor>([altered]), [expected]);
+    }
+}
