@@ -25,6 +25,7 @@ mod package_install;
 mod program;
 mod python;
 mod repository;
+mod rules;
 mod seal;
 mod test;
 mod tool;
@@ -62,6 +63,7 @@ enum Task {
     Demo(demo::Arguments),
     Lint(lint::Arguments),
     Package(package::Arguments),
+    Rules(rules::Arguments),
     Test(test::Arguments),
 }
 
@@ -80,6 +82,7 @@ fn run(task: &Task) -> Result<()> {
         Task::Demo(arguments) => demo::run(arguments),
         Task::Lint(arguments) => lint::run(arguments),
         Task::Package(arguments) => package::run(arguments),
+        Task::Rules(arguments) => rules::run(arguments),
         Task::Test(arguments) => test::run(arguments),
     }
 }
