@@ -142,17 +142,6 @@ impl OwnerMonitor {
                     callback: Callback::FilterSetModuleOptions,
                     ..call
                 });
-                let of_attach = by(Call {
-                    callback: Callback::FilterAttach,
-                    ..call
-                });
-                if let Some((item, _)) = self.items.iter().find(|(_, made)| of_attach(made)) {
-                    let happened = format!(
-                        "FilterDetach returned and left work item {item:#x}, which FilterAttach allocated"
-                    );
-                    let finding = Finding::new(&rule::WI_INIT_ALLOC_SDV, happened);
-                    return Some(finding.since(Origin::Allocated(*item)));
-                }
                 let (block, _) = self.blocks.iter().find(|(_, made)| of_options(made))?;
                 let happened = format!(
                     "FilterDetach returned and left the block at {block:#x}, which FilterSetModuleOptions allocated"
@@ -308,18 +297,10 @@ mod tests {
                 vec!["wi-init-alloc-sdv"],
             ),
             (
-                "detach keeps",
+                "kept until unload",
                 then(
                     run(FilterAttach, 0, vec![item(1)]),
                     run(FilterDetach, 0, vec![]),
-                ),
-                vec!["wi-init-alloc-sdv"],
-            ),
-            (
-                "detach frees",
-                then(
-                    run(FilterAttach, 0, vec![item(1)]),
-                    run(FilterDetach, 0, vec![free_item()]),
                 ),
                 vec![],
             ),
