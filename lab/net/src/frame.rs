@@ -32,7 +32,7 @@ pub struct Frame {
     /// The frame from the destination address on, without frame check sequence and without the tag in `vlan`.
     pub data: Vec<u8>,
     /// Tag control information of a VLAN tag that travels beside the frame. A capture has its tags in the frame:
-    /// [`Self::strip_vlan`] takes one out, as hardware does.
+    /// [`Self::strip_vlan`] takes one out, as hardware does. Never 0, which drivers read as no tag.
     pub vlan: Option<u16>,
     /// Nanoseconds since the capture's first frame; never less than those of the frame before.
     pub time_ns: u64,
@@ -68,10 +68,12 @@ impl Frame {
     }
 
     /// Moves the outermost 802.1Q tag from the frame to [`Self::vlan`]; leaves a frame alone that has none, or one
-    /// stripped already. 802.1ad service tags stay, as with most hardware.
+    /// stripped already. 802.1ad service tags stay, as with most hardware. So does a tag of control information 0:
+    /// the out-of-band slot of a driver has no other sign for no tag at all.
     pub fn strip_vlan(&mut self) {
         if self.vlan.is_none()
             && let Some(&[0x81, 0x00, high, low]) = self.data.get(12..16)
+            && [high, low] != [0, 0]
         {
             self.vlan = Some(u16::from_be_bytes([high, low]));
             self.data.drain(12..16);

@@ -446,3 +446,23 @@ fn written_files_read_back() {
     plain.iter_mut().for_each(Frame::strip_vlan);
     assert_eq!(plain, original);
 }
+
+#[test]
+fn a_tag_that_is_all_zero_stays_in_the_frame() {
+    let mut frame = Datagrams {
+        count: 1,
+        conversations: 1,
+        payload_length: 31,
+    }
+    .frames()
+    .remove(0);
+    frame.data.splice(12..12, [0x81, 0x00, 0x00, 0x00]);
+    let tagged = frame.clone();
+    frame.strip_vlan();
+    assert_eq!(frame, tagged);
+    // VLAN 0 with a priority is something to tell, so it travels beside the frame.
+    frame.data[14] = 0x20;
+    frame.strip_vlan();
+    assert_eq!(frame.vlan, Some(0x2000));
+    assert_eq!(frame.wire_length(), tagged.wire_length());
+}
