@@ -51,7 +51,7 @@ impl FilterModule for Tap {
                 parameters.ring_entries as usize,
                 parameters.snapshot_length as usize,
             )?,
-            worker: attaching.work_item(worker::drain)?,
+            worker: attaching.work_item(worker::drain, irql)?,
             flows: SpinLock::new(FlowTable::new(slots, seed, parameters.flow_idle_ns)),
             flow_counts: FlowCounts::default(),
         })

@@ -7,10 +7,15 @@
 
 #[cfg(windows)]
 mod item;
+mod list;
 mod state;
+
+pub use list::MAX_WORK_ITEMS;
 
 #[cfg(windows)]
 pub use item::{NextRun, NotAttached, Queued, Routine, WorkItem, WorkItemCounts};
 
 #[cfg(windows)]
 pub(crate) use item::{Item, WorkCounters};
+#[cfg(windows)]
+pub(crate) use list::List;

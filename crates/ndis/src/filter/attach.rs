@@ -139,7 +139,8 @@ impl<'a, M: FilterModule> Attaching<'a, M> {
 
     /// Allocates a work item that runs `routine`, with the handle of the filter driver.
     ///
-    /// It is freed when the module detaches, or when its attach fails; until attach has returned it stays at rest.
+    /// It is freed when the module detaches, or when its attach fails; until attach has returned it stays at rest. A
+    /// module can have [`MAX_WORK_ITEMS`](crate::work::MAX_WORK_ITEMS).
     ///
     /// # IRQL
     ///
@@ -147,10 +148,14 @@ impl<'a, M: FilterModule> Attaching<'a, M> {
     ///
     /// # Errors
     ///
-    /// [`Status::RESOURCES`].
+    /// [`Status::RESOURCES`]: no memory, or the module has as many as it can have.
     ///
     /// <https://learn.microsoft.com/windows-hardware/drivers/ddi/ndis/nf-ndis-ndisallocateioworkitem>
-    pub fn work_item(&mut self, routine: Routine<M>) -> Result<WorkItem<M>, Status> {
-        WorkItem::allocate(self.core, routine)
+    pub fn work_item(
+        &mut self,
+        routine: Routine<M>,
+        irql: &mut Passive,
+    ) -> Result<WorkItem<M>, Status> {
+        WorkItem::allocate(self.core, routine, irql)
     }
 }

@@ -10,13 +10,14 @@ use core::sync::atomic::{AtomicU8, Ordering};
 use ndis_sys::NDIS_HANDLE;
 
 use super::{AttachParameters, FilterModule};
+use crate::Status;
 use crate::counter::Counter;
 use crate::debug;
 use crate::event::Event;
 use crate::irql::Passive;
 use crate::mem::{OutOfMemory, PoolArc, Tag};
 use crate::rundown::Rundown;
-use crate::work::{Item, WorkCounters};
+use crate::work::{Item, List, WorkCounters};
 
 /// Tag of what this crate allocates for a module.
 pub(crate) const TAG: Tag = Tag::new(*b"NdFm");
@@ -75,7 +76,7 @@ pub(crate) struct ModuleCore<M: FilterModule> {
     pub(crate) quiet: Event,
     pub(crate) work: WorkCounters,
     leaked_batches: Counter,
-    items: UnsafeCell<Option<PoolArc<Item<M>>>>,
+    items: UnsafeCell<List<Item<M>>>,
     following: UnsafeCell<Option<NonNull<Self>>>,
     module: UnsafeCell<MaybeUninit<M>>,
 }
@@ -109,7 +110,7 @@ impl<M: FilterModule> ModuleCore<M> {
             quiet: Event::try_new(TAG)?,
             work: WorkCounters::new(),
             leaked_batches: Counter::new(),
-            items: UnsafeCell::new(None),
+            items: UnsafeCell::new(List::try_new(TAG)?),
             following: UnsafeCell::new(None),
             module: UnsafeCell::new(MaybeUninit::uninit()),
         })
@@ -192,25 +193,21 @@ impl<M: FilterModule> ModuleCore<M> {
         unsafe { module.assume_init_ref() }
     }
 
-    /// The first of the module's work items, and through `Item::following` the others.
+    /// Adds the work item that `make` gives, and gives another owner of it.
+    ///
+    /// # Errors
+    ///
+    /// Those of `make`, and [`Status::RESOURCES`] when the module has as many as it can have.
     ///
     /// # Safety
     ///
-    /// Called in attach, or with `attached` open or not drained yet.
-    pub(crate) unsafe fn items(&self) -> Option<&PoolArc<Item<M>>> {
-        // SAFETY: by invariant 4 nobody changes it meanwhile.
-        let items = unsafe { &*self.items.get() };
-        items.as_ref()
-    }
-
-    /// Puts another work item in front of the others, which `item` takes over.
-    ///
-    /// # Safety
-    ///
-    /// Called in attach, where no other reference to the items is.
-    pub(crate) unsafe fn set_items(&self, item: PoolArc<Item<M>>) {
-        // SAFETY: this function's contract.
-        unsafe { *self.items.get() = Some(item) };
+    /// Called in attach, and `make` does not look at the module's items.
+    pub(crate) unsafe fn add_item(
+        &self,
+        make: impl FnOnce() -> Result<PoolArc<Item<M>>, Status>,
+    ) -> Result<PoolArc<Item<M>>, Status> {
+        // SAFETY: by invariant 4 nobody else looks at it in attach.
+        unsafe { &mut *self.items.get() }.add(make)
     }
 
     /// Frees the module's work items.
@@ -220,13 +217,11 @@ impl<M: FilterModule> ModuleCore<M> {
     /// Called once, in detach after `attached` was closed, or in an attach that fails.
     pub(crate) unsafe fn free_items(&self) {
         // SAFETY: by invariant 4 nobody else looks at it any more.
-        let mut at = unsafe { &mut *self.items.get() }.take();
-        while let Some(item) = at {
+        unsafe { &mut *self.items.get() }.drain(|item| {
             // SAFETY: it was in the list; with `attached` closed it is neither queued nor does it run.
             unsafe { item.free() };
             self.work.freed.add(1);
-            at = item.following();
-        }
+        });
     }
 
     /// Waits until each work item has run for every wish so far.
@@ -235,14 +230,12 @@ impl<M: FilterModule> ModuleCore<M> {
     ///
     /// Called in pause.
     pub(crate) unsafe fn quiesce(&self, irql: &mut Passive) {
-        // SAFETY: in pause `attached` is open.
-        let mut at = unsafe { self.items() };
-        while let Some(item) = at {
+        // SAFETY: by invariant 4 nobody changes it in pause.
+        for item in unsafe { &*self.items.get() }.iter() {
             self.quiet.reset(irql);
             if item.watch() {
                 self.quiet.wait(irql);
             }
-            at = item.following_ref();
         }
     }
 

@@ -6,6 +6,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use ndis_sys::{NDIS_HANDLE, NdisAllocateIoWorkItem, NdisFreeIoWorkItem, NdisQueueIoWorkItem};
 
+use super::list::Full;
 use super::state::{After, State, Wish};
 use crate::Status;
 use crate::counter::Counter;
@@ -71,7 +72,6 @@ pub(crate) struct Item<M: FilterModule> {
     state: State,
     /// When the item was queued; written by who moves the state to `QUEUED`, read by the run that follows.
     queued_at_ns: AtomicU64,
-    following: Option<PoolArc<Self>>,
 }
 
 // SAFETY: NDIS lets any thread use the handle; the rest synchronises itself.
@@ -84,40 +84,10 @@ impl<M: FilterModule> WorkItem<M> {
     pub(crate) fn allocate(
         core: &PoolArc<ModuleCore<M>>,
         routine: Routine<M>,
+        _irql: &mut Passive,
     ) -> Result<Self, Status> {
-        // SAFETY: the handle of the filter driver: it was published before any module could attach, and is valid until
-        // all have detached.
-        let handle = unsafe { NdisAllocateIoWorkItem(driver::filter_driver_handle()) };
-        if handle.is_null() {
-            return Err(Status::RESOURCES);
-        }
-        core.work.allocated.add(1);
-        // SAFETY: this is attach.
-        let following = unsafe { core.items() }.cloned();
-        let item = PoolArc::try_new(
-            TAG,
-            Item {
-                core: core.clone(),
-                handle,
-                routine,
-                state: State::idle(),
-                queued_at_ns: AtomicU64::new(0),
-                following,
-            },
-        );
-        match item {
-            Ok(item) => {
-                // SAFETY: this is attach; the reference to the items was cloned and is gone.
-                unsafe { core.set_items(item.clone()) };
-                Ok(Self(item))
-            }
-            Err(error) => {
-                // SAFETY: allocated above, and nobody has it.
-                unsafe { NdisFreeIoWorkItem(handle) };
-                core.work.freed.add(1);
-                Err(error.into())
-            }
-        }
+        // SAFETY: this is attach: the token comes from there, and `make` does not look at the items.
+        unsafe { core.add_item(|| Item::allocate(core, routine)) }.map(Self)
     }
 
     /// Wishes for a run that begins after this call.
@@ -161,6 +131,36 @@ impl<M: FilterModule> fmt::Debug for WorkItem<M> {
 }
 
 impl<M: FilterModule> Item<M> {
+    /// Allocates an item with its NDIS work item.
+    fn allocate(
+        core: &PoolArc<ModuleCore<M>>,
+        routine: Routine<M>,
+    ) -> Result<PoolArc<Self>, Status> {
+        // SAFETY: the handle of the filter driver: it was published before any module could attach, and is valid until
+        // all have detached.
+        let handle = unsafe { NdisAllocateIoWorkItem(driver::filter_driver_handle()) };
+        if handle.is_null() {
+            return Err(Status::RESOURCES);
+        }
+        core.work.allocated.add(1);
+        let item = PoolArc::try_new(
+            TAG,
+            Self {
+                core: core.clone(),
+                handle,
+                routine,
+                state: State::idle(),
+                queued_at_ns: AtomicU64::new(0),
+            },
+        );
+        item.map_err(|error| {
+            // SAFETY: allocated above, and nobody has it.
+            unsafe { NdisFreeIoWorkItem(handle) };
+            core.work.freed.add(1);
+            error.into()
+        })
+    }
+
     /// Gives the item to the system's queue.
     ///
     /// # Safety
@@ -227,15 +227,11 @@ impl<M: FilterModule> Item<M> {
     pub(crate) fn watch(&self) -> bool {
         self.state.watch()
     }
+}
 
-    /// The next item of the module, to own.
-    pub(crate) fn following(&self) -> Option<PoolArc<Self>> {
-        self.following.clone()
-    }
-
-    /// The next item of the module.
-    pub(crate) const fn following_ref(&self) -> Option<&PoolArc<Self>> {
-        self.following.as_ref()
+impl From<Full> for Status {
+    fn from(_: Full) -> Self {
+        Self::RESOURCES
     }
 }
 
