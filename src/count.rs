@@ -4,11 +4,12 @@ use inspect::{Direction, FlowTable, Slot};
 use ndis::counter::Counter;
 use ndis::filter::{Attached, ModuleState};
 use ndis::mem::PoolVec;
-use ndis::nbl::{Segmentation, VlanTag};
+use ndis::nbl::{HeldCounts, Rx, Segmentation, Tx, Unreadable, VlanTag};
 use protocol::{
     AdapterStatistics, DirectionCounters, FlowCounters, RingCounters, WorkItemCounters,
 };
 
+use crate::inline::Group;
 use crate::module::Tap;
 
 /// Counters of one module.
@@ -42,7 +43,14 @@ pub(crate) struct PathCounters {
     ring_full: Counter,
     no_memory: Counter,
     unreadable: Counter,
-    paused: Counter,
+    pub(crate) paused: Missed,
+    pub(crate) overload: Missed,
+    pub(crate) late: Missed,
+    pub(crate) unholdable: Missed,
+    pub(crate) cancelled: Missed,
+    /// Packets that a rule has blocked.
+    pub(crate) blocked: Counter,
+    pub(crate) longest_hold_ns: Counter,
     loopback: Counter,
     coalesced: Counter,
     pub(crate) coalesced_segments: Counter,
@@ -62,7 +70,6 @@ impl PathCounters {
             ring_full,
             no_memory,
             unreadable,
-            paused,
             loopback,
             coalesced,
             coalesced_segments,
@@ -73,7 +80,6 @@ impl PathCounters {
             (&self.ring_full, ring_full),
             (&self.no_memory, no_memory),
             (&self.unreadable, unreadable),
-            (&self.paused, paused),
             (&self.loopback, loopback),
             (&self.coalesced, coalesced),
             (&self.coalesced_segments, coalesced_segments),
@@ -85,7 +91,15 @@ impl PathCounters {
         }
     }
 
-    fn record(&self) -> DirectionCounters {
+    /// Counts a packet that could not be read.
+    pub(crate) fn add_unreadable(&self, why: Unreadable) {
+        match why {
+            Unreadable::NotMapped => self.no_memory.add(1),
+            Unreadable::Inconsistent | Unreadable::TooShort => self.unreadable.add(1),
+        }
+    }
+
+    fn record(&self, held: HeldCounts) -> DirectionCounters {
         DirectionCounters {
             packets: self.packets.value(),
             bytes: self.bytes.value(),
@@ -94,11 +108,43 @@ impl PathCounters {
             not_inspected_ring_full: self.ring_full.value(),
             not_inspected_no_memory: self.no_memory.value(),
             not_inspected_unreadable: self.unreadable.value(),
-            not_inspected_paused: self.paused.value(),
+            not_inspected_paused: self.paused.not_inspected.value(),
+            not_inspected_overload: self.overload.not_inspected.value(),
+            not_inspected_late: self.late.not_inspected.value(),
+            not_inspected_unholdable: self.unholdable.not_inspected.value(),
+            not_inspected_cancelled: self.cancelled.not_inspected.value(),
+            dropped_blocked: self.blocked.value(),
+            dropped_overload: self.overload.dropped.value(),
+            dropped_late: self.late.dropped.value(),
+            dropped_unholdable: self.unholdable.dropped.value(),
+            dropped_paused: self.paused.dropped.value(),
+            dropped_cancelled: self.cancelled.dropped.value(),
+            held: held.waiting,
+            held_peak: u32::try_from(held.waiting_peak).unwrap_or(u32::MAX),
+            longest_hold_ns: self.longest_hold_ns.value(),
             loopback: self.loopback.value(),
             malformed: self.malformed.value(),
             coalesced: self.coalesced.value(),
             coalesced_segments: self.coalesced_segments.value(),
+        }
+    }
+}
+
+/// Packets that were not inspected for one reason.
+#[derive(Default)]
+pub(crate) struct Missed {
+    not_inspected: Counter,
+    dropped: Counter,
+}
+
+impl Missed {
+    /// Adds packets, which were dropped or not. Those that were seen before count as loopback already.
+    pub(crate) fn add(&self, group: Group, are_dropped: bool) {
+        if group.all > 0 {
+            self.not_inspected.add(group.fresh);
+            if are_dropped {
+                self.dropped.add(group.all);
+            }
         }
     }
 }
@@ -112,7 +158,6 @@ pub(crate) struct Seen {
     pub(crate) ring_full: u64,
     pub(crate) no_memory: u64,
     pub(crate) unreadable: u64,
-    pub(crate) paused: u64,
     pub(crate) loopback: u64,
     coalesced: u64,
     coalesced_segments: u64,
@@ -172,9 +217,9 @@ pub(crate) fn statistics(tap: &Attached<'_, Tap>) -> AdapterStatistics {
         if_index: tap.parameters().if_index,
         mac: tap.parameters().mac_address.ethernet().unwrap_or_default(),
         state: state(tap.state()),
-        reserved: 0,
-        send: tap.counters.send.record(),
-        receive: tap.counters.receive.record(),
+        mode: tap.settings.mode(),
+        send: tap.counters.send.record(tap.held::<Tx>()),
+        receive: tap.counters.receive.record(tap.held::<Rx>()),
         ring: RingCounters {
             capacity: narrow(tap.ring.capacity()),
             snapshot_length: narrow(tap.ring.snapshot_length()),

@@ -1,19 +1,22 @@
-//! Send and receive: each packet leaves a snapshot, and passes untouched and in order.
+//! Send and receive: in mode `tap` each packet leaves a snapshot, and passes untouched and in order.
 
 use inspect::Direction;
 use ndis::filter::{Attached, ReceivePath, Running, SendPath};
 use ndis::irql::{AtMostDispatch, Caller};
 use ndis::nbl::{
-    self, LowResources, Nbl, NblBatch, Nbls, Packet, Rx, Segmentation, Tx, Unreadable, VlanTag,
+    self, LowResources, Nbl, NblBatch, Nbls, Overload, Packet, Rx, Segmentation, Tx, Unreadable,
+    VlanTag,
 };
 use ndis::ring::NotWritten;
 use ndis::time;
+use protocol::Mode;
 
 use crate::count::{Seen, Wire};
+use crate::inline::{self, Group, Way};
 use crate::module::Tap;
 
 /// Length of an Ethernet header, in bytes: what is shorter is no frame.
-const ETHERNET_HEADER_LENGTH: u32 = 14;
+pub(crate) const ETHERNET_HEADER_LENGTH: u32 = 14;
 
 /// What goes to the worker beside the first bytes of a frame.
 #[derive(Clone, Copy)]
@@ -30,9 +33,7 @@ pub(crate) struct Snapshot {
 
 impl SendPath for Tap {
     fn send(this: &Running<'_, Self>, packets: NblBatch<'_, Tx>, irql: &mut AtMostDispatch) {
-        let wrote = this.observe(Direction::Send, packets.iter());
-        packets.forward(irql);
-        this.wake_worker(wrote, irql);
+        pass::<Tx>(this, packets, irql);
     }
 
     fn send_refused(this: &Attached<'_, Self>, packets: Nbls<'_, Tx>) {
@@ -42,9 +43,7 @@ impl SendPath for Tap {
 
 impl ReceivePath for Tap {
     fn receive(this: &Running<'_, Self>, packets: NblBatch<'_, Rx>, irql: &mut AtMostDispatch) {
-        let wrote = this.observe(Direction::Receive, packets.iter());
-        packets.forward(irql);
-        this.wake_worker(wrote, irql);
+        pass::<Rx>(this, packets, irql);
     }
 
     fn receive_low_resources(
@@ -52,6 +51,9 @@ impl ReceivePath for Tap {
         packets: LowResources<'_>,
         irql: &mut AtMostDispatch,
     ) {
+        if holds::<Rx>(this).is_some() {
+            return inline::pass_lent(this, packets, irql);
+        }
         let wrote = this.observe(Direction::Receive, packets.iter());
         packets.forward(irql);
         this.wake_worker(wrote, irql);
@@ -59,6 +61,26 @@ impl ReceivePath for Tap {
 
     fn receive_refused(this: &Attached<'_, Self>, packets: Nbls<'_, Rx>) {
         this.observe_refused(Direction::Receive, packets);
+    }
+}
+
+/// Passes packets on as the mode says: at once, or when they are judged.
+fn pass<D: Way>(this: &Running<'_, Tap>, packets: NblBatch<'_, D>, irql: &mut AtMostDispatch) {
+    if let Some(overload) = holds::<D>(this) {
+        return inline::hold(this, packets, overload, irql);
+    }
+    let wrote = this.observe(D::DIRECTION, packets.iter());
+    packets.forward(irql);
+    this.wake_worker(wrote, irql);
+}
+
+/// Whether packets have to be held, and what becomes of those that cannot wait for a verdict. After mode `inline` was
+/// left, what comes queues up behind what is held yet, and none of it is dropped.
+fn holds<D: Way>(this: &Running<'_, Tap>) -> Option<Overload> {
+    if this.settings.mode() == Mode::Inline {
+        Some(this.settings.overload())
+    } else {
+        this.is_holding::<D>().then_some(Overload::Unjudged)
     }
 }
 
@@ -126,14 +148,18 @@ impl Tap {
     /// Counts packets that came while the module was not running, and did not pass.
     fn observe_refused<D: nbl::Direction>(&self, direction: Direction, lists: Nbls<'_, D>) {
         let mut seen = Seen::default();
+        let mut group = Group::default();
         for list in lists {
             let facts = ListFacts::of(&list);
             for packet in list.packets() {
                 seen.add_packet(Wire::of(packet.len(), facts.tag), facts.segmentation);
-                seen.paused = seen.paused.saturating_add(1);
+                group.all = group.all.saturating_add(1);
             }
         }
-        self.counters.direction(direction).add_seen(&seen);
+        group.fresh = group.all;
+        let counters = self.counters.direction(direction);
+        counters.add_seen(&seen);
+        counters.paused.add(group, true);
     }
 
     /// Makes the worker run for the snapshots that were written.
@@ -146,14 +172,14 @@ impl Tap {
 }
 
 /// What is the same for all packets of a list.
-struct ListFacts {
-    tag: Option<VlanTag>,
-    segmentation: Segmentation,
+pub(crate) struct ListFacts {
+    pub(crate) tag: Option<VlanTag>,
+    pub(crate) segmentation: Segmentation,
     is_loopback: bool,
 }
 
 impl ListFacts {
-    fn of<D: nbl::Direction>(list: &Nbl<'_, D>) -> Self {
+    pub(crate) fn of<D: nbl::Direction>(list: &Nbl<'_, D>) -> Self {
         Self {
             tag: list.vlan_tag(),
             segmentation: list.segmentation(),

@@ -1,19 +1,20 @@
 //! deferlwf: an NDIS lightweight filter that defers per-packet work to `PASSIVE_LEVEL`.
 //!
 //! Mode `tap`: at `DISPATCH_LEVEL` each packet leaves a snapshot in a ring and passes, untouched and in order; a work
-//! item drains the ring at `PASSIVE_LEVEL`, parses the snapshots and keeps flows. What was counted is read through the
-//! control device.
+//! item drains the ring at `PASSIVE_LEVEL`, parses the snapshots and keeps flows. Mode `inline`: packets are held until a
+//! work item has judged them, and leave in order. What was counted is read through the control device.
 //!
 //! ```text
-//!   send, receive ──snapshot──▶ ring ──worker──▶ inspect::parse ──▶ flows
-//!        │ (datapath.rs)                (worker.rs)                   │
-//!        └─────────────▶ counters ◀────────────┘                      │
-//!                          └──────────▶ control device ◀──────────────┘
-//!                                        (control.rs)
+//!                  ┌─tap──snapshot──▶ ring ──worker──▶ inspect::parse ──▶ flows
+//!   send, receive ─┤ (datapath.rs)          (worker.rs)      ▲              │
+//!        │         └─inline─▶ queue ──judge──▶ verdict ──────┘              │
+//!        │                             (inline.rs)                          │
+//!        └──────────────────▶ counters ─────────▶ control device ◀──────────┘
+//!                             (count.rs)            (control.rs)
 //! ```
 //!
-//! One file per concern: `module.rs` the life of a module, `parameter.rs` what an administrator may set, `datapath.rs`,
-//! `worker.rs`, `count.rs`, `control.rs`.
+//! One file per concern: `module.rs` the life of a module, `parameter.rs` what an administrator may set, `setting.rs`
+//! what of it can change, `datapath.rs`, `worker.rs`, `inline.rs`, `count.rs`, `control.rs`.
 
 #![cfg(windows)]
 #![no_std]
@@ -29,15 +30,17 @@
 mod control;
 mod count;
 mod datapath;
+mod inline;
 mod module;
 mod parameter;
+mod setting;
 mod worker;
 
 use module::Tap;
 
 ndis::driver! {
     module: Tap,
-    handlers: [send, receive, control_device],
+    handlers: [hold, control_device],
     unique_name: "{cdb9a2c8-4f0c-4b5f-8d67-5f3b8b2d7e11}",
     service_name: "deferlwf",
     friendly_name: "deferlwf packet tap",

@@ -1,10 +1,11 @@
-//! The life of a module: one tap per adapter.
+//! The life of a module: one per adapter.
 
 use inspect::{FlowTable, Slot};
 use ndis::filter::{Attached, Attaching, FilterModule, Medium, StatusPath};
 use ndis::irql::Passive;
 use ndis::lock::SpinLock;
 use ndis::mem::{PoolVec, Tag};
+use ndis::nbl::{Rx, Tx};
 use ndis::ring::SnapshotRing;
 use ndis::work::WorkItem;
 use ndis::{Status, time};
@@ -12,21 +13,26 @@ use protocol::AdapterStatistics;
 
 use crate::count::{Counters, FlowCounts};
 use crate::datapath::Snapshot;
+use crate::inline::{self, Judge, Way};
 use crate::parameter::Parameters;
+use crate::setting::Settings;
 use crate::worker;
 
 const RING_TAG: Tag = Tag::new(*b"DfRg");
 const FLOW_TAG: Tag = Tag::new(*b"DfFl");
 
-/// The tap of one adapter.
+/// What the filter is on one adapter.
 ///
-/// The datapath writes `ring` and wishes for `worker`; the worker drains it into `flows`. Whoever else looks takes the
-/// lock of `flows` or reads counters.
+/// In mode `tap` the datapath writes `ring` and wishes for `worker`; the worker drains it into `flows`. In mode `inline`
+/// it holds packets and wishes for a judge. Whoever else looks takes the lock of `flows` or reads counters.
 pub(crate) struct Tap {
     pub(crate) parameters: Parameters,
     pub(crate) counters: Counters,
     pub(crate) ring: SnapshotRing<Snapshot>,
+    pub(crate) settings: Settings,
     pub(crate) worker: WorkItem<Self>,
+    pub(crate) send_judge: Judge,
+    pub(crate) receive_judge: Judge,
     pub(crate) flows: SpinLock<FlowTable<PoolVec<Slot>>>,
     /// What `flows` counts, to be read without its lock.
     pub(crate) flow_counts: FlowCounts,
@@ -51,17 +57,28 @@ impl FilterModule for Tap {
                 parameters.ring_entries as usize,
                 parameters.snapshot_length as usize,
             )?,
+            settings: parameters.settings(),
             worker: attaching.work_item(worker::drain, irql)?,
+            send_judge: judge::<Tx>(attaching, irql)?,
+            receive_judge: judge::<Rx>(attaching, irql)?,
             flows: SpinLock::new(FlowTable::new(slots, seed, parameters.flow_idle_ns)),
             flow_counts: FlowCounts::default(),
         })
     }
 
-    // `pause` has nothing to do: when it comes, the worker has drained the ring. Neither has `detach`.
+    // `pause` has nothing to do: when it comes, the worker has drained the ring, and nothing is held. Neither has `detach`.
 
     fn depart(this: &Attached<'_, Self>, departed: &mut AdapterStatistics) {
         departed.add_departed(&crate::count::statistics(this));
     }
+}
+
+/// What judges one direction in mode `inline`, which the module can be in at any time.
+fn judge<D: Way>(attaching: &mut Attaching<'_, Tap>, irql: &mut Passive) -> Result<Judge, Status> {
+    Ok(Judge {
+        worker: attaching.work_item(inline::judge::<D>, irql)?,
+        timer: attaching.timer(inline::expire::<D>, irql)?,
+    })
 }
 
 /// Nothing to do with status: NDIS wants the handler beside that of receives, and the default passes everything on.

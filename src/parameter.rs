@@ -7,19 +7,31 @@
 //! | `MaxFlows` | flows | 16 to 262144 | 8192 | flows that are kept |
 //! | `FlowIdleMs` | milliseconds | 1000 to 86400000 | 60000 | silence after which a flow may have to give way |
 //! | `WorkerBudgetUs` | microseconds | 10 to 10000 | 500 | how long the worker runs at a time |
+//! | `Mode` | | 1 or 2 | 1 | 1: `tap`, 2: `inline` |
+//! | `HoldLimit` | packets | 1 to 65536 | 1024 | `inline`: how many of one direction wait for their verdict |
+//! | `MaxHoldMs` | milliseconds | 1 to 1000 | 50 | `inline`: how long one waits for it |
+//! | `OnOverload` | | 0 or 1 | 1 | `inline`: what becomes of packets beyond either; 0: dropped, 1: passed without a verdict, in order |
+//!
+//! | value (`REG_SZ`) | length | default | meaning |
+//! |---|---|---|---|
+//! | `Block` | up to 512 characters | nothing | `inline`: what is dropped, as [`inspect::BlockTable`] reads it: `tcp:23, udp:53@10.0.0.0/8` |
 //!
 //! An adapter takes `RingEntries` times (`SnapLen` and about 64 bytes) and `MaxFlows` times about 140 bytes of nonpaged
 //! pool: 2.3 MiB by default, about 100 MiB at most.
 //!
 //! A value that is out of range or no number is not used; the default is. They are read when the adapter is attached.
 
+use inspect::BlockTable;
 use ndis::config::{Configuration, Parameter};
 use ndis::filter::Attaching;
 use ndis::irql::Passive;
+use ndis::nbl::Overload;
 use ndis::text;
 use ndis::text::Text;
+use protocol::Mode;
 
 use crate::module::Tap;
+use crate::setting::Settings;
 
 /// What is set for one adapter.
 #[derive(Clone, Copy)]
@@ -29,6 +41,11 @@ pub(crate) struct Parameters {
     pub(crate) max_flows: u32,
     pub(crate) flow_idle_ns: u64,
     pub(crate) worker_budget_ns: u64,
+    mode: Mode,
+    overload: Overload,
+    hold_limit: u32,
+    max_hold_ns: u64,
+    pub(crate) blocked: BlockTable,
 }
 
 /// One of them: its name, range and default.
@@ -70,18 +87,69 @@ const WORKER_BUDGET_US: Range = Range {
     default: 500,
 };
 
+const MODE: Range = Range {
+    keyword: text!("Mode"),
+    least: Mode::Tap as u32,
+    most: Mode::Inline as u32,
+    default: Mode::Tap as u32,
+};
+const HOLD_LIMIT: Range = Range {
+    keyword: text!("HoldLimit"),
+    least: 1,
+    most: 65_536,
+    default: 1024,
+};
+const MAX_HOLD_MS: Range = Range {
+    keyword: text!("MaxHoldMs"),
+    least: 1,
+    most: 1000,
+    default: 50,
+};
+const ON_OVERLOAD: Range = Range {
+    keyword: text!("OnOverload"),
+    least: 0,
+    most: 1,
+    default: 1,
+};
+const BLOCK: Text = text!("Block");
+/// Characters of `Block`, at most.
+const BLOCK_LENGTH: usize = 512;
+
 impl Parameters {
     /// Reads the parameters of the adapter that is being attached. Without a configuration they are the defaults.
     pub(crate) fn read(attaching: &mut Attaching<'_, Tap>, irql: &mut Passive) -> Self {
         attaching
             .configuration(irql, |configuration, irql| {
-                Self::with(|range| range.read(configuration, irql))
+                let mut room = [0; BLOCK_LENGTH];
+                let blocked = configuration
+                    .ascii(BLOCK, &mut room, irql)
+                    .and_then(|rules| BlockTable::parse(rules).ok())
+                    .unwrap_or(BlockTable::EMPTY);
+                Self::with(|range| range.read(configuration, irql), blocked)
             })
-            .unwrap_or_else(|_| Self::with(|range| range.default))
+            .unwrap_or_else(|_| Self::with(|range| range.default, BlockTable::EMPTY))
     }
 
-    fn with(mut value: impl FnMut(&Range) -> u32) -> Self {
+    /// What of them can change.
+    pub(crate) const fn settings(&self) -> Settings {
+        Settings::new(self.mode, self.overload, self.hold_limit, self.max_hold_ns)
+    }
+
+    fn with(mut value: impl FnMut(&Range) -> u32, blocked: BlockTable) -> Self {
         Self {
+            mode: if value(&MODE) == Mode::Inline as u32 {
+                Mode::Inline
+            } else {
+                Mode::Tap
+            },
+            overload: if value(&ON_OVERLOAD) == 0 {
+                Overload::Refuse
+            } else {
+                Overload::Unjudged
+            },
+            hold_limit: value(&HOLD_LIMIT),
+            max_hold_ns: u64::from(value(&MAX_HOLD_MS)).saturating_mul(1_000_000),
+            blocked,
             snapshot_length: value(&SNAPSHOT_LENGTH),
             ring_entries: value(&RING_ENTRIES),
             max_flows: value(&MAX_FLOWS),

@@ -4,7 +4,7 @@ use core::ops::ControlFlow;
 
 use inspect::{PacketFacts, Transport};
 use ndis::filter::Attached;
-use ndis::irql::Passive;
+use ndis::irql::{Caller, Passive};
 use ndis::nbl::Segmentation;
 use ndis::ring::Drained;
 use ndis::time;
@@ -23,7 +23,7 @@ pub(crate) fn drain(this: &Attached<'_, Tap>, irql: &mut Passive) -> NextRun {
     let started_ns = time::now_ns();
     let mut taken: u64 = 0;
     let drained = this.ring.drain(|snapshot, frame| {
-        this.inspect(snapshot, frame, irql);
+        let _ = this.inspect(snapshot, frame, irql);
         taken = taken.saturating_add(1);
         let looks = taken & PACKETS_PER_LOOK.wrapping_sub(1) == 0;
         if looks && time::now_ns().saturating_sub(started_ns) >= this.parameters.worker_budget_ns {
@@ -41,7 +41,12 @@ pub(crate) fn drain(this: &Attached<'_, Tap>, irql: &mut Passive) -> NextRun {
 
 impl Tap {
     /// Looks at one packet, and counts it into its flow.
-    fn inspect(&self, snapshot: &Snapshot, frame: &[u8], irql: &mut Passive) {
+    pub(crate) fn inspect(
+        &self,
+        snapshot: &Snapshot,
+        frame: &[u8],
+        irql: &mut impl Caller,
+    ) -> PacketFacts {
         let tag = snapshot.tag.map(|tag| tag.control());
         let facts = inspect::parse(frame, snapshot.length, tag);
         self.flows.with(irql, |flows, _| {
@@ -62,6 +67,7 @@ impl Tap {
                 .coalesced_segments
                 .add(segments(&facts, maximum_segment_size));
         }
+        facts
     }
 }
 

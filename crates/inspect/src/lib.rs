@@ -41,6 +41,7 @@
 )]
 
 mod arp;
+mod block;
 mod error;
 mod flow;
 mod icmp;
@@ -54,6 +55,7 @@ mod tcp;
 mod udp;
 
 pub use arp::Arp;
+pub use block::{BadRules, BlockTable, Verdict};
 pub use error::{Layer, ParseError, Problem};
 pub use flow::{
     Direction, Endpoint, Flow, FlowKey, FlowKind, FlowTable, Recorded, Slot, TcpFlow, TcpState,

@@ -4,9 +4,9 @@ use core::marker::PhantomData;
 
 use ndis_sys::{
     NDIS_CONFIGURATION_OBJECT, NDIS_CONFIGURATION_OBJECT_REVISION_1, NDIS_CONFIGURATION_PARAMETER,
-    NDIS_HANDLE, NDIS_OBJECT_HEADER, NDIS_OBJECT_TYPE_CONFIGURATION_OBJECT,
+    NDIS_HANDLE, NDIS_OBJECT_HEADER, NDIS_OBJECT_TYPE_CONFIGURATION_OBJECT, NDIS_PARAMETER_TYPE,
     NDIS_SIZEOF_CONFIGURATION_OBJECT_REVISION_1, NdisCloseConfiguration, NdisOpenConfigurationEx,
-    NdisParameterHexInteger, NdisParameterInteger, NdisReadConfiguration,
+    NdisParameterHexInteger, NdisParameterInteger, NdisParameterString, NdisReadConfiguration,
 };
 
 use crate::Status;
@@ -44,7 +44,57 @@ impl Configuration<'_> {
     /// `PASSIVE_LEVEL`.
     ///
     /// <https://learn.microsoft.com/windows-hardware/drivers/ddi/ndis/nf-ndis-ndisreadconfiguration>
-    pub fn integer(&mut self, keyword: Text, _irql: &mut Passive) -> Parameter {
+    pub fn integer(&mut self, keyword: Text, irql: &mut Passive) -> Parameter {
+        let Some(parameter) = self.read(keyword, NdisParameterInteger, irql) else {
+            return Parameter::Absent;
+        };
+        if parameter.ParameterType != NdisParameterInteger
+            && parameter.ParameterType != NdisParameterHexInteger
+        {
+            return Parameter::WrongType;
+        }
+        // SAFETY: the type says that it is an integer.
+        Parameter::Integer(unsafe { parameter.ParameterData.IntegerData })
+    }
+
+    /// Reads a string parameter into `to`, as far as it is ASCII, and gives that part of `to`. `None`: there is none of
+    /// that name, it is something else, or has no room in `to`.
+    ///
+    /// # IRQL
+    ///
+    /// `PASSIVE_LEVEL`.
+    ///
+    /// <https://learn.microsoft.com/windows-hardware/drivers/ddi/ndis/nf-ndis-ndisreadconfiguration>
+    pub fn ascii<'t>(
+        &mut self,
+        keyword: Text,
+        to: &'t mut [u8],
+        irql: &mut Passive,
+    ) -> Option<&'t [u8]> {
+        let parameter = self.read(keyword, NdisParameterString, irql)?;
+        if parameter.ParameterType != NdisParameterString {
+            return None;
+        }
+        // SAFETY: the type says that it is a string.
+        let string = unsafe { parameter.ParameterData.StringData };
+        let length = usize::from(string.Length / 2);
+        let to = to.get_mut(..length)?;
+        for (index, byte) in to.iter_mut().enumerate() {
+            // SAFETY: the string has `length` characters, and NDIS keeps it until the configuration is closed.
+            let character = unsafe { string.Buffer.add(index) };
+            // SAFETY: likewise; nobody writes to it.
+            *byte = u8::try_from(unsafe { character.read_unaligned() }).ok()?;
+        }
+        to.is_ascii().then_some(&*to)
+    }
+
+    /// Reads a parameter.
+    fn read(
+        &mut self,
+        keyword: Text,
+        kind: NDIS_PARAMETER_TYPE,
+        _irql: &mut Passive,
+    ) -> Option<NDIS_CONFIGURATION_PARAMETER> {
         let mut status = Status::FAILURE.into_raw();
         let mut parameter: *mut NDIS_CONFIGURATION_PARAMETER = core::ptr::null_mut();
         let mut keyword = keyword.as_unicode_string();
@@ -56,21 +106,14 @@ impl Configuration<'_> {
                 &raw mut parameter,
                 self.handle,
                 &raw mut keyword,
-                NdisParameterInteger,
+                kind,
             );
         }
         if Status::from_raw(status).ok().is_err() || parameter.is_null() {
-            return Parameter::Absent;
+            return None;
         }
         // SAFETY: NDIS has given a parameter, which lives until the configuration is closed.
-        let kind = unsafe { (*parameter).ParameterType };
-        if kind != NdisParameterInteger && kind != NdisParameterHexInteger {
-            return Parameter::WrongType;
-        }
-        // SAFETY: as above.
-        let data = unsafe { (*parameter).ParameterData };
-        // SAFETY: the type says that it is an integer.
-        Parameter::Integer(unsafe { data.IntegerData })
+        Some(unsafe { parameter.read() })
     }
 }
 

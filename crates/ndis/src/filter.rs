@@ -9,7 +9,7 @@
 //! ```
 //!
 //! - [`FilterModule`]: the life of a module; every filter implements it.
-//! - [`SendPath`], [`ReceivePath`], [`StatusPath`], [`PnpPath`]: paths. What [`driver!`](crate::driver!) is not told to
+//! - [`SendPath`], [`ReceivePath`], [`HoldPath`], [`StatusPath`], [`PnpPath`]: paths. What [`driver!`](crate::driver!) is not told to
 //!   handle has a null handler, and NDIS passes it by.
 //! - [`Attached`], [`Running`]: a module in a state, lent to the callbacks.
 //!
@@ -33,6 +33,7 @@ pub use view::{Attached, Running};
 pub(crate) use module::{ModuleCore, TAG};
 
 use crate::Status;
+use crate::driver::Installed;
 use crate::irql::{AtMostDispatch, Passive};
 use crate::nbl::{LowResources, NblBatch, Nbls, Rx, Tx};
 
@@ -46,7 +47,7 @@ pub trait FilterModule: Sized + Send + Sync + 'static {
 
     /// Makes the module.
     ///
-    /// Work items are allocated here and stay at rest until this has returned. NDIS cannot be called otherwise: no OIDs,
+    /// Work items and timers are allocated here and stay at rest until this has returned. NDIS cannot be called otherwise: no OIDs,
     /// status or packets from here.
     ///
     /// # IRQL
@@ -112,7 +113,7 @@ pub trait FilterModule: Sized + Send + Sync + 'static {
 
 /// A filter that sees packets on their way down.
 ///
-/// Their completions pass by it. A filter that holds sends would have to be told of cancelled ones too.
+/// Their completions pass by it.
 pub trait SendPath: FilterModule {
     /// Deals with packets to send. What is not used when this returns is completed with `NDIS_STATUS_FAILURE`.
     ///
@@ -164,6 +165,42 @@ pub trait ReceivePath: StatusPath {
     ///
     /// At or below `DISPATCH_LEVEL`.
     fn receive_refused(this: &Attached<'_, Self>, packets: Nbls<'_, Rx>) {
+        let _ = (this, packets);
+    }
+}
+
+/// A filter that holds packets of both directions, and releases them later: see [`Running::hold`].
+///
+/// What is held is kept by this crate, one queue for each direction. Pause gives it up, and a protocol may cancel its
+/// sends; the methods are told.
+pub trait HoldPath: SendPath + ReceivePath + Installed {
+    /// Is told of held sends that pause gives up: they are completed with `NDIS_STATUS_PAUSED` when this has returned.
+    ///
+    /// # IRQL
+    ///
+    /// `PASSIVE_LEVEL`.
+    fn sends_drained(this: &Attached<'_, Self>, packets: Nbls<'_, Tx>) {
+        let _ = (this, packets);
+    }
+
+    /// Is told of held receives that pause gives up: they are returned when this has returned.
+    ///
+    /// # IRQL
+    ///
+    /// `PASSIVE_LEVEL`.
+    fn receives_drained(this: &Attached<'_, Self>, packets: Nbls<'_, Rx>) {
+        let _ = (this, packets);
+    }
+
+    /// Is told of held sends that a protocol has cancelled: they are completed with `NDIS_STATUS_SEND_ABORTED` when this
+    /// has returned. There may be none.
+    ///
+    /// # IRQL
+    ///
+    /// At or below `DISPATCH_LEVEL`.
+    ///
+    /// <https://learn.microsoft.com/windows-hardware/drivers/ddi/ndis/nc-ndis-filter_cancel_send_net_buffer_lists>
+    fn sends_cancelled(this: &Attached<'_, Self>, packets: Nbls<'_, Tx>) {
         let _ = (this, packets);
     }
 }

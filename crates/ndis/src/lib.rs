@@ -12,8 +12,8 @@
 //! - **A filter opts into paths**: each is a trait; what is not asked for is not called.
 //! - **Packets are owned** ([`nbl`]): batches are moved on use; low-resources batches are another type.
 //! - **Memory is fallible** ([`mem`]), and packet memory is copied, never lent.
-//! - **Nothing outlives its module**: work items ([`work`]) hold a reference of it while queued or running, and detach
-//!   waits.
+//! - **Nothing outlives its module**: work items ([`work`]) and timers ([`timer`]) hold a reference of it while queued or
+//!   running, and detach waits.
 //!
 //! # A module's life
 //!
@@ -53,6 +53,7 @@
     not(windows),
     allow(
         dead_code,
+        unreachable_pub,
         reason = "tests on a host use parts of what is compiled for them"
     )
 )]
@@ -77,6 +78,8 @@ pub mod device;
 pub mod driver;
 #[cfg(windows)]
 pub mod event;
+#[cfg(any(windows, test))]
+mod fifo;
 #[cfg(windows)]
 pub mod filter;
 #[cfg(any(windows, test))]
@@ -103,6 +106,8 @@ pub mod text;
 mod thunk;
 #[cfg(windows)]
 pub mod time;
+#[cfg(windows)]
+pub mod timer;
 #[cfg(windows)]
 pub mod version;
 #[cfg(any(windows, test))]

@@ -10,9 +10,12 @@ use ndis_sys::{
 
 use crate::Status;
 use crate::driver::Installed;
-use crate::filter::{AttachParameters, Attached, Attaching, ModuleCore, ModuleState, TAG};
+use crate::filter::{
+    AttachParameters, Attached, Attaching, HoldPath, ModuleCore, ModuleState, TAG,
+};
 use crate::irql::Passive;
 use crate::mem::PoolArc;
+use crate::nbl::{Callback, Rx, Tx};
 
 /// Attaches a module. What can fail comes first; `NdisFSetAttributes` is the last of it.
 ///
@@ -31,7 +34,7 @@ pub(crate) unsafe fn attach<M: Installed>(
         Ok(module) => module,
         Err(status) => {
             // SAFETY: the attach fails; `attached` was never opened.
-            unsafe { core.free_items() };
+            unsafe { core.free_owned(irql) };
             return Err(status);
         }
     };
@@ -53,7 +56,7 @@ pub(crate) unsafe fn attach<M: Installed>(
         // SAFETY: NDIS has not taken it.
         drop(unsafe { PoolArc::from_raw(context) });
         // SAFETY: the attach fails; `attached` was never opened.
-        unsafe { core.free_items() };
+        unsafe { core.free_owned(irql) };
         // SAFETY: published above; no callback was made, no reference given, and it is in no list.
         unsafe { core.retire() };
         return Err(status);
@@ -97,12 +100,43 @@ pub(crate) unsafe fn pause<M: Installed>(core: &ModuleCore<M>, irql: &mut Passiv
     core.set_state(ModuleState::Pausing);
     // The gate: no new packet gets through, and those callbacks that have one return.
     core.datapath.close(irql);
+    // SAFETY: this is pause.
+    unsafe { core.cancel_timers(irql) };
     // What they wished for is done.
     // SAFETY: this is pause.
     unsafe { core.quiesce(irql) };
+    if let Some(drain) = M::HANDLERS.drain {
+        // SAFETY: this is pause, after `datapath` was closed.
+        unsafe { drain(core, irql) };
+    }
     // SAFETY: NDIS calls FilterPause between attach and detach.
     M::pause(&unsafe { Attached::new(core) }, irql);
     core.set_state(ModuleState::Paused);
+}
+
+/// Gives up what is held: sends are completed with `NDIS_STATUS_PAUSED`, receives returned.
+///
+/// # Safety
+///
+/// Called in `FilterPause`, when nobody can hold or release any more.
+pub(crate) unsafe fn drain<M: HoldPath>(core: &ModuleCore<M>, irql: &mut Passive) {
+    // SAFETY: NDIS calls FilterPause between attach and detach.
+    let attached = unsafe { Attached::new(core) };
+    let chain = core.held::<Tx>().take_all(irql);
+    // SAFETY: the module is attached as long as this runs.
+    let callback = unsafe { Callback::<Tx>::new(core.handle(), None) };
+    // SAFETY: the sends were held, so they are the module's, and no one else has them. (Nobody asks how many they are.)
+    let sends = unsafe { callback.batch(chain, 0, 0, 0) };
+    M::sends_drained(&attached, sends.iter());
+    sends.complete(Status::PAUSED, irql);
+
+    let chain = core.held::<Rx>().take_all(irql);
+    // SAFETY: as above.
+    let callback = unsafe { Callback::<Rx>::new(core.handle(), None) };
+    // SAFETY: as above; they came without low resources, or they would not have been held.
+    let receives = unsafe { callback.batch(chain, 0, 0, 0) };
+    M::receives_drained(&attached, receives.iter());
+    receives.return_(irql);
 }
 
 /// # Safety
@@ -112,12 +146,15 @@ pub(crate) unsafe fn detach<M: Installed>(context: NonNull<ModuleCore<M>>, irql:
     // SAFETY: `attach` has made the pointer, and NDIS gives it back once.
     let core = unsafe { PoolArc::from_raw(context) };
     core.set_state(ModuleState::Detached);
-    // Work items and whoever looks at the module finish; none of them starts again.
-    core.attached.close(irql);
+    // Work items and whoever looks at the module finish; none of them starts again. Timers need not come due.
+    core.attached.close_and(irql, |irql| {
+        // SAFETY: this is detach, and they are freed below.
+        unsafe { core.cancel_timers(irql) };
+    });
     // SAFETY: this is detach, and `M` is there until `retire`.
     M::detach(&unsafe { Attached::new(&core) }, irql);
     // SAFETY: this is detach, after `attached` was closed.
-    unsafe { core.free_items() };
+    unsafe { core.free_owned(irql) };
     // SAFETY: `attach` has put it there; `M` is there until `retire`.
     unsafe { M::driver().unlist(&core, irql) };
     // SAFETY: published in attach; `attached` is closed, NDIS makes no callbacks any more, and it is in no list.

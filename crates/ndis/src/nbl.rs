@@ -2,6 +2,7 @@
 //!
 //! - [`NblBatch`]: NBLs that NDIS has handed over. It is moved on use: forwarded, completed (`Tx`), returned (`Rx`).
 //! - [`LowResources`]: NBLs that NDIS takes back when the callback returns, so they can be looked at and forwarded.
+//! - [`Hold`], [`Release`]: what was held, and letting it go in order.
 //! - [`Nbl`], [`Packet`]: one list, one frame; readable by copying.
 //!
 //! A packet is one `NET_BUFFER`. Its memory is never lent as a slice, because others may write to it meanwhile:
@@ -10,15 +11,19 @@
 //! <https://learn.microsoft.com/windows-hardware/drivers/network/net-buffer-list-structure>
 
 mod batch;
+mod hold;
 mod oob;
 mod packet;
 mod raw;
 
+pub use crate::fifo::{HoldLimit, Overload};
 pub use batch::{LowResources, NblBatch};
+pub use hold::{HeldCounts, Hold, Release, Released, Turn};
 pub use oob::{Segmentation, VlanTag};
 pub use packet::{Nbl, Nbls, Packet, Packets, Unreadable};
 
 pub(crate) use batch::Callback;
+pub(crate) use hold::Held;
 pub(crate) use raw::Chain;
 
 /// Which way packets go. Implemented by [`Tx`] and [`Rx`], and by nothing else.

@@ -85,7 +85,13 @@ impl<S: Signal> Rundown<S> {
 
     /// Closes the door and waits until everybody is out. Closing what is closed waits for nobody.
     pub(crate) fn close(&self, irql: &mut Passive) {
+        self.close_and(irql, |_| ());
+    }
+
+    /// Closes the door, does what makes some of them leave, and waits until everybody is out.
+    pub(crate) fn close_and(&self, irql: &mut Passive, hurry: impl FnOnce(&mut Passive)) {
         let before = self.state.fetch_or(CLOSED, Ordering::AcqRel);
+        hurry(irql);
         if before & CLOSED == 0 && before >= ONE {
             self.drained.wait(irql);
         }

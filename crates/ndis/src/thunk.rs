@@ -14,19 +14,20 @@ use ndis_sys::{
     NDIS_FILTER_ATTACH_PARAMETERS, NDIS_FILTER_PAUSE_PARAMETERS, NDIS_FILTER_RESTART_PARAMETERS,
     NDIS_HANDLE, NDIS_RECEIVE_FLAGS_DISPATCH_LEVEL, NDIS_RECEIVE_FLAGS_RESOURCES,
     NDIS_SEND_FLAGS_DISPATCH_LEVEL, NDIS_STATUS, NDIS_STATUS_INDICATION, NET_BUFFER_LIST,
-    NET_DEVICE_PNP_EVENT, NET_PNP_EVENT_NOTIFICATION, NdisFReturnNetBufferLists,
-    NdisFSendNetBufferListsComplete,
+    NET_DEVICE_PNP_EVENT, NET_PNP_EVENT_NOTIFICATION, NdisFCancelSendNetBufferLists,
+    NdisFReturnNetBufferLists, NdisFSendNetBufferListsComplete,
 };
 use wdk_sys::{DEVICE_OBJECT, DRIVER_OBJECT, IRP, NTSTATUS};
 
 use crate::device::{self, ControlDevice};
 use crate::driver::{self, Installed};
 use crate::filter::{
-    AttachParameters, Attached, DevicePnpEvent, FilterModule, ModuleCore, NetPnpEvent, PnpPath,
-    ReceivePath, Running, SendPath, StatusIndication, StatusPath,
+    AttachParameters, Attached, DevicePnpEvent, FilterModule, HoldPath, ModuleCore, NetPnpEvent,
+    PnpPath, ReceivePath, Running, SendPath, StatusIndication, StatusPath,
 };
 use crate::irql::{AtMostDispatch, Passive};
 use crate::nbl::{Callback, Chain, LowResources, Nbls, Rx, Tx};
+use crate::timer::Timing;
 use crate::work::Item;
 use crate::{Status, lifecycle};
 
@@ -107,7 +108,7 @@ pub(crate) unsafe extern "system" fn send<M: SendPath>(
     let mut irql = unsafe { AtMostDispatch::assume(at_dispatch) };
     let chain = Chain::new(chain);
     // SAFETY: the module is attached as long as this runs.
-    let callback = unsafe { Callback::<Tx>::new(core.handle()) };
+    let callback = unsafe { Callback::<Tx>::new(core.handle(), Some(core.held::<Tx>())) };
     // SAFETY: NDIS has given the chain to this activation, for it to send. (Nobody asks how many NBLs it has.)
     let batch = unsafe { callback.batch(chain, 0, port, flags) };
     if core.datapath.acquire() {
@@ -120,6 +121,34 @@ pub(crate) unsafe extern "system" fn send<M: SendPath>(
         M::send_refused(&unsafe { Attached::new(core) }, batch.iter());
         batch.complete(Status::PAUSED, &mut irql);
     }
+}
+
+/// `NDIS_STATUS_SEND_ABORTED`: what a cancelled send is completed with.
+const SEND_ABORTED: Status = Status::from_raw(0xC023_000C_u32.cast_signed());
+
+/// `FilterCancelSendNetBufferLists`: what is held is completed, the rest is for those below.
+pub(crate) unsafe extern "system" fn cancel_send<M: HoldPath>(
+    context: NDIS_HANDLE,
+    cancel_id: *mut c_void,
+) {
+    // SAFETY: NDIS calls it between attach and detach.
+    let core = unsafe { ModuleCore::<M>::from_context(context) };
+    // SAFETY: NDIS calls it at or below DISPATCH_LEVEL.
+    let mut irql = unsafe { AtMostDispatch::assume(false) };
+    // Without the rundown pause would not wait for what is taken out here; with it closed, pause completes all of them.
+    if core.datapath.acquire() {
+        let chain = core.held::<Tx>().take_cancelled(cancel_id, &mut irql);
+        // SAFETY: the module is attached as long as this runs.
+        let callback = unsafe { Callback::<Tx>::new(core.handle(), None) };
+        // SAFETY: the sends were held, so they are the module's, and no one else has them. (Nobody asks how many.)
+        let sends = unsafe { callback.batch(chain, 0, 0, 0) };
+        // SAFETY: the module is attached as long as this runs.
+        M::sends_cancelled(&unsafe { Attached::new(core) }, sends.iter());
+        sends.complete(SEND_ABORTED, &mut irql);
+        core.datapath.release();
+    }
+    // SAFETY: the module is attached as long as this runs; NDIS has given the identifier.
+    unsafe { NdisFCancelSendNetBufferLists(core.handle(), cancel_id) };
 }
 
 /// `FilterSendNetBufferListsComplete`: all NBLs come from above, none from us, so all go there.
@@ -156,7 +185,7 @@ pub(crate) unsafe extern "system" fn receive<M: ReceivePath>(
         M::receive_refused(&unsafe { Attached::new(core) }, packets);
         if flags & NDIS_RECEIVE_FLAGS_RESOURCES == 0 {
             // SAFETY: the module is attached as long as this runs.
-            let callback = unsafe { Callback::<Rx>::new(core.handle()) };
+            let callback = unsafe { Callback::<Rx>::new(core.handle(), Some(core.held::<Rx>())) };
             // SAFETY: NDIS has given the chain of `count` to this activation, without low resources.
             unsafe { callback.batch(chain, count, port, flags) }.return_(&mut irql);
         }
@@ -170,7 +199,7 @@ pub(crate) unsafe extern "system" fn receive<M: ReceivePath>(
         M::receive_low_resources(&running, packets, &mut irql);
     } else {
         // SAFETY: the module is attached as long as this runs.
-        let callback = unsafe { Callback::<Rx>::new(core.handle()) };
+        let callback = unsafe { Callback::<Rx>::new(core.handle(), Some(core.held::<Rx>())) };
         // SAFETY: NDIS has given the chain of `count` to this activation, without low resources.
         let batch = unsafe { callback.batch(chain, count, port, flags) };
         M::receive(&running, batch, &mut irql);
@@ -250,6 +279,21 @@ pub(crate) unsafe extern "system" fn run_work_item<M: FilterModule>(
     if let Some(item) = NonNull::new(context.cast::<Item<M>>()) {
         // SAFETY: the context of the queueing that led here.
         unsafe { Item::run(item, &mut irql) };
+    }
+}
+
+/// The function of every timer (`NDIS_TIMER_FUNCTION`).
+pub(crate) unsafe extern "system" fn run_timer<M: FilterModule>(
+    _system: *mut c_void,
+    context: *mut c_void,
+    _system_2: *mut c_void,
+    _system_3: *mut c_void,
+) {
+    // SAFETY: NDIS calls timer functions at DISPATCH_LEVEL.
+    let mut irql = unsafe { AtMostDispatch::assume(true) };
+    if let Some(timing) = NonNull::new(context.cast::<Timing<M>>()) {
+        // SAFETY: the context of the setting that led here.
+        unsafe { Timing::run(timing, &mut irql) };
     }
 }
 

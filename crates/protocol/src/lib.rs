@@ -32,8 +32,8 @@ mod wire;
 pub use flow::{FLOW_CURSOR_END, FlowHeader, FlowKind, FlowQuery, FlowRecord, TcpState};
 pub use reply::{Records, Reply, ReplyWriter};
 pub use statistics::{
-    AdapterStatistics, DirectionCounters, DriverVersion, FlowCounters, ModuleState, RingCounters,
-    StatisticsHeader, WorkItemCounters,
+    AdapterStatistics, DirectionCounters, DriverVersion, FlowCounters, Mode, ModuleState,
+    RingCounters, StatisticsHeader, WorkItemCounters,
 };
 pub use wire::{DecodeError, Record, ShortBuffer, Wire};
 

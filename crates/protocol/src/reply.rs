@@ -9,7 +9,7 @@ use crate::wire::{DecodeError, Record, ShortBuffer};
 /// ```
 /// use protocol::{AdapterStatistics, ReplyWriter, StatisticsHeader, Wire};
 ///
-/// let mut output = [0; 1024];
+/// let mut output = [0; 2048];
 /// let mut reply = ReplyWriter::<StatisticsHeader, AdapterStatistics>::new(&mut output)?;
 /// let fits = reply.push(&AdapterStatistics::default());
 /// let written = reply.finish(&StatisticsHeader { adapter_count: 1, ..Default::default() })?;

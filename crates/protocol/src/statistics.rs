@@ -16,7 +16,7 @@ record! {
         /// Filter modules that have detached since the driver was loaded.
         pub departed_count: u32,
         /// Sums over the filter modules that have detached, so that a reading after a detach still adds up. Here
-        /// `if_index`, `mac` and `state` are zero, and maxima are those of the highest module.
+        /// `if_index`, `mac`, `state` and `mode` are zero, and maxima are those of the highest module.
         pub departed: AdapterStatistics,
     }
 }
@@ -45,8 +45,8 @@ record! {
         pub mac: [u8; 6],
         /// State of the filter module.
         pub state: ModuleState,
-        /// Must be zero.
-        pub reserved: u8,
+        /// What the module does with packets.
+        pub mode: Mode,
         /// Frames on their way down, passed to `FilterSendNetBufferLists`.
         pub send: DirectionCounters,
         /// Frames on their way up, passed to `FilterReceiveNetBufferLists`.
@@ -61,8 +61,8 @@ record! {
 }
 
 record! {
-    /// Packets of one direction. `packets` is the sum of `inspected`, the four `not_inspected_…`, `loopback`, and what
-    /// still waits in the ring.
+    /// Packets of one direction. `packets` is the sum of `inspected`, the `not_inspected_…`, `loopback`, and what still
+    /// waits in the ring or is held. Of those that the module did not pass on, each is under exactly one `dropped_…`.
     pub struct DirectionCounters {
         /// Packets that the datapath saw.
         pub packets: u64,
@@ -80,6 +80,32 @@ record! {
         pub not_inspected_unreadable: u64,
         /// Not inspected: the filter module was not running.
         pub not_inspected_paused: u64,
+        /// Not inspected: more than `HoldLimit` packets would have waited.
+        pub not_inspected_overload: u64,
+        /// Not inspected: the packet had waited for `MaxHoldMs`.
+        pub not_inspected_late: u64,
+        /// Not inspected: the packet cannot be held (low resources, header-data split).
+        pub not_inspected_unholdable: u64,
+        /// Not inspected: a protocol has cancelled the send meanwhile.
+        pub not_inspected_cancelled: u64,
+        /// Dropped: a rule blocks it.
+        pub dropped_blocked: u64,
+        /// Dropped: more than `HoldLimit` packets would have waited.
+        pub dropped_overload: u64,
+        /// Dropped: it had waited for `MaxHoldMs`.
+        pub dropped_late: u64,
+        /// Dropped: it cannot be held, and would have overtaken what is held.
+        pub dropped_unholdable: u64,
+        /// Dropped: the filter module was not running, or paused while it was held.
+        pub dropped_paused: u64,
+        /// Dropped: a protocol has cancelled the send.
+        pub dropped_cancelled: u64,
+        /// Packets that are held and wait for a verdict now.
+        pub held: u32,
+        /// The most that ever did.
+        pub held_peak: u32,
+        /// The longest time that a packet was held, in nanoseconds, rounded up by at most a millisecond.
+        pub longest_hold_ns: u64,
         /// Passed without a snapshot because NDIS loops the packet back and the module sees it a second time.
         pub loopback: u64,
         /// Among `inspected`: packets with a header that is cut short or contradicts itself above Ethernet.
@@ -148,6 +174,19 @@ record! {
 }
 
 enumeration! {
+    /// What a filter module does with packets.
+    pub enum Mode {
+        /// Nothing: NDIS sends them past it.
+        #[default]
+        Off = 0,
+        /// It takes a snapshot of each, and passes it on at once.
+        Tap = 1,
+        /// It holds each until it is judged.
+        Inline = 2,
+    }
+}
+
+enumeration! {
     /// State of a filter module, by the names of the NDIS documentation.
     ///
     /// <https://learn.microsoft.com/windows-hardware/drivers/network/ndis-filter-module-states-and-operations>
@@ -176,9 +215,24 @@ impl DirectionCounters {
             .saturating_add(self.not_inspected_no_memory)
             .saturating_add(self.not_inspected_unreadable)
             .saturating_add(self.not_inspected_paused)
+            .saturating_add(self.not_inspected_overload)
+            .saturating_add(self.not_inspected_late)
+            .saturating_add(self.not_inspected_unholdable)
+            .saturating_add(self.not_inspected_cancelled)
     }
 
-    /// Adds what `other` counted.
+    /// Packets that the module did not pass on, for whatever reason.
+    #[must_use]
+    pub const fn dropped(&self) -> u64 {
+        self.dropped_blocked
+            .saturating_add(self.dropped_overload)
+            .saturating_add(self.dropped_late)
+            .saturating_add(self.dropped_unholdable)
+            .saturating_add(self.dropped_paused)
+            .saturating_add(self.dropped_cancelled)
+    }
+
+    /// Adds what `other` counted. Of two maxima the higher stays; what is held now is not summed.
     pub fn add(&mut self, other: &Self) {
         // Taken apart so that a new field cannot be forgotten.
         let Self {
@@ -190,6 +244,19 @@ impl DirectionCounters {
             not_inspected_no_memory,
             not_inspected_unreadable,
             not_inspected_paused,
+            not_inspected_overload,
+            not_inspected_late,
+            not_inspected_unholdable,
+            not_inspected_cancelled,
+            dropped_blocked,
+            dropped_overload,
+            dropped_late,
+            dropped_unholdable,
+            dropped_paused,
+            dropped_cancelled,
+            held: _,
+            held_peak,
+            longest_hold_ns,
             loopback,
             malformed,
             coalesced,
@@ -204,6 +271,16 @@ impl DirectionCounters {
             (&mut self.not_inspected_no_memory, not_inspected_no_memory),
             (&mut self.not_inspected_unreadable, not_inspected_unreadable),
             (&mut self.not_inspected_paused, not_inspected_paused),
+            (&mut self.not_inspected_overload, not_inspected_overload),
+            (&mut self.not_inspected_late, not_inspected_late),
+            (&mut self.not_inspected_unholdable, not_inspected_unholdable),
+            (&mut self.not_inspected_cancelled, not_inspected_cancelled),
+            (&mut self.dropped_blocked, dropped_blocked),
+            (&mut self.dropped_overload, dropped_overload),
+            (&mut self.dropped_late, dropped_late),
+            (&mut self.dropped_unholdable, dropped_unholdable),
+            (&mut self.dropped_paused, dropped_paused),
+            (&mut self.dropped_cancelled, dropped_cancelled),
             (&mut self.loopback, loopback),
             (&mut self.malformed, malformed),
             (&mut self.coalesced, coalesced),
@@ -211,6 +288,8 @@ impl DirectionCounters {
         ] {
             *sum = sum.saturating_add(*part);
         }
+        self.held_peak = self.held_peak.max(*held_peak);
+        self.longest_hold_ns = self.longest_hold_ns.max(*longest_hold_ns);
     }
 }
 

@@ -3,7 +3,7 @@
 
 use protocol::{
     AdapterStatistics, DecodeError, DirectionCounters, DriverVersion, FlowCounters, FlowHeader,
-    FlowKind, FlowQuery, FlowRecord, ModuleState, Record, Reply, ReplyWriter, RingCounters,
+    FlowKind, FlowQuery, FlowRecord, Mode, ModuleState, Record, Reply, ReplyWriter, RingCounters,
     ShortBuffer, StatisticsHeader, TcpState, VERSION, Wire, WorkItemCounters,
 };
 
@@ -87,7 +87,7 @@ fn every_record_round_trips() {
 #[test]
 fn sizes_stand() {
     assert_eq!(StatisticsHeader::SIZE, 20 + AdapterStatistics::SIZE);
-    assert_eq!(AdapterStatistics::SIZE, 12 + 2 * 96 + 24 + 72 + 32);
+    assert_eq!(AdapterStatistics::SIZE, 12 + 2 * 192 + 24 + 72 + 32);
     assert_eq!(FlowQuery::SIZE, 12);
     assert_eq!(FlowHeader::SIZE, 24);
     assert_eq!(FlowRecord::SIZE, 100);
@@ -119,6 +119,9 @@ fn another_version_is_refused() {
 fn enumerations_take_their_own_values_only() {
     for (number, state) in ModuleState::ALL.iter().enumerate() {
         assert_eq!(ModuleState::take(&mut &[number as u8][..]), Ok(*state));
+    }
+    for (number, mode) in Mode::ALL.iter().enumerate() {
+        assert_eq!(Mode::take(&mut &[number as u8][..]), Ok(*mode));
     }
     for (number, state) in TcpState::ALL.iter().enumerate() {
         assert_eq!(TcpState::take(&mut &[number as u8][..]), Ok(*state));

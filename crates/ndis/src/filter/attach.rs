@@ -12,6 +12,7 @@ use crate::Status;
 use crate::config::{self, Configuration};
 use crate::irql::Passive;
 use crate::mem::PoolArc;
+use crate::timer::{self, Timer};
 use crate::work::{Routine, WorkItem};
 
 /// Medium of an adapter (`NDIS_MEDIUM`).
@@ -157,5 +158,27 @@ impl<'a, M: FilterModule> Attaching<'a, M> {
         irql: &mut Passive,
     ) -> Result<WorkItem<M>, Status> {
         WorkItem::allocate(self.core, routine, irql)
+    }
+
+    /// Allocates a timer that runs `routine`.
+    ///
+    /// It is freed when the module detaches, or when its attach fails; until attach has returned it cannot be set. A module
+    /// can have as many as [work items](crate::work::MAX_WORK_ITEMS).
+    ///
+    /// # IRQL
+    ///
+    /// `PASSIVE_LEVEL`.
+    ///
+    /// # Errors
+    ///
+    /// [`Status::RESOURCES`], or what else NDIS gives.
+    ///
+    /// <https://learn.microsoft.com/windows-hardware/drivers/ddi/ndis/nf-ndis-ndisallocatetimerobject>
+    pub fn timer(
+        &mut self,
+        routine: timer::Routine<M>,
+        irql: &mut Passive,
+    ) -> Result<Timer<M>, Status> {
+        Timer::allocate(self.core, routine, irql)
     }
 }

@@ -3,19 +3,20 @@
 use core::fmt;
 
 use ndis_sys::{
-    FILTER_DEVICE_PNP_EVENT_NOTIFY_HANDLER, FILTER_NET_PNP_EVENT_HANDLER,
-    FILTER_RECEIVE_NET_BUFFER_LISTS_HANDLER, FILTER_RETURN_NET_BUFFER_LISTS_HANDLER,
-    FILTER_SEND_NET_BUFFER_LISTS_COMPLETE_HANDLER, FILTER_SEND_NET_BUFFER_LISTS_HANDLER,
-    FILTER_STATUS_HANDLER, NDIS_FILTER_CHARACTERISTICS_REVISION_3,
-    NDIS_FILTER_DRIVER_CHARACTERISTICS, NDIS_OBJECT_HEADER,
+    FILTER_CANCEL_SEND_HANDLER, FILTER_DEVICE_PNP_EVENT_NOTIFY_HANDLER,
+    FILTER_NET_PNP_EVENT_HANDLER, FILTER_RECEIVE_NET_BUFFER_LISTS_HANDLER,
+    FILTER_RETURN_NET_BUFFER_LISTS_HANDLER, FILTER_SEND_NET_BUFFER_LISTS_COMPLETE_HANDLER,
+    FILTER_SEND_NET_BUFFER_LISTS_HANDLER, FILTER_STATUS_HANDLER,
+    NDIS_FILTER_CHARACTERISTICS_REVISION_3, NDIS_FILTER_DRIVER_CHARACTERISTICS, NDIS_OBJECT_HEADER,
     NDIS_OBJECT_TYPE_FILTER_DRIVER_CHARACTERISTICS,
     NDIS_SIZEOF_FILTER_DRIVER_CHARACTERISTICS_REVISION_3,
 };
 
-use super::{PnpPath, ReceivePath, SendPath, StatusPath};
+use super::{HoldPath, ModuleCore, PnpPath, ReceivePath, SendPath, StatusPath};
 use crate::device::{self, ControlDevice};
 use crate::driver::{Installed, Names};
-use crate::{thunk, version};
+use crate::irql::Passive;
+use crate::{lifecycle, thunk, version};
 
 /// The handlers that a driver registers, made by [`driver!`](crate::driver!).
 ///
@@ -23,24 +24,32 @@ use crate::{thunk, version};
 pub struct Handlers<M: Installed> {
     send: FILTER_SEND_NET_BUFFER_LISTS_HANDLER,
     send_complete: FILTER_SEND_NET_BUFFER_LISTS_COMPLETE_HANDLER,
+    cancel_send: FILTER_CANCEL_SEND_HANDLER,
     receive: FILTER_RECEIVE_NET_BUFFER_LISTS_HANDLER,
     return_: FILTER_RETURN_NET_BUFFER_LISTS_HANDLER,
     status: FILTER_STATUS_HANDLER,
     net_pnp: FILTER_NET_PNP_EVENT_HANDLER,
     device_pnp: FILTER_DEVICE_PNP_EVENT_NOTIFY_HANDLER,
+    /// How pause gives up what is held.
+    pub(crate) drain: Option<Drain<M>>,
     pub(crate) device: Option<device::Register<M>>,
 }
+
+/// Gives up what a module holds.
+type Drain<M> = unsafe fn(&ModuleCore<M>, &mut Passive);
 
 impl<M: Installed> Handlers<M> {
     /// Attach, detach, restart and pause only: NDIS sends everything past the filter.
     pub const LIFECYCLE: Self = Self {
         send: None,
         send_complete: None,
+        cancel_send: None,
         receive: None,
         return_: None,
         status: None,
         net_pnp: None,
         device_pnp: None,
+        drain: None,
         device: None,
     };
 
@@ -64,6 +73,22 @@ impl<M: Installed> Handlers<M> {
         self.receive = Some(thunk::receive::<M>);
         self.return_ = Some(thunk::return_::<M>);
         self.status()
+    }
+
+    /// Adds [`HoldPath`]: both directions, and `FilterCancelSendNetBufferLists`, which NDIS wants of who holds sends.
+    #[must_use]
+    pub const fn hold(mut self) -> Self
+    where
+        M: HoldPath,
+    {
+        self.cancel_send = Some(thunk::cancel_send::<M>);
+        self.drain = Some(lifecycle::drain::<M>);
+        self.send().receive()
+    }
+
+    /// Whether [`hold`](Self::hold) was called.
+    pub(crate) const fn can_hold(&self) -> bool {
+        self.cancel_send.is_some()
     }
 
     /// Adds [`StatusPath`]: `FilterStatus`.
@@ -128,7 +153,7 @@ impl<M: Installed> Handlers<M> {
             PauseHandler: Some(thunk::pause::<M>),
             SendNetBufferListsHandler: self.send,
             SendNetBufferListsCompleteHandler: self.send_complete,
-            CancelSendNetBufferListsHandler: None,
+            CancelSendNetBufferListsHandler: self.cancel_send,
             ReceiveNetBufferListsHandler: self.receive,
             ReturnNetBufferListsHandler: self.return_,
             OidRequestHandler: None,

@@ -8,6 +8,7 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU8, Ordering};
 
 use ndis_sys::NDIS_HANDLE;
+use wdk_sys::ntddk;
 
 use super::{AttachParameters, FilterModule};
 use crate::Status;
@@ -16,7 +17,9 @@ use crate::debug;
 use crate::event::Event;
 use crate::irql::Passive;
 use crate::mem::{OutOfMemory, PoolArc, Tag};
+use crate::nbl::{Direction, Held};
 use crate::rundown::Rundown;
+use crate::timer::Timing;
 use crate::work::{Item, List, WorkCounters};
 
 /// Tag of what this crate allocates for a module.
@@ -52,7 +55,7 @@ impl ModuleState {
     ];
 }
 
-/// A module: handle, gates, work items, and the driver's `M` in its final place.
+/// A module: handle, gates, work items, timers, what it holds, and the driver's `M` in its final place.
 ///
 /// # Invariants
 ///
@@ -62,8 +65,8 @@ impl ModuleState {
 ///    `retire` comes after all of them.
 /// 2. `attached` is open from the end of a successful attach to the beginning of detach.
 /// 3. `datapath` is open from the end of a successful restart to the beginning of pause; `attached` is open as long.
-/// 4. `items` changes only in attach and, after `attached` was closed, in detach. Each item's NDIS work item is allocated
-///    as long as the item is in it.
+/// 4. `items` and `timers` change only in attach and, after `attached` was closed, in detach. What NDIS has allocated for
+///    each of them is there as long as it is in its list.
 /// 5. `following` belongs to the driver's list, and is touched under its lock only.
 /// 6. `handle` is valid from `FilterAttach` to the return of `FilterDetach`.
 pub(crate) struct ModuleCore<M: FilterModule> {
@@ -77,6 +80,9 @@ pub(crate) struct ModuleCore<M: FilterModule> {
     pub(crate) work: WorkCounters,
     leaked_batches: Counter,
     items: UnsafeCell<List<Item<M>>>,
+    timers: UnsafeCell<List<Timing<M>>>,
+    sends: Held,
+    receives: Held,
     following: UnsafeCell<Option<NonNull<Self>>>,
     module: UnsafeCell<MaybeUninit<M>>,
 }
@@ -111,6 +117,9 @@ impl<M: FilterModule> ModuleCore<M> {
             work: WorkCounters::new(),
             leaked_batches: Counter::new(),
             items: UnsafeCell::new(List::try_new(TAG)?),
+            timers: UnsafeCell::new(List::try_new(TAG)?),
+            sends: Held::new(),
+            receives: Held::new(),
             following: UnsafeCell::new(None),
             module: UnsafeCell::new(MaybeUninit::uninit()),
         })
@@ -210,18 +219,64 @@ impl<M: FilterModule> ModuleCore<M> {
         unsafe { &mut *self.items.get() }.add(make)
     }
 
-    /// Frees the module's work items.
+    /// Adds the timer that `make` gives, and gives another owner of it.
+    ///
+    /// # Errors
+    ///
+    /// Those of `make`, and [`Status::RESOURCES`] when the module has as many as it can have.
+    ///
+    /// # Safety
+    ///
+    /// Called in attach, and `make` does not look at the module's timers.
+    pub(crate) unsafe fn add_timer(
+        &self,
+        make: impl FnOnce() -> Result<PoolArc<Timing<M>>, Status>,
+    ) -> Result<PoolArc<Timing<M>>, Status> {
+        // SAFETY: by invariant 4 nobody else looks at it in attach.
+        unsafe { &mut *self.timers.get() }.add(make)
+    }
+
+    /// Frees the module's work items and timers.
     ///
     /// # Safety
     ///
     /// Called once, in detach after `attached` was closed, or in an attach that fails.
-    pub(crate) unsafe fn free_items(&self) {
+    pub(crate) unsafe fn free_owned(&self, _irql: &mut Passive) {
         // SAFETY: by invariant 4 nobody else looks at it any more.
         unsafe { &mut *self.items.get() }.drain(|item| {
             // SAFETY: it was in the list; with `attached` closed it is neither queued nor does it run.
             unsafe { item.free() };
             self.work.freed.add(1);
         });
+        // A timer that has just run gave its reference back before its DPC ended.
+        // SAFETY: the token says PASSIVE_LEVEL.
+        unsafe { ntddk::KeFlushQueuedDpcs() };
+        // SAFETY: as for the items.
+        unsafe { &mut *self.timers.get() }.drain(|timer| {
+            // SAFETY: it was in the list; with `attached` closed it is not set, and its DPCs have ended.
+            unsafe { timer.free() };
+        });
+    }
+
+    /// What the module holds of one direction.
+    pub(crate) const fn held<D: Direction>(&self) -> &Held {
+        if D::IS_SEND {
+            &self.sends
+        } else {
+            &self.receives
+        }
+    }
+
+    /// Cancels the timers.
+    ///
+    /// # Safety
+    ///
+    /// Called in pause, or in detach before `free_owned`.
+    pub(crate) unsafe fn cancel_timers(&self, irql: &mut Passive) {
+        // SAFETY: by invariant 4 nobody changes it meanwhile.
+        for timer in unsafe { &*self.timers.get() }.iter() {
+            timer.cancel(irql);
+        }
     }
 
     /// Waits until each work item has run for every wish so far.

@@ -3,7 +3,9 @@
 use core::fmt;
 use core::ops::Deref;
 
-use super::{AttachParameters, FilterModule, ModuleCore, ModuleState};
+use super::{AttachParameters, FilterModule, HoldPath, ModuleCore, ModuleState};
+use crate::irql::Caller;
+use crate::nbl::{Callback, Direction, HeldCounts, Hold, HoldLimit, NblBatch, Release, Released};
 use crate::work::WorkItemCounts;
 
 /// An attached module. It derefs to the driver's `M`.
@@ -48,6 +50,12 @@ impl<'a, M: FilterModule> Attached<'a, M> {
     #[must_use]
     pub fn leaked_batches(&self) -> u64 {
         self.core.leaked_batches()
+    }
+
+    /// How many packets of one direction the module holds.
+    #[must_use]
+    pub fn held<D: Direction>(&self) -> HeldCounts {
+        self.core.held::<D>().counts()
     }
 
     /// Runs `f` with the module running; `None` if it is not. Pause waits until `f` has returned.
@@ -96,6 +104,75 @@ impl<'a, M: FilterModule> Running<'a, M> {
             // SAFETY: this function's contract.
             attached: unsafe { Attached::new(core) },
         }
+    }
+}
+
+impl<M: HoldPath> Running<'_, M> {
+    /// Holds packets of the current callback, behind what is held of their direction already, as far as `limit` allows.
+    ///
+    /// They keep their port and flags. What is held is released through [`release`](Self::release), and given up by pause.
+    /// A batch that was released cannot be held again: all of it is refused.
+    ///
+    /// # IRQL
+    ///
+    /// At or below `DISPATCH_LEVEL`.
+    pub fn hold<'c, D: Direction>(
+        &self,
+        packets: NblBatch<'c, D>,
+        limit: HoldLimit,
+        irql: &mut impl Caller,
+    ) -> Hold<'c, D> {
+        const {
+            assert!(
+                M::HANDLERS.can_hold(),
+                "a filter that holds packets has `hold` among its handlers"
+            );
+        }
+        packets.hold(limit, irql)
+    }
+
+    /// Whether packets of one direction are held, or were and may not have been released yet: what passes at once then
+    /// may overtake them.
+    #[must_use]
+    pub fn is_holding<D: Direction>(&self) -> bool {
+        self.attached.core.held::<D>().is_busy()
+    }
+
+    /// Runs `f` with the right to release what is held of one direction; `None` if somebody has the right already.
+    ///
+    /// # IRQL
+    ///
+    /// At or below `DISPATCH_LEVEL`.
+    pub fn release<D: Direction, C: Caller, R>(
+        &self,
+        irql: &mut C,
+        f: impl FnOnce(&mut Release<'_, D>, &mut C) -> R,
+    ) -> Option<Released<R>> {
+        let core = self.attached.core;
+        let held = core.held::<D>();
+        held.with_right(false, irql, |irql| {
+            // SAFETY: the module is running, so its handle is valid.
+            let callback = unsafe { Callback::new(core.handle(), None) };
+            // SAFETY: the right is this closure's until it returns.
+            let mut release = unsafe { Release::new(held, callback) };
+            let result = f(&mut release, irql);
+            core.report_leaked(release.settle(irql));
+            result
+        })
+    }
+
+    /// Runs `f` if nothing of one direction is held, and keeps what comes meanwhile behind it: what `f` passes on
+    /// overtakes nothing. `None` if something is.
+    ///
+    /// # IRQL
+    ///
+    /// At or below `DISPATCH_LEVEL`.
+    pub fn while_idle<D: Direction, C: Caller, R>(
+        &self,
+        irql: &mut C,
+        f: impl FnOnce(&mut C) -> R,
+    ) -> Option<Released<R>> {
+        self.attached.core.held::<D>().with_right(true, irql, f)
     }
 }
 

@@ -13,9 +13,10 @@ use ndis_sys::{
 };
 
 use super::raw::{self, Chain, NblPointer, set_status};
-use super::{Direction, Nbl, Nbls, Rx, Tx};
-use crate::Status;
+use super::{Direction, Held, Hold, Nbl, Nbls, Rx, Tx};
+use crate::fifo::{HoldLimit, List, Stamp};
 use crate::irql::Caller;
+use crate::{Status, time};
 
 /// One activation of a datapath callback: where its batches go that nobody has dealt with.
 ///
@@ -24,20 +25,23 @@ use crate::irql::Caller;
 /// 1. `handle` is that of the module, valid while the callback runs.
 /// 2. `unsettled` is a chain that the activation owns: what was in dropped batches.
 /// 3. `batches` is the number of batches of the activation that were neither used nor dropped.
-pub(crate) struct Callback<D> {
+pub(crate) struct Callback<'m, D> {
     handle: NDIS_HANDLE,
+    /// Where its batches may be held, if they may.
+    held: Option<&'m Held>,
     unsettled: Cell<Chain>,
     batches: Cell<usize>,
     _way: PhantomData<D>,
 }
 
-impl<D: Direction> Callback<D> {
+impl<'m, D: Direction> Callback<'m, D> {
     /// # Safety
     ///
-    /// `handle` is that of a module, and valid as long as the value is.
-    pub(crate) const unsafe fn new(handle: NDIS_HANDLE) -> Self {
+    /// `handle` is that of a module, and valid as long as the value is. `held` is what that module holds of `D`.
+    pub(crate) const unsafe fn new(handle: NDIS_HANDLE, held: Option<&'m Held>) -> Self {
         Self {
             handle,
+            held,
             unsettled: Cell::new(Chain::EMPTY),
             batches: Cell::new(0),
             _way: PhantomData,
@@ -70,14 +74,8 @@ impl<D: Direction> Callback<D> {
 
     /// Refuses what is in dropped batches, and says how many batches were leaked.
     pub(crate) fn settle(self, irql: &mut impl Caller) -> usize {
-        let chain = self.unsettled.get();
-        if chain.first.is_some() && D::IS_SEND {
-            // SAFETY: invariant 2; the chain is given up with `self`, and its NBLs came as sends.
-            unsafe { complete(self.handle, chain, Status::FAILURE, irql) };
-        } else if chain.first.is_some() {
-            // SAFETY: invariant 2; the chain is given up with `self`, and its NBLs came as receives.
-            unsafe { return_to_ndis(self.handle, chain, irql) };
-        }
+        // SAFETY: invariant 2; the chain is given up with `self`, and its NBLs came in this direction.
+        unsafe { refuse::<D>(self.handle, self.unsettled.get(), irql) };
         self.batches.get()
     }
 
@@ -92,8 +90,8 @@ impl<D: Direction> Callback<D> {
 
 /// Packets that a datapath callback owns, in the order in which NDIS gave them.
 ///
-/// It is used up by [`forward`](Self::forward), by [`complete`](NblBatch::complete) when it is to be sent, by
-/// [`return_`](NblBatch::return_) when it was received. [`partition`](Self::partition) is the normal way to treat
+/// It is used up by [`forward`](Self::forward), [`refuse`](Self::refuse), by [`complete`](NblBatch::complete) when it is to
+/// be sent, by [`return_`](NblBatch::return_) when it was received. [`partition`](Self::partition) is the normal way to treat
 /// packets differently. A batch that is dropped is refused when the callback ends. One that is leaked is a stuck
 /// packet, and reported; no memory is touched for it any more.
 ///
@@ -115,7 +113,7 @@ pub struct NblBatch<'c, D: Direction> {
     count: u32,
     port: u32,
     flags: u32,
-    callback: &'c Callback<D>,
+    callback: &'c Callback<'c, D>,
 }
 
 impl<'c, D: Direction> NblBatch<'c, D> {
@@ -134,8 +132,8 @@ impl<'c, D: Direction> NblBatch<'c, D> {
     /// Splits the batch: lists for which `choose` says `true` come first in the result, the others second. The order
     /// within each is kept.
     pub fn partition(self, mut choose: impl FnMut(&Nbl<'_, D>) -> bool) -> (Self, Self) {
-        let mut chosen = Link::EMPTY;
-        let mut others = Link::EMPTY;
+        let mut chosen = List::EMPTY;
+        let mut others = List::EMPTY;
         let mut at = self.chain.first;
         while let Some(nbl) = at {
             // SAFETY: the batch owns the chain.
@@ -154,14 +152,44 @@ impl<'c, D: Direction> NblBatch<'c, D> {
         let this = ManuallyDrop::new(self);
         // INVARIANT: the lists of `self`, each in one of two batches; one more batch than before.
         this.callback.open();
-        let side = |link: Link| Self {
-            chain: Chain { first: link.first },
-            count: link.count,
+        let side = |list: List<NblPointer>| Self {
+            chain: Chain { first: list.first },
+            count: list.count,
             port: this.port,
             flags: this.flags,
             callback: this.callback,
         };
         (side(chosen), side(others))
+    }
+
+    /// Appends the batch to what the module holds, as far as `limit` allows.
+    pub(crate) fn hold(self, limit: HoldLimit, irql: &mut impl Caller) -> Hold<'c, D> {
+        let Some(held) = self.callback.held else {
+            // What was held has its turn once.
+            return Hold {
+                refused: self,
+                held: 0,
+                is_first: false,
+            };
+        };
+        let this = ManuallyDrop::new(self);
+        let stamp = Stamp::new(this.port, this.flags, time::now_ns());
+        // SAFETY: the batch owns the NBLs, which came in this direction without low resources, and is given up.
+        let kept = unsafe { held.append(this.chain, stamp, limit, irql) };
+        Hold {
+            // INVARIANT: what is left of `self`, which it replaces: as many batches as before.
+            refused: Self {
+                chain: Chain {
+                    first: kept.refused.first,
+                },
+                count: kept.refused.count,
+                port: this.port,
+                flags: this.flags,
+                callback: this.callback,
+            },
+            held: kept.held,
+            is_first: kept.is_first,
+        }
     }
 
     /// Takes the batch apart: from here on its NBLs are the caller's to give to NDIS.
@@ -178,27 +206,48 @@ impl<'c, D: Direction> NblBatch<'c, D> {
     }
 }
 
-impl NblBatch<'_, Tx> {
-    /// Passes the packets on, down the stack.
+impl<D: Direction> NblBatch<'_, D> {
+    /// Passes the packets on: down the stack (`Tx`) or up (`Rx`).
     ///
     /// # IRQL
     ///
     /// At or below `DISPATCH_LEVEL`, and no lock held.
     ///
-    /// <https://learn.microsoft.com/windows-hardware/drivers/ddi/ndis/nf-ndis-ndisfsendnetbufferlists>
+    /// <https://learn.microsoft.com/windows-hardware/drivers/ddi/ndis/nf-ndis-ndisfsendnetbufferlists>,
+    /// <https://learn.microsoft.com/windows-hardware/drivers/ddi/ndis/nf-ndis-ndisfindicatereceivenetbufferlists>
     pub fn forward(self, irql: &mut impl Caller) {
         let parts = self.into_parts();
         if parts.chain.first.is_none() {
             return;
         }
-        let flags = dispatch_flag(parts.flags, NDIS_SEND_FLAGS_DISPATCH_LEVEL, irql);
-        // SAFETY: the NBLs were owned and are given up. The module is running: its datapath rundown is held by the
-        // thunk. `FilterSendNetBufferListsComplete` is there whenever `FilterSendNetBufferLists` is.
-        unsafe {
-            NdisFSendNetBufferLists(parts.handle, parts.chain.as_ptr(), parts.port, flags);
+        if D::IS_SEND {
+            let flags = dispatch_flag(parts.flags, NDIS_SEND_FLAGS_DISPATCH_LEVEL, irql);
+            // SAFETY: the NBLs were owned and are given up. The module is running: a reference of its datapath rundown is
+            // held by who made the batch. `FilterSendNetBufferListsComplete` is there whenever
+            // `FilterSendNetBufferLists` is.
+            unsafe {
+                NdisFSendNetBufferLists(parts.handle, parts.chain.as_ptr(), parts.port, flags);
+            }
+        } else {
+            // SAFETY: the NBLs were owned, came without low resources, and are given up. The module is running, as above.
+            // `FilterReturnNetBufferLists` is there whenever `FilterReceiveNetBufferLists` is.
+            unsafe { indicate(&parts, irql) };
         }
     }
 
+    /// Ends the packets' way here: sends are completed with `NDIS_STATUS_FAILURE`, receives returned.
+    ///
+    /// # IRQL
+    ///
+    /// At or below `DISPATCH_LEVEL`, and no lock held.
+    pub fn refuse(self, irql: &mut impl Caller) {
+        let parts = self.into_parts();
+        // SAFETY: the NBLs were owned, came in this direction, and are given up.
+        unsafe { refuse::<D>(parts.handle, parts.chain, irql) };
+    }
+}
+
+impl NblBatch<'_, Tx> {
     /// Completes the sends with `status`, without passing them on.
     ///
     /// # IRQL
@@ -216,23 +265,6 @@ impl NblBatch<'_, Tx> {
 }
 
 impl NblBatch<'_, Rx> {
-    /// Passes the packets on, up the stack.
-    ///
-    /// # IRQL
-    ///
-    /// At or below `DISPATCH_LEVEL`, and no lock held.
-    ///
-    /// <https://learn.microsoft.com/windows-hardware/drivers/ddi/ndis/nf-ndis-ndisfindicatereceivenetbufferlists>
-    pub fn forward(self, irql: &mut impl Caller) {
-        let parts = self.into_parts();
-        if parts.chain.first.is_none() {
-            return;
-        }
-        // SAFETY: the NBLs were owned, came without low resources, and are given up. The module is running: its datapath
-        // rundown is held by the thunk. `FilterReturnNetBufferLists` is there whenever `FilterReceiveNetBufferLists` is.
-        unsafe { indicate(&parts, irql) };
-    }
-
     /// Returns the packets to where they came from, without passing them on.
     ///
     /// # IRQL
@@ -347,35 +379,6 @@ struct Parts {
     flags: u32,
 }
 
-/// A chain that is being built.
-#[derive(Clone, Copy)]
-struct Link {
-    first: Option<NblPointer>,
-    last: Option<NblPointer>,
-    count: u32,
-}
-
-impl Link {
-    const EMPTY: Self = Self {
-        first: None,
-        last: None,
-        count: 0,
-    };
-
-    /// # Safety
-    ///
-    /// The caller owns the list, whose `Next` is null, and those appended before.
-    unsafe fn append(&mut self, nbl: NblPointer) {
-        match self.last {
-            // SAFETY: this function's contract.
-            Some(last) => unsafe { raw::set_next(last, Chain { first: Some(nbl) }) },
-            None => self.first = Some(nbl),
-        }
-        self.last = Some(nbl);
-        self.count = self.count.wrapping_add(1);
-    }
-}
-
 /// `flags` with the bit that says whether the IRQL is known to be `DISPATCH_LEVEL` as `irql` knows it.
 fn dispatch_flag(flags: u32, bit: u32, irql: &impl Caller) -> u32 {
     if irql.is_at_dispatch() {
@@ -399,6 +402,25 @@ unsafe fn indicate(parts: &Parts, irql: &mut impl Caller) {
             parts.count,
             flags,
         );
+    }
+}
+
+/// Completes sends with `NDIS_STATUS_FAILURE`, or returns receives.
+///
+/// # Safety
+///
+/// The caller owns the chain, which came in direction `D` through the module of `handle`, without low resources, and is
+/// given up.
+unsafe fn refuse<D: Direction>(handle: NDIS_HANDLE, chain: Chain, irql: &mut impl Caller) {
+    if chain.first.is_none() {
+        return;
+    }
+    if D::IS_SEND {
+        // SAFETY: this function's contract.
+        unsafe { complete(handle, chain, Status::FAILURE, irql) };
+    } else {
+        // SAFETY: this function's contract.
+        unsafe { return_to_ndis(handle, chain, irql) };
     }
 }
 

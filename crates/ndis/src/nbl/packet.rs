@@ -3,7 +3,7 @@
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
-use ndis_sys::{NDIS_NBL_FLAGS_IS_LOOPBACK_PACKET, NET_BUFFER};
+use ndis_sys::{NDIS_NBL_FLAGS_HD_SPLIT, NDIS_NBL_FLAGS_IS_LOOPBACK_PACKET, NET_BUFFER};
 
 use super::raw::{self, Chain, NblPointer};
 use super::{Direction, Segmentation, VlanTag, oob};
@@ -38,6 +38,15 @@ impl<'a, D: Direction> Nbl<'a, D> {
         // SAFETY: by the invariant the NBL may be read.
         let flags = unsafe { raw::flags(self.raw) };
         flags & NDIS_NBL_FLAGS_IS_LOOPBACK_PACKET != 0
+    }
+
+    /// Whether headers and data are apart (header-data split): the adapter may take the headers back as soon as its
+    /// indication has returned, so the list cannot be held.
+    #[must_use]
+    pub fn is_header_split(&self) -> bool {
+        // SAFETY: by the invariant the NBL may be read.
+        let flags = unsafe { raw::flags(self.raw) };
+        flags & NDIS_NBL_FLAGS_HD_SPLIT != 0
     }
 
     /// The VLAN tag that stands beside the frames, not in them: taken out by the adapter, or to be put in by it.

@@ -82,6 +82,24 @@ pub(super) unsafe fn flags(nbl: NblPointer) -> u32 {
     unsafe { (*nbl.as_ptr()).NblFlags }
 }
 
+/// The word that belongs to who owns the NBL.
+///
+/// # Safety
+///
+/// The caller owns the NBL.
+pub(super) unsafe fn scratch(nbl: NblPointer) -> u64 {
+    // SAFETY: this function's contract.
+    unsafe { (*nbl.as_ptr()).Scratch }.addr() as u64
+}
+
+/// # Safety
+///
+/// The caller owns the NBL.
+pub(super) unsafe fn set_scratch(nbl: NblPointer, word: u64) {
+    // SAFETY: this function's contract.
+    unsafe { (*nbl.as_ptr()).Scratch = core::ptr::without_provenance_mut(word as usize) };
+}
+
 /// A slot of out-of-band data. `slot` has to exist in every NDIS version from 6.84: it is below 26.
 ///
 /// # Safety
