@@ -8,7 +8,7 @@ use lab_cli::summary::Finding;
 use tests::{Lab, capture, driver};
 
 /// Fault, and the rule that it breaks.
-const FAULTS: [(&str, &str); 16] = [
+const FAULTS: [(&str, &str); 41] = [
     ("irql-wait", "event-wait-passive"),
     ("irql-configuration", "config-passive"),
     ("irql-dpc-lock", "irql-dpc-lock-below"),
@@ -25,6 +25,31 @@ const FAULTS: [(&str, &str); 16] = [
     ("work-at-detach", "detach-no-workitem"),
     ("work-at-unload", "wi-complete-before-unload"),
     ("work-leak", "wi-freed-before-unload"),
+    ("lock-twice", "lock-recursive"),
+    ("lock-twice-at-dispatch", "lock-dpr"),
+    ("lock-released-free", "lock-release-held"),
+    ("lock-released-elsewhere", "lock-old-irql"),
+    ("lock-inverted", "lock-order"),
+    ("lock-outer-first", "lock-lifo"),
+    ("lock-uninitialized", "lock-init"),
+    ("lock-ndis-under", "lock-not-held-into-ndis"),
+    ("lock-promoted", "rwlock-no-promotion"),
+    ("lock-freed-held", "rwlock-free-released"),
+    ("irql-lowered", "irql-raise-lower"),
+    ("irql-lowered-elsewhere", "irql-setting-macros"),
+    ("sleep-long", "sleep-limits"),
+    ("pool-executable", "mem-nx-pool"),
+    ("pool-empty", "mem-zero-size"),
+    ("pool-wrong-tag", "mem-free-pair"),
+    ("event-paged", "mem-sync-objects-resident"),
+    ("handlers-elsewhere", "setmodule-options-context"),
+    ("event-forwarded", "netpnp-forward-context"),
+    ("mdl-on-stack", "mdl-ndis-nonpaged-pool-only"),
+    ("mdl-mapped-unlocked", "mdl-map-locked"),
+    ("timer-freed-set", "timer-free-idle"),
+    ("work-item-short", "wi-initialize-storage"),
+    ("handle-unknown", "kernel-handle-valid"),
+    ("object-dereferenced", "object-refcount"),
 ];
 
 fn faulty(fault: &str, seed: u64) -> Lab {

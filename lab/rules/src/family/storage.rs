@@ -128,7 +128,11 @@ impl Monitor for StorageMonitor {
 
 impl StorageMonitor {
     fn check_call(&mut self, thread: u32, import: &Import) -> Option<Finding> {
-        let object = import.arguments.word(0);
+        let object = match import.name {
+            // The object that the item is for comes first.
+            "IoInitializeWorkItem" => import.arguments.word(1),
+            _ => import.arguments.word(0),
+        };
         let fail = |rule, why: &str, stop| {
             let happened = format!("{} was given {object:#x}, {why}", import.name);
             Some(Finding::new(rule, happened).with(BugCheck::new(0xC4, &[stop, object])))
@@ -373,8 +377,8 @@ mod tests {
     #[test]
     fn work_items_in_storage_are_followed() {
         let uninitialize = || first("IoUninitializeWorkItem");
-        let initialize = || first("IoInitializeWorkItem");
-        let late = import("IoInitializeWorkItem", &[BLOCK + 0xB0]);
+        let initialize = || import("IoInitializeWorkItem", &[1, BLOCK]);
+        let late = import("IoInitializeWorkItem", &[1, BLOCK + 0xB0]);
         check::<StorageMonitor>(vec![
             (
                 "whole",

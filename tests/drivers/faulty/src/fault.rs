@@ -1,6 +1,8 @@
 //! The faults by name, and when each one happens.
 
+pub(crate) mod call;
 pub(crate) mod irql;
+pub(crate) mod lock;
 pub(crate) mod nbl;
 pub(crate) mod pool;
 pub(crate) mod work;
@@ -63,6 +65,56 @@ faults! {
     /// A work item that queues itself again as the first thing it does, so that its runs overlap.
     /// No rule forbids it.
     WorkOverlap = "work-overlap",
+    /// A lock acquired by its holder.
+    LockTwice = "lock-twice",
+    /// The same at DISPATCH_LEVEL.
+    LockTwiceAtDispatch = "lock-twice-at-dispatch",
+    /// A free lock released.
+    LockReleasedFree = "lock-released-free",
+    /// A lock released to another level.
+    LockReleasedElsewhere = "lock-released-elsewhere",
+    /// Two locks taken in both orders.
+    LockInverted = "lock-inverted",
+    /// The outer of two locks released first.
+    LockOuterFirst = "lock-outer-first",
+    /// A lock that was never initialised.
+    LockUninitialized = "lock-uninitialized",
+    /// NDIS called with a lock held.
+    LockNdisUnder = "lock-ndis-under",
+    /// A reader asks for writing.
+    LockPromoted = "lock-promoted",
+    /// A held reader-writer lock freed.
+    LockFreedHeld = "lock-freed-held",
+    /// A level lowered that nothing raised.
+    IrqlLowered = "irql-lowered",
+    /// A level lowered to another than before the raise.
+    IrqlLoweredElsewhere = "irql-lowered-elsewhere",
+    /// `NdisMSleep` for more than 30 seconds.
+    SleepLong = "sleep-long",
+    /// Executable pool.
+    PoolExecutable = "pool-executable",
+    /// A pool block of no bytes.
+    PoolEmpty = "pool-empty",
+    /// A pool block freed under another tag.
+    PoolWrongTag = "pool-wrong-tag",
+    /// An event in paged pool.
+    EventPaged = "event-paged",
+    /// `NdisSetOptionalHandlers` in `FilterAttach`.
+    HandlersElsewhere = "handlers-elsewhere",
+    /// `NdisFNetPnPEvent` in `FilterAttach`.
+    EventForwarded = "event-forwarded",
+    /// An MDL over a stack.
+    MdlOnStack = "mdl-on-stack",
+    /// An MDL mapped whose pages are not locked.
+    MdlMappedUnlocked = "mdl-mapped-unlocked",
+    /// A timer freed that is set.
+    TimerFreedSet = "timer-freed-set",
+    /// A work item in too few bytes.
+    WorkItemShort = "work-item-short",
+    /// A handle closed that is not open.
+    HandleUnknown = "handle-unknown",
+    /// A reference given up that was never taken.
+    ObjectDereferenced = "object-dereferenced",
 }
 
 impl Fault {
@@ -101,6 +153,31 @@ pub(crate) fn in_attach(fault: Fault) {
         Fault::PoolLeak => pool::leak(),
         Fault::PoolDoubleFree => pool::double_free(),
         Fault::WorkLeak => work::leak(),
+        Fault::LockTwice => lock::twice_raising(),
+        Fault::LockTwiceAtDispatch => lock::twice(),
+        Fault::LockReleasedFree => lock::release_free(),
+        Fault::LockReleasedElsewhere => lock::release_elsewhere(),
+        Fault::LockInverted => lock::invert(),
+        Fault::LockOuterFirst => lock::outer_first(),
+        Fault::LockUninitialized => lock::uninitialized(),
+        Fault::LockNdisUnder => lock::ndis_under(),
+        Fault::LockPromoted => lock::promote(),
+        Fault::LockFreedHeld => lock::free_held(),
+        Fault::IrqlLowered => call::lower(),
+        Fault::IrqlLoweredElsewhere => call::lower_elsewhere(),
+        Fault::SleepLong => call::sleep(),
+        Fault::PoolExecutable => call::executable_pool(),
+        Fault::PoolEmpty => call::empty_pool(),
+        Fault::PoolWrongTag => call::wrong_tag(),
+        Fault::EventPaged => call::paged_event(),
+        Fault::HandlersElsewhere => call::change_handlers(),
+        Fault::EventForwarded => call::forward_event(),
+        Fault::MdlOnStack => call::mdl_on_stack(),
+        Fault::MdlMappedUnlocked => call::map_unlocked(),
+        Fault::TimerFreedSet => call::free_timer(),
+        Fault::WorkItemShort => call::short_work_item(),
+        Fault::HandleUnknown => call::close_unknown(),
+        Fault::ObjectDereferenced => call::dereference(),
         _ => {}
     }
 }

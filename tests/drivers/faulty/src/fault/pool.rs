@@ -63,9 +63,12 @@ pub(crate) fn use_after_free() {
 }
 
 /// Forgets the block.
+#[inline(never)]
 pub(crate) fn leak() {
     // SAFETY: callable up to DISPATCH_LEVEL for nonpaged pool.
     unsafe { ExAllocatePool2(POOL_FLAG_NON_PAGED, FULL as u64, TAG) }; // caught: pool-leak
+    // No tail call: the frame stays.
+    black_box(0_u8);
 }
 
 /// Frees the block twice.
