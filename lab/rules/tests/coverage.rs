@@ -91,6 +91,29 @@ fn what_holds_a_rule_is_named() {
     assert!(without.len() <= MUST_WITHOUT, "{without:?}");
 }
 
+#[test]
+fn the_readme_quotes_the_totals() {
+    let of = |wanted: &str| {
+        let is_it = |kind: &str| kind.split(": ").next() == Some(wanted);
+        coverage().iter().filter(|(_, kind)| is_it(kind)).count()
+    };
+    let cases = root().join("../../crates/ndis/tests/compile_fail");
+    let is_open = |kind: &str| {
+        kind.strip_prefix("type: ")
+            .is_some_and(|case| !cases.join(format!("{case}.rs")).exists())
+    };
+    let open = coverage().iter().filter(|(_, kind)| is_open(kind)).count();
+    let quoted = format!(
+        "{RULES} documented rules that apply to a filter, {} have a monitor, {} a type ({open} of them open), {} are for the INF check and {} are held by nothing",
+        of("monitor"),
+        of("type"),
+        of("inf"),
+        of("no")
+    );
+    let readme = fs::read_to_string(root().join("../../README.md")).expect("README.md");
+    assert!(readme.contains(&quoted), "README.md should say: {quoted}");
+}
+
 /// Monitors name their rules by constant, so an identifier in quotes is a row of a table test.
 #[test]
 fn every_monitor_has_a_row_in_a_table() {
