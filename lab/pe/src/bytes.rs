@@ -13,6 +13,10 @@ impl<'a> Bytes<'a> {
         self.0.len()
     }
 
+    pub(crate) fn iter(self) -> impl Iterator<Item = u8> {
+        self.0.iter().copied()
+    }
+
     /// `length` bytes at `offset`, if all of them are there.
     pub(crate) fn slice(self, offset: u32, length: u32) -> Option<&'a [u8]> {
         let start = usize::try_from(offset).ok()?;

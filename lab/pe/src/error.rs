@@ -30,6 +30,14 @@ pub enum Error {
         /// What is wrong with it.
         why: &'static str,
     },
+    /// Its checksum belongs to other bytes.
+    #[error("is damaged: its checksum is {stored:#010x}, its bytes give {computed:#010x}")]
+    Checksum {
+        /// The checksum in its header.
+        stored: u32,
+        /// The checksum of its bytes.
+        computed: u32,
+    },
     /// It asks for something that no kernel driver of today has.
     #[error("has {0}, which the lab does not support")]
     Unsupported(&'static str),

@@ -16,6 +16,8 @@ const EXECUTABLE_IMAGE: u16 = 0x0002;
 const MAGIC_PE32_PLUS: u16 = 0x020B;
 const MAGIC_PE32: u16 = 0x010B;
 const SUBSYSTEM_NATIVE: u16 = 1;
+/// Where in the optional header the checksum is.
+const CHECKSUM: u32 = 64;
 const DIRECTORIES: u32 = 16;
 const COFF_BYTES: u32 = 24;
 /// Optional header up to the data directories.
@@ -38,6 +40,10 @@ pub(crate) struct Headers {
     /// Whole pages.
     pub(crate) image_bytes: u32,
     pub(crate) headers_bytes: u32,
+    /// Zero for none.
+    pub(crate) checksum: u32,
+    /// Where in the file the checksum is.
+    pub(crate) checksum_at: u32,
     /// Where in the file the section table is.
     pub(crate) section_table: u32,
     pub(crate) section_count: u16,
@@ -138,6 +144,8 @@ pub(crate) fn parse(file: Bytes<'_>) -> Result<Headers, Error> {
         entry_rva: word(16),
         image_bytes,
         headers_bytes,
+        checksum: word(CHECKSUM),
+        checksum_at: optional_at.saturating_add(CHECKSUM),
         section_table: optional_at.saturating_add(optional_bytes),
         section_count,
         directories,

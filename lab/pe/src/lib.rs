@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod bytes;
+mod checksum;
 mod debug;
 mod error;
 mod export;
@@ -74,6 +75,7 @@ impl Image {
         let headers = header::parse(file)?;
         let sections = section::parse(file, &headers)?;
         let mapped = section::map(file, &headers, &sections)?;
+        checksum::check(file, &headers)?;
         let view = Bytes::new(&mapped);
 
         let entry_rva = headers.entry_rva;

@@ -118,26 +118,31 @@ pub(crate) fn map(
     sections: &[Section],
 ) -> Result<Vec<u8>, Error> {
     let mut mapped = vec![0; headers.image_bytes as usize];
-    let mut put = |what: &dyn Fn() -> String, rva: u32, offset: u32, bytes: u32| {
-        let source = file.slice(offset, bytes).ok_or_else(|| Error::Truncated {
-            what: what(),
-            needed: u64::from(offset) + u64::from(bytes),
-            present: file.len() as u64,
-        })?;
+    // All of a section's data must be in the file, also what memory has no room for: padding to the file's alignment.
+    let mut put = |what: &dyn Fn() -> String, rva: u32, offset: u32, file_bytes: u32, room: u32| {
+        let source = file
+            .slice(offset, file_bytes)
+            .ok_or_else(|| Error::Truncated {
+                what: what(),
+                needed: u64::from(offset) + u64::from(file_bytes),
+                present: file.len() as u64,
+            })?;
+        let source = source.get(..room as usize).unwrap_or(source);
         let target = mapped
             .get_mut(rva as usize..rva as usize + source.len())
             .ok_or_else(|| Error::damaged(what(), "it reaches beyond the image"))?;
         target.copy_from_slice(source);
         Ok(())
     };
-    put(&|| "the headers".into(), 0, 0, headers.headers_bytes)?;
+    let headers_bytes = headers.headers_bytes;
+    put(&|| "the headers".into(), 0, 0, headers_bytes, headers_bytes)?;
     for section in sections {
-        let bytes = section.file_bytes.min(section.bytes);
         put(
             &|| format!("section {}", section.name.escape_debug()),
             section.rva,
             section.file_offset,
-            bytes,
+            section.file_bytes,
+            section.bytes,
         )?;
     }
     Ok(mapped)

@@ -11,6 +11,7 @@ const BASE: u64 = 0x1_4000_0000;
 const TEXT: u32 = 0x1000;
 const RDATA: u32 = 0x2000;
 const RELOC: u32 = 0x3000;
+const CHECKSUM_AT: usize = 0x98 + 64;
 
 struct Bytes(Vec<u8>);
 
@@ -271,9 +272,54 @@ fn explore(file: &[u8]) {
     }
 }
 
+/// Writes the checksum that the bytes have, and gives it.
+fn put_checksum(file: &mut Bytes) -> u32 {
+    file.put_u32(CHECKSUM_AT, 0);
+    let words = file
+        .0
+        .chunks(2)
+        .map(|pair| u64::from(pair[0]) | u64::from(*pair.get(1).unwrap_or(&0)) << 8);
+    // Adding every carry back is what a remainder by 2^16 - 1 does, but for the sum that is a multiple of it.
+    let sum = match words.sum::<u64>() {
+        0 => 0,
+        sum => (sum - 1) % 0xFFFF + 1,
+    };
+    let checksum = sum as u32 + file.0.len() as u32;
+    file.put_u32(CHECKSUM_AT, checksum);
+    checksum
+}
+
+#[test]
+fn a_wrong_checksum_is_damage() {
+    let mut file = sound();
+    // An odd length, as a file with something behind its sections can have.
+    file.0.push(0x77);
+    let checksum = put_checksum(&mut file);
+    assert!(Image::parse(&file.0).is_ok());
+    for at in (0x210..file.0.len()).step_by(97) {
+        file.0[at] ^= 0x10;
+        let line = refusal(&file);
+        assert!(
+            line.starts_with(&format!(
+                "is damaged: its checksum is {checksum:#010x}, its"
+            )),
+            "byte {at:#x}: {line}"
+        );
+        file.0[at] ^= 0x10;
+    }
+    file.0.pop();
+    assert!(matches!(Image::parse(&file.0), Err(Error::Checksum { .. })));
+    file.put_u32(CHECKSUM_AT, 0);
+    assert!(Image::parse(&file.0).is_ok(), "zero is no checksum");
+}
+
 #[test]
 fn every_truncation_is_an_error() {
-    let file = sound().0;
+    let mut file = sound();
+    // A section of which memory has less than the file: what is missing is padding only.
+    file.put_u32(0x98 + 240 + 2 * 40 + 8, 0x20);
+    let file = file.0;
+    assert!(Image::parse(&file).is_ok());
     for length in 0..file.len() {
         assert!(
             Image::parse(&file[..length]).is_err(),
