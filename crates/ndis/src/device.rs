@@ -7,7 +7,11 @@ use ndis_sys::{
     NDIS_OBJECT_TYPE_DEVICE_OBJECT_ATTRIBUTES, NDIS_SIZEOF_DEVICE_OBJECT_ATTRIBUTES_REVISION_1,
     NdisDeregisterDeviceEx, NdisRegisterDeviceEx, nt,
 };
-use wdk_sys::{IO_STACK_LOCATION, IRP, PDRIVER_DISPATCH};
+use wdk_sys::{
+    IO_NO_INCREMENT, IO_STACK_LOCATION, IRP, IRP_MJ_CLEANUP, IRP_MJ_CLOSE, IRP_MJ_CREATE,
+    IRP_MJ_DEVICE_CONTROL, IRP_MJ_MAXIMUM_FUNCTION, METHOD_BUFFERED, METHOD_NEITHER,
+    PDRIVER_DISPATCH,
+};
 
 use crate::driver::{self, Driver, Installed};
 use crate::filter::FilterModule;
@@ -15,16 +19,11 @@ use crate::irql::Passive;
 use crate::text::Text;
 use crate::{Status, thunk};
 
-const IRP_MJ_CREATE: usize = 0x00;
-const IRP_MJ_CLOSE: usize = 0x02;
-const IRP_MJ_DEVICE_CONTROL: usize = 0x0E;
-const IRP_MJ_CLEANUP: usize = 0x12;
-/// Entries of a dispatch table (`IRP_MJ_MAXIMUM_FUNCTION + 1`).
-const MAJOR_FUNCTIONS: usize = 28;
+/// Entries of a dispatch table.
+const MAJOR_FUNCTIONS: usize = IRP_MJ_MAXIMUM_FUNCTION as usize + 1;
 
-/// The transfer method in a control code's low two bits, and the only one that is answered.
-const METHOD_MASK: u32 = 3;
-const METHOD_BUFFERED: u32 = 0;
+/// Where the transfer method is in a control code: the methods are 0 to `METHOD_NEITHER`.
+const METHOD_MASK: u32 = METHOD_NEITHER;
 
 /// A driver with a device that programs can open and send control codes to.
 ///
@@ -110,7 +109,7 @@ pub(crate) fn register<M: ControlDevice>(
         IRP_MJ_CLOSE,
         IRP_MJ_DEVICE_CONTROL,
     ] {
-        if let Some(entry) = major_functions.get_mut(function) {
+        if let Some(entry) = major_functions.get_mut(function as usize) {
             *entry = Some(thunk::dispatch::<M>);
         }
     }
@@ -177,8 +176,8 @@ pub(crate) unsafe fn dispatch<M: ControlDevice>(irp: *mut IRP, irql: &mut Passiv
     let place = unsafe { &raw mut (*irp).IoStatus.__bindgen_anon_1.Status };
     // SAFETY: likewise.
     unsafe { place.write(status.into_raw()) };
-    // SAFETY: the IRP is completed once, here, by the activation that has it; no lock is held. `IO_NO_INCREMENT` is 0.
-    unsafe { nt::IofCompleteRequest(irp, 0) };
+    // SAFETY: the IRP is completed once, here, by the activation that has it; no lock is held.
+    unsafe { nt::IofCompleteRequest(irp, IO_NO_INCREMENT as i8) };
     status
 }
 
@@ -190,7 +189,7 @@ unsafe fn answer<M: ControlDevice>(irp: *mut IRP, irql: &mut Passive) -> Result<
     let location = unsafe { current_location(irp) };
     // SAFETY: the I/O manager has set the location up for this driver.
     let function = unsafe { (*location).MajorFunction };
-    match usize::from(function) {
+    match u32::from(function) {
         IRP_MJ_CREATE => {
             // SAFETY: likewise.
             let file = unsafe { (*location).FileObject };

@@ -2,20 +2,18 @@
 
 use core::ptr::NonNull;
 
-use wdk_sys::{MDL, ntddk};
+use ndis_sys::nt::MdlMappingNoExecute;
+use wdk_sys::_MEMORY_CACHING_TYPE::MmCached;
+use wdk_sys::_MM_PAGE_PRIORITY::NormalPagePriority;
+use wdk_sys::_MODE::KernelMode;
+use wdk_sys::{MDL, MDL_MAPPED_TO_SYSTEM_VA, MDL_SOURCE_IS_NONPAGED_POOL, ntddk};
 
 use crate::nbl::Unreadable;
 
-/// `MdlFlags`: `MappedSystemVa` is a system address already.
-const MAPPED_TO_SYSTEM_VA: u16 = 0x0001;
-/// `MdlFlags`: likewise, because the memory is nonpaged pool.
-const SOURCE_IS_NONPAGED_POOL: u16 = 0x0004;
-/// `MmCached` of `MEMORY_CACHING_TYPE`.
-const CACHED: i32 = 1;
-/// `NormalPagePriority`, with `MdlMappingNoExecute`.
-const PRIORITY: u32 = 16 | 0x4000_0000;
-/// `KernelMode` of `MODE`.
-const KERNEL_MODE: i8 = 0;
+/// `MdlFlags` that say that `MappedSystemVa` is a system address already.
+const HAS_ADDRESS: u32 = MDL_MAPPED_TO_SYSTEM_VA | MDL_SOURCE_IS_NONPAGED_POOL;
+/// How much a new mapping is wanted, and that nobody runs code in it.
+const PRIORITY: u32 = NormalPagePriority | MdlMappingNoExecute;
 
 /// Copies the bytes from `offset` on, counted from the start of the first MDL, until `to` is full.
 ///
@@ -73,7 +71,7 @@ pub(crate) unsafe fn copy(
 unsafe fn map(mdl: NonNull<MDL>) -> Option<NonNull<u8>> {
     // SAFETY: this function's contract.
     let flags = unsafe { (*mdl.as_ptr()).MdlFlags }.cast_unsigned();
-    let address = if flags & (MAPPED_TO_SYSTEM_VA | SOURCE_IS_NONPAGED_POOL) != 0 {
+    let address = if u32::from(flags) & HAS_ADDRESS != 0 {
         // SAFETY: this function's contract; the flags say that the address is valid.
         unsafe { (*mdl.as_ptr()).MappedSystemVa }
     } else {
@@ -81,8 +79,8 @@ unsafe fn map(mdl: NonNull<MDL>) -> Option<NonNull<u8>> {
         unsafe {
             ntddk::MmMapLockedPagesSpecifyCache(
                 mdl.as_ptr(),
-                KERNEL_MODE,
-                CACHED,
+                KernelMode as i8,
+                MmCached,
                 core::ptr::null_mut(),
                 0,
                 PRIORITY,

@@ -2,6 +2,16 @@
 
 use core::fmt;
 
+use ndis_sys::{
+    NDIS_STATUS_BAD_VERSION, NDIS_STATUS_FAILURE, NDIS_STATUS_NOT_SUPPORTED, NDIS_STATUS_PAUSED,
+    NDIS_STATUS_RESOURCES, NDIS_STATUS_SEND_ABORTED, NDIS_STATUS_SUCCESS,
+    NDIS_STATUS_UNSUPPORTED_MEDIA,
+};
+use wdk_sys::{
+    STATUS_BUFFER_TOO_SMALL, STATUS_INVALID_DEVICE_REQUEST, STATUS_INVALID_PARAMETER,
+    STATUS_NOT_FOUND, STATUS_OBJECT_NAME_INVALID,
+};
+
 /// An `NDIS_STATUS` or `NTSTATUS`: both are one space of numbers.
 ///
 /// <https://learn.microsoft.com/windows-hardware/drivers/network/ndis-status-values>
@@ -11,34 +21,31 @@ pub struct Status(i32);
 
 impl Status {
     /// `NDIS_STATUS_SUCCESS`, `STATUS_SUCCESS`.
-    pub const SUCCESS: Self = Self::from_bits(0);
+    pub const SUCCESS: Self = Self(NDIS_STATUS_SUCCESS);
     /// `NDIS_STATUS_FAILURE`, `STATUS_UNSUCCESSFUL`.
-    pub const FAILURE: Self = Self::from_bits(0xC000_0001);
+    pub const FAILURE: Self = Self(NDIS_STATUS_FAILURE);
     /// `STATUS_INVALID_PARAMETER`.
-    pub const INVALID_PARAMETER: Self = Self::from_bits(0xC000_000D);
+    pub const INVALID_PARAMETER: Self = Self(STATUS_INVALID_PARAMETER);
     /// `STATUS_INVALID_DEVICE_REQUEST`.
-    pub const INVALID_DEVICE_REQUEST: Self = Self::from_bits(0xC000_0010);
+    pub const INVALID_DEVICE_REQUEST: Self = Self(STATUS_INVALID_DEVICE_REQUEST);
     /// `STATUS_BUFFER_TOO_SMALL`.
-    pub const BUFFER_TOO_SMALL: Self = Self::from_bits(0xC000_0023);
+    pub const BUFFER_TOO_SMALL: Self = Self(STATUS_BUFFER_TOO_SMALL);
     /// `STATUS_OBJECT_NAME_INVALID`.
-    pub const OBJECT_NAME_INVALID: Self = Self::from_bits(0xC000_0033);
+    pub const OBJECT_NAME_INVALID: Self = Self(STATUS_OBJECT_NAME_INVALID);
     /// `NDIS_STATUS_RESOURCES`, `STATUS_INSUFFICIENT_RESOURCES`.
-    pub const RESOURCES: Self = Self::from_bits(0xC000_009A);
+    pub const RESOURCES: Self = Self(NDIS_STATUS_RESOURCES);
     /// `NDIS_STATUS_NOT_SUPPORTED`, `STATUS_NOT_SUPPORTED`.
-    pub const NOT_SUPPORTED: Self = Self::from_bits(0xC000_00BB);
+    pub const NOT_SUPPORTED: Self = Self(NDIS_STATUS_NOT_SUPPORTED);
     /// `STATUS_NOT_FOUND`.
-    pub const NOT_FOUND: Self = Self::from_bits(0xC000_0225);
+    pub const NOT_FOUND: Self = Self(STATUS_NOT_FOUND);
     /// `NDIS_STATUS_BAD_VERSION`.
-    pub const BAD_VERSION: Self = Self::from_bits(0xC001_0004);
+    pub const BAD_VERSION: Self = Self(NDIS_STATUS_BAD_VERSION);
     /// `NDIS_STATUS_UNSUPPORTED_MEDIA`.
-    pub const UNSUPPORTED_MEDIA: Self = Self::from_bits(0xC001_0019);
+    pub const UNSUPPORTED_MEDIA: Self = Self(NDIS_STATUS_UNSUPPORTED_MEDIA);
+    /// `NDIS_STATUS_SEND_ABORTED`.
+    pub const SEND_ABORTED: Self = Self(NDIS_STATUS_SEND_ABORTED);
     /// `NDIS_STATUS_PAUSED`.
-    pub const PAUSED: Self = Self::from_bits(0xC023_002A);
-
-    /// The status with these bits.
-    const fn from_bits(bits: u32) -> Self {
-        Self(bits.cast_signed())
-    }
+    pub const PAUSED: Self = Self(NDIS_STATUS_PAUSED);
 
     /// The status that C calls by this number.
     pub const fn from_raw(raw: i32) -> Self {

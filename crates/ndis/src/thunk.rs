@@ -123,9 +123,6 @@ pub(crate) unsafe extern "system" fn send<M: SendPath>(
     }
 }
 
-/// `NDIS_STATUS_SEND_ABORTED`: what a cancelled send is completed with.
-const SEND_ABORTED: Status = Status::from_raw(0xC023_000C_u32.cast_signed());
-
 /// `FilterCancelSendNetBufferLists`: what is held is completed, the rest is for those below.
 pub(crate) unsafe extern "system" fn cancel_send<M: HoldPath>(
     context: NDIS_HANDLE,
@@ -144,7 +141,7 @@ pub(crate) unsafe extern "system" fn cancel_send<M: HoldPath>(
         let sends = unsafe { callback.batch(chain, 0, 0, 0) };
         // SAFETY: the module is attached as long as this runs.
         M::sends_cancelled(&unsafe { Attached::new(core) }, sends.iter());
-        sends.complete(SEND_ABORTED, &mut irql);
+        sends.complete(Status::SEND_ABORTED, &mut irql);
         core.datapath.release();
     }
     // SAFETY: the module is attached as long as this runs; NDIS has given the identifier.

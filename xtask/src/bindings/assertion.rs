@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use super::declare;
 use super::fact::{Facts, Family, Field, Function, Record};
 use super::generated::{Output, header};
-use super::ndis_sys::NT_FUNCTIONS;
+use super::ndis_sys::{NT_CONSTANTS, NT_FUNCTIONS};
 use super::record;
 
 /// NDIS minor versions that drivers are built for.
@@ -81,7 +81,36 @@ pub(super) const WDK_FUNCTIONS: &[&str] = &[
     "DbgPrint",
     "ExAllocatePool2",
     "ExFreePoolWithTag",
+    "KeFlushQueuedDpcs",
     "MmMapLockedPagesSpecifyCache",
+];
+
+/// The wdk-sys constants that our drivers use.
+pub(super) const WDK_CONSTANTS: &[&str] = &[
+    "IO_NO_INCREMENT",
+    "IRP_MJ_CLEANUP",
+    "IRP_MJ_CLOSE",
+    "IRP_MJ_CREATE",
+    "IRP_MJ_DEVICE_CONTROL",
+    "IRP_MJ_MAXIMUM_FUNCTION",
+    "MDL_MAPPED_TO_SYSTEM_VA",
+    "MDL_SOURCE_IS_NONPAGED_POOL",
+    "MEMORY_ALLOCATION_ALIGNMENT",
+    "METHOD_BUFFERED",
+    "METHOD_NEITHER",
+    "POOL_FLAG_NON_PAGED",
+    "STATUS_BUFFER_TOO_SMALL",
+    "STATUS_INVALID_DEVICE_REQUEST",
+    "STATUS_INVALID_PARAMETER",
+    "STATUS_NOT_FOUND",
+    "STATUS_OBJECT_NAME_INVALID",
+];
+
+/// The wdk-sys enumerators that our drivers use: enumeration and name.
+pub(super) const WDK_ENUMERATORS: &[(&str, &str)] = &[
+    ("MEMORY_CACHING_TYPE", "MmCached"),
+    ("MM_PAGE_PRIORITY", "NormalPagePriority"),
+    ("MODE", "KernelMode"),
 ];
 
 pub(super) fn outputs(facts: &Facts) -> Vec<Output> {
@@ -96,7 +125,7 @@ pub(super) fn outputs(facts: &Facts) -> Vec<Output> {
         ),
         Output::new(
             "crates/ndis-sys/src/assertion/constant.rs",
-            constants(&facts.ndis),
+            constants(&facts.ndis, &facts.nt),
         ),
         Output::new(
             "crates/ndis-sys/src/assertion/function.rs",
@@ -190,7 +219,7 @@ fn versions(out: &mut String, name: &str, record: &Record) {
     out.push_str("};\n\n");
 }
 
-fn constants(ndis: &Family) -> String {
+fn constants(ndis: &Family, nt: &Family) -> String {
     let mut out = header("Values of constants and enumerators");
     out.push_str("use crate::constant::*;\n\nconst _: () = {\n");
     for (name, constant) in &ndis.constants {
@@ -203,6 +232,25 @@ fn constants(ndis: &Family) -> String {
     out.push_str("};\n\nconst _: () = {\n");
     for (name, value) in ndis.enums.values().flatten() {
         let _ = writeln!(out, "assert!({name} == {value});");
+    }
+    out.push_str("};\n\nconst _: () = {\n");
+    let own = NT_CONSTANTS.iter().map(|name| ("crate::nt", *name));
+    let wdk = WDK_CONSTANTS.iter().map(|name| ("wdk_sys", *name));
+    for (path, name) in own.chain(wdk) {
+        let constant = nt
+            .constants
+            .get(name)
+            .unwrap_or_else(|| panic!("no facts of {name}"));
+        let (_, value, _) = constant.parts();
+        let _ = writeln!(out, "assert!({path}::{name} == {value});");
+    }
+    for (kind, name) in WDK_ENUMERATORS {
+        let value = nt
+            .enums
+            .get(*kind)
+            .and_then(|values| values.get(*name))
+            .unwrap_or_else(|| panic!("no facts of {name}"));
+        let _ = writeln!(out, "assert!(wdk_sys::_{kind}::{name} == {value});");
     }
     out.push_str("};\n");
     out

@@ -33,6 +33,9 @@ pub(super) const NT_FUNCTIONS: &[&str] = &[
     "WmiTraceMessage",
 ];
 
+/// NT constants that the kit made from mingw's headers does not declare, and our drivers use.
+pub(super) const NT_CONSTANTS: &[&str] = &["MdlMappingNoExecute"];
+
 /// Names as ndis-sys sees them.
 fn names(facts: &Facts) -> Names {
     let mut names = Names::default();
@@ -66,7 +69,7 @@ pub(super) fn outputs(facts: &Facts) -> Vec<Output> {
             callbacks(&facts.ndis, &names),
         ),
         Output::new("crates/ndis-sys/src/function.rs", functions(facts, &names)),
-        Output::new("crates/ndis-sys/src/nt.rs", nt_functions(facts, &names)),
+        Output::new("crates/ndis-sys/src/nt.rs", nt(facts, &names)),
     ]
 }
 
@@ -144,11 +147,19 @@ fn functions(facts: &Facts, names: &Names) -> String {
     out
 }
 
-fn nt_functions(facts: &Facts, names: &Names) -> String {
+fn nt(facts: &Facts, names: &Names) -> String {
     let mut out = header(
-        "Functions of `ntoskrnl.exe` that wdk-sys lacks when it is built from mingw's headers",
+        "Functions and constants of NT that wdk-sys lacks when it is built from mingw's headers",
     );
     out.push_str("use core::ffi::c_void;\n\n");
+    for name in NT_CONSTANTS {
+        if let Some(constant) = facts.nt.constants.get(*name) {
+            let (kind, ..) = constant.parts();
+            let typed = declare::constant_type(name, kind);
+            declare::constant(&mut out, name, constant, Some(typed));
+        }
+    }
+    out.push('\n');
     let mut sets = [("system", String::new()), ("C", String::new())];
     for name in NT_FUNCTIONS {
         if let Some(function) = facts.nt.functions.get(*name) {

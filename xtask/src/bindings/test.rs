@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::assertion::{WDK_FUNCTIONS, WDK_TYPES};
+use super::assertion::{WDK_CONSTANTS, WDK_ENUMERATORS, WDK_FUNCTIONS, WDK_TYPES};
 use super::fact::{Facts, Family, Record};
 use super::outputs;
 
@@ -51,6 +51,13 @@ fn architectures_agree_on_what_is_declared_once() {
         assert_eq!(
             facts.nt.functions.get(*name),
             facts.nt_arm64.functions.get(*name),
+            "{name}"
+        );
+    }
+    for name in WDK_CONSTANTS.iter().chain(super::ndis_sys::NT_CONSTANTS) {
+        assert_eq!(
+            facts.nt.constants.get(*name),
+            facts.nt_arm64.constants.get(*name),
             "{name}"
         );
     }
@@ -325,14 +332,18 @@ fn what_the_driver_takes_from_wdk_sys_is_asserted() {
         "NTSTATUS",
         "ntddk",
     ];
+    let asserted = [WDK_TYPES, WDK_FUNCTIONS, WDK_CONSTANTS, &plain].concat();
+    let is_enumeration = |name: &str| {
+        name.strip_prefix('_')
+            .is_some_and(|kind| WDK_ENUMERATORS.iter().any(|(of, _)| *of == kind))
+    };
     let unknown: Vec<&String> = used
         .iter()
-        .filter(|n| !WDK_TYPES.contains(&n.as_str()) && !WDK_FUNCTIONS.contains(&n.as_str()))
-        .filter(|n| !plain.contains(&n.as_str()))
+        .filter(|n| !asserted.contains(&n.as_str()) && !is_enumeration(n))
         .collect();
     assert!(
         unknown.is_empty(),
-        "add to WDK_TYPES or WDK_FUNCTIONS: {unknown:?}"
+        "add to WDK_TYPES, WDK_FUNCTIONS, WDK_CONSTANTS or WDK_ENUMERATORS: {unknown:?}"
     );
 }
 

@@ -970,3 +970,27 @@ const _: () = {
     assert!(NetEventSwitchActivate == 17);
     assert!(NetEventUploadGftFlowEntries == 22);
 };
+
+const _: () = {
+    assert!(crate::nt::MdlMappingNoExecute == 1073741824);
+    assert!(wdk_sys::IO_NO_INCREMENT == 0);
+    assert!(wdk_sys::IRP_MJ_CLEANUP == 18);
+    assert!(wdk_sys::IRP_MJ_CLOSE == 2);
+    assert!(wdk_sys::IRP_MJ_CREATE == 0);
+    assert!(wdk_sys::IRP_MJ_DEVICE_CONTROL == 14);
+    assert!(wdk_sys::IRP_MJ_MAXIMUM_FUNCTION == 27);
+    assert!(wdk_sys::MDL_MAPPED_TO_SYSTEM_VA == 1);
+    assert!(wdk_sys::MDL_SOURCE_IS_NONPAGED_POOL == 4);
+    assert!(wdk_sys::MEMORY_ALLOCATION_ALIGNMENT == 16);
+    assert!(wdk_sys::METHOD_BUFFERED == 0);
+    assert!(wdk_sys::METHOD_NEITHER == 3);
+    assert!(wdk_sys::POOL_FLAG_NON_PAGED == 64);
+    assert!(wdk_sys::STATUS_BUFFER_TOO_SMALL == -1073741789);
+    assert!(wdk_sys::STATUS_INVALID_DEVICE_REQUEST == -1073741808);
+    assert!(wdk_sys::STATUS_INVALID_PARAMETER == -1073741811);
+    assert!(wdk_sys::STATUS_NOT_FOUND == -1073741275);
+    assert!(wdk_sys::STATUS_OBJECT_NAME_INVALID == -1073741773);
+    assert!(wdk_sys::_MEMORY_CACHING_TYPE::MmCached == 1);
+    assert!(wdk_sys::_MM_PAGE_PRIORITY::NormalPagePriority == 16);
+    assert!(wdk_sys::_MODE::KernelMode == 0);
+};

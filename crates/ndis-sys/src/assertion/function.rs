@@ -108,6 +108,10 @@ const _: () = {
         &["void", "ptr", "u32"]
     ));
     assert!(same(
+        super::signature::function(ntddk::KeFlushQueuedDpcs as unsafe extern "C" fn() -> _),
+        &["void"]
+    ));
+    assert!(same(
         super::signature::function(
             ntddk::MmMapLockedPagesSpecifyCache as unsafe extern "C" fn(_, _, _, _, _, _) -> _
         ),

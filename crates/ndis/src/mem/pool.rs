@@ -8,8 +8,8 @@ use core::ptr::NonNull;
 #[cfg(windows)]
 use wdk_alloc::WdkAllocator;
 
-/// Alignment that pool guarantees on 64-bit systems (`MEMORY_ALLOCATION_ALIGNMENT`).
-const POOL_ALIGNMENT: usize = 16;
+/// Alignment that pool guarantees.
+const POOL_ALIGNMENT: usize = system::ALIGNMENT;
 
 /// Four characters by which tools tell whose an allocation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,18 +71,18 @@ mod system {
     use core::ffi::c_void;
     use core::ptr::NonNull;
 
-    use wdk_sys::ntddk;
+    use wdk_sys::{MEMORY_ALLOCATION_ALIGNMENT, POOL_FLAG_NON_PAGED, ntddk};
 
     use super::Tag;
 
-    /// `POOL_FLAG_NON_PAGED`: resident, not executable.
-    const NON_PAGED: u64 = 0x40;
+    pub(super) const ALIGNMENT: usize = MEMORY_ALLOCATION_ALIGNMENT as usize;
 
     /// Zeroed bytes with pool's alignment.
     pub(super) fn allocate(bytes: usize, tag: Tag) -> Option<NonNull<u8>> {
+        // Resident, and not executable.
         // SAFETY: any size and tag is legal, and all code of this crate runs at or below DISPATCH_LEVEL, where nonpaged
         // pool can be had.
-        let block = unsafe { ntddk::ExAllocatePool2(NON_PAGED, bytes as u64, tag.0) };
+        let block = unsafe { ntddk::ExAllocatePool2(POOL_FLAG_NON_PAGED, bytes as u64, tag.0) };
         NonNull::new(block.cast())
     }
 
@@ -105,6 +105,9 @@ mod system {
     use std::alloc;
 
     use super::{POOL_ALIGNMENT, Tag};
+
+    /// That of 64-bit Windows, so that the tests of alignment say something about it.
+    pub(super) const ALIGNMENT: usize = 16;
 
     fn layout(bytes: usize) -> Option<Layout> {
         Layout::from_size_align(bytes.checked_add(POOL_ALIGNMENT)?, POOL_ALIGNMENT).ok()

@@ -1897,6 +1897,8 @@ pub(crate) const MM_REMOVE_PHYSICAL_MEMORY_BAD_ONLY: u32 = 1;
 pub(crate) const MM_SYSTEM_PARTITION_OBJECT: u64 = 0;
 /// `MM_SYSTEM_VIEW_EXCEPTIONS_FOR_INPAGE_ERRORS`.
 pub(crate) const MM_SYSTEM_VIEW_EXCEPTIONS_FOR_INPAGE_ERRORS: u32 = 1;
+/// `MdlMappingNoExecute`.
+pub(crate) const MdlMappingNoExecute: u32 = 0x40000000;
 /// `OBJ_CASE_INSENSITIVE`.
 pub(crate) const OBJ_CASE_INSENSITIVE: u32 = 0x40;
 /// `OBJ_DONT_REPARSE`.
