@@ -95,6 +95,8 @@ pub mod mem;
 #[cfg(windows)]
 pub mod nbl;
 #[cfg(any(windows, test))]
+mod order;
+#[cfg(any(windows, test))]
 pub mod ring;
 #[cfg(any(windows, test))]
 mod rundown;

@@ -10,12 +10,16 @@ use ndis_sys::{
 
 use crate::Status;
 use crate::driver::Installed;
+use crate::event::Event;
 use crate::filter::{
     AttachParameters, Attached, Attaching, HoldPath, ModuleCore, ModuleState, TAG,
 };
 use crate::irql::Passive;
 use crate::mem::PoolArc;
 use crate::nbl::{Callback, Rx, Tx};
+use crate::order::{self, Stop};
+use crate::rundown::Rundown;
+use crate::work::State;
 
 /// Attaches a module. What can fail comes first; `NdisFSetAttributes` is the last of it.
 ///
@@ -98,19 +102,8 @@ pub(crate) unsafe fn restart<M: Installed>(
 /// Called in `FilterPause`.
 pub(crate) unsafe fn pause<M: Installed>(core: &ModuleCore<M>, irql: &mut Passive) {
     core.set_state(ModuleState::Pausing);
-    // The gate: no new packet gets through, and those callbacks that have one return.
-    core.datapath.close(irql);
-    // SAFETY: this is pause.
-    unsafe { core.cancel_timers(irql) };
-    // What they wished for is done.
-    // SAFETY: this is pause.
-    unsafe { core.quiesce(irql) };
-    if let Some(drain) = M::HANDLERS.drain {
-        // SAFETY: this is pause, after `datapath` was closed.
-        unsafe { drain(core, irql) };
-    }
-    // SAFETY: NDIS calls FilterPause between attach and detach.
-    M::pause(&unsafe { Attached::new(core) }, irql);
+    // INVARIANT: this is pause.
+    order::pause(&Stopping(core), irql);
     core.set_state(ModuleState::Paused);
 }
 
@@ -146,17 +139,66 @@ pub(crate) unsafe fn detach<M: Installed>(context: NonNull<ModuleCore<M>>, irql:
     // SAFETY: `attach` has made the pointer, and NDIS gives it back once.
     let core = unsafe { PoolArc::from_raw(context) };
     core.set_state(ModuleState::Detached);
-    // Work items and whoever looks at the module finish; none of them starts again. Timers need not come due.
-    core.attached.close_and(irql, |irql| {
-        // SAFETY: this is detach, and they are freed below.
-        unsafe { core.cancel_timers(irql) };
-    });
-    // SAFETY: this is detach, and `M` is there until `retire`.
-    M::detach(&unsafe { Attached::new(&core) }, irql);
-    // SAFETY: this is detach, after `attached` was closed.
-    unsafe { core.free_owned(irql) };
-    // SAFETY: `attach` has put it there; `M` is there until `retire`.
-    unsafe { M::driver().unlist(&core, irql) };
-    // SAFETY: published in attach; `attached` is closed, NDIS makes no callbacks any more, and it is in no list.
-    unsafe { core.retire() };
+    // INVARIANT: this is detach.
+    order::detach(&Stopping(&core), irql);
+}
+
+/// A module that is being stopped.
+///
+/// # Invariants
+///
+/// It is made in `FilterPause` or `FilterDetach` and lent to the function of [`order`] of that name, once, which alone
+/// calls the methods of [`Stop`].
+struct Stopping<'a, M: Installed>(&'a ModuleCore<M>);
+
+impl<M: Installed> Stop for Stopping<'_, M> {
+    type Signal = Event;
+
+    fn attached(&self) -> &Rundown<Event> {
+        &self.0.attached
+    }
+
+    fn datapath(&self) -> &Rundown<Event> {
+        &self.0.datapath
+    }
+
+    fn quiet(&self) -> &Event {
+        &self.0.quiet
+    }
+
+    fn work(&self) -> impl Iterator<Item = &State> {
+        // SAFETY: by the invariant: `order` calls it in pause.
+        unsafe { self.0.work_states() }
+    }
+
+    fn cancel_timers(&self, irql: &mut Passive) {
+        // SAFETY: by the invariant: `order` calls it in pause, and in detach before `free`.
+        unsafe { self.0.cancel_timers(irql) };
+    }
+
+    fn drain(&self, irql: &mut Passive) {
+        if let Some(drain) = M::HANDLERS.drain {
+            // SAFETY: by the invariant: `order` calls it in pause, after `datapath` was closed.
+            unsafe { drain(self.0, irql) };
+        }
+    }
+
+    fn on_pause(&self, irql: &mut Passive) {
+        // SAFETY: NDIS calls FilterPause between attach and detach.
+        M::pause(&unsafe { Attached::new(self.0) }, irql);
+    }
+
+    fn on_detach(&self, irql: &mut Passive) {
+        // SAFETY: by the invariant this is detach, and `M` is there until `free`.
+        M::detach(&unsafe { Attached::new(self.0) }, irql);
+    }
+
+    fn free(&self, irql: &mut Passive) {
+        // SAFETY: by the invariant: `order` calls it once, in detach, after `attached` was closed.
+        unsafe { self.0.free_owned(irql) };
+        // SAFETY: `attach` has put it there; `M` is there until `retire`.
+        unsafe { M::driver().unlist(self.0, irql) };
+        // SAFETY: published in attach; `attached` is closed, NDIS makes no callbacks any more, and it is in no list.
+        unsafe { self.0.retire() };
+    }
 }

@@ -99,7 +99,7 @@ impl<S: Signal> Rundown<S> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     extern crate std;
 
     use std::sync::{Arc, Condvar, Mutex};
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[derive(Default)]
-    struct Flag(Mutex<bool>, Condvar);
+    pub(crate) struct Flag(Mutex<bool>, Condvar);
 
     impl Signal for Flag {
         fn set(&self) {
@@ -129,7 +129,7 @@ mod tests {
     }
 
     /// A token for a host thread, which has no IRQL at all.
-    fn passive() -> Passive {
+    pub(crate) fn passive() -> Passive {
         // SAFETY: nothing in this test depends on the IRQL.
         unsafe { Passive::assume() }
     }

@@ -19,3 +19,6 @@ pub use item::{NextRun, NotAttached, Queued, Routine, WorkItem, WorkItemCounts};
 pub(crate) use item::{Item, WorkCounters};
 #[cfg(windows)]
 pub(crate) use list::List;
+pub(crate) use state::State;
+#[cfg(test)]
+pub(crate) use state::{After, Wish};

@@ -20,7 +20,7 @@ use crate::mem::{OutOfMemory, PoolArc, Tag};
 use crate::nbl::{Direction, Held};
 use crate::rundown::Rundown;
 use crate::timer::Timing;
-use crate::work::{Item, List, WorkCounters};
+use crate::work::{Item, List, State, WorkCounters};
 
 /// Tag of what this crate allocates for a module.
 pub(crate) const TAG: Tag = Tag::new(*b"NdFm");
@@ -279,19 +279,15 @@ impl<M: FilterModule> ModuleCore<M> {
         }
     }
 
-    /// Waits until each work item has run for every wish so far.
+    /// The states of the work items.
     ///
     /// # Safety
     ///
-    /// Called in pause.
-    pub(crate) unsafe fn quiesce(&self, irql: &mut Passive) {
+    /// Called in pause, which is over before the result is dropped.
+    pub(crate) unsafe fn work_states(&self) -> impl Iterator<Item = &State> {
         // SAFETY: by invariant 4 nobody changes it in pause.
-        for item in unsafe { &*self.items.get() }.iter() {
-            self.quiet.reset(irql);
-            if item.watch() {
-                self.quiet.wait(irql);
-            }
-        }
+        let items = unsafe { &*self.items.get() };
+        items.iter().map(Item::state)
     }
 
     /// The next module in the driver's list.

@@ -223,9 +223,8 @@ impl<M: FilterModule> Item<M> {
         unsafe { NdisFreeIoWorkItem(self.handle) };
     }
 
-    /// Asks for `quiet` when the item comes to rest; `false` if it rests.
-    pub(crate) fn watch(&self) -> bool {
-        self.state.watch()
+    pub(crate) const fn state(&self) -> &State {
+        &self.state
     }
 }
 

@@ -14,7 +14,7 @@ const WATCHED: u8 = 4;
 
 /// Answer to a wish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wish {
+pub(crate) enum Wish {
     /// The item was idle: the caller has to queue it.
     Queue,
     /// A run that has not started, or one after the present one, takes care of the wish.
@@ -23,7 +23,7 @@ pub(super) enum Wish {
 
 /// What to do when the routine has returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum After {
+pub(crate) enum After {
     /// Queue the item again.
     Requeue,
     /// Nothing; wake the watcher if `wake` is set.
@@ -49,15 +49,15 @@ pub(super) enum After {
 /// 3. Every wish is a read-modify-write of the state. One that finds `QUEUED` is ordered before the `start` of that run
 ///    (which therefore sees what the wisher wrote before), one that finds `RUNNING` makes another run follow.
 #[derive(Debug)]
-pub(super) struct State(AtomicU8);
+pub(crate) struct State(AtomicU8);
 
 impl State {
-    pub(super) const fn idle() -> Self {
+    pub(crate) const fn idle() -> Self {
         Self(AtomicU8::new(IDLE))
     }
 
     /// Asks for a run that starts after this call.
-    pub(super) fn wish(&self) -> Wish {
+    pub(crate) fn wish(&self) -> Wish {
         let before = self.update(|state, watched| {
             let next = match state {
                 IDLE => QUEUED,
@@ -74,12 +74,12 @@ impl State {
     }
 
     /// The routine has been called.
-    pub(super) fn start(&self) {
+    pub(crate) fn start(&self) {
         self.update(|_, watched| RUNNING | watched);
     }
 
     /// The routine has returned; `again` is its own wish.
-    pub(super) fn finish(&self, again: bool) -> After {
+    pub(crate) fn finish(&self, again: bool) -> After {
         let before = self.update(|state, watched| {
             if again || state == WANTED {
                 QUEUED | watched
@@ -97,7 +97,7 @@ impl State {
     }
 
     /// Asks for a wake-up when the item comes to rest. `false` if it rests already.
-    pub(super) fn watch(&self) -> bool {
+    pub(crate) fn watch(&self) -> bool {
         let before = self.update(|state, watched| {
             if state == IDLE {
                 watched

@@ -1,0 +1,246 @@
+//! In which order a module stops: the part without raw calls.
+
+use crate::irql::Passive;
+use crate::rundown::{Rundown, Signal};
+use crate::work::State;
+
+/// A module that can be stopped, as [`pause`] and [`detach`] need it. They call each method when its time has come.
+pub(crate) trait Stop {
+    /// What rundowns and work items wake waiters with.
+    type Signal: Signal;
+
+    /// Held by those for whom the module has to stay: work items that are queued or run, timers, who looks at it.
+    fn attached(&self) -> &Rundown<Self::Signal>;
+
+    /// Held by those who have a packet.
+    fn datapath(&self) -> &Rundown<Self::Signal>;
+
+    /// Set when a work item that is watched comes to rest.
+    fn quiet(&self) -> &Self::Signal;
+
+    /// The states of the module's work items.
+    fn work(&self) -> impl Iterator<Item = &State>;
+
+    /// Cancels the timers.
+    fn cancel_timers(&self, irql: &mut Passive);
+
+    /// Gives up the packets that are held: nobody can hold or release any more.
+    fn drain(&self, irql: &mut Passive);
+
+    /// Runs the driver's `pause`: no packet is inside, and each work item has run for every wish that came from one.
+    fn on_pause(&self, irql: &mut Passive);
+
+    /// Runs the driver's `detach`: nobody else has the module any more.
+    fn on_detach(&self, irql: &mut Passive);
+
+    /// Frees what the module has; the driver's `detach` has returned.
+    fn free(&self, irql: &mut Passive);
+}
+
+/// Lets no packet in any more, and what is under way finish.
+pub(crate) fn pause(module: &impl Stop, irql: &mut Passive) {
+    // The gate: no new packet gets through, and those callbacks that have one return.
+    module.datapath().close(irql);
+    module.cancel_timers(irql);
+    // What they wished for is done.
+    for item in module.work() {
+        module.quiet().reset();
+        if item.watch() {
+            module.quiet().wait(irql);
+        }
+    }
+    module.drain(irql);
+    module.on_pause(irql);
+}
+
+/// Ends a paused module.
+pub(crate) fn detach(module: &impl Stop, irql: &mut Passive) {
+    // Work items and whoever looks at the module finish; none of them starts again. Timers need not come due.
+    module
+        .attached()
+        .close_and(irql, |irql| module.cancel_timers(irql));
+    module.on_detach(irql);
+    module.free(irql);
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use core::sync::atomic::{AtomicBool, Ordering};
+    use core::time::Duration;
+    use std::sync::Mutex;
+    use std::thread;
+    use std::vec::Vec;
+
+    use super::*;
+    use crate::rundown::tests::{Flag, passive};
+    use crate::work::{After, Wish};
+
+    /// Long enough for whoever does not wait to be found out.
+    const WHILE: Duration = Duration::from_millis(30);
+
+    /// A module with two work items and a timer.
+    struct Model {
+        attached: Rundown<Flag>,
+        datapath: Rundown<Flag>,
+        quiet: Flag,
+        work: [State; 2],
+        is_timer_set: AtomicBool,
+        /// What somebody is at, for whom has to be waited.
+        is_busy: AtomicBool,
+        steps: Mutex<Vec<&'static str>>,
+    }
+
+    impl Model {
+        fn running() -> Self {
+            let model = Self {
+                attached: Rundown::closed(Flag::default()),
+                datapath: Rundown::closed(Flag::default()),
+                quiet: Flag::default(),
+                work: [State::idle(), State::idle()],
+                is_timer_set: AtomicBool::new(false),
+                is_busy: AtomicBool::new(false),
+                steps: Mutex::default(),
+            };
+            model.attached.open();
+            model.datapath.open();
+            model
+        }
+
+        fn step(&self, name: &'static str) {
+            self.steps.lock().expect("steps").push(name);
+        }
+
+        /// As `WorkItem::queue` does it.
+        fn wish(&self, item: &State) {
+            assert!(self.attached.acquire(), "attached");
+            if item.wish() == Wish::Coalesced {
+                self.attached.release();
+            }
+        }
+
+        /// As `Item::run` does it, with `routine`.
+        fn run(&self, item: &State, routine: impl Fn()) {
+            item.start();
+            routine();
+            while item.finish(false) == After::Requeue {
+                item.start();
+                routine();
+            }
+            self.quiet.set();
+            self.attached.release();
+        }
+
+        fn assert_no_packet_is_inside(&self) {
+            assert!(!self.datapath.acquire(), "packets get in");
+            assert!(!self.is_busy.load(Ordering::SeqCst), "somebody is at work");
+            let resting = self.work.iter().filter(|item| !item.watch()).count();
+            assert_eq!(resting, 2, "a wish is left");
+        }
+
+        fn assert_nobody_has_it(&self) {
+            assert!(!self.attached.acquire(), "the module can be had");
+            assert!(!self.is_busy.load(Ordering::SeqCst), "somebody is at work");
+        }
+    }
+
+    impl Stop for Model {
+        type Signal = Flag;
+
+        fn attached(&self) -> &Rundown<Flag> {
+            &self.attached
+        }
+
+        fn datapath(&self) -> &Rundown<Flag> {
+            &self.datapath
+        }
+
+        fn quiet(&self) -> &Flag {
+            &self.quiet
+        }
+
+        fn work(&self) -> impl Iterator<Item = &State> {
+            self.work.iter()
+        }
+
+        fn cancel_timers(&self, _irql: &mut Passive) {
+            self.step("cancel timers");
+            if self.is_timer_set.swap(false, Ordering::SeqCst) {
+                self.attached.release();
+            }
+        }
+
+        fn drain(&self, _irql: &mut Passive) {
+            self.step("drain");
+            self.assert_no_packet_is_inside();
+        }
+
+        fn on_pause(&self, _irql: &mut Passive) {
+            self.step("on_pause");
+            self.assert_no_packet_is_inside();
+        }
+
+        fn on_detach(&self, _irql: &mut Passive) {
+            self.step("on_detach");
+            self.assert_nobody_has_it();
+        }
+
+        fn free(&self, _irql: &mut Passive) {
+            self.step("free");
+            self.assert_nobody_has_it();
+        }
+    }
+
+    #[test]
+    fn pause_waits_for_packets_and_for_what_they_wished_for() {
+        let model = Model::running();
+        assert!(model.datapath.acquire());
+        model.is_busy.store(true, Ordering::SeqCst);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                thread::sleep(WHILE);
+                for item in &model.work {
+                    model.wish(item);
+                }
+                model.is_busy.store(false, Ordering::SeqCst);
+                model.datapath.release();
+                // The packet is gone; its wishes are not.
+                for item in &model.work {
+                    thread::sleep(WHILE);
+                    model.run(item, || {
+                        model.is_busy.store(true, Ordering::SeqCst);
+                        thread::sleep(WHILE);
+                        model.is_busy.store(false, Ordering::SeqCst);
+                    });
+                }
+            });
+            pause(&model, &mut passive());
+        });
+        let steps = model.steps.into_inner().expect("steps");
+        assert_eq!(steps, ["cancel timers", "drain", "on_pause"]);
+    }
+
+    #[test]
+    fn detach_waits_for_whoever_has_the_module_and_cancels_timers() {
+        let model = Model::running();
+        pause(&model, &mut passive());
+        model.steps.lock().expect("steps").clear();
+        // A work item that something else than a packet wished for, and a timer that is due in a year.
+        model.wish(&model.work[1]);
+        assert!(model.attached.acquire());
+        model.is_timer_set.store(true, Ordering::SeqCst);
+        model.is_busy.store(true, Ordering::SeqCst);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                thread::sleep(WHILE);
+                model.run(&model.work[1], || {
+                    model.is_busy.store(false, Ordering::SeqCst);
+                });
+            });
+            detach(&model, &mut passive());
+        });
+        let steps = model.steps.into_inner().expect("steps");
+        assert_eq!(steps, ["cancel timers", "on_detach", "free"]);
+    }
+}
