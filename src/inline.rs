@@ -141,7 +141,7 @@ fn pass_at_once<D: Way, C: Caller>(
 pub(crate) fn judge<D: Way>(this: &Attached<'_, Tap>, irql: &mut Passive) -> NextRun {
     let started_ns = time::now_ns();
     let mut taken: u64 = 0;
-    let released = this.while_running(|running| {
+    let released = this.while_running(irql, |running, irql| {
         running.release::<D, _, _>(irql, |release, irql| {
             while let Some(turn) = release.next(LISTS_PER_TURN, irql) {
                 taken = taken.saturating_add(this.take_turn(turn, irql));
@@ -162,7 +162,7 @@ pub(crate) fn judge<D: Way>(this: &Attached<'_, Tap>, irql: &mut Passive) -> Nex
 /// The timer: lets go what has been held for too long.
 pub(crate) fn expire<D: Way>(this: &Attached<'_, Tap>, irql: &mut AtMostDispatch) {
     let max_hold_ns = this.settings.max_hold_ns();
-    let released = this.while_running(|running| {
+    let released = this.while_running(irql, |running, irql| {
         running.release::<D, _, _>(irql, |release, irql| {
             for _ in 0..TURNS_PER_EXPIRY {
                 let Some(turn) = release.next_older(max_hold_ns, LISTS_PER_TURN, irql) else {

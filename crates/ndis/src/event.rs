@@ -31,12 +31,12 @@ impl Event {
     ///
     /// # IRQL
     ///
-    /// At or below `DISPATCH_LEVEL`.
+    /// At or below `DISPATCH_LEVEL`, and no lock held.
     ///
     /// # Errors
     ///
     /// [`OutOfMemory`].
-    pub fn try_new(tag: Tag) -> Result<Self, OutOfMemory> {
+    pub fn try_new(tag: Tag, _irql: &mut impl Caller) -> Result<Self, OutOfMemory> {
         let raw = PoolBox::try_new(tag, UnsafeCell::new(MaybeUninit::uninit()))?;
         // INVARIANT: initialised below, before anybody sees it.
         let event = Self { raw };

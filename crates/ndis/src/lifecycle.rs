@@ -32,7 +32,7 @@ pub(crate) unsafe fn attach<M: Installed>(
     irql: &mut Passive,
 ) -> Result<(), Status> {
     // SAFETY: this function's contract.
-    let core = unsafe { ModuleCore::<M>::new(handle, parameters) }?;
+    let core = unsafe { ModuleCore::<M>::new(handle, parameters, irql) }?;
     let core = PoolArc::try_new(TAG, core)?;
     let module = match M::attach(&mut Attaching::new(&core), irql) {
         Ok(module) => module,

@@ -106,14 +106,15 @@ impl<M: FilterModule> ModuleCore<M> {
     pub(crate) unsafe fn new(
         handle: NDIS_HANDLE,
         parameters: AttachParameters,
+        irql: &mut Passive,
     ) -> Result<Self, OutOfMemory> {
         Ok(Self {
             handle,
             parameters,
             state: AtomicU8::new(ModuleState::Attaching as u8),
-            attached: Rundown::closed(Event::try_new(TAG)?),
-            datapath: Rundown::closed(Event::try_new(TAG)?),
-            quiet: Event::try_new(TAG)?,
+            attached: Rundown::closed(Event::try_new(TAG, irql)?),
+            datapath: Rundown::closed(Event::try_new(TAG, irql)?),
+            quiet: Event::try_new(TAG, irql)?,
             work: WorkCounters::new(),
             leaked_batches: Counter::new(),
             items: UnsafeCell::new(List::try_new(TAG)?),

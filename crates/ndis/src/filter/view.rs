@@ -59,12 +59,20 @@ impl<'a, M: FilterModule> Attached<'a, M> {
     }
 
     /// Runs `f` with the module running; `None` if it is not. Pause waits until `f` has returned.
-    pub fn while_running<R>(&self, f: impl FnOnce(&Running<'_, M>) -> R) -> Option<R> {
+    ///
+    /// # IRQL
+    ///
+    /// At or below `DISPATCH_LEVEL`, and no lock held.
+    pub fn while_running<R, C: Caller>(
+        &self,
+        irql: &mut C,
+        f: impl FnOnce(&Running<'_, M>, &mut C) -> R,
+    ) -> Option<R> {
         if !self.core.datapath.acquire() {
             return None;
         }
         // SAFETY: a reference of `datapath` is held until `f` has returned.
-        let result = f(&unsafe { Running::new(self.core) });
+        let result = f(&unsafe { Running::new(self.core) }, irql);
         self.core.datapath.release();
         Some(result)
     }

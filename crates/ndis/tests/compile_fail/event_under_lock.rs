@@ -1,0 +1,12 @@
+// error[E0500, E0501]: making an event calls NDIS, and a lock's closure has borrowed the token for that.
+
+use ndis::event::Event;
+use ndis::irql::AtMostDispatch;
+use ndis::lock::SpinLock;
+use ndis::mem::Tag;
+
+pub fn make(lock: &SpinLock<u32>, irql: &mut AtMostDispatch) {
+    lock.with(irql, |_, _| {
+        let _ = Event::try_new(Tag::new(*b"Test"), irql);
+    });
+}

@@ -1,0 +1,16 @@
+// error[E0500, E0501]: the end of `while_running` may wake pause, through NDIS, and a lock's closure has borrowed the
+// token for that.
+
+use ndis::filter::{Attached, FilterModule};
+use ndis::irql::AtMostDispatch;
+use ndis::lock::SpinLock;
+
+pub fn run<M: FilterModule>(
+    lock: &SpinLock<u32>,
+    module: &Attached<'_, M>,
+    irql: &mut AtMostDispatch,
+) {
+    lock.with(irql, |_, _| {
+        let _ = module.while_running(irql, |running, _| running.parameters().if_index);
+    });
+}

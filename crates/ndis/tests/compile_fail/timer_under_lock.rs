@@ -1,0 +1,17 @@
+// error[E0500, E0501]: allocating a timer calls NDIS, and a lock's closure has borrowed the token for that.
+
+use ndis::filter::{Attaching, FilterModule};
+use ndis::irql::Passive;
+use ndis::lock::SpinLock;
+use ndis::timer::Routine;
+
+pub fn allocate<M: FilterModule>(
+    lock: &SpinLock<u32>,
+    attaching: &mut Attaching<'_, M>,
+    routine: Routine<M>,
+    irql: &mut Passive,
+) {
+    lock.with(irql, |_, _| {
+        let _ = attaching.timer(routine, irql);
+    });
+}
