@@ -4,6 +4,9 @@
 //! What is left of its pages in front of it and behind it holds a pattern that [`free`] checks. A
 //! freed block's pages become as untouchable as the guard, for the rest of the run. The ledger keeps
 //! who allocated and who freed every block, so a fault in the pool can name both.
+//!
+//! The driver's live blocks together are limited, so that a driver that asks without end is told no
+//! as on a real machine, before the lab's own host is out of memory.
 
 mod block;
 mod region;
@@ -26,13 +29,18 @@ const SLACK: u8 = 0x5A;
 /// What the rest of a block's pages looks like.
 const INTACT: [u8; PAGE as usize] = [SLACK; PAGE as usize];
 
+/// The most that the driver's live blocks may take together, each in whole pages.
+const DRIVER_BYTES_MOST: usize = 1 << 30;
+
 /// The pool of the machine.
 ///
 /// # Invariants
+/// `driver_bytes` are the bytes of the pages that the driver's live blocks take.
 /// `blocks` are in ascending order of `address`, and of the pages they take.
 pub(super) struct Pool {
     region: Region,
     blocks: Vec<Block>,
+    driver_bytes: usize,
 }
 
 thread_local!(static THE_POOL: RefCell<Option<Pool>> = const { RefCell::new(None) });
@@ -42,6 +50,7 @@ pub(super) fn open() -> io::Result<()> {
     let pool = Pool {
         region: Region::new()?,
         blocks: Vec::new(),
+        driver_bytes: 0,
     };
     THE_POOL.replace(Some(pool));
     Ok(())
@@ -59,7 +68,8 @@ fn with<R>(body: impl FnOnce(&mut Pool) -> R) -> Option<R> {
 /// Allocates a block that ends at a guard page (as closely as its alignment allows).
 ///
 /// # Errors
-/// [`Exhausted`], which is the lab's limit, not the driver's fault.
+/// [`Exhausted`], which is the lab's limit, not the driver's fault: of its address space, and for
+/// the driver of [`DRIVER_BYTES_MOST`].
 pub(crate) fn allocate(request: Request) -> Result<u64, Exhausted> {
     let stack = trace::capture();
     with(|pool| pool.allocate(request, stack)).ok_or(Exhausted)?
@@ -91,6 +101,14 @@ impl Pool {
         let room = size
             .checked_next_multiple_of(PAGE as usize)
             .ok_or(Exhausted)?;
+        let driver_bytes = match request.owner {
+            Owner::Lab => self.driver_bytes,
+            Owner::Driver => self
+                .driver_bytes
+                .checked_add(room)
+                .filter(|bytes| *bytes <= DRIVER_BYTES_MOST)
+                .ok_or(Exhausted)?,
+        };
         let first = self.region.take(room, align).ok_or(Exhausted)?;
         let address = (first + (room - size) as u64) / align * align;
         let block = Block {
@@ -105,6 +123,8 @@ impl Pool {
         };
         // INVARIANT: the region gives ascending addresses.
         self.blocks.push(block);
+        // INVARIANT: `room` is what `Block::pages` gives back in `free`.
+        self.driver_bytes = driver_bytes;
         let fill = |from: u64, to: u64, byte| mem::fill(from, (to - from) as usize, byte);
         let filled = fill(first, address, SLACK)
             .and_then(|()| fill(block.end(), first + room as u64, SLACK))
@@ -132,6 +152,9 @@ impl Pool {
         let damage = self.damage(&block);
         let (first, bytes) = block.pages();
         self.region.give_back(first, bytes);
+        if block.owner == Owner::Driver {
+            self.driver_bytes -= bytes;
+        }
         self.blocks[index].freed = Some(stack);
         match damage {
             None => Ok(self.blocks[index]),
@@ -215,5 +238,39 @@ impl Pool {
             },
             _ => Place::Pool,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rt::{machine, signal::Handlers};
+
+    #[test]
+    fn the_drivers_live_blocks_are_limited_and_the_labs_are_not() {
+        let _only = machine::only();
+        let _handlers = Handlers::install().expect("signals");
+        open().expect("address space");
+        let ask = |size, owner| {
+            allocate(Request {
+                tag: u32::from_le_bytes(*b"Test"),
+                size,
+                align: PAGE as usize,
+                kind: Kind::NonPaged,
+                zeroed: true,
+                owner,
+            })
+        };
+        const QUARTER: usize = DRIVER_BYTES_MOST / 4;
+        assert_eq!(ask(64 << 30, Owner::Driver), Err(Exhausted));
+        let blocks = [(); 4].map(|()| ask(QUARTER, Owner::Driver).expect("room"));
+        assert_eq!(ask(1, Owner::Driver), Err(Exhausted));
+        assert!(ask(1, Owner::Lab).is_ok());
+        free(blocks[2], None).expect("it is live");
+        // One byte takes a page, and so the quarter is not free any more.
+        assert!(ask(1, Owner::Driver).is_ok());
+        assert_eq!(ask(QUARTER, Owner::Driver), Err(Exhausted));
+        assert!(ask(QUARTER - PAGE as usize, Owner::Driver).is_ok());
+        close();
     }
 }
