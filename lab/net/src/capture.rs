@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use pcap_parser::Linktype;
@@ -49,6 +51,12 @@ pub enum CaptureError {
     /// The file cannot be read.
     #[error("cannot be read: {0}")]
     Unreadable(#[from] std::io::Error),
+    /// The file does not end within the limit.
+    #[error("has more than {limit_bytes} bytes, the lab's limit")]
+    TooLarge {
+        /// The most bytes that are read.
+        limit_bytes: u64,
+    },
     /// The file has no bytes.
     #[error("is empty")]
     Empty,
@@ -99,6 +107,9 @@ const MAX_PACKET_LENGTH: usize = 262_144;
 /// How many bytes a file may claim that its packets had and it does not have: they take memory all the same.
 const MAX_MISSING_LENGTH: usize = 64 << 20;
 
+/// The largest file that is read, in bytes: all of it is held in memory, and a device may have no end.
+const MAX_FILE_LENGTH: u64 = 1 << 30;
+
 impl Packets {
     /// Takes what was found at `offset`: a packet, something else, or a problem. Says whether to read on.
     pub(crate) fn take(&mut self, offset: usize, found: Result<Option<Packet>, String>) -> bool {
@@ -128,7 +139,7 @@ impl Capture {
     /// [`CaptureError`] when there is not one frame to give. A file that is damaged after its first frame is no error:
     /// see [`Self::damage`].
     pub fn open(path: &Path, local: &[Local]) -> Result<Self, CaptureError> {
-        Self::parse(&std::fs::read(path)?, local)
+        Self::parse(&read_up_to(File::open(path)?, MAX_FILE_LENGTH)?, local)
     }
 
     /// Reads the bytes of a file, like [`Self::open`].
@@ -178,6 +189,15 @@ impl Capture {
             damage: read.damage,
         })
     }
+}
+
+fn read_up_to(from: impl Read, limit_bytes: u64) -> Result<Vec<u8>, CaptureError> {
+    let mut bytes = Vec::new();
+    from.take(limit_bytes + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit_bytes {
+        return Err(CaptureError::TooLarge { limit_bytes });
+    }
+    Ok(bytes)
 }
 
 fn frames(packets: Vec<Packet>, directions: &[Direction]) -> Vec<Frame> {
@@ -246,4 +266,16 @@ fn link_type_name(link_type: Linktype) -> String {
         number => return number.to_string(),
     };
     format!("{name} ({})", link_type.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_no_end_is_refused() {
+        assert_eq!(read_up_to(&[7; 100][..], 100).unwrap(), [7; 100]);
+        let line = read_up_to(std::io::repeat(0), 100).unwrap_err().to_string();
+        assert_eq!(line, "has more than 100 bytes, the lab's limit");
+    }
 }
