@@ -89,7 +89,7 @@ pub struct RunArguments {
     pub settings: Vec<Setting>,
 
     /// Virtual processors
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=64))]
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
     pub processors: u8,
 
     /// System worker threads
@@ -106,9 +106,9 @@ pub struct RunArguments {
 }
 
 fn ndis_minor(text: &str) -> Result<u8, String> {
-    text.strip_prefix("6.")
-        .and_then(|minor| minor.parse().ok())
-        .filter(|minor| (84..=89).contains(minor))
+    // Compared as text: a number is read from "084" and "+84" too.
+    (84..=89)
+        .find(|minor| text == format!("6.{minor}"))
         .ok_or_else(|| "the lab offers 6.84, 6.85, 6.86, 6.87, 6.88 and 6.89".to_owned())
 }
 
@@ -221,7 +221,9 @@ mod tests {
             run_arguments(&["a.sys", "--ndis", "6.84"]).unwrap().ndis,
             84
         );
-        for text in ["6.83", "6.90", "7.84", "6", "", "6.84.1"] {
+        for text in [
+            "6.83", "6.90", "7.84", "6", "", "6.84.1", "6.084", "6.+85", " 6.84", "06.84",
+        ] {
             let error = run_arguments(&["a.sys", "--ndis", text])
                 .unwrap_err()
                 .to_string();
@@ -299,6 +301,7 @@ mod tests {
             &["--pcap", "x"][..],
             &["a.sys", "--seed", "x"],
             &["a.sys", "--processors", "0"],
+            &["a.sys", "--processors", "17"],
             &["a.sys", "--workers", "1"],
             &["a.sys", "--frobnicate"],
         ] {

@@ -14,7 +14,7 @@ pub struct RunConfig {
     pub seed: u64,
     /// The NDIS minor version that the simulated system offers: 84 to 89 (6.84 to 6.89).
     pub ndis_minor: u8,
-    /// Virtual processors, 1 to 64.
+    /// Virtual processors, 1 to 16.
     pub processors: u8,
     /// System worker threads, 2 to 16.
     pub workers: u8,
