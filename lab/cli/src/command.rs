@@ -25,7 +25,9 @@ fn execute() -> Result<Exit, Error> {
         Ok(CommandLine {
             command: Command::Run(arguments),
         }) => execute_run(&arguments),
-        Err(answer) if !answer.use_stderr() => print(&answer.to_string()).map(|()| Exit::Clean),
+        Err(answer) if !answer.use_stderr() => {
+            print(&answer.to_string(), Reader::Person).map(|()| Exit::Clean)
+        }
         Err(error) => Err(Error::bad_input(one_line(&error.to_string()))),
     }
 }
@@ -44,16 +46,16 @@ fn one_line(message: &str) -> String {
 
 fn execute_run(arguments: &RunArguments) -> Result<Exit, Error> {
     let Outcome { summary, damage } = run::execute(arguments)?;
-    let text = if arguments.json {
+    let (text, reader) = if arguments.json {
         let mut line = serde_json::to_string(&summary).map_err(|error| {
             Error::lab_fault(format!("the summary does not serialise: {error}"))
         })?;
         line.push('\n');
-        line
+        (line, Reader::Program)
     } else {
-        screen::render(&summary)
+        (screen::render(&summary), Reader::Person)
     };
-    print(&text)?;
+    print(&text, reader)?;
     for line in &damage {
         complain(line);
     }
@@ -64,14 +66,26 @@ fn execute_run(arguments: &RunArguments) -> Result<Exit, Error> {
     })
 }
 
-/// Writes to standard output. A reader that has seen enough and left (`| head`) is no error.
-fn print(text: &str) -> Result<(), Error> {
+/// Who reads standard output.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reader {
+    /// Who has seen enough may leave (`| head`).
+    Person,
+    /// What did not get all got nothing.
+    Program,
+}
+
+/// Writes to standard output.
+fn print(text: &str, reader: Reader) -> Result<(), Error> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::bad_input(format!(
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe && reader == Reader::Person => {
+            Ok(())
+        }
+        Err(error) => Err(Error::bad_input(format!(
             "standard output cannot be written: {error}"
         ))),
-        _ => Ok(()),
+        Ok(()) => Ok(()),
     }
 }
 
