@@ -8,6 +8,9 @@
 //! | `lab_copy` | host code | itself; the handler skips a copy that faults |
 //! | `lab_chkstk` | driver code | itself: the import `__chkstk` |
 //!
+//! `lab_call` gives the driver no address of the host's: the registers that it inherits hold a value
+//! that no access can use.
+//!
 //! Host stacks are kept 16-byte aligned at every call; the driver's registers that win64 preserves
 //! (RBX, RBP, RSI, RDI, R12-R15, XMM6-XMM15) are in the [`ImportFrame`], where the unwinder finds
 //! them and from where they are restored. MXCSR and the x87 control word are not switched.
@@ -15,6 +18,10 @@
 use std::{arch::global_asm, mem::offset_of};
 
 use super::context::{CURRENT, Context, Interrupted};
+
+/// What a driver finds in the registers that it is given nothing in: not canonical, so that a wild
+/// access through one faults, also with any offset that an instruction can have.
+const INHERITED: u64 = 0xDEAD_BEEF_DEAD_BEEF;
 
 global_asm!(
     r#"
@@ -128,6 +135,16 @@ lab_call_driver:
     mov rdx, [rsp + 8]
     mov r8, [rsp + 16]
     mov r9, [rsp + 24]
+    mov rbx, {inherited}
+    mov rbp, rbx
+    mov rsi, rbx
+    mov rdi, rbx
+    mov r10, rbx
+    mov r11, rbx
+    mov r12, rbx
+    mov r13, rbx
+    mov r14, rbx
+    mov r15, rbx
     call rax
 lab_call_return:
     mov r10, [rip + {current}]
@@ -231,6 +248,7 @@ lab_chkstk_end:
     current = sym CURRENT,
     enter = sym super::call::enter,
     on_fault = sym super::trap::on_fault,
+    inherited = const INHERITED,
     host_sp = const offset_of!(Context, host_sp),
     driver_sp = const offset_of!(Context, driver_sp),
     frame = const offset_of!(Context, frame),

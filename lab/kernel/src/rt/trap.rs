@@ -16,6 +16,8 @@ use super::{
 
 const PAGE_FAULT: u64 = 14;
 const GENERAL_PROTECTION: u64 = 13;
+/// What an address that is none gives when the instruction reaches it from RSP or RBP.
+const STACK_FAULT: u64 = 12;
 /// Ticks of the time-stamp counter per ns of virtual time.
 const TSC_PER_NS: u64 = 3;
 
@@ -83,7 +85,7 @@ fn emulate(registers: &mut Interrupted) -> Result<(), Refusal> {
         (_, GENERAL_PROTECTION) if registers.error & 2 != 0 => {
             interrupt(registers, (registers.error >> 3) as u8)
         }
-        (_, GENERAL_PROTECTION) => protection_fault(registers),
+        (_, GENERAL_PROTECTION | STACK_FAULT) => protection_fault(registers),
         _ => Err((
             FaultKind::Memory,
             registers.address,

@@ -91,6 +91,26 @@ fn damage_within_a_page_is_found_when_the_block_is_freed() {
 }
 
 #[test]
+fn a_driver_inherits_no_address_of_the_lab() {
+    let Some(outcome) = run(1, |find, results| {
+        let result = call_driver(find("Inherited"), &[]);
+        results.borrow_mut().push(result);
+    }) else {
+        return;
+    };
+    assert!(matches!(outcome.end, End::Finished), "{:?}", outcome.end);
+    assert_eq!(outcome.results, [0]);
+    let Some((fault, functions)) = fault("WriteInherited", 0) else {
+        return;
+    };
+    assert_eq!(
+        (fault.kind, fault.place),
+        (FaultKind::Memory, Place::NonCanonical)
+    );
+    assert_eq!(functions, ["WriteInherited"]);
+}
+
+#[test]
 fn use_after_free_names_who_freed_it() {
     let Some(()) = run_with(
         1,

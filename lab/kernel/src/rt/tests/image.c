@@ -112,6 +112,17 @@ EXPORT u64 Dynamic(u64 size) {
 }
 EXPORT u64 Around(u64 size) { return size ? Around(size / 2) + Dynamic(size + 5000) : 0; }
 
+// What it was entered with, seen without a prolog: 0 if all registers that it was given nothing in are alike.
+EXPORT __attribute__((naked)) u64 Inherited(void) {
+    __asm__("xorl %eax, %eax\n"
+            ".irp register, rbx, rsi, rdi, r10, r11, r12, r13, r14, r15\n"
+            "movq %\\register, %rcx\n"
+            "xorq %rbp, %rcx\n"
+            "orq %rcx, %rax\n"
+            ".endr\n"
+            "ret");
+}
+EXPORT __attribute__((naked)) u64 WriteInherited(void) { __asm__("movq $1, -64(%rbp)\nret"); }
 EXPORT u64 NullRead(void) { return *(volatile u64 *)0x18; }
 EXPORT u64 BadWrite(void) { *(volatile u64 *)0xFFFFAAAA00001000ull = 1; return 0; }
 EXPORT u64 Torn(u64 pointer) { *(volatile u64 *)pointer = 1; return 0; }
