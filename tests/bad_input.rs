@@ -1,5 +1,6 @@
 //! What cannot be used gives one clear line and exit code 2, leaves nothing behind, and never looks like a crash.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::Path;
 
@@ -46,6 +47,12 @@ fn pe_header(image: &[u8]) -> usize {
     u32::from_le_bytes(image[0x3C..0x40].try_into().unwrap()) as usize
 }
 
+/// Takes the checksum out of an image, as one that was changed on purpose.
+fn clear_checksum(image: &mut [u8]) {
+    let at = pe_header(image) + 24 + 64;
+    image[at..at + 4].fill(0);
+}
+
 #[test]
 fn images_that_are_none() {
     let scratch = Scratch::new("images");
@@ -55,6 +62,8 @@ fn images_that_are_none() {
     for_32_bit[header + 4..header + 6].copy_from_slice(&0x014C_u16.to_le_bytes());
     let mut for_arm64 = image.clone();
     for_arm64[header + 4..header + 6].copy_from_slice(&0xAA64_u16.to_le_bytes());
+    let mut one_bit = image.clone();
+    one_bit[image.len() / 2] ^= 0x10;
 
     for (name, contents) in [
         ("empty.sys", &[][..]),
@@ -63,6 +72,8 @@ fn images_that_are_none() {
         ("arm64.sys", &for_arm64),
         ("header.sys", &image[..header + 10]),
         ("half.sys", &image[..image.len() / 2]),
+        ("cut.sys", &image[..image.len() - 1]),
+        ("checksum.sys", &one_bit),
     ] {
         let path = scratch.file(name, contents);
         let output = Lab::run(&path).pcap(&captures()[0]).output();
@@ -90,6 +101,7 @@ fn unknown_imports_are_all_listed() {
     let mut image = fs::read(driver("deferlwf")).unwrap();
     replace(&mut image, "NdisQueueIoWorkItem", "NdisQueueIoWorkIteX");
     replace(&mut image, "NdisFreeIoWorkItem", "NdisFreeIoWorkIteX");
+    clear_checksum(&mut image);
     let path = scratch.file("imports.sys", &image);
     let output = Lab::run(&path).pcap(&captures()[0]).output();
     let names = ["imports.sys", "NdisQueueIoWorkIteX", "NdisFreeIoWorkIteX"];
@@ -155,7 +167,10 @@ fn options_that_mean_nothing() {
         (&["--ndis", "6.30"][..], &["6.30", "6.84", "6.89"][..]),
         (&["--local", "nobody"], &["nobody"]),
         (&["--set", "RingEntries"], &["NAME=VALUE"]),
+        (&["--processors", "17"], &["--processors", "17", "1..=16"]),
         (&["--pdb", "no-such.pdb"], &["no-such.pdb"]),
+        (&["--pdb", "README.md"], &["README.md", "not a PDB"]),
+        (&["--pcap", "/dev/zero"], &["/dev/zero", "limit"]),
         (&["--pcap", "no-such.pcap"], &["no-such.pcap"]),
     ] {
         let output = Lab::run(&image)
@@ -175,6 +190,38 @@ fn output_that_cannot_be_written() {
         .pcap(&captures()[0])
         .output_to(full);
     assert_names(refusal(&output), &["standard output"]);
+}
+
+#[test]
+fn a_reader_that_left_is_an_error_for_programs_only() {
+    for (lab, exit) in [
+        (Lab::run(&driver("deferlwf")), 2),
+        (Lab::screen(&driver("deferlwf")), 0),
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = lab.output_to(writer);
+        assert_eq!(output.exit, exit, "{output:?}");
+        assert_eq!(output.stderr.is_empty(), exit == 0, "{output:?}");
+    }
+}
+
+#[test]
+fn symbols_of_another_build() {
+    let scratch = Scratch::new("symbols");
+    let image = fs::read(driver("deferlwf")).unwrap();
+    let path = scratch.file("a.sys", &image);
+    // Named, they must fit; where they merely lie beside the image, it is said.
+    let other = driver("faulty").with_extension("pdb");
+    let output = Lab::run(&path)
+        .with([OsStr::new("--pdb"), other.as_os_str()])
+        .output();
+    assert_names(refusal(&output), &["faulty.pdb", "another build"]);
+    scratch.file("a.pdb", &fs::read(&other).unwrap());
+    let notes = Lab::run(&path).clean().notes;
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    assert_names(&notes[0], &["a.pdb", "another build"]);
+    assert_eq!(Lab::run(&driver("deferlwf")).clean().notes, [""; 0]);
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! Running `lwf-lab`.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -70,13 +69,13 @@ impl Lab {
         self.finish(&mut self.command())
     }
 
-    /// Makes the call with its standard output going to `file`.
+    /// Makes the call with its standard output going to `target`, a file or a pipe.
     ///
     /// # Panics
     ///
     /// As [`output`](Self::output).
-    pub fn output_to(&self, file: File) -> Output {
-        self.finish(self.command().stdout(file))
+    pub fn output_to(&self, target: impl Into<Stdio>) -> Output {
+        self.finish(self.command().stdout(target))
     }
 
     /// Makes the call in `folder`, which is also the place for temporary files.

@@ -2,13 +2,13 @@
 
 mod finding;
 mod flow;
-use lab_kernel::{AdapterReport, ControlPhase, Report};
+use lab_kernel::{AdapterReport, ControlPhase, MachineReport, Report};
 use lab_net::Mac;
 use protocol::{AdapterStatistics, DirectionCounters};
 
 use crate::argument::RunArguments;
 use crate::device::Reading;
-use crate::quantity::count;
+use crate::quantity::{self, count};
 use crate::summary::{
     Adapter, Counted, CountedPackets, Directions, DriverDirections, DriverPackets, Irql, Machine,
     Pool, Reason, Rules, Spread, Summary, WorkItems,
@@ -25,11 +25,22 @@ pub(crate) struct Source {
     pub(crate) notes: Vec<String>,
 }
 
+/// A warning where a stack was used so far that another driver's frames may not fit.
+fn deep_stack(machine: &MachineReport) -> Option<String> {
+    (!machine.stack_peak.is_empty()).then(|| {
+        format!(
+            "the driver's stack went to {} of 24 KiB, above 12 KiB",
+            quantity::bytes(machine.stack_peak_bytes)
+        )
+    })
+}
+
 /// Joins what the lab saw with what the driver says.
 pub(crate) fn summarise(
     image: &str,
     arguments: &RunArguments,
     sources: &[Source],
+    mut notes: Vec<String>,
     report: &Report,
 ) -> Summary {
     let mut disagreements = Vec::new();
@@ -88,6 +99,7 @@ pub(crate) fn summarise(
     let flows = before_pause
         .as_ref()
         .map(|reading| flow::summarise(reading, report));
+    notes.extend(deep_stack(&report.machine));
     Summary {
         image: image.to_owned(),
         driver_version: before_pause
@@ -156,6 +168,7 @@ pub(crate) fn summarise(
             .iter()
             .map(|violation| finding::of(image, violation))
             .collect(),
+        notes,
         debug_output: report.debug_output.clone(),
         replay: arguments.replay(),
     }

@@ -1,6 +1,8 @@
 //! `lwf-lab run`: everything read and checked, then one life of the driver.
 
-use std::fs;
+use std::fmt::Display;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use lab_kernel::{AdapterConfig, Failure, RunConfig};
@@ -30,7 +32,8 @@ pub(crate) struct Outcome {
 pub(crate) fn execute(arguments: &RunArguments) -> Result<Outcome, Error> {
     let image = read(&arguments.image)?;
     let image_name = file_name(&arguments.image);
-    let pdb = symbols(arguments)?;
+    let mut notes = Vec::new();
+    let pdb = symbols(arguments, &image, &mut notes)?;
     let mut adapters = Vec::new();
     let mut sources = Vec::new();
     let mut damage = Vec::new();
@@ -80,7 +83,7 @@ pub(crate) fn execute(arguments: &RunArguments) -> Result<Outcome, Error> {
         Box::new(move |step| progress.show(step)),
     );
     let report = report.map_err(|failure| refuse(&arguments.image, &image_name, &failure))?;
-    let summary = account::summarise(&image_name, arguments, &sources, &report);
+    let summary = account::summarise(&image_name, arguments, &sources, notes, &report);
     Ok(Outcome { summary, damage })
 }
 
@@ -101,8 +104,21 @@ fn refuse(path: &Path, image_name: &str, failure: &Failure) -> Error {
 /// A locally administered address for an adapter that no capture gives one.
 const IDLE_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x01];
 
+/// The largest image file that is read, in bytes; the file that was named may be a device without an end.
+const MAX_IMAGE_LENGTH: u64 = 256 << 20;
+
 fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    fs::read(path).map_err(|error| Error::bad_input(format!("{}: {error}", path.display())))
+    let bad = |why: &dyn Display| Error::bad_input(format!("{}: {why}", path.display()));
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_IMAGE_LENGTH + 1).read_to_end(&mut bytes))
+        .map_err(|error| bad(&error))?;
+    if bytes.len() as u64 > MAX_IMAGE_LENGTH {
+        return Err(bad(&format!(
+            "has more than {MAX_IMAGE_LENGTH} bytes, the lab's limit"
+        )));
+    }
+    Ok(bytes)
 }
 
 fn file_name(path: &Path) -> String {
@@ -112,10 +128,29 @@ fn file_name(path: &Path) -> String {
         .into_owned()
 }
 
-/// The program database that was named, or the one beside the image if there is one.
-fn symbols(arguments: &RunArguments) -> Result<Option<PathBuf>, Error> {
-    match &arguments.pdb {
-        Some(path) => read(path).map(|_| Some(path.clone())),
-        None => Ok(Some(arguments.image.with_extension("pdb")).filter(|path| path.is_file())),
+/// The program database that was named, or the one beside the image if there is one. What was named must fit; what
+/// merely lies there is noted if it does not.
+fn symbols(
+    arguments: &RunArguments,
+    image: &[u8],
+    notes: &mut Vec<String>,
+) -> Result<Option<PathBuf>, Error> {
+    let check = |path: &Path| {
+        lab_kernel::check_symbols(image, path).map_err(|why| format!("{}: {why}", path.display()))
+    };
+    if let Some(path) = &arguments.pdb {
+        check(path).map_err(Error::bad_input)?;
+        return Ok(Some(path.clone()));
+    }
+    let beside = arguments.image.with_extension("pdb");
+    if !beside.is_file() {
+        return Ok(None);
+    }
+    match check(&beside) {
+        Ok(()) => Ok(Some(beside)),
+        Err(line) => {
+            notes.push(format!("no symbols: {line}"));
+            Ok(None)
+        }
     }
 }

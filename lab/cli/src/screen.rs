@@ -83,6 +83,9 @@ fn write(summary: &Summary, out: &mut String) -> fmt::Result {
             writeln!(out, "  {line}")?;
         }
     }
+    for note in &summary.notes {
+        writeln!(out, "\nNOTE            {note}")?;
+    }
     for warning in &summary.warnings {
         finding::write("WARNING", warning, out)?;
     }

@@ -61,6 +61,8 @@ pub struct Summary {
     pub violation: Option<Finding>,
     /// What does not fail a run: advice, and rules that only a sample shows.
     pub warnings: Vec<Finding>,
+    /// What a reader of the result should know of the run: symbols that do not fit, a deep stack.
+    pub notes: Vec<String>,
     /// What the driver printed with `DbgPrint`.
     pub debug_output: Vec<String>,
     /// The command that repeats this run.

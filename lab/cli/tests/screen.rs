@@ -134,6 +134,7 @@ fn clean() -> Summary {
         disagreements: Vec::new(),
         violation: None,
         warnings: Vec::new(),
+        notes: Vec::new(),
         debug_output: Vec::new(),
         replay: "lwf-lab run deferlwf.sys --pcap http.pcapng --seed 7".to_owned(),
     }
@@ -142,6 +143,15 @@ fn clean() -> Summary {
 #[test]
 fn a_clean_run() {
     assert_eq!(screen::render(&clean()), include_str!("screen/clean.txt"));
+}
+
+#[test]
+fn notes_are_on_the_screen() {
+    let mut summary = clean();
+    summary.notes = vec!["no symbols: a.pdb: belongs to another build of the image".to_owned()];
+    let line = "NOTE            no symbols: a.pdb: belongs to another build of the image\n";
+    assert!(screen::render(&summary).contains(line));
+    assert!(summary.is_clean());
 }
 
 #[test]

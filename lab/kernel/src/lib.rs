@@ -22,6 +22,15 @@ pub use report::{
     PoolTagReport, Progress, Report, RuleReport, TrafficCount, WorkItemReport,
 };
 
+/// Whether the PDB at `pdb` has the symbols of `image`, the bytes of a `.sys` file. A run with one that has not
+/// shows offsets. Of an image that cannot be parsed nothing is said: [`run`] does.
+///
+/// # Errors
+/// Why not, to be put behind the PDB's name.
+pub fn check_symbols(image: &[u8], pdb: &std::path::Path) -> Result<(), String> {
+    lab_pe::Image::parse(image).map_or(Ok(()), |image| rt::symbol::check(pdb, &image))
+}
+
 /// Runs an image through its whole life. One run per process: the machine is process-global, and
 /// a second call is refused.
 ///

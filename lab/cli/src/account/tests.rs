@@ -181,12 +181,35 @@ fn report(before_pause: AdapterStatistics) -> Report {
 }
 
 fn summary(report: &Report) -> Summary {
-    summarise("deferlwf.sys", &arguments(), &[Source::default()], report)
+    summarise(
+        "deferlwf.sys",
+        &arguments(),
+        &[Source::default()],
+        Vec::new(),
+        report,
+    )
+}
+
+#[test]
+fn a_deep_stack_is_noted() {
+    let mut report = report(statistics());
+    report.machine.stack_peak_bytes = 13 << 10;
+    report.machine.stack_peak = vec![lab_rules::StackFrame {
+        rva: 0x1010,
+        function: None,
+        file: None,
+        line: None,
+    }];
+    let summary = summary(&report);
+    let line = "the driver's stack went to 13.0 KiB of 24 KiB, above 12 KiB";
+    assert_eq!(summary.notes, [line]);
+    assert!(summary.is_clean());
 }
 
 #[test]
 fn two_counts_that_agree_are_clean() {
     let summary = summary(&report(statistics()));
+    assert_eq!(summary.notes, [""; 0]);
     assert_eq!(summary.disagreements, [""; 0]);
     assert!(summary.is_clean());
     assert_eq!(summary.driver_version.as_deref(), Some("0.1.0"));

@@ -37,7 +37,7 @@ mod random;
 pub(crate) mod sched;
 mod signal;
 mod stack;
-mod symbol;
+pub(crate) mod symbol;
 #[cfg(test)]
 mod tests;
 mod thunk;

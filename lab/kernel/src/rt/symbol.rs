@@ -4,6 +4,8 @@ use std::{fs::File, path::Path};
 
 use pdb_addr2line::{ContextPdbData, TypeFormatterFlags, pdb::PDB};
 
+use lab_pe::{Image, PdbReference};
+
 use super::machine;
 
 /// What symbols know about a place; the first of a place's symbols is inlined into the second, …
@@ -14,21 +16,46 @@ pub(super) struct Symbol {
     pub(super) line: Option<u32>,
 }
 
+/// Whether the PDB at `path` has the symbols of `image`.
+///
+/// # Errors
+/// Why not, to be put behind the PDB's name.
+pub(crate) fn check(path: &Path, image: &Image) -> Result<(), String> {
+    let read = || -> Result<(), Error> {
+        let pdb = open(path, image.pdb.as_ref())?;
+        ContextPdbData::try_from_pdb(pdb)?.make_context()?;
+        Ok(())
+    };
+    read().map_err(|error| error.to_string())
+}
+
 /// The symbols of each RVA, innermost first; none where the PDB knows nothing, cannot be read, or
-/// belongs to another build of the image.
+/// belongs to another build of the image, which [`check`] tells beforehand.
 pub(super) fn look_up(pdb: &Path, rvas: &[u32]) -> Vec<Vec<Symbol>> {
     read(pdb, rvas).unwrap_or_else(|_| vec![Vec::new(); rvas.len()])
 }
 
 type Error = Box<dyn std::error::Error>;
 
-fn read(path: &Path, rvas: &[u32]) -> Result<Vec<Vec<Symbol>>, Error> {
-    let mut pdb = PDB::open(File::open(path)?)?;
-    let built_with = machine::with_image(|image| image.plan.pdb.as_ref().map(|pdb| pdb.guid));
-    if built_with.flatten() != Some(pdb.pdb_information()?.guid.to_bytes_le()) {
-        return Err("the PDB belongs to another image".into());
+/// Opens the PDB that the image's debug directory means.
+fn open(path: &Path, reference: Option<&PdbReference>) -> Result<PDB<'static, File>, Error> {
+    let file = File::open(path)?;
+    let mut pdb = PDB::open(file).map_err(|error| format!("is not a PDB: {error}"))?;
+    let information = pdb.pdb_information();
+    let guid = information
+        .map_err(|error| format!("is damaged: {error}"))?
+        .guid
+        .to_bytes_le();
+    match reference {
+        Some(reference) if reference.guid == guid => Ok(pdb),
+        Some(_) => Err("belongs to another build of the image".into()),
+        None => Err("belongs to another image: this one names no PDB".into()),
     }
-    let data = ContextPdbData::try_from_pdb(pdb)?;
+}
+
+fn read(path: &Path, rvas: &[u32]) -> Result<Vec<Vec<Symbol>>, Error> {
+    let reference = machine::with_image(|image| image.plan.pdb.clone()).flatten();
+    let data = ContextPdbData::try_from_pdb(open(path, reference.as_ref())?)?;
     let context = data.make_context_with_formatter_flags(
         TypeFormatterFlags::default() | TypeFormatterFlags::NO_ARGUMENTS,
     )?;
