@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use lab_kernel::ParameterValue;
+use lab_kernel::{ParameterValue, Stop};
 use lab_net::Local;
 
 use crate::capture::VlanTags;
@@ -96,6 +96,10 @@ pub struct RunArguments {
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(2..=16))]
     pub workers: u8,
 
+    /// When the stacks stop, once every packet is home
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = StopWhen::Idle)]
+    pub stop: StopWhen,
+
     /// Print one JSON object, as the last line of standard output, instead of the screen
     #[arg(long)]
     pub json: bool,
@@ -103,6 +107,24 @@ pub struct RunArguments {
     /// Symbols of the image; default: the .pdb beside it
     #[arg(long, value_name = "FILE")]
     pub pdb: Option<PathBuf>,
+}
+
+/// When the stacks stop, as the command line says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum StopWhen {
+    /// When the worker threads are idle
+    Idle,
+    /// At once: work items may be queued or running. Only the reading before unload is taken
+    Busy,
+}
+
+impl From<StopWhen> for Stop {
+    fn from(when: StopWhen) -> Self {
+        match when {
+            StopWhen::Idle => Self::Idle,
+            StopWhen::Busy => Self::Busy,
+        }
+    }
 }
 
 fn ndis_minor(text: &str) -> Result<u8, String> {
@@ -174,6 +196,9 @@ impl RunArguments {
         }
         option("--processors", self.processors.to_string());
         option("--workers", self.workers.to_string());
+        if self.stop == StopWhen::Busy {
+            option("--stop", "busy".to_owned());
+        }
         if let Some(pdb) = &self.pdb {
             option("--pdb", path_word(pdb));
         }
@@ -283,6 +308,8 @@ mod tests {
             "4",
             "--workers",
             "3",
+            "--stop",
+            "busy",
             "--pdb",
             "a.pdb",
         ];
@@ -290,7 +317,7 @@ mod tests {
             run_arguments(&words).unwrap().replay(),
             r"lwf-lab run 'dir one/a.sys' --pcap x.pcap --pcap 'y'\''s.pcap' --seed 9 --ndis 6.85 \
               --local 10.0.0.0/8 --local 02:00:00:00:00:0a --vlan-tags in-frame --set Mode=tap --set Ring=0x10 --processors 4 --workers 3 \
-              --pdb a.pdb"
+              --stop busy --pdb a.pdb"
                 .replace("\\\n              ", "")
         );
     }

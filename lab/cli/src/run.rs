@@ -72,6 +72,7 @@ pub(crate) fn execute(arguments: &RunArguments) -> Result<Outcome, Error> {
             ndis_minor: arguments.ndis,
             processors: arguments.processors,
             workers: arguments.workers,
+            stop: arguments.stop.into(),
             adapters,
             parameters: arguments
                 .settings

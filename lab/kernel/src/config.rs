@@ -22,8 +22,20 @@ pub struct RunConfig {
     pub adapters: Vec<AdapterConfig>,
     /// Registry values: the same for the driver's and for every adapter's parameters.
     pub parameters: Vec<(String, ParameterValue)>,
+    /// When the stacks stop.
+    pub stop: Stop,
     /// Who talks to the control device, if anyone.
     pub control: Option<Control>,
+}
+
+/// When the stacks stop. In both cases every packet is home by then.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stop {
+    /// The worker threads are idle.
+    #[default]
+    Idle,
+    /// Work items may be queued or running: nobody asks the control device before the pause.
+    Busy,
 }
 
 /// One simulated Ethernet adapter and what passes through it.
@@ -91,7 +103,8 @@ pub type Ask = Box<dyn FnMut(ControlPhase, &mut dyn Device)>;
 /// When the control device is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ControlPhase {
-    /// All packets are home and the worker threads idle; the adapters still run.
+    /// All packets are home and the worker threads idle; the adapters still run. Left out with
+    /// [`Stop::Busy`].
     BeforePause,
     /// All adapters are detached; the driver is still loaded.
     BeforeUnload,

@@ -15,7 +15,7 @@ mod worker;
 
 pub use config::{
     AdapterConfig, Answer, Ask, Control, ControlPhase, Device, Direction, Frame, ParameterValue,
-    RunConfig,
+    RunConfig, Stop,
 };
 pub use report::{
     AdapterReport, ControlRecord, DispatchReport, Failure, MachineReport, PoolReport,

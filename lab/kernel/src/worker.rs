@@ -69,6 +69,11 @@ pub(crate) fn stop() {
     WORKERS.with_borrow_mut(|workers| workers.closing = true);
 }
 
+/// Whether no routine runs: each holds a reference of its driver's object until it has returned.
+pub(crate) fn has_returned() -> bool {
+    WORKERS.with_borrow(|workers| workers.running == 0)
+}
+
 /// Whether nothing is queued and nothing runs.
 pub(crate) fn is_idle() -> bool {
     WORKERS.with_borrow(|workers| workers.queue.is_empty() && workers.running == 0)

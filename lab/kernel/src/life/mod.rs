@@ -94,10 +94,10 @@ pub(crate) fn run(config: RunConfig, progress: Show) -> Result<Report, Failure> 
     control::configure(config.control);
     SHOW.set(Some(progress));
     let entry = machine.entry();
-    let workers = config.workers;
+    let (workers, stop) = (config.workers, config.stop);
     let end = machine.run(move || {
         watch::emit(Kind::Loaded(loaded));
-        stage::play(entry, workers, frames_total)
+        stage::play(entry, workers, stop, frames_total)
     });
     SHOW.take();
     judge_end(end)?;

@@ -9,7 +9,7 @@ use crate::ndis::module::State;
 use crate::ndis::{self, adapter, filter, module, traffic};
 use crate::rt::sched::{self, Wait};
 use crate::watch::{self, OrFault, emit};
-use crate::{ControlPhase, Progress, driver, nt, rt, worker};
+use crate::{ControlPhase, Progress, Stop, driver, nt, rt, worker};
 
 /// Driver Verifier's limit for a pause, in ns.
 const PAUSE_NS: u64 = 10_000_000_000;
@@ -21,7 +21,7 @@ const EVENTS_NS: u64 = 100_000;
 const SHOW_NS: u64 = 1_000_000;
 
 /// Plays the whole life.
-pub(super) fn play(entry: u64, workers: u8, frames_total: u64) {
+pub(super) fn play(entry: u64, workers: u8, stop: Stop, frames_total: u64) {
     let show = |phase| show(phase, frames_total);
     worker::start(workers);
     show("load");
@@ -53,8 +53,10 @@ pub(super) fn play(entry: u64, workers: u8, frames_total: u64) {
     show("attach");
     wait_for_start();
     show("traffic");
-    run_traffic(&show);
-    control::ask(ControlPhase::BeforePause);
+    run_traffic(&show, stop);
+    if stop == Stop::Idle {
+        control::ask(ControlPhase::BeforePause);
+    }
     show("pause");
     stop_stacks(&show);
     control::ask(ControlPhase::BeforeUnload);
@@ -134,7 +136,7 @@ fn overdue(callback: Callback, adapter: u32, waited_ns: u64, pending: Option<Ove
 }
 
 /// Lets the frames flow, with a status indication and PnP events in between, until all is quiet.
-fn run_traffic(show: &dyn Fn(&'static str)) {
+fn run_traffic(show: &dyn Fn(&'static str), stop: Stop) {
     for adapter in 0..adapter::count() {
         traffic::start_neighbours(adapter);
         traffic::start_traffic(adapter);
@@ -147,7 +149,7 @@ fn run_traffic(show: &dyn Fn(&'static str)) {
     // Progress moves the limit: it is for what stands still.
     let mut done = adapter::frames_done();
     let mut limit_ns = sched::now() + LIMIT_NS;
-    let is_quiet = || adapter::all_home() && worker::is_idle();
+    let is_quiet = || adapter::all_home() && (stop == Stop::Busy || worker::is_idle());
     while sched::wait_until(sched::now() + SHOW_NS, &mut || is_quiet()) == Wait::TimedOut {
         show("traffic");
         let now_done = adapter::frames_done();
@@ -242,6 +244,9 @@ fn stop_stacks(show: &dyn Fn(&'static str)) {
 /// Calls the unload routine and looks at what is left.
 fn unload(driver_object: u64) {
     let routine = DRIVER_OBJECT::DriverUnload.read(driver_object).or_fault();
+    // The I/O manager waits with the unload for its references. What is queued it is the driver's
+    // business to wait for.
+    sched::wait_until(sched::now() + LIMIT_NS, &mut worker::has_returned);
     if routine != 0 {
         driver::call(Callback::DriverUnload, None, routine, &[driver_object]);
     }

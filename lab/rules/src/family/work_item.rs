@@ -21,8 +21,10 @@ struct Item {
 #[derive(Debug, Default)]
 pub(crate) struct WorkItemMonitor {
     items: BTreeMap<u64, Item>,
-    /// Routines of freed items that still run.
-    orphans: BTreeMap<u64, Item>,
+    /// Freed items, and how many of their routines still run. These may end after detach: a routine
+    /// that has told its driver that it is done still has to return, the I/O manager keeps the image
+    /// until it has, and the pool watches what it touches. Not after unload.
+    orphans: BTreeMap<u64, u32>,
     freed: BTreeSet<u64>,
     /// Callbacks that run: thread and adapter.
     running: Vec<(u32, Option<u32>)>,
@@ -100,12 +102,12 @@ impl WorkItemMonitor {
             }
             WorkItemEvent::Finished { item, .. } => {
                 // A run that began before the item was freed belongs to the freed one.
-                let state = match self.orphans.get_mut(&item) {
-                    Some(orphan) => orphan,
-                    None => self.items.get_mut(&item)?,
+                let running = match self.orphans.get_mut(&item) {
+                    Some(running) => running,
+                    None => &mut self.items.get_mut(&item)?.running,
                 };
-                state.running = state.running.saturating_sub(1);
-                self.orphans.retain(|_, orphan| orphan.running > 0);
+                *running = running.saturating_sub(1);
+                self.orphans.retain(|_, running| *running > 0);
                 None
             }
             WorkItemEvent::Freed { item } => {
@@ -114,7 +116,7 @@ impl WorkItemMonitor {
                 };
                 self.freed.insert(item);
                 if state.running > 0 {
-                    self.orphans.insert(item, state);
+                    self.orphans.insert(item, state.running);
                 }
                 state.queued.then(|| {
                     let happened = format!("work item {item:#x} was freed while it was queued");
@@ -141,8 +143,9 @@ impl WorkItemMonitor {
     }
 
     fn busy(&self) -> impl Iterator<Item = (u64, Item)> {
-        let all = self.items.iter().chain(&self.orphans);
-        all.map(|(item, state)| (*item, *state))
+        self.items
+            .iter()
+            .map(|(item, state)| (*item, *state))
             .filter(|(_, state)| state.queued || state.running > 0)
     }
 
@@ -156,8 +159,12 @@ impl WorkItemMonitor {
     }
 
     fn check_unload(&self) -> Option<Finding> {
-        if let Some((item, state)) = self.busy().next() {
+        let orphans = self.orphans.keys().map(|item| (*item, "running"));
+        let mut busy = self.busy().map(|(item, state)| {
             let what = if state.queued { "queued" } else { "running" };
+            (item, what)
+        });
+        if let Some((item, what)) = busy.next().or(orphans.min()) {
             let happened = format!("the driver was unloaded with work item {item:#x} {what}");
             return Some(
                 Finding::new(&rule::WI_COMPLETE_BEFORE_UNLOAD, happened)
@@ -414,9 +421,14 @@ mod tests {
         );
         let freed = [allocate(), attached(), queue(), start(), free()];
         check(
-            "freed and running",
+            "freed and past its last touch",
             &[&freed, &detach(0)[..]].concat(),
-            &["detach-no-workitem"],
+            &[],
+        );
+        check(
+            "freed and running at unload",
+            &[&freed[..], &[left()]].concat(),
+            &["wi-complete-before-unload"],
         );
         check(
             "another adapter's",
