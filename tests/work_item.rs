@@ -35,6 +35,27 @@ fn a_run_takes_many_packets_under_load() {
     assert!(items.coalesced > Some(0), "{items:?}");
 }
 
+/// What was written to the ring is drained before detach, and detach waits for the worker.
+#[test]
+fn stacks_may_stop_while_the_worker_is_wanted() {
+    for seed in 1..=30 {
+        let summary = Lab::run(&driver("deferlwf"))
+            .pcap(&capture("large"))
+            .pcap(&capture("dns"))
+            .with(["--stop", "busy", "--workers", "4"])
+            .seed(seed)
+            .clean();
+        let seen = summary.packets.driver.seen;
+        assert_eq!(seen.send.zip(seen.receive), Some((276, 192)), "seed {seed}");
+        assert_eq!(
+            summary.packets.driver.not_inspected,
+            Some(0),
+            "seed {seed}: the ring is drained before detach"
+        );
+        assert!(summary.work_items.runs > 0, "seed {seed}");
+    }
+}
+
 /// That the lab can show what the driver avoids.
 #[test]
 fn a_routine_that_requeues_itself_naively_is_seen_overlapping() {
