@@ -89,10 +89,12 @@ const WORKER_BUDGET_US: Range = Range {
 
 const MODE: Range = Range {
     keyword: text!("Mode"),
-    least: Mode::Tap as u32,
-    most: Mode::Inline as u32,
-    default: Mode::Tap as u32,
+    least: 1,
+    most: 2,
+    default: 1,
 };
+// The table above, the INF and its check have the numbers.
+const _: () = assert!(MODE.least == Mode::Tap as u32 && MODE.most == Mode::Inline as u32);
 const HOLD_LIMIT: Range = Range {
     keyword: text!("HoldLimit"),
     least: 1,
