@@ -1,5 +1,8 @@
 //! Table tests of OID requests.
 
+mod cancel;
+mod synchronous;
+
 use super::OidMonitor;
 use crate::event::{
     Callback, Event, HandlerSet, Header, Kind, Left, ModuleEvent, OidAlteration, OidEvent, OidKind,
@@ -534,107 +537,6 @@ fn own_requests_are_sound() {
             "not attached",
             start().into_iter().skip(2).chain([sent(OWN)]).collect(),
             vec!["oid-request-state"],
-        ),
-    ]);
-}
-
-#[test]
-fn cancellation_reaches_the_request() {
-    let cancel = || oid(OidEvent::CancelGiven { adapter: 0, id: 5 });
-    let forward = |id| oid(OidEvent::CancelSent { adapter: 0, id });
-    let end = || leave(Callback::FilterCancelOidRequest, Some(0), None);
-    let below = |events: Vec<Event>| {
-        let mut all = after(vec![
-            given(),
-            cloned(CLONE),
-            sent(CLONE),
-            back(CLONE, PENDING),
-            pends(),
-        ]);
-        all.extend(events);
-        all
-    };
-    check::<OidMonitor>(vec![
-        (
-            "forwarded",
-            below(vec![cancel(), forward(5), end()]),
-            vec![],
-        ),
-        (
-            "not forwarded",
-            below(vec![cancel(), end()]),
-            vec!["oid-cancel-forward"],
-        ),
-        (
-            "another id",
-            below(vec![cancel(), forward(6), end()]),
-            vec!["oid-cancel-forward"],
-        ),
-        (
-            "aborted",
-            after(vec![
-                given(),
-                pends(),
-                cancel(),
-                end(),
-                completed_as(request(GIVEN), 0xC001_000C),
-            ]),
-            vec![],
-        ),
-        (
-            "completed all the same",
-            after(vec![given(), pends(), cancel(), end(), completed()]),
-            vec!["oid-cancel-local"],
-        ),
-    ]);
-}
-
-#[test]
-fn synchronous_requests_do_not_wait() {
-    let synchronous = OidPath::Synchronous;
-    let given = || given_as(synchronous, request(GIVEN));
-    let altered = |alteration| {
-        oid(OidEvent::Altered {
-            adapter: 0,
-            request: GIVEN,
-            alteration,
-        })
-    };
-    check::<OidMonitor>(vec![
-        (
-            "passed on",
-            after(vec![given(), answered(synchronous, 0)]),
-            vec![],
-        ),
-        (
-            "pends",
-            after(vec![given(), answered(synchronous, PENDING)]),
-            vec!["sync-oid-no-pending"],
-        ),
-        (
-            "unknown",
-            after(vec![given(), answered(synchronous, 0xC000_00BB)]),
-            vec!["sync-oid-unknown-success"],
-        ),
-        (
-            "cloned",
-            after(vec![given(), cloned(CLONE)]),
-            vec!["sync-oid-no-clone"],
-        ),
-        (
-            "changed",
-            vec![altered(OidAlteration::Synchronous)],
-            vec!["sync-oid-field-access"],
-        ),
-        (
-            "reserved",
-            vec![altered(OidAlteration::Reserved)],
-            vec!["oid-reserved-areas"],
-        ),
-        (
-            "pending",
-            vec![altered(OidAlteration::Pending)],
-            vec!["oid-request-not-touched-pending"],
         ),
     ]);
 }
