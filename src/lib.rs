@@ -2,7 +2,7 @@
 //!
 //! Mode `tap`: at `DISPATCH_LEVEL` each packet leaves a snapshot in a ring and passes, untouched and in order; a work
 //! item drains the ring at `PASSIVE_LEVEL`, parses the snapshots and keeps flows. Mode `inline`: packets are held until a
-//! work item has judged them, and leave in order. What was counted is read through the control device.
+//! work item has judged them, and leave in order. Mode `off`: NDIS sends packets past the filter. What was counted is read through the control device.
 //!
 //! ```text
 //!                  ┌─tap──snapshot──▶ ring ──worker──▶ inspect::parse ──▶ flows
@@ -40,7 +40,7 @@ use module::Tap;
 
 ndis::driver! {
     module: Tap,
-    handlers: [hold, control_device],
+    handlers: [hold, bypass, control_device],
     unique_name: "{cdb9a2c8-4f0c-4b5f-8d67-5f3b8b2d7e11}",
     service_name: "deferlwf",
     friendly_name: "deferlwf packet tap",

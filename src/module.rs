@@ -1,7 +1,7 @@
 //! The life of a module: one per adapter.
 
 use inspect::{FlowTable, Slot};
-use ndis::filter::{Attached, Attaching, FilterModule, Medium, StatusPath};
+use ndis::filter::{Attached, Attaching, BypassPath, FilterModule, Medium, StatusPath};
 use ndis::irql::Passive;
 use ndis::lock::SpinLock;
 use ndis::mem::{PoolVec, Tag};
@@ -9,7 +9,7 @@ use ndis::nbl::{Rx, Tx};
 use ndis::ring::SnapshotRing;
 use ndis::work::WorkItem;
 use ndis::{Status, time};
-use protocol::AdapterStatistics;
+use protocol::{AdapterStatistics, Mode};
 
 use crate::count::{Counters, FlowCounts};
 use crate::datapath::Snapshot;
@@ -70,6 +70,12 @@ impl FilterModule for Tap {
 
     fn depart(this: &Attached<'_, Self>, departed: &mut AdapterStatistics) {
         departed.add_departed(&crate::count::statistics(this));
+    }
+}
+
+impl BypassPath for Tap {
+    fn is_bypassed(this: &Attached<'_, Self>) -> bool {
+        this.settings.mode() == Mode::Off
     }
 }
 

@@ -7,7 +7,7 @@
 //! | `MaxFlows` | flows | 16 to 262144 | 8192 | flows that are kept |
 //! | `FlowIdleMs` | milliseconds | 1000 to 86400000 | 60000 | silence after which a flow may have to give way |
 //! | `WorkerBudgetUs` | microseconds | 10 to 10000 | 500 | how long the worker runs at a time |
-//! | `Mode` | | 1 or 2 | 1 | 1: `tap`, 2: `inline` |
+//! | `Mode` | | 0 to 2 | 1 | 0: `off`, 1: `tap`, 2: `inline` |
 //! | `HoldLimit` | packets | 1 to 65536 | 1024 | `inline`: how many of one direction wait for their verdict |
 //! | `MaxHoldMs` | milliseconds | 1 to 1000 | 50 | `inline`: how long one waits for it |
 //! | `OnOverload` | | 0 or 1 | 1 | `inline`: what becomes of packets beyond either; 0: dropped, 1: passed without a verdict, in order |
@@ -89,12 +89,12 @@ const WORKER_BUDGET_US: Range = Range {
 
 const MODE: Range = Range {
     keyword: text!("Mode"),
-    least: 1,
+    least: 0,
     most: 2,
     default: 1,
 };
 // The table above, the INF and its check have the numbers.
-const _: () = assert!(MODE.least == Mode::Tap as u32 && MODE.most == Mode::Inline as u32);
+const _: () = assert!(MODE.least == Mode::Off as u32 && MODE.most == Mode::Inline as u32);
 const HOLD_LIMIT: Range = Range {
     keyword: text!("HoldLimit"),
     least: 1,
@@ -139,10 +139,10 @@ impl Parameters {
 
     fn with(mut value: impl FnMut(&Range) -> u32, blocked: BlockTable) -> Self {
         Self {
-            mode: if value(&MODE) == Mode::Inline as u32 {
-                Mode::Inline
-            } else {
-                Mode::Tap
+            mode: match value(&MODE) {
+                0 => Mode::Off,
+                2 => Mode::Inline,
+                _ => Mode::Tap,
             },
             overload: if value(&ON_OVERLOAD) == 0 {
                 Overload::Refuse

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! - [`FilterModule`]: the life of a module; every filter implements it.
-//! - [`SendPath`], [`ReceivePath`], [`HoldPath`], [`StatusPath`], [`PnpPath`]: paths. What [`driver!`](crate::driver!) is not told to
+//! - [`SendPath`], [`ReceivePath`], [`HoldPath`], [`BypassPath`], [`StatusPath`], [`PnpPath`]: paths. What [`driver!`](crate::driver!) is not told to
 //!   handle has a null handler, and NDIS passes it by.
 //! - [`Attached`], [`Running`]: a module in a state, lent to the callbacks.
 //!
@@ -203,6 +203,20 @@ pub trait HoldPath: SendPath + ReceivePath + Installed {
     fn sends_cancelled(this: &Attached<'_, Self>, packets: Nbls<'_, Tx>) {
         let _ = (this, packets);
     }
+}
+
+/// A filter that NDIS can send packets past: while it has nothing to do with them, they cost nothing.
+pub trait BypassPath: FilterModule {
+    /// Whether packets pass by the module from the next restart on. What is not a packet still comes to it.
+    ///
+    /// It is asked before each [`restart`](FilterModule::restart), with nothing on its way.
+    ///
+    /// # IRQL
+    ///
+    /// `PASSIVE_LEVEL`.
+    ///
+    /// <https://learn.microsoft.com/windows-hardware/drivers/ddi/ndis/nc-ndis-filter_set_module_options>
+    fn is_bypassed(this: &Attached<'_, Self>) -> bool;
 }
 
 /// A filter that sees status indications.

@@ -15,15 +15,15 @@ use ndis_sys::{
     NDIS_HANDLE, NDIS_RECEIVE_FLAGS_DISPATCH_LEVEL, NDIS_RECEIVE_FLAGS_RESOURCES,
     NDIS_SEND_FLAGS_DISPATCH_LEVEL, NDIS_STATUS, NDIS_STATUS_INDICATION, NET_BUFFER_LIST,
     NET_DEVICE_PNP_EVENT, NET_PNP_EVENT_NOTIFICATION, NdisFCancelSendNetBufferLists,
-    NdisFReturnNetBufferLists, NdisFSendNetBufferListsComplete,
+    NdisFReturnNetBufferLists, NdisFSendNetBufferListsComplete, NdisSetOptionalHandlers,
 };
 use wdk_sys::{DEVICE_OBJECT, DRIVER_OBJECT, IRP, NTSTATUS};
 
 use crate::device::{self, ControlDevice};
 use crate::driver::{self, Installed};
 use crate::filter::{
-    AttachParameters, Attached, DevicePnpEvent, FilterModule, HoldPath, ModuleCore, NetPnpEvent,
-    PnpPath, ReceivePath, Running, SendPath, StatusIndication, StatusPath,
+    AttachParameters, Attached, BypassPath, DevicePnpEvent, FilterModule, HoldPath, ModuleCore,
+    NetPnpEvent, PnpPath, ReceivePath, Running, SendPath, StatusIndication, StatusPath,
 };
 use crate::irql::{AtMostDispatch, Passive};
 use crate::nbl::{Callback, Chain, LowResources, Nbls, Rx, Tx};
@@ -55,6 +55,20 @@ pub(crate) unsafe extern "system" fn attach<M: Installed>(
         Err(status) => Err(status),
     };
     failure_or_success(result)
+}
+
+/// `FilterSetModuleOptions`: whether packets come here or go past.
+pub(crate) unsafe extern "system" fn set_module_options<M: BypassPath + Installed>(
+    context: NDIS_HANDLE,
+) -> NDIS_STATUS {
+    // SAFETY: NDIS calls it between attach and detach.
+    let core = unsafe { ModuleCore::<M>::from_context(context) };
+    // SAFETY: the module is attached as long as this runs.
+    let is_bypassed = M::is_bypassed(&unsafe { Attached::new(core) });
+    let mut characteristics = M::HANDLERS.partial_characteristics(is_bypassed);
+    // SAFETY: this is FilterSetModuleOptions, at PASSIVE_LEVEL, where the handlers of this module may change; NDIS copies
+    // the characteristics.
+    unsafe { NdisSetOptionalHandlers(core.handle(), (&raw mut characteristics).cast()) }
 }
 
 /// `FilterRestart`.

@@ -6,13 +6,17 @@ use ndis_sys::{
     FILTER_CANCEL_SEND_HANDLER, FILTER_DEVICE_PNP_EVENT_NOTIFY_HANDLER,
     FILTER_NET_PNP_EVENT_HANDLER, FILTER_RECEIVE_NET_BUFFER_LISTS_HANDLER,
     FILTER_RETURN_NET_BUFFER_LISTS_HANDLER, FILTER_SEND_NET_BUFFER_LISTS_COMPLETE_HANDLER,
-    FILTER_SEND_NET_BUFFER_LISTS_HANDLER, FILTER_STATUS_HANDLER,
-    NDIS_FILTER_CHARACTERISTICS_REVISION_3, NDIS_FILTER_DRIVER_CHARACTERISTICS, NDIS_OBJECT_HEADER,
+    FILTER_SEND_NET_BUFFER_LISTS_HANDLER, FILTER_SET_FILTER_MODULE_OPTIONS_HANDLER,
+    FILTER_STATUS_HANDLER, NDIS_FILTER_CHARACTERISTICS_REVISION_3,
+    NDIS_FILTER_DRIVER_CHARACTERISTICS, NDIS_FILTER_PARTIAL_CHARACTERISTICS,
+    NDIS_FILTER_PARTIAL_CHARACTERISTICS_REVISION_1, NDIS_OBJECT_HEADER,
     NDIS_OBJECT_TYPE_FILTER_DRIVER_CHARACTERISTICS,
+    NDIS_OBJECT_TYPE_FILTER_PARTIAL_CHARACTERISTICS,
     NDIS_SIZEOF_FILTER_DRIVER_CHARACTERISTICS_REVISION_3,
+    NDIS_SIZEOF_FILTER_PARTIAL_CHARACTERISTICS_REVISION_1,
 };
 
-use super::{HoldPath, ModuleCore, PnpPath, ReceivePath, SendPath, StatusPath};
+use super::{BypassPath, HoldPath, ModuleCore, PnpPath, ReceivePath, SendPath, StatusPath};
 use crate::device::{self, ControlDevice};
 use crate::driver::{Installed, Names};
 use crate::irql::Passive;
@@ -30,6 +34,7 @@ pub struct Handlers<M: Installed> {
     status: FILTER_STATUS_HANDLER,
     net_pnp: FILTER_NET_PNP_EVENT_HANDLER,
     device_pnp: FILTER_DEVICE_PNP_EVENT_NOTIFY_HANDLER,
+    module_options: FILTER_SET_FILTER_MODULE_OPTIONS_HANDLER,
     /// How pause gives up what is held.
     pub(crate) drain: Option<Drain<M>>,
     pub(crate) device: Option<device::Register<M>>,
@@ -49,6 +54,7 @@ impl<M: Installed> Handlers<M> {
         status: None,
         net_pnp: None,
         device_pnp: None,
+        module_options: None,
         drain: None,
         device: None,
     };
@@ -89,6 +95,16 @@ impl<M: Installed> Handlers<M> {
     /// Whether [`hold`](Self::hold) was called.
     pub(crate) const fn can_hold(&self) -> bool {
         self.cancel_send.is_some()
+    }
+
+    /// Adds [`BypassPath`]: `FilterSetModuleOptions`.
+    #[must_use]
+    pub const fn bypass(mut self) -> Self
+    where
+        M: BypassPath,
+    {
+        self.module_options = Some(thunk::set_module_options::<M>);
+        self
     }
 
     /// Adds [`StatusPath`]: `FilterStatus`.
@@ -146,7 +162,7 @@ impl<M: Installed> Handlers<M> {
             UniqueName: names.unique.as_unicode_string(),
             ServiceName: names.service.as_unicode_string(),
             SetOptionsHandler: Some(thunk::set_options),
-            SetFilterModuleOptionsHandler: None,
+            SetFilterModuleOptionsHandler: self.module_options,
             AttachHandler: Some(thunk::attach::<M>),
             DetachHandler: Some(thunk::detach::<M>),
             RestartHandler: Some(thunk::restart::<M>),
@@ -167,6 +183,31 @@ impl<M: Installed> Handlers<M> {
             CancelDirectOidRequestHandler: None,
             SynchronousOidRequestHandler: None,
             SynchronousOidRequestCompleteHandler: None,
+        }
+    }
+}
+
+impl<M: Installed> Handlers<M> {
+    /// What NDIS is told about the packets of one module: the handlers of the driver, or none.
+    ///
+    /// <https://learn.microsoft.com/windows-hardware/drivers/ddi/ndis/ns-ndis-_ndis_filter_partial_characteristics>
+    pub(crate) const fn partial_characteristics(
+        &self,
+        is_bypassed: bool,
+    ) -> NDIS_FILTER_PARTIAL_CHARACTERISTICS {
+        let handlers = if is_bypassed { &Self::LIFECYCLE } else { self };
+        NDIS_FILTER_PARTIAL_CHARACTERISTICS {
+            Header: NDIS_OBJECT_HEADER {
+                Type: NDIS_OBJECT_TYPE_FILTER_PARTIAL_CHARACTERISTICS,
+                Revision: NDIS_FILTER_PARTIAL_CHARACTERISTICS_REVISION_1,
+                Size: NDIS_SIZEOF_FILTER_PARTIAL_CHARACTERISTICS_REVISION_1,
+            },
+            Flags: 0,
+            SendNetBufferListsHandler: handlers.send,
+            SendNetBufferListsCompleteHandler: handlers.send_complete,
+            CancelSendNetBufferListsHandler: handlers.cancel_send,
+            ReceiveNetBufferListsHandler: handlers.receive,
+            ReturnNetBufferListsHandler: handlers.return_,
         }
     }
 }
