@@ -76,6 +76,10 @@ pub(crate) fn summarise(
             .map(part)
             .fold(Directions::default(), Directions::plus)
     };
+    let dropped = sum(|adapter| Directions {
+        send: adapter.send.dropped,
+        receive: adapter.receive.dropped,
+    });
     let packets = counted(sum(ndis_packets), driver_total.as_ref().map(driver_packets));
     let bytes = counted(sum(ndis_bytes), driver_total.as_ref().map(driver_bytes));
 
@@ -94,6 +98,7 @@ pub(crate) fn summarise(
     }
     if let Some(total) = before_unload.as_ref().map(Reading::total) {
         compare_work_items(report, &total, &mut disagreements);
+        compare_dropped(&dropped, &total, &mut disagreements);
     }
 
     let flows = before_pause
@@ -123,10 +128,7 @@ pub(crate) fn summarise(
             send: adapter.send.passed,
             receive: adapter.receive.passed,
         }),
-        dropped: sum(|adapter| Directions {
-            send: adapter.send.dropped,
-            receive: adapter.receive.dropped,
-        }),
+        dropped,
         not_inspected: driver_total.as_ref().map(reasons),
         flow_count: flows.as_ref().map(|flows| flows.len() as u64),
         flows,
@@ -278,6 +280,26 @@ fn account_for_all(direction: &str, counters: &DirectionCounters, disagreements:
     }
 }
 
+/// Every packet that was not passed on is under one reason.
+fn compare_dropped(
+    by_lab: &Directions,
+    by_driver: &AdapterStatistics,
+    disagreements: &mut Vec<String>,
+) {
+    for (direction, by_lab, by_driver) in [
+        ("sent", by_lab.send, by_driver.send.dropped()),
+        ("received", by_lab.receive, by_driver.receive.dropped()),
+    ] {
+        if by_lab != by_driver {
+            disagreements.push(format!(
+                "of the packets {direction} the lab saw {} dropped, the driver {}",
+                count(by_lab),
+                count(by_driver)
+            ));
+        }
+    }
+}
+
 fn compare_work_items(report: &Report, total: &AdapterStatistics, disagreements: &mut Vec<String>) {
     let by_lab = &report.work_items;
     let by_driver = &total.work_items;
@@ -313,6 +335,22 @@ fn reasons(total: &AdapterStatistics) -> Vec<Reason> {
             both(|counters| counters.not_inspected_unreadable),
         ),
         ("paused", both(|counters| counters.not_inspected_paused)),
+        (
+            "too many held",
+            both(|counters| counters.not_inspected_overload),
+        ),
+        (
+            "held too long",
+            both(|counters| counters.not_inspected_late),
+        ),
+        (
+            "not holdable",
+            both(|counters| counters.not_inspected_unholdable),
+        ),
+        (
+            "cancelled",
+            both(|counters| counters.not_inspected_cancelled),
+        ),
     ]
     .into_iter()
     .filter(|(_, packets)| *packets > 0)

@@ -261,6 +261,10 @@ fn what_two_counts_differ_in_is_said() {
             |statistics| statistics.work_items.runs = 9,
             "work items run: the lab counted 2, the driver 9",
         ),
+        (
+            |statistics| statistics.send.dropped_late = 1,
+            "of the packets sent the lab saw 0 dropped, the driver 1",
+        ),
     ] {
         let mut changed = statistics();
         change(&mut changed);

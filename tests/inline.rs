@@ -1,0 +1,85 @@
+//! Mode `inline`: every packet is passed once, or dropped and counted under one reason, within the limits that are set.
+//!
+//! That the driver's drop counters add up to what the lab saw dropped, `lwf-lab` compares in every run.
+
+use lab_cli::summary::Summary;
+use tests::{Lab, captures, driver};
+
+/// All captures through the driver in mode `inline`.
+fn inline() -> Lab {
+    captures()
+        .iter()
+        .fold(Lab::run(&driver("deferlwf")), |lab, capture| {
+            lab.pcap(capture)
+        })
+        .set("Mode", 2)
+}
+
+fn reasons(summary: &Summary) -> Vec<&str> {
+    let reasons = summary.not_inspected.as_deref().unwrap_or_default();
+    reasons
+        .iter()
+        .map(|reason| reason.reason.as_str())
+        .collect()
+}
+
+#[test]
+fn without_overload_only_what_cannot_be_held_is_not_judged() {
+    for seed in 1..=10 {
+        let summary = inline().seed(seed).clean();
+        assert_eq!(summary.dropped.send, 0, "seed {seed}");
+        assert!(
+            reasons(&summary)
+                .iter()
+                .all(|&reason| reason == "not holdable"),
+            "seed {seed}: {:?}",
+            summary.not_inspected
+        );
+        let items = summary.work_items;
+        assert_eq!(items.max_concurrent, 1, "seed {seed}");
+        assert_eq!(items.entry_irql, Some(0), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_short_queue_drops_or_passes_as_it_is_told() {
+    for seed in 1..=10 {
+        let short = inline().set("HoldLimit", 2).seed(seed);
+        let drop = short.clone().set("OnOverload", 0).clean();
+        assert!(drop.dropped.send > 0, "seed {seed}");
+        assert!(reasons(&drop).contains(&"too many held"), "seed {seed}");
+        let pass = short.set("OnOverload", 1).clean();
+        assert_eq!(pass.dropped.send, 0, "seed {seed}");
+        assert!(reasons(&pass).contains(&"too many held"), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_slow_worker_is_overtaken_by_the_timer() {
+    let late = (1..=10).any(|seed| {
+        let summary = inline()
+            .set("MaxHoldMs", 1)
+            .set("WorkerBudgetUs", 10)
+            .seed(seed)
+            .clean();
+        assert_eq!(summary.dropped.send, 0, "seed {seed}");
+        reasons(&summary).contains(&"held too long")
+    });
+    assert!(late, "no seed held a packet for too long");
+}
+
+#[test]
+fn a_rule_blocks_what_it_names_and_nothing_else() {
+    let flow_of = |summary: &Summary, protocol: &str| {
+        let flows = summary.flows.as_deref().unwrap_or_default();
+        flows.iter().any(|flow| flow.protocol == protocol)
+    };
+    for seed in 1..=5 {
+        let open = inline().seed(seed).clean();
+        let blocked = inline().set("Block", "udp").seed(seed).clean();
+        assert!(flow_of(&blocked, "udp"), "what is blocked is inspected");
+        assert!(blocked.dropped.send > open.dropped.send, "seed {seed}");
+        let other = inline().set("Block", "@203.0.113.0/24").seed(seed).clean();
+        assert_eq!(other.dropped.send, 0, "seed {seed}");
+    }
+}
