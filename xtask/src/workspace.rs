@@ -54,7 +54,8 @@ impl Workspace {
                 .with_context(|| format!("cannot lock {}", lock_path.display()))?;
         }
 
-        let patched = cross.join(PATCHED);
+        // Inside the workspace: Cargo names what lies in it by its path from there, so that the folder is not in the image.
+        let patched = root.join(PATCHED);
         wdk_build_patch::write(&registry_source(repository)?, &patched)?;
         let manifest = read(&repository.root().join("Cargo.toml"))?;
         write_if_changed(
