@@ -1,5 +1,6 @@
 //! The ledger of NET_BUFFER_LIST structures: whose each one is, and who holds it.
 
+mod inside;
 mod ledger;
 mod watched;
 
@@ -9,6 +10,7 @@ use crate::event::{
 use crate::family::count_text;
 use crate::family::state::{ModuleState, PAUSED, States};
 use crate::{BugCheck, Finding, Monitor, Rule, catalogue as rule};
+use inside::Inside;
 use ledger::{Entry, Holder, Ledger, Origin};
 use watched::ALL;
 
@@ -20,6 +22,7 @@ const CANCEL_ID: u8 = 5;
 pub(crate) struct NblMonitor {
     states: States,
     ledger: Ledger,
+    inside: Inside,
 }
 
 impl Monitor for NblMonitor {
@@ -35,10 +38,19 @@ impl Monitor for NblMonitor {
         {
             return Some(finding);
         }
+        let through = self.inside.observe(event);
         match &event.kind {
             Kind::Nbl(nbl) => self.observe_nbl(nbl),
             Kind::Leave { call, .. } if call.callback == Callback::FilterDetach => {
                 self.check_left(call.adapter, "FilterDetach returned")
+            }
+            Kind::Leave { call, .. } if !through.is_empty() => {
+                let adapter = call.adapter?;
+                let is_paused = self.states.of(adapter) == ModuleState::Paused;
+                let kept = |(nbl, _): &(u64, Entry)| {
+                    is_paused && through.contains(nbl) && !self.inside.has(*nbl)
+                };
+                self.held_over_pause(adapter).find(kept).map(pause_finding)
             }
             Kind::Left(_) => self.check_left(None, "the driver was unloaded"),
             Kind::Overdue(Overdue::Sends {
@@ -400,34 +412,21 @@ impl NblMonitor {
 
     /// A module enters Paused: nothing may be held any more.
     fn check_paused(&self, adapter: u32) -> Option<Finding> {
-        let (nbl, entry) = self.ledger.iter().find(|(_, entry)| {
+        let mut held = self.held_over_pause(adapter);
+        held.find(|(nbl, _)| !self.inside.has(*nbl))
+            .map(pause_finding)
+    }
+
+    /// What must be settled before a pause is complete.
+    fn held_over_pause(&self, adapter: u32) -> impl Iterator<Item = (u64, Entry)> {
+        self.ledger.iter().filter(move |(_, entry)| {
             entry.adapter == adapter
                 && match (entry.origin, entry.holder) {
                     (Origin::Foreign(_), Holder::Filter) => entry.in_running && !entry.lent,
                     (Origin::Own(_), holder) => holder != Holder::Filter,
                     _ => false,
                 }
-        })?;
-        let (rule, what) = match entry.origin {
-            Origin::Foreign(NblPath::Send) => (
-                &rule::PAUSE_FLUSH_HELD_SENDS,
-                "a send from above is still held",
-            ),
-            Origin::Foreign(NblPath::Receive) => (
-                &rule::PAUSE_FLUSH_HELD_RECEIVES,
-                "a receive from below is still held",
-            ),
-            Origin::Own(Some(NblPath::Receive)) => (
-                &rule::PAUSE_WAIT_OWN_RECEIVES,
-                "a receive of the filter's is not back",
-            ),
-            Origin::Own(_) => (
-                &rule::PAUSE_WAIT_OWN_SENDS,
-                "a send of the filter's is not back",
-            ),
-        };
-        let happened = format!("the pause is complete, but {what}: NBL {nbl:#x}");
-        Some(Finding::new(rule, happened).since(crate::Origin::Given(nbl)))
+        })
     }
 
     /// Nothing may be outstanding at the end of a module, or of the driver.
@@ -493,6 +492,30 @@ fn check_list(
         );
         Finding::new(&rule::NBL_COUNT_MATCHES, happened)
     })
+}
+
+/// The pause is complete, and a structure is still held.
+fn pause_finding((nbl, entry): (u64, Entry)) -> Finding {
+    let (rule, what) = match entry.origin {
+        Origin::Foreign(NblPath::Send) => (
+            &rule::PAUSE_FLUSH_HELD_SENDS,
+            "a send from above is still held",
+        ),
+        Origin::Foreign(NblPath::Receive) => (
+            &rule::PAUSE_FLUSH_HELD_RECEIVES,
+            "a receive from below is still held",
+        ),
+        Origin::Own(Some(NblPath::Receive)) => (
+            &rule::PAUSE_WAIT_OWN_RECEIVES,
+            "a receive of the filter's is not back",
+        ),
+        Origin::Own(_) => (
+            &rule::PAUSE_WAIT_OWN_SENDS,
+            "a send of the filter's is not back",
+        ),
+    };
+    let happened = format!("the pause is complete, but {what}: NBL {nbl:#x}");
+    Finding::new(rule, happened).since(crate::Origin::Given(nbl))
 }
 
 #[cfg(test)]

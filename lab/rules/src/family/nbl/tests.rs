@@ -297,6 +297,29 @@ fn a_pause_finds_nothing_held() {
         &with_pause(&[given(Up, &[1])]),
         &["pause-flush-held-receives"],
     );
+    let on = |thread, event: Event| Event { thread, ..event };
+    let returning = [
+        on(1, given(Up, &[1])),
+        on(1, hand(Indicate, &[1])),
+        on(2, back(Up, &[1])),
+        on(2, enter(Callback::FilterReturnNetBufferLists, Some(0))),
+        on(3, enter(Callback::FilterPause, Some(0))),
+        on(3, leave(Callback::FilterPause, Some(0), Some(0))),
+    ];
+    let left = on(
+        2,
+        leave(Callback::FilterReturnNetBufferLists, Some(0), None),
+    );
+    check(
+        "a return on another processor while the pause completes",
+        &[&returning[..], &[on(2, hand(Return, &[1])), left.clone()]].concat(),
+        &[],
+    );
+    check(
+        "the same, and kept",
+        &[&returning[..], &[left]].concat(),
+        &["pause-flush-held-receives"],
+    );
 }
 
 #[test]
