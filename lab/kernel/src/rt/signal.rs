@@ -50,7 +50,8 @@ pub(super) fn note_progress() {
 pub(super) struct Handlers {
     old_actions: Vec<(libc::c_int, libc::sigaction)>,
     old_stack: libc::stack_t,
-    timer: libc::timer_t,
+    /// Null is a timer too: Linux counts them from 0.
+    timer: Option<libc::timer_t>,
     _stack: Vec<u8>,
 }
 
@@ -71,23 +72,23 @@ impl Handlers {
         let mut handlers = Self {
             old_actions: Vec::new(),
             old_stack,
-            timer: ptr::null_mut(),
+            timer: None,
             _stack: stack,
         };
         for signal in SIGNALS {
             let old = set_action(signal, handler as *const () as usize)?;
             handlers.old_actions.push((signal, old));
         }
-        handlers.timer = watchdog()?;
+        handlers.timer = Some(watchdog()?);
         Ok(handlers)
     }
 }
 
 impl Drop for Handlers {
     fn drop(&mut self) {
-        if !self.timer.is_null() {
+        if let Some(timer) = self.timer {
             // SAFETY: the timer was made by `watchdog` and is deleted once.
-            unsafe { libc::timer_delete(self.timer) };
+            unsafe { libc::timer_delete(timer) };
         }
         for (signal, old) in &self.old_actions {
             // SAFETY: `old` is what `sigaction` gave for this signal.
@@ -271,4 +272,25 @@ fn redirect(driver: &Context, registers: &mut [i64; 23], signal: libc::c_int, ad
     registers[libc::REG_RSP as usize] = driver.host_sp.get() as i64;
     registers[libc::REG_RDI as usize] = ptr::from_ref(driver) as i64;
     registers[libc::REG_EFL as usize] &= !TRAP_AND_DIRECTION;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, hint, time::Instant};
+
+    use super::{Handlers, WATCHDOG_PERIOD_MS};
+    use crate::rt::machine;
+
+    /// Were it left, it would end the process between two lives.
+    #[test]
+    fn no_timer_is_left() {
+        let _only = machine::only();
+        drop(Handlers::install().expect("signals can be handled"));
+        let timers = fs::read_to_string("/proc/self/timers").unwrap_or_default();
+        assert!(!timers.contains("signal: 26/"), "{timers}");
+        let begun = Instant::now();
+        while begun.elapsed().as_millis() < 2 * WATCHDOG_PERIOD_MS as u128 {
+            hint::spin_loop();
+        }
+    }
 }
