@@ -26,6 +26,31 @@ pub struct RunConfig {
     pub stop: Stop,
     /// Who talks to the control device, if anyone.
     pub control: Option<Control>,
+    /// Control operations at any moment of the traffic, if the life is to be a hard one.
+    pub chaos: Option<Chaos>,
+    /// The call stacks that fail, each the first time that it is seen. With a list, an empty one
+    /// too, [`Report::call_sites`](crate::Report::call_sites) tells every stack that could fail.
+    pub faults: Option<Vec<CallSite>>,
+}
+
+/// What makes a life hard: the neighbours use several threads, worker threads come late, packets may
+/// still flow when the stack is torn down, and NDIS does what it may do at any moment.
+#[derive(Clone, Debug, Default)]
+pub struct Chaos {
+    /// Control operations per adapter: status, PnP, power, pause and restart, detach and attach,
+    /// requests to the devices, cancelled sends; those that the driver has handlers for.
+    pub operations: u32,
+    /// IOCTL codes and inputs that the driver's devices know; the seed spoils some of them.
+    pub requests: Vec<(u32, Vec<u8>)>,
+}
+
+/// A call of an import, told by the driver's stack.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallSite {
+    /// The import that is called.
+    pub import: String,
+    /// Offsets of the return addresses in the image, innermost first.
+    pub stack: Vec<u32>,
 }
 
 /// When the stacks stop. In both cases every packet is home by then.

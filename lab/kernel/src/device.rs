@@ -75,6 +75,17 @@ pub(crate) fn exists(name: &str) -> bool {
     })
 }
 
+/// The names of all devices.
+pub(crate) fn names() -> Vec<String> {
+    DEVICES.with_borrow(|devices| {
+        devices
+            .devices
+            .values()
+            .map(|device| device.name.clone())
+            .collect()
+    })
+}
+
 /// Creates a device object; gives its address.
 pub(crate) fn create(new: NewDevice) -> u64 {
     /// `IO_TYPE_DEVICE`.

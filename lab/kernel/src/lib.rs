@@ -4,6 +4,7 @@ mod abi;
 mod config;
 mod device;
 mod driver;
+mod injection;
 mod life;
 mod memory;
 mod ndis;
@@ -14,12 +15,12 @@ mod watch;
 mod worker;
 
 pub use config::{
-    AdapterConfig, Answer, Ask, Control, ControlPhase, Device, Direction, Frame, ParameterValue,
-    RunConfig, Stop,
+    AdapterConfig, Answer, Ask, CallSite, Chaos, Control, ControlPhase, Device, Direction, Frame,
+    ParameterValue, RunConfig, Stop,
 };
 pub use report::{
-    AdapterReport, ControlRecord, DispatchReport, Failure, MachineReport, PoolReport,
-    PoolTagReport, Progress, Report, RuleReport, TrafficCount, WorkItemReport,
+    AdapterReport, CallSiteReport, ControlRecord, DispatchReport, Failure, MachineReport,
+    PoolReport, PoolTagReport, Progress, Report, RuleReport, TrafficCount, WorkItemReport,
 };
 
 /// Whether the PDB at `pdb` has the symbols of `image`, the bytes of a `.sys` file. A run with one that has not

@@ -1,8 +1,10 @@
 //! What a run found out. Plain data; times are virtual.
 
+use std::collections::BTreeMap;
+
 use lab_rules::{StackFrame, Violation};
 
-use crate::{Answer, ControlPhase, Direction};
+use crate::{Answer, CallSite, ControlPhase, Direction};
 
 /// The outcome of a run that could be carried out, rule broken or not.
 #[derive(Clone, Debug)]
@@ -37,6 +39,13 @@ pub struct Report {
     pub control: Vec<ControlRecord>,
     /// What the machine measured.
     pub machine: MachineReport,
+    /// Control operations that were carried out, by name.
+    pub operations: BTreeMap<&'static str, u64>,
+    /// The call stacks that could fail, in the order in which they were first seen; empty unless
+    /// the configuration has [`RunConfig::faults`](crate::RunConfig::faults).
+    pub call_sites: Vec<CallSiteReport>,
+    /// Why the driver did not load, when a call that was made to fail led to that.
+    pub refusal: Option<String>,
     /// What the driver printed with `DbgPrint`, without line ends; at most 1,000 lines.
     pub debug_output: Vec<String>,
 }
@@ -59,6 +68,14 @@ pub struct AdapterReport {
 }
 
 impl AdapterReport {
+    /// Whether the driver refused to attach at some time.
+    #[must_use]
+    pub fn has_refused(&self) -> bool {
+        self.states
+            .windows(2)
+            .any(|states| states == ["Attaching", "Detached"])
+    }
+
     /// The counts of one direction.
     #[must_use]
     pub fn traffic(&self, direction: Direction) -> &TrafficCount {
@@ -163,6 +180,21 @@ pub struct RuleReport {
     pub checked: u64,
     /// Identifiers of the broken ones that fail a run.
     pub broken: Vec<&'static str>,
+}
+
+/// A call stack that could fail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallSiteReport {
+    /// Which.
+    pub site: CallSite,
+    /// Whether the call fails for want of memory.
+    pub is_allocation: bool,
+    /// How often it was met.
+    pub calls: u64,
+    /// Whether it was made to fail, the first time.
+    pub has_failed: bool,
+    /// The driver's stack.
+    pub frames: Vec<StackFrame>,
 }
 
 /// One control request and its answer.

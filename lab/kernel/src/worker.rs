@@ -17,6 +17,8 @@ pub(crate) const ITEM_SIZE: usize = 0x58;
 const SWITCH_NS: u64 = 1_000;
 /// The longest time that a worker thread needs to wake up beyond that, in ns.
 const WAKE_UP_NS: u64 = 50_000;
+/// The same of a slow one.
+const SLOW_NS: u64 = 5_000_000;
 
 /// How the routine of an item is called.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -46,6 +48,8 @@ struct Workers {
     /// Routines that run.
     running: u32,
     threads: u32,
+    /// Whether some wake up much later than others.
+    is_slow: bool,
     closing: bool,
 }
 
@@ -53,10 +57,11 @@ thread_local! {
     static WORKERS: RefCell<Workers> = RefCell::new(Workers::default());
 }
 
-/// Starts the worker threads.
-pub(crate) fn start(count: u8) {
+/// Starts the worker threads; slow ones are late at times, as on a machine that has more to do.
+pub(crate) fn start(count: u8, is_slow: bool) {
     WORKERS.set(Workers {
         threads: count.into(),
+        is_slow,
         ..Workers::default()
     });
     for number in 0..count {
@@ -93,7 +98,10 @@ fn work() {
         }
         // Between the end of the wait and the first instruction of the routine lies what a real
         // scheduler takes.
-        let delay_ns = if sched::chance(1, 2) {
+        let is_slow = WORKERS.with_borrow(|workers| workers.is_slow);
+        let delay_ns = if is_slow && sched::chance(1, 16) {
+            sched::random(SLOW_NS)
+        } else if sched::chance(1, 2) {
             sched::random(WAKE_UP_NS)
         } else {
             0

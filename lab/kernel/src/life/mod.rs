@@ -1,5 +1,6 @@
 //! A driver's life, from load to unload, and the report on it.
 
+mod chaos;
 mod control;
 mod stage;
 
@@ -8,6 +9,7 @@ use std::cell::{Cell, RefCell};
 use lab_rules::Kind;
 use lab_rules::event::{Loaded, Overdue};
 
+use crate::injection;
 use crate::ndis::{self, adapter};
 use crate::rt::sched::{Hang, HangKind};
 use crate::rt::{self, DataExport, Import, LoadError, Machine};
@@ -64,6 +66,7 @@ pub(crate) fn run(config: RunConfig, progress: Show) -> Result<Report, Failure> 
         data: DATA,
         hooks: rt::Hooks {
             before: watch::before_import,
+            instead: injection::instead,
             after: watch::after_import,
         },
         time_limit_ns: TIME_LIMIT_NS,
@@ -95,9 +98,11 @@ pub(crate) fn run(config: RunConfig, progress: Show) -> Result<Report, Failure> 
     SHOW.set(Some(progress));
     let entry = machine.entry();
     let (workers, stop) = (config.workers, config.stop);
+    let chaos = config.chaos;
+    injection::configure(config.faults);
     let end = machine.run(move || {
         watch::emit(Kind::Loaded(loaded));
-        stage::play(entry, workers, stop, frames_total)
+        stage::play(entry, workers, stop, frames_total, chaos)
     });
     SHOW.take();
     judge_end(end)?;
@@ -117,8 +122,10 @@ pub(crate) fn run(config: RunConfig, progress: Show) -> Result<Report, Failure> 
     let Some(outcome) = watch::finish() else {
         return Err(Failure::Lab("the event stream is gone".into()));
     };
+    let mut refusal = REFUSAL.take();
     if outcome.violation.is_none()
-        && let Some(refusal) = REFUSAL.take()
+        && !injection::has_failed_any()
+        && let Some(refusal) = refusal.take()
     {
         return Err(Failure::BadInput(format!(
             "{}: {refusal}",
@@ -127,6 +134,8 @@ pub(crate) fn run(config: RunConfig, progress: Show) -> Result<Report, Failure> 
     }
     Ok(Report {
         machine: measured,
+        refusal,
+        call_sites: injection::take_report(),
         ..report(seed, &names, &macs, device, outcome)
     })
 }
@@ -282,6 +291,9 @@ fn report(
         control_device_found: device.map(|_| control::was_found()),
         control: control::take_records(),
         machine: MachineReport::default(),
+        operations: chaos::take_counts(),
+        call_sites: Vec::new(),
+        refusal: None,
         debug_output: nt::dbg::take_output(),
     }
 }

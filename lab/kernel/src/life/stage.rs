@@ -3,13 +3,16 @@
 use lab_rules::Kind;
 use lab_rules::event::{Callback, Left, Lent, ModuleEvent, NblPath, Overdue};
 
-use super::{REFUSAL, SHOW, VERSION, control};
+use std::cell::Cell;
+use std::rc::Rc;
+
+use super::{REFUSAL, SHOW, VERSION, chaos, control};
 use crate::abi::nt::{DRIVER_EXTENSION, DRIVER_OBJECT};
 use crate::ndis::module::State;
 use crate::ndis::{self, adapter, filter, module, traffic};
 use crate::rt::sched::{self, Wait};
 use crate::watch::{self, OrFault, emit};
-use crate::{ControlPhase, Progress, Stop, driver, nt, rt, worker};
+use crate::{Chaos, ControlPhase, Progress, Stop, driver, nt, rt, worker};
 
 /// Driver Verifier's limit for a pause, in ns.
 const PAUSE_NS: u64 = 10_000_000_000;
@@ -19,11 +22,13 @@ const LIMIT_NS: u64 = 30_000_000_000;
 const EVENTS_NS: u64 = 100_000;
 /// How often a waiting person is told, in ns of virtual time.
 const SHOW_NS: u64 = 1_000_000;
+/// Threads of each neighbour that give frames to a filter at the same time, in a hard life.
+const LANES: usize = 2;
 
 /// Plays the whole life.
-pub(super) fn play(entry: u64, workers: u8, stop: Stop, frames_total: u64) {
+pub(super) fn play(entry: u64, workers: u8, stop: Stop, frames_total: u64, chaos: Option<Chaos>) {
     let show = |phase| show(phase, frames_total);
-    worker::start(workers);
+    worker::start(workers, chaos.is_some());
     show("load");
     let driver_object = make_driver_object(entry);
     let registry_path = driver::unicode_string(
@@ -53,7 +58,7 @@ pub(super) fn play(entry: u64, workers: u8, stop: Stop, frames_total: u64) {
     show("attach");
     wait_for_start();
     show("traffic");
-    run_traffic(&show, stop);
+    run_traffic(&show, stop, chaos, frames_total);
     if stop == Stop::Idle {
         control::ask(ControlPhase::BeforePause);
     }
@@ -135,21 +140,42 @@ fn overdue(callback: Callback, adapter: u32, waited_ns: u64, pending: Option<Ove
     }
 }
 
-/// Lets the frames flow, with a status indication and PnP events in between, until all is quiet.
-fn run_traffic(show: &dyn Fn(&'static str), stop: Stop) {
+/// Lets the frames flow, with a status indication and PnP events in between, until all is quiet; in a
+/// hard life with more in between, and maybe only until most of the frames are through.
+fn run_traffic(show: &dyn Fn(&'static str), stop: Stop, chaos: Option<Chaos>, frames_total: u64) {
+    let operating = Rc::new(Cell::new(0_u32));
+    let lanes = if chaos.is_some() { LANES } else { 1 };
+    let ends_early = chaos.is_some() && sched::chance(1, 2);
+    let chaos = chaos.map(Rc::new);
     for adapter in 0..adapter::count() {
         traffic::start_neighbours(adapter);
-        traffic::start_traffic(adapter);
+        traffic::start_traffic(adapter, lanes);
+        if let Some(chaos) = &chaos {
+            operating.set(operating.get() + 1);
+            let operating = Rc::clone(&operating);
+            chaos::start(adapter, chaos, move || operating.set(operating.get() - 1));
+        }
         sched::spawn(&format!("events {adapter}"), None, move || {
             sched::sleep_until(sched::now() + sched::random(EVENTS_NS));
-            ndis::indicate_events(adapter);
+            if adapter::enter_control(adapter) {
+                ndis::indicate_events(adapter);
+                adapter::leave_control(adapter);
+            }
             adapter::with_mut(adapter, |adapter| adapter.events_done = true);
         });
     }
     // Progress moves the limit: it is for what stands still.
     let mut done = adapter::frames_done();
     let mut limit_ns = sched::now() + LIMIT_NS;
-    let is_quiet = || adapter::all_home() && (stop == Stop::Busy || worker::is_idle());
+    let enough = frames_total - frames_total / 4;
+    let is_quiet = || {
+        operating.get() == 0
+            && if ends_early {
+                adapter::frames_done() >= enough && adapter::all_events_done()
+            } else {
+                adapter::all_home() && (stop == Stop::Busy || worker::is_idle())
+            }
+    };
     while sched::wait_until(sched::now() + SHOW_NS, &mut || is_quiet()) == Wait::TimedOut {
         show("traffic");
         let now_done = adapter::frames_done();
@@ -201,44 +227,60 @@ fn stuck() {
     }));
 }
 
-/// Pauses and detaches every stack; protocols have stopped sending already.
+/// Pauses and detaches every stack. Protocols stop sending first; what is below goes on until the
+/// filter is paused.
 fn stop_stacks(show: &dyn Fn(&'static str)) {
     for adapter in 0..adapter::count() {
         sched::wait(&mut || !module::is_restarting(adapter));
-        if module::state(adapter) != State::Running {
-            continue;
-        }
-        let begun = sched::now();
-        sched::spawn(&format!("ndis pause {adapter}"), None, move || {
-            module::pause(adapter)
-        });
-        let paused = sched::wait_until(begun + PAUSE_NS, &mut || {
-            module::state(adapter) == State::Paused
-        });
-        if paused == Wait::TimedOut {
-            let pending = Overdue::Pause {
-                adapter,
-                waited_ns: PAUSE_NS,
-            };
-            overdue(Callback::FilterPause, adapter, PAUSE_NS, Some(pending));
+        adapter::begin_change(adapter);
+        if module::state(adapter) == State::Running {
+            adapter::close(adapter, NblPath::Send);
+            pause_in_time(adapter);
         }
     }
     show("detach");
     for adapter in 0..adapter::count() {
         if module::state(adapter) == State::Paused {
-            let begun = sched::now();
-            sched::spawn(&format!("ndis detach {adapter}"), None, move || {
-                module::detach(adapter)
-            });
-            let detached = sched::wait_until(begun + LIMIT_NS, &mut || {
-                module::state(adapter) == State::Detached
-            });
-            if detached == Wait::TimedOut {
-                overdue(Callback::FilterDetach, adapter, LIMIT_NS, None);
-            }
+            detach_in_time(adapter);
         }
+        adapter::end_change(adapter);
         traffic::stop_neighbours(adapter);
     }
+}
+
+/// Pauses a module within the time there is for it; tells whether it is paused.
+pub(super) fn pause_in_time(adapter: u32) -> bool {
+    let begun = sched::now();
+    sched::spawn(&format!("ndis pause {adapter}"), None, move || {
+        module::pause(adapter)
+    });
+    let paused = sched::wait_until(begun + PAUSE_NS, &mut || {
+        module::state(adapter) == State::Paused
+    });
+    if paused == Wait::TimedOut {
+        let pending = Overdue::Pause {
+            adapter,
+            waited_ns: PAUSE_NS,
+        };
+        overdue(Callback::FilterPause, adapter, PAUSE_NS, Some(pending));
+    }
+    paused == Wait::Satisfied
+}
+
+/// Detaches a module within the time there is for it; tells whether it is gone.
+pub(super) fn detach_in_time(adapter: u32) -> bool {
+    let begun = sched::now();
+    sched::spawn(&format!("ndis detach {adapter}"), None, move || {
+        module::detach(adapter)
+    });
+    let detached = sched::wait_until(begun + LIMIT_NS, &mut || {
+        module::state(adapter) == State::Detached
+    });
+    if detached == Wait::TimedOut {
+        overdue(Callback::FilterDetach, adapter, LIMIT_NS, None);
+        stuck();
+    }
+    detached == Wait::Satisfied
 }
 
 /// Calls the unload routine and looks at what is left.

@@ -20,14 +20,18 @@ pub(crate) struct Adapter {
     pub(crate) with_neighbour: [Vec<u64>; 2],
     /// NBLs that are not home.
     pub(crate) outstanding: [usize; 2],
-    /// Whether all frames of a direction have been given to the stack.
-    pub(crate) given: [bool; 2],
+    /// Threads that still have frames to give to the stack, per direction.
+    pub(crate) sources: [u32; 2],
     /// Whether nothing new may enter the stack in a direction: its source is paused.
     closed: [bool; 2],
     /// Calls that are inside the stack.
     inside: [u32; 2],
-    /// A receive DPC is queued or runs.
-    pub(crate) indicating: bool,
+    /// A change of the stack (pause, restart, detach, attach) is under way: one at a time.
+    changing: bool,
+    /// Whether control calls (status, PnP, power) no longer reach the filter: it is being detached.
+    control_closed: bool,
+    /// Control calls that are inside the filter.
+    inside_control: u32,
     /// The stack has been told of events.
     pub(crate) events_done: bool,
     /// Frames whose buffers are home again.
@@ -58,10 +62,12 @@ pub(crate) fn configure(adapters: Vec<AdapterConfig>, parameters: Vec<(String, P
         counts: Default::default(),
         with_neighbour: Default::default(),
         outstanding: [0; 2],
-        given: [false; 2],
+        sources: [0; 2],
         closed: [false; 2],
         inside: [0; 2],
-        indicating: false,
+        changing: false,
+        control_closed: false,
+        inside_control: 0,
         events_done: false,
         done: 0,
         closing: false,
@@ -142,6 +148,54 @@ pub(crate) fn close(adapter: u32, path: NblPath) {
     sched::wait(&mut || with(adapter, |adapter| adapter.inside[side] == 0));
 }
 
+/// Whether every structure of an adapter is home.
+pub(crate) fn is_empty(adapter: u32) -> bool {
+    with(adapter, |adapter| adapter.outstanding == [0; 2])
+}
+
+/// Whether every send of an adapter is home.
+pub(crate) fn has_no_sends(adapter: u32) -> bool {
+    with(adapter, |adapter| adapter.outstanding[0] == 0)
+}
+
+/// Begins a change of the stack, when no other is under way.
+pub(crate) fn begin_change(adapter: u32) {
+    sched::wait(&mut || {
+        with_mut(adapter, |adapter| {
+            !std::mem::replace(&mut adapter.changing, true)
+        })
+    });
+}
+
+/// Ends it.
+pub(crate) fn end_change(adapter: u32) {
+    with_mut(adapter, |adapter| adapter.changing = false);
+}
+
+/// Enters the filter with a control call, unless it is being detached.
+pub(crate) fn enter_control(adapter: u32) -> bool {
+    with_mut(adapter, |adapter| {
+        adapter.inside_control += u32::from(!adapter.control_closed);
+        !adapter.control_closed
+    })
+}
+
+/// Leaves it again.
+pub(crate) fn leave_control(adapter: u32) {
+    with_mut(adapter, |adapter| adapter.inside_control -= 1);
+}
+
+/// Lets no control call in any more, and waits for those that are inside.
+pub(crate) fn close_control(adapter: u32) {
+    with_mut(adapter, |adapter| adapter.control_closed = true);
+    sched::wait(&mut || with(adapter, |adapter| adapter.inside_control == 0));
+}
+
+/// Lets control calls in again: a module is attached.
+pub(crate) fn open_control(adapter: u32) {
+    with_mut(adapter, |adapter| adapter.control_closed = false);
+}
+
 /// Restarts it.
 pub(crate) fn open(adapter: u32, path: NblPath) {
     with_mut(adapter, |adapter| adapter.closed[side(path)] = false);
@@ -152,11 +206,16 @@ pub(crate) fn frames_done() -> u64 {
     ADAPTERS.with_borrow(|adapters| adapters.iter().map(|adapter| adapter.done).sum())
 }
 
+/// Whether every adapter's stack has been told of events.
+pub(crate) fn all_events_done() -> bool {
+    ADAPTERS.with_borrow(|adapters| adapters.iter().all(|adapter| adapter.events_done))
+}
+
 /// Whether every frame and event was given and every structure is home.
 pub(crate) fn all_home() -> bool {
     ADAPTERS.with_borrow(|adapters| {
         adapters.iter().all(|adapter| {
-            adapter.given == [true; 2] && adapter.outstanding == [0; 2] && adapter.events_done
+            adapter.sources == [0; 2] && adapter.outstanding == [0; 2] && adapter.events_done
         })
     })
 }

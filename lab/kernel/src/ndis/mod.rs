@@ -7,10 +7,10 @@ mod memory;
 mod nbl;
 mod netpnp;
 mod own;
-mod path;
+pub(crate) mod path;
 mod register;
 mod rw_lock;
-mod status;
+pub(crate) mod status;
 mod timer;
 mod work_item;
 
@@ -21,6 +21,7 @@ pub(crate) mod module;
 pub(crate) mod traffic;
 pub(crate) mod version;
 
+use crate::abi::constant::{NdisDeviceStateD0, NdisDeviceStateD3};
 use crate::rt::Import;
 
 /// Everything that `ndis.sys` offers.
@@ -56,6 +57,19 @@ pub(crate) fn reset() {
 
 /// A status indication and PnP events reach an adapter's stack.
 pub(crate) fn indicate_events(adapter: u32) {
-    status::indicate_link_state(adapter);
+    status::indicate_link_state(adapter, true);
     netpnp::notify(adapter);
+}
+
+/// PnP events reach an adapter's stack.
+pub(crate) fn notify(adapter: u32) {
+    netpnp::notify(adapter);
+}
+
+/// The adapter goes to D3 and comes back; `meanwhile` it is there.
+pub(crate) fn change_power(adapter: u32, meanwhile: impl FnOnce()) {
+    netpnp::query_power(adapter);
+    netpnp::set_power(adapter, NdisDeviceStateD3);
+    meanwhile();
+    netpnp::set_power(adapter, NdisDeviceStateD0);
 }

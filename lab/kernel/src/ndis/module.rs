@@ -124,9 +124,19 @@ pub(crate) fn bind_all() {
 fn start(adapter: u32) {
     // The stacks of several adapters do not start at the same moment.
     sched::sleep_until(sched::now() + sched::random(20_000));
+    adapter::begin_change(adapter);
     if attach(adapter) {
         restart(adapter);
     }
+    adapter::end_change(adapter);
+}
+
+/// The filter is inserted into a running stack again. Nothing flows meanwhile.
+pub(crate) fn reattach(adapter: u32) {
+    if attach(adapter) {
+        restart(adapter);
+    }
+    change(adapter, |module| module.is_settled = true);
 }
 
 /// Attaches; tells whether it worked.
@@ -165,6 +175,7 @@ fn attach(adapter: u32) -> bool {
     change(adapter, |module| {
         (module.state, module.has_tried) = (State::Paused, true)
     });
+    adapter::open_control(adapter);
     true
 }
 
@@ -210,7 +221,14 @@ pub(crate) fn restart(adapter: u32) {
     } else {
         change(adapter, |module| module.state = State::Paused);
         detach(adapter);
+        open(adapter);
     }
+}
+
+/// Lets packets into an adapter's stack.
+pub(crate) fn open(adapter: u32) {
+    adapter::open(adapter, NblPath::Receive);
+    adapter::open(adapter, NblPath::Send);
 }
 
 /// Pauses. What is above is paused already; what is below still runs.
@@ -241,12 +259,16 @@ fn wait_for_completion(adapter: u32) -> u32 {
     get(adapter).completion.unwrap_or_default()
 }
 
-/// Detaches a paused module.
+/// Detaches a paused module. The stack is paused as a whole, so every structure is home before.
 pub(crate) fn detach(adapter: u32) {
     let Some(filter) = filter::registered() else {
         return;
     };
+    adapter::close(adapter, NblPath::Send);
+    adapter::close(adapter, NblPath::Receive);
+    sched::wait(&mut || adapter::is_empty(adapter));
     netpnp::filter_pre_detach(adapter);
+    adapter::close_control(adapter);
     let module = get(adapter);
     driver::call(
         Callback::FilterDetach,
@@ -273,12 +295,15 @@ pub(crate) fn unbind_all() {
                 State::Detached | State::Paused | State::Running
             )
         });
+        adapter::begin_change(adapter);
         if state(adapter) == State::Running {
+            adapter::close(adapter, NblPath::Send);
             pause(adapter);
         }
         if state(adapter) == State::Paused {
             detach(adapter);
         }
+        adapter::end_change(adapter);
     }
 }
 
@@ -290,16 +315,16 @@ pub(crate) fn is_restarting(adapter: u32) -> bool {
 /// Pauses and restarts the stack, as the driver asked: protocols first, then the filter, then the
 /// miniport; and back.
 fn restart_stack(adapter: u32) {
-    sched::wait(&mut || matches!(state(adapter), State::Running | State::Detached));
+    adapter::begin_change(adapter);
+    change(adapter, |module| module.restart_wanted = false);
     if state(adapter) == State::Running {
         adapter::close(adapter, NblPath::Send);
         pause(adapter);
         adapter::close(adapter, NblPath::Receive);
         restart(adapter);
-        adapter::open(adapter, NblPath::Receive);
-        adapter::open(adapter, NblPath::Send);
+        open(adapter);
     }
-    change(adapter, |module| module.restart_wanted = false);
+    adapter::end_change(adapter);
 }
 
 /// The effective handlers of a module.

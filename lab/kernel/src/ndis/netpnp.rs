@@ -8,7 +8,8 @@ use super::{filter, handle, module};
 use crate::abi::constant::{
     NDIS_OBJECT_TYPE_DEFAULT, NDIS_SIZEOF_NET_DEVICE_PNP_EVENT_REVISION_1,
     NDIS_SIZEOF_NET_PNP_EVENT_NOTIFICATION_REVISION_1, NdisDevicePnPEventPowerProfileChanged,
-    NetEventFilterPreDetach, NetEventPnPCapabilities,
+    NdisDeviceStateD3, NetEventFilterPreDetach, NetEventPnPCapabilities, NetEventQueryPower,
+    NetEventSetPower,
 };
 use crate::abi::ndis::{NET_DEVICE_PNP_EVENT as D, NET_PNP_EVENT, NET_PNP_EVENT_NOTIFICATION as N};
 use crate::driver;
@@ -25,19 +26,33 @@ imports! {
 
 /// `NET_PNP_EVENT_NOTIFICATION.NetPnPEvent.NetEvent`.
 const NET_EVENT: Field<i32> = Field::at(N::NetPnPEvent + NET_PNP_EVENT::NetEvent.offset());
+/// Its `Buffer` and `BufferLength`.
+const BUFFER: Field<u64> = Field::at(N::NetPnPEvent + NET_PNP_EVENT::Buffer.offset());
+const BUFFER_LENGTH: Field<u32> = Field::at(N::NetPnPEvent + NET_PNP_EVENT::BufferLength.offset());
 
 /// NDIS notifies of an event that concerns nothing the filter holds.
 pub(crate) fn notify(adapter: u32) {
-    send_up(adapter, NetEventPnPCapabilities);
+    send_up(adapter, NetEventPnPCapabilities, None);
     send_down(adapter);
 }
 
 /// The last chance to use indications before detach.
 pub(super) fn filter_pre_detach(adapter: u32) {
-    send_up(adapter, NetEventFilterPreDetach);
+    send_up(adapter, NetEventFilterPreDetach, None);
 }
 
-fn send_up(adapter: u32, event: i32) {
+/// May the adapter sleep?
+pub(super) fn query_power(adapter: u32) {
+    send_up(adapter, NetEventQueryPower, Some(NdisDeviceStateD3));
+}
+
+/// It goes to another power state.
+pub(super) fn set_power(adapter: u32, state: i32) {
+    send_up(adapter, NetEventSetPower, Some(state));
+}
+
+/// Calls `FilterNetPnPEvent`, with a buffer that holds a power state where the event has one.
+fn send_up(adapter: u32, event: i32, state: Option<i32>) {
     let Some(filter) = filter::registered() else {
         return;
     };
@@ -55,6 +70,13 @@ fn send_up(adapter: u32, event: i32) {
         NDIS_SIZEOF_NET_PNP_EVENT_NOTIFICATION_REVISION_1,
     );
     NET_EVENT.write(notification, event).or_fault();
+    let buffer = state.map_or(0, |state| {
+        let buffer = driver::object(4);
+        driver::write(buffer, &state.to_le_bytes());
+        BUFFER.write(notification, buffer).or_fault();
+        BUFFER_LENGTH.write(notification, 4).or_fault();
+        buffer
+    });
     emit(Kind::NetPnp(NetPnpEvent::Given {
         adapter,
         code: event.cast_unsigned(),
@@ -67,6 +89,9 @@ fn send_up(adapter: u32, event: i32) {
         &arguments,
     );
     driver::release(notification);
+    if buffer != 0 {
+        driver::release(buffer);
+    }
 }
 
 fn send_down(adapter: u32) {

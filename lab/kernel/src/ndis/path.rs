@@ -125,6 +125,20 @@ fn give(adapter: u32, path: NblPath, nbls: &[u64], low_resources: bool) {
     }));
 }
 
+/// A protocol cancels its sends with an identifier. Without a handler NDIS goes past the filter.
+pub(crate) fn cancel(adapter: u32, id: u64) {
+    if let Some((context, path)) = module::path(adapter)
+        && path.cancel_send != 0
+    {
+        driver::call(
+            Callback::FilterCancelSendNetBufferLists,
+            Some(adapter),
+            path.cancel_send,
+            &[context, id],
+        );
+    }
+}
+
 /// Sends have reached the miniport: some complete at once, the others wait for its thread.
 fn reach_miniport(adapter: u32, nbls: Vec<u64>) {
     let (now, later) = divide(nbls);

@@ -9,8 +9,8 @@ use lab_rules::event::{Callback, Lent, ModuleEvent};
 use super::register::{read_header, write_header};
 use super::{filter, handle, module};
 use crate::abi::constant::{
-    MediaConnectStateConnected, MediaDuplexStateFull, NDIS_LINK_STATE_REVISION_1,
-    NDIS_OBJECT_TYPE_DEFAULT, NDIS_OBJECT_TYPE_STATUS_INDICATION,
+    MediaConnectStateConnected, MediaConnectStateDisconnected, MediaDuplexStateFull,
+    NDIS_LINK_STATE_REVISION_1, NDIS_OBJECT_TYPE_DEFAULT, NDIS_OBJECT_TYPE_STATUS_INDICATION,
     NDIS_SIZEOF_LINK_STATE_REVISION_1, NDIS_SIZEOF_STATUS_INDICATION_REVISION_1,
     NDIS_STATUS_INDICATION_REVISION_1, NDIS_STATUS_LINK_STATE,
 };
@@ -37,8 +37,8 @@ thread_local! {
     static PASSING: RefCell<BTreeSet<u64>> = const { RefCell::new(BTreeSet::new()) };
 }
 
-/// The miniport says that the link is up.
-pub(crate) fn indicate_link_state(adapter: u32) {
+/// The miniport says how the link is: up, or down if `is_up` is false.
+pub(crate) fn indicate_link_state(adapter: u32, is_up: bool) {
     let Some(filter) = filter::registered() else {
         return;
     };
@@ -58,7 +58,12 @@ pub(crate) fn indicate_link_state(adapter: u32) {
     let indication = driver::lend(Lent::Status, S::SIZE);
     write_header(indication, HEADER.0, HEADER.1, HEADER.2);
     let fill = || {
-        L::MediaConnectState.write(link, MediaConnectStateConnected)?;
+        let state = if is_up {
+            MediaConnectStateConnected
+        } else {
+            MediaConnectStateDisconnected
+        };
+        L::MediaConnectState.write(link, state)?;
         L::MediaDuplexState.write(link, MediaDuplexStateFull)?;
         L::XmitLinkSpeed.write(link, 1_000_000_000)?;
         L::RcvLinkSpeed.write(link, 1_000_000_000)?;

@@ -1,5 +1,8 @@
 //! Protocol above and miniport below: who sends, indicates, completes and returns.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use lab_rules::event::NblPath;
 
 use super::adapter::{self, side};
@@ -61,7 +64,7 @@ fn neighbour(adapter: u32, path: NblPath) {
 }
 
 /// Does something at PASSIVE_LEVEL or DISPATCH_LEVEL, by the seed.
-fn at_some_level(body: impl FnOnce()) {
+pub(crate) fn at_some_level(body: impl FnOnce()) {
     if sched::chance(1, 2) {
         return body();
     }
@@ -82,23 +85,30 @@ fn shuffle(nbls: &mut [u64]) {
     }
 }
 
-/// Starts to give an adapter its frames, in both directions.
-pub(crate) fn start_traffic(adapter: u32) {
-    sched::spawn(&format!("sender {adapter}"), None, move || {
-        send_all(adapter)
-    });
-    sched::spawn(&format!("receiver {adapter}"), None, move || {
-        receive_all(adapter)
-    });
+/// Starts to give an adapter its frames, in both directions, from so many threads each.
+pub(crate) fn start_traffic(adapter: u32, lanes: usize) {
+    adapter::with_mut(adapter, |adapter| adapter.sources = [lanes as u32; 2]);
+    for lane in 0..lanes {
+        let sends = frames_of(adapter, Direction::Send, lane, lanes);
+        sched::spawn(&format!("sender {adapter}"), None, move || {
+            send_all(adapter, &sends)
+        });
+        let receives = frames_of(adapter, Direction::Receive, lane, lanes);
+        sched::spawn(&format!("receiver {adapter}"), None, move || {
+            receive_all(adapter, &receives)
+        });
+    }
 }
 
-/// The indices of an adapter's frames of one direction, in capture order.
-fn frames_of(adapter: u32, direction: Direction) -> Vec<usize> {
+/// The indices of an adapter's frames of one direction, in capture order: those of one lane.
+fn frames_of(adapter: u32, direction: Direction, lane: usize, lanes: usize) -> Vec<usize> {
     adapter::with(adapter, |adapter| {
         let frames = adapter.frames.iter().enumerate();
         frames
             .filter(|(_, frame)| frame.direction == direction)
             .map(|(index, _)| index)
+            .skip(lane)
+            .step_by(lanes)
             .collect()
     })
 }
@@ -108,10 +118,10 @@ fn frame(adapter: u32, index: usize) -> Frame {
 }
 
 /// A protocol thread sends an adapter's frames.
-fn send_all(adapter: u32) {
-    let frames = frames_of(adapter, Direction::Send);
+fn send_all(adapter: u32, frames: &[usize]) {
     let mut next = 0;
     while next < frames.len() {
+        adapter::enter(adapter, NblPath::Send);
         let mut batch = Vec::new();
         for _ in 0..=sched::random(BATCH) {
             let Some(first) = frames.get(next) else { break };
@@ -132,19 +142,18 @@ fn send_all(adapter: u32) {
             }
             batch.push(nbl::build(adapter, &buffers, PROTOCOL));
         }
-        adapter::enter(adapter, NblPath::Send);
         at_some_level(move || path::send_down(adapter, batch));
         adapter::leave(adapter, NblPath::Send);
         pause();
     }
-    adapter::with_mut(adapter, |adapter| adapter.given[side(NblPath::Send)] = true);
+    adapter::with_mut(adapter, |adapter| adapter.sources[side(NblPath::Send)] -= 1);
 }
 
 /// A miniport indicates an adapter's frames, one DPC at a time.
-fn receive_all(adapter: u32) {
-    let frames = frames_of(adapter, Direction::Receive);
+fn receive_all(adapter: u32, frames: &[usize]) {
     let mut next = 0;
     while next < frames.len() {
+        adapter::enter(adapter, NblPath::Receive);
         let mut batch = Vec::new();
         for _ in 0..=sched::random(BATCH) {
             let Some(index) = frames.get(next) else { break };
@@ -153,23 +162,23 @@ fn receive_all(adapter: u32) {
             next += 1;
         }
         let low_resources = sched::chance(1, LOW_RESOURCES);
-        adapter::enter(adapter, NblPath::Receive);
         if sched::chance(1, 4) {
             path::indicate_up(adapter, batch, low_resources);
         } else {
             let processor = sched::random(sched::processors().into()) as u32;
-            adapter::with_mut(adapter, |adapter| adapter.indicating = true);
+            let is_over = Rc::new(Cell::new(false));
+            let ends = Rc::clone(&is_over);
             sched::queue_dpc(&format!("receive {adapter}"), processor, move || {
                 path::indicate_up(adapter, batch, low_resources);
-                adapter::with_mut(adapter, |adapter| adapter.indicating = false);
+                ends.set(true);
             });
-            sched::wait(&mut || adapter::with(adapter, |adapter| !adapter.indicating));
+            sched::wait(&mut || is_over.get());
         }
         adapter::leave(adapter, NblPath::Receive);
         pause();
     }
     adapter::with_mut(adapter, |adapter| {
-        adapter.given[side(NblPath::Receive)] = true
+        adapter.sources[side(NblPath::Receive)] -= 1
     });
 }
 

@@ -52,6 +52,8 @@ pub(crate) struct Config {
 pub(crate) struct Hooks {
     /// Before the import's body.
     pub(crate) before: fn(&Call<'_>),
+    /// In place of the body, if it gives a result.
+    pub(crate) instead: fn(&Call<'_>) -> Option<u64>,
     /// After it, with what it returns.
     pub(crate) after: fn(&Call<'_>, u64),
 }

@@ -87,6 +87,16 @@ pub(super) fn capture_of(context: &Context) -> StackId {
     intern(levels(context))
 }
 
+/// The levels of a captured stack as offsets in the image, innermost first: equal in every run.
+pub(crate) fn offsets(stack: StackId) -> Vec<u32> {
+    STACKS.with_borrow(|stacks| {
+        let levels = stacks.levels.get(stack.0 as usize).into_iter().flatten();
+        levels
+            .map(|level| (level.address - layout::IMAGE) as u32)
+            .collect()
+    })
+}
+
 fn levels(context: &Context) -> Vec<Level> {
     machine::with_image(|image| unwind::walk(image, context)).unwrap_or_default()
 }

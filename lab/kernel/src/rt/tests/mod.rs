@@ -234,6 +234,7 @@ fn run_with<R>(
         data: &[DATA],
         hooks: Hooks {
             before: |_| {},
+            instead: |_| None,
             after: |_, _| {},
         },
         time_limit_ns: 3_600_000_000_000,

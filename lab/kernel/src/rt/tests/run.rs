@@ -325,6 +325,7 @@ fn missing_imports_are_all_named() {
         data: &[],
         hooks: Hooks {
             before: |_| {},
+            instead: |_| None,
             after: |_, _| {},
         },
         time_limit_ns: u64::MAX,

@@ -1,0 +1,223 @@
+//! Calls that are made to fail: which imports can, how they do, and the driver's call stacks that
+//! reach them.
+//!
+//! [`instead`] runs in place of an import's body when the configuration asks for it. A stack fails
+//! once, the first time that it is seen; the schedule up to then is that of a run without it, so a
+//! stack that was seen once is met again.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use crate::abi::constant::{
+    NDIS_STATUS_FAILURE, NDIS_STATUS_RESOURCES, POOL_FLAG_RAISE_ON_FAILURE,
+    STATUS_INSUFFICIENT_RESOURCES,
+};
+use crate::nt::{SUCCESS, status};
+use crate::rt::trace::{self, StackId};
+use crate::rt::{Call, mem};
+use crate::watch::{OrFault, stack_frame};
+use crate::{CallSite, CallSiteReport};
+
+/// How a call fails.
+#[derive(Clone, Copy)]
+enum How {
+    /// It gives NULL or FALSE.
+    Null,
+    /// It gives a status.
+    Status(i32),
+    /// It writes a status where this argument points.
+    StatusAt(usize, i32),
+}
+
+/// An import that can fail through no fault of the caller.
+struct CanFail {
+    name: &'static str,
+    /// For want of memory, rather than for another reason.
+    is_allocation: bool,
+    how: How,
+}
+
+const fn allocation(name: &'static str, how: How) -> CanFail {
+    CanFail {
+        name,
+        is_allocation: true,
+        how,
+    }
+}
+
+const fn other(name: &'static str, how: How) -> CanFail {
+    CanFail {
+        name,
+        is_allocation: false,
+        how,
+    }
+}
+
+const NO_MEMORY: How = How::Status(STATUS_INSUFFICIENT_RESOURCES);
+const NDIS_NO_MEMORY: How = How::Status(NDIS_STATUS_RESOURCES);
+
+/// Every import of the lab that its page allows to fail.
+const CAN_FAIL: &[CanFail] = &[
+    allocation("ExAllocatePool2", How::Null),
+    allocation("ExAllocatePoolWithTag", How::Null),
+    allocation("IoAllocateMdl", How::Null),
+    allocation("IoAllocateWorkItem", How::Null),
+    allocation("MmMapLockedPagesSpecifyCache", How::Null),
+    allocation("NdisAllocateIoWorkItem", How::Null),
+    allocation("NdisAllocateMdl", How::Null),
+    allocation("NdisAllocateMemoryWithTagPriority", How::Null),
+    allocation("NdisAllocateNetBufferAndNetBufferList", How::Null),
+    allocation("NdisAllocateNetBufferListPool", How::Null),
+    allocation("NdisAllocateRWLock", How::Null),
+    allocation("NdisAllocateTimerObject", NDIS_NO_MEMORY),
+    allocation("RtlDuplicateUnicodeString", NO_MEMORY),
+    other("EtwRegister", NO_MEMORY),
+    other("IoTryQueueWorkItem", How::Null),
+    other("MmGetSystemRoutineAddress", How::Null),
+    other("NdisFRegisterFilterDriver", NDIS_NO_MEMORY),
+    other("NdisFRestartFilter", How::Status(NDIS_STATUS_FAILURE)),
+    other("NdisFSetAttributes", How::Status(NDIS_STATUS_FAILURE)),
+    other("NdisOpenConfigurationEx", NDIS_NO_MEMORY),
+    other(
+        "NdisReadConfiguration",
+        How::StatusAt(0, NDIS_STATUS_FAILURE),
+    ),
+    other("NdisRegisterDeviceEx", NDIS_NO_MEMORY),
+    other("NdisSetOptionalHandlers", NDIS_NO_MEMORY),
+    other(
+        "NdisWriteConfiguration",
+        How::StatusAt(0, NDIS_STATUS_RESOURCES),
+    ),
+    other("PsCreateSystemThread", NO_MEMORY),
+];
+
+/// A call stack that was seen.
+struct Seen {
+    import: &'static CanFail,
+    stack: StackId,
+    calls: u64,
+    has_failed: bool,
+}
+
+/// What is to fail, and what was seen in the order in which it came.
+struct Injection {
+    wanted: Vec<CallSite>,
+    seen: Vec<Seen>,
+    by_stack: BTreeMap<(&'static str, StackId), usize>,
+}
+
+thread_local! {
+    static INJECTION: RefCell<Option<Injection>> = const { RefCell::new(None) };
+}
+
+/// A run begins, in which these call stacks fail; without a list no stack is looked at.
+pub(crate) fn configure(wanted: Option<Vec<CallSite>>) {
+    INJECTION.set(wanted.map(|wanted| Injection {
+        wanted,
+        seen: Vec::new(),
+        by_stack: BTreeMap::new(),
+    }));
+}
+
+/// Whether a call was made to fail.
+pub(crate) fn has_failed_any() -> bool {
+    INJECTION.with_borrow(|injection| {
+        injection
+            .as_ref()
+            .is_some_and(|injection| injection.seen.iter().any(|seen| seen.has_failed))
+    })
+}
+
+/// Every call stack that was seen, and what became of it.
+pub(crate) fn take_report() -> Vec<CallSiteReport> {
+    let Some(injection) = INJECTION.take() else {
+        return Vec::new();
+    };
+    let report = |seen: Seen| CallSiteReport {
+        site: CallSite {
+            import: seen.import.name.to_owned(),
+            stack: trace::offsets(seen.stack),
+        },
+        is_allocation: seen.import.is_allocation,
+        calls: seen.calls,
+        has_failed: seen.has_failed,
+        frames: trace::frames(seen.stack)
+            .into_iter()
+            .map(stack_frame)
+            .collect(),
+    };
+    injection.seen.into_iter().map(report).collect()
+}
+
+/// What the import gives if it is to fail now.
+pub(crate) fn instead(call: &Call<'_>) -> Option<u64> {
+    let is_on = INJECTION.with_borrow(Option::is_some);
+    let can_fail = is_on.then(|| look_up(call.import().name)).flatten()?;
+    if raises(call) {
+        return None;
+    }
+    let stack = trace::capture();
+    let fails = INJECTION.with_borrow_mut(|injection| {
+        let injection = injection.as_mut()?;
+        let next = injection.seen.len();
+        let at = *injection
+            .by_stack
+            .entry((can_fail.name, stack))
+            .or_insert(next);
+        if at < next {
+            injection.seen[at].calls += 1;
+            return Some(false);
+        }
+        let offsets = trace::offsets(stack);
+        let has_failed = injection
+            .wanted
+            .iter()
+            .any(|site| site.import == can_fail.name && site.stack == offsets);
+        injection.seen.push(Seen {
+            import: can_fail,
+            stack,
+            calls: 1,
+            has_failed,
+        });
+        Some(has_failed)
+    });
+    (fails == Some(true)).then(|| fail(call, can_fail.how))
+}
+
+fn look_up(name: &str) -> Option<&'static CanFail> {
+    CAN_FAIL.iter().find(|can_fail| can_fail.name == name)
+}
+
+/// Whether the caller asked for an exception in place of NULL, which the lab cannot raise.
+fn raises(call: &Call<'_>) -> bool {
+    call.import().name == "ExAllocatePool2" && call.arg(0) & POOL_FLAG_RAISE_ON_FAILURE != 0
+}
+
+fn fail(call: &Call<'_>, how: How) -> u64 {
+    match how {
+        How::Null => 0,
+        How::Status(code) => status(code),
+        How::StatusAt(argument, code) => {
+            mem::write(call.arg(argument), code).or_fault();
+            SUCCESS
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::CAN_FAIL;
+    use crate::{ndis, nt};
+
+    #[test]
+    fn every_name_is_an_import() {
+        let known: Vec<&str> = nt::IMPORTS
+            .iter()
+            .chain(&ndis::IMPORTS)
+            .flat_map(|imports| imports.iter().map(|import| import.name))
+            .collect();
+        for can_fail in CAN_FAIL {
+            assert!(known.contains(&can_fail.name), "{}", can_fail.name);
+        }
+    }
+}
