@@ -6,6 +6,8 @@ use std::process::{Command, Stdio};
 
 use lab_cli::summary::{Finding, Summary};
 
+use serde::de::DeserializeOwned;
+
 use crate::artefact;
 
 /// A call of `lwf-lab run`, not made yet.
@@ -33,6 +35,16 @@ impl Lab {
     /// Runs `image`, with the screen for people.
     pub fn screen(image: &Path) -> Self {
         Self(vec!["run".into(), image.into()])
+    }
+
+    /// Plays many seeds of `image`, with JSON.
+    pub fn stress(image: &Path) -> Self {
+        Self(vec!["stress".into(), image.into()]).with(["--json"])
+    }
+
+    /// Fails every call of `image` that can fail, with JSON.
+    pub fn sweep(image: &Path) -> Self {
+        Self(vec!["sweep".into(), image.into()]).with(["--json"])
     }
 
     /// Adds arguments.
@@ -147,12 +159,21 @@ impl Lab {
 }
 
 impl Output {
-    /// The object on the last line of standard output.
+    /// The object on the last line of standard output of `lwf-lab run`.
     ///
     /// # Panics
     ///
     /// When there is none.
     pub fn summary(&self) -> Summary {
+        self.object()
+    }
+
+    /// The object on the last line of standard output.
+    ///
+    /// # Panics
+    ///
+    /// When there is none.
+    pub fn object<T: DeserializeOwned>(&self) -> T {
         let line = self.stdout.lines().last().unwrap_or_default();
         serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in: {line}"))
     }

@@ -1,6 +1,6 @@
 //! From a report and the driver's own readings to a [`Summary`]: two counts of everything, compared.
 
-mod finding;
+pub(crate) mod finding;
 mod flow;
 use lab_kernel::{AdapterReport, ControlPhase, MachineReport, Report};
 use lab_net::Mac;
@@ -33,6 +33,35 @@ fn deep_stack(machine: &MachineReport) -> Option<String> {
             quantity::bytes(machine.stack_peak_bytes)
         )
     })
+}
+
+/// Where NDIS and the driver count differently, over the whole life: nothing for a driver that counts nothing.
+pub(crate) fn disagreements(report: &Report) -> Vec<String> {
+    let mut disagreements = Vec::new();
+    match Reading::of_phase(ControlPhase::BeforeUnload, &report.control) {
+        Err(line) => disagreements.push(line),
+        Ok(None) => {}
+        Ok(Some(reading)) => {
+            let total = reading.total();
+            let sum = |part: fn(&AdapterReport) -> Directions| {
+                report
+                    .adapters
+                    .iter()
+                    .map(part)
+                    .fold(Directions::default(), Directions::plus)
+            };
+            let packets = counted(sum(ndis_packets), Some(driver_packets(&total)));
+            let bytes = counted(sum(ndis_bytes), Some(driver_bytes(&total)));
+            compare("all adapters", &packets, &bytes, &mut disagreements);
+            account_for_all("sent", &total.send, &mut disagreements);
+            account_for_all("received", &total.receive, &mut disagreements);
+            // An attach that failed leaves no record in the driver, of what it allocated neither.
+            if !report.adapters.iter().any(AdapterReport::has_refused) {
+                compare_work_items(report, &total, &mut disagreements);
+            }
+        }
+    }
+    disagreements
 }
 
 /// Joins what the lab saw with what the driver says.

@@ -1,5 +1,9 @@
 //! The command line.
 
+mod trial;
+
+pub use trial::{StressArguments, Subject, SweepArguments, WorkerArguments};
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -24,6 +28,15 @@ pub enum Command {
     /// Play an image's whole life once: load, attach, restart, traffic both ways, pause, detach, unload
     #[command(after_help = RUN_HELP)]
     Run(RunArguments),
+    /// Play an image's life once per seed: generated traffic, and control operations at any moment
+    #[command(after_help = STRESS_HELP)]
+    Stress(StressArguments),
+    /// Fail every call that can fail, once for each of the driver's call stacks that reach it
+    #[command(after_help = SWEEP_HELP)]
+    Sweep(SweepArguments),
+    /// Play lives that another lwf-lab asks for
+    #[command(hide = true)]
+    Worker(WorkerArguments),
 }
 
 const EXIT_CODES: &str = "\
@@ -52,6 +65,31 @@ address, or from an IP address in that prefix, was sent; else the most frequent 
 the adapter's.
 
 One seed gives one run, byte for byte. Times are virtual.
+
+Exit codes: 0 clean; 1 a rule is broken or counts differ; 2 bad input or usage; 3 fault of the lab.";
+
+const STRESS_HELP: &str = "\
+Examples:
+  A thousand seeds:
+    lwf-lab stress deferlwf.sys --seeds 1000
+
+  One seed again:
+    lwf-lab stress deferlwf.sys --from 417 --seeds 1
+
+Each seed decides the traffic (both ways, one or two adapters, frames of many shapes), the schedule, and ten
+control operations per adapter that come at any moment: status, PnP and power events, pause and restart, detach and
+attach, requests to the driver's devices, cancelled sends. The first failure ends it.
+
+Exit codes: 0 clean; 1 a rule is broken or counts differ; 2 bad input or usage; 3 fault of the lab.";
+
+const SWEEP_HELP: &str = "\
+Examples:
+  All that can fail:
+    lwf-lab sweep deferlwf.sys
+
+A few seeds of stress find the call stacks at which memory, mappings, work items, configuration and registration are
+asked for. Then each of them fails once, in a life of its own; what that brings to light fails next, together with
+what led there, until no call stack is new.
 
 Exit codes: 0 clean; 1 a rule is broken or counts differ; 2 bad input or usage; 3 fault of the lab.";
 
@@ -236,7 +274,9 @@ mod tests {
 
     fn run_arguments(words: &[&str]) -> Result<RunArguments, clap::Error> {
         let command_line = CommandLine::try_parse_from(["lwf-lab", "run"].iter().chain(words))?;
-        let Command::Run(arguments) = command_line.command;
+        let Command::Run(arguments) = command_line.command else {
+            unreachable!("the first word is run")
+        };
         Ok(arguments)
     }
 

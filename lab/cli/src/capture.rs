@@ -76,7 +76,8 @@ pub(crate) fn read(
     })
 }
 
-fn convert(mut frame: lab_net::Frame, tags: VlanTags) -> Frame {
+/// A frame as the lab takes it.
+pub(crate) fn convert(mut frame: lab_net::Frame, tags: VlanTags) -> Frame {
     if tags == VlanTags::OutOfBand {
         frame.strip_vlan();
     }

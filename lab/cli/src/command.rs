@@ -4,11 +4,12 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
+use serde::Serialize;
 
 use crate::argument::{Command, CommandLine, RunArguments};
 use crate::error::{Error, Exit};
 use crate::run::{self, Outcome};
-use crate::screen;
+use crate::{screen, trial};
 
 /// Runs what the command line asks for.
 pub fn main() -> ExitCode {
@@ -22,9 +23,20 @@ pub fn main() -> ExitCode {
 
 fn execute() -> Result<Exit, Error> {
     match CommandLine::try_parse() {
-        Ok(CommandLine {
-            command: Command::Run(arguments),
-        }) => execute_run(&arguments),
+        Ok(CommandLine { command }) => match command {
+            Command::Run(arguments) => execute_run(&arguments),
+            Command::Stress(arguments) => {
+                let result = trial::stress::execute(&arguments)?;
+                show(&result, arguments.json, trial::stress::render)?;
+                Ok(exit(result.failure.is_none()))
+            }
+            Command::Sweep(arguments) => {
+                let result = trial::sweep::execute(&arguments)?;
+                show(&result, arguments.json, trial::sweep::render)?;
+                Ok(exit(result.failures.is_empty()))
+            }
+            Command::Worker(arguments) => trial::work(&arguments).map(|()| Exit::Clean),
+        },
         Err(answer) if !answer.use_stderr() => {
             print(&answer.to_string(), Reader::Person).map(|()| Exit::Clean)
         }
@@ -41,21 +53,12 @@ fn one_line(message: &str) -> String {
         .filter(|line| !line.starts_with("For more information"))
         .flat_map(str::split_whitespace)
         .collect();
-    format!("{} (lwf-lab run --help tells more)", words.join(" "))
+    format!("{} (lwf-lab --help tells more)", words.join(" "))
 }
 
 fn execute_run(arguments: &RunArguments) -> Result<Exit, Error> {
     let Outcome { summary, damage } = run::execute(arguments)?;
-    let (text, reader) = if arguments.json {
-        let mut line = serde_json::to_string(&summary).map_err(|error| {
-            Error::lab_fault(format!("the summary does not serialise: {error}"))
-        })?;
-        line.push('\n');
-        (line, Reader::Program)
-    } else {
-        (screen::render(&summary), Reader::Person)
-    };
-    print(&text, reader)?;
+    show(&summary, arguments.json, screen::render)?;
     for line in &damage {
         complain(line);
     }
@@ -73,6 +76,24 @@ enum Reader {
     Person,
     /// What did not get all got nothing.
     Program,
+}
+
+fn exit(is_clean: bool) -> Exit {
+    if is_clean {
+        Exit::Clean
+    } else {
+        Exit::RuleBroken
+    }
+}
+
+/// Prints what was found, for programs or for people.
+fn show<T: Serialize>(found: &T, json: bool, render: fn(&T) -> String) -> Result<(), Error> {
+    if !json {
+        return print(&render(found), Reader::Person);
+    }
+    let line = serde_json::to_string(found)
+        .map_err(|error| Error::lab_fault(format!("the summary does not serialise: {error}")))?;
+    print(&(line + "\n"), Reader::Program)
 }
 
 /// Writes to standard output.

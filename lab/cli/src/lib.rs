@@ -29,3 +29,4 @@ mod run;
 pub mod screen;
 pub mod summary;
 mod table;
+pub mod trial;

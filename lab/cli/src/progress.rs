@@ -33,3 +33,37 @@ impl Drop for ProgressLine {
         self.0.finish_and_clear();
     }
 }
+
+/// A bar of things that are counted, with their rate.
+pub(crate) struct CountLine(ProgressBar);
+
+impl CountLine {
+    /// Starts a bar on standard error for so many things.
+    pub(crate) fn start(things: &'static str, number: u64) -> Self {
+        let bar = ProgressBar::with_draw_target(Some(number), ProgressDrawTarget::stderr());
+        // As above.
+        if let Ok(style) =
+            ProgressStyle::with_template("[{bar:40}] {pos}/{len} {msg}  {per_sec}  {elapsed}")
+        {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        bar.set_message(things);
+        Self(bar)
+    }
+
+    /// There are more to come.
+    pub(crate) fn extend(&self, number: u64) {
+        self.0.inc_length(number);
+    }
+
+    /// One more is done.
+    pub(crate) fn advance(&self) {
+        self.0.inc(1);
+    }
+}
+
+impl Drop for CountLine {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}

@@ -33,7 +33,12 @@ pub(crate) fn execute(arguments: &RunArguments) -> Result<Outcome, Error> {
     let image = read(&arguments.image)?;
     let image_name = file_name(&arguments.image);
     let mut notes = Vec::new();
-    let pdb = symbols(arguments, &image, &mut notes)?;
+    let pdb = symbols(
+        &arguments.image,
+        arguments.pdb.as_deref(),
+        &image,
+        &mut notes,
+    )?;
     let mut adapters = Vec::new();
     let mut sources = Vec::new();
     let mut damage = Vec::new();
@@ -80,6 +85,8 @@ pub(crate) fn execute(arguments: &RunArguments) -> Result<Outcome, Error> {
                 .map(|setting| (setting.name.clone(), setting.value.clone()))
                 .collect(),
             control: Some(device::administrator()),
+            chaos: None,
+            faults: None,
         },
         Box::new(move |step| progress.show(step)),
     );
@@ -89,7 +96,7 @@ pub(crate) fn execute(arguments: &RunArguments) -> Result<Outcome, Error> {
 }
 
 /// Names the image by its path, as the caller did.
-fn refuse(path: &Path, image_name: &str, failure: &Failure) -> Error {
+pub(crate) fn refuse(path: &Path, image_name: &str, failure: &Failure) -> Error {
     let line = failure.to_string();
     let line = line
         .strip_prefix(image_name)
@@ -108,7 +115,7 @@ const IDLE_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x01];
 /// The largest image file that is read, in bytes; the file that was named may be a device without an end.
 const MAX_IMAGE_LENGTH: u64 = 256 << 20;
 
-fn read(path: &Path) -> Result<Vec<u8>, Error> {
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Error> {
     let bad = |why: &dyn Display| Error::bad_input(format!("{}: {why}", path.display()));
     let mut bytes = Vec::new();
     File::open(path)
@@ -122,7 +129,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
-fn file_name(path: &Path) -> String {
+pub(crate) fn file_name(path: &Path) -> String {
     path.file_name()
         .unwrap_or(path.as_os_str())
         .to_string_lossy()
@@ -131,19 +138,20 @@ fn file_name(path: &Path) -> String {
 
 /// The program database that was named, or the one beside the image if there is one. What was named must fit; what
 /// merely lies there is noted if it does not.
-fn symbols(
-    arguments: &RunArguments,
+pub(crate) fn symbols(
+    path: &Path,
+    named: Option<&Path>,
     image: &[u8],
     notes: &mut Vec<String>,
 ) -> Result<Option<PathBuf>, Error> {
     let check = |path: &Path| {
         lab_kernel::check_symbols(image, path).map_err(|why| format!("{}: {why}", path.display()))
     };
-    if let Some(path) = &arguments.pdb {
-        check(path).map_err(Error::bad_input)?;
-        return Ok(Some(path.clone()));
+    if let Some(named) = named {
+        check(named).map_err(Error::bad_input)?;
+        return Ok(Some(named.to_owned()));
     }
-    let beside = arguments.image.with_extension("pdb");
+    let beside = path.with_extension("pdb");
     if !beside.is_file() {
         return Ok(None);
     }

@@ -6,7 +6,7 @@ use crate::quantity::count;
 use crate::summary::{Bugcheck, Finding, StackFrame};
 
 /// What `violation`, in the driver `image`, says.
-pub(super) fn of(image: &str, violation: &Violation) -> Finding {
+pub(crate) fn of(image: &str, violation: &Violation) -> Finding {
     let callback = violation
         .callback
         .map(|name| format!("in {name}, "))
@@ -40,7 +40,7 @@ pub(super) fn of(image: &str, violation: &Violation) -> Finding {
 }
 
 /// The frames of a stack in the driver `image`.
-pub(super) fn frames(image: &str, stack: &[lab_rules::StackFrame]) -> Vec<StackFrame> {
+pub(crate) fn frames(image: &str, stack: &[lab_rules::StackFrame]) -> Vec<StackFrame> {
     let frame = |frame: &lab_rules::StackFrame| StackFrame {
         function: frame
             .function

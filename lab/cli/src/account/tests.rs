@@ -14,8 +14,10 @@ use crate::argument::{Command, CommandLine};
 fn arguments() -> RunArguments {
     use clap::Parser;
     let command_line = CommandLine::parse_from(["lwf-lab", "run", "deferlwf.sys"]);
-    let Command::Run(arguments) = command_line.command;
-    arguments
+    match command_line.command {
+        Command::Run(arguments) => arguments,
+        other => unreachable!("{other:?}"),
+    }
 }
 
 fn traffic(packets: u64, bytes: u64) -> TrafficCount {
@@ -132,6 +134,9 @@ fn report(before_pause: AdapterStatistics) -> Report {
             runs_on_system_thread: 2,
         },
         machine: MachineReport::default(),
+        operations: std::collections::BTreeMap::new(),
+        call_sites: Vec::new(),
+        refusal: None,
         longest_dispatch: DispatchReport {
             imports: 4,
             virtual_ns: 900,

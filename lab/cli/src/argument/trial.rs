@@ -1,0 +1,130 @@
+//! Arguments of the commands that play many lives.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{Setting, ndis_minor, word};
+
+/// What is played, and where.
+#[derive(Args, Clone, Debug)]
+pub struct Subject {
+    /// The driver image: a PE32+ .sys file for x64
+    pub image: PathBuf,
+
+    /// NDIS version that the simulated system offers: 6.84 to 6.89
+    #[arg(long, value_name = "VERSION", default_value = "6.89", value_parser = ndis_minor)]
+    pub ndis: u8,
+
+    /// Registry value for the driver's and the adapters' parameters: REG_DWORD for a number (decimal
+    /// or 0x...), else REG_SZ; give it again for more
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = Setting::parse)]
+    pub settings: Vec<Setting>,
+
+    /// Virtual processors
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
+    pub processors: u8,
+
+    /// System worker threads
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(2..=16))]
+    pub workers: u8,
+
+    /// Symbols of the image; default: the .pdb beside it
+    #[arg(long, value_name = "FILE")]
+    pub pdb: Option<PathBuf>,
+}
+
+impl Subject {
+    /// The arguments that name it, image first; what is the default is left out.
+    pub(crate) fn arguments(&self) -> Vec<OsString> {
+        let mut arguments = vec![self.image.clone().into()];
+        let mut option = |name: &str, value: OsString| arguments.extend([name.into(), value]);
+        if self.ndis != 89 {
+            option("--ndis", format!("6.{}", self.ndis).into());
+        }
+        for setting in &self.settings {
+            option("--set", setting.text.clone().into());
+        }
+        if self.processors != 2 {
+            option("--processors", self.processors.to_string().into());
+        }
+        if self.workers != 2 {
+            option("--workers", self.workers.to_string().into());
+        }
+        if let Some(pdb) = &self.pdb {
+            option("--pdb", pdb.into());
+        }
+        arguments
+    }
+}
+
+/// Arguments of `lwf-lab stress`.
+#[derive(Args, Clone, Debug)]
+pub struct StressArguments {
+    /// What is played, and where.
+    #[command(flatten)]
+    pub subject: Subject,
+
+    /// How many seeds
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub seeds: u64,
+
+    /// The first seed
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub from: u64,
+
+    /// Lives at the same time; default: one for every processor of this machine
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub jobs: Option<u16>,
+
+    /// Print one JSON object, as the last line of standard output, instead of the screen
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl StressArguments {
+    /// The shell command that plays one of the seeds again.
+    pub fn replay(&self, seed: u64) -> String {
+        let words: Vec<String> = self
+            .subject
+            .arguments()
+            .iter()
+            .map(|argument| word(&argument.to_string_lossy()))
+            .collect();
+        format!("lwf-lab stress {} --from {seed} --seeds 1", words.join(" "))
+    }
+}
+
+/// Arguments of `lwf-lab sweep`.
+#[derive(Args, Clone, Debug)]
+pub struct SweepArguments {
+    /// What is played, and where.
+    #[command(flatten)]
+    pub subject: Subject,
+
+    /// How many seeds are played without a failing call first, to find call stacks
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..))]
+    pub seeds: u64,
+
+    /// The first of these seeds
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub from: u64,
+
+    /// Lives at the same time; default: one for every processor of this machine
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub jobs: Option<u16>,
+
+    /// Print one JSON object, as the last line of standard output, instead of the screen
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of the command that `stress` and `sweep` start: it plays what it reads from standard
+/// input, a line each, and answers with a line each.
+#[derive(Args, Clone, Debug)]
+pub struct WorkerArguments {
+    /// What is played, and where.
+    #[command(flatten)]
+    pub subject: Subject,
+}

@@ -1,0 +1,235 @@
+//! One life, as a worker process plays it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use lab_kernel::{AdapterReport, CallSite, Chaos, Failure, RunConfig, Stop};
+use protocol::{
+    FlowQuery, IOCTL_DEFERLWF_QUERY_FLOWS, IOCTL_DEFERLWF_QUERY_STATISTICS, Record, Wire,
+};
+use serde::{Deserialize, Serialize};
+
+use super::traffic;
+use crate::account::{self, finding};
+use crate::argument::Subject;
+use crate::error::{Error, Exit};
+use crate::summary::{Directions, Finding, StackFrame};
+use crate::{device, run};
+
+/// Control operations per adapter and life.
+const OPERATIONS: u32 = 10;
+
+/// A life to be played.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(super) struct Task {
+    pub(super) seed: u64,
+    /// The calls that fail; `None` when nobody asks which could.
+    pub(super) faults: Option<Vec<Site>>,
+}
+
+/// A call of an import, told by the driver's stack: offsets in the image, innermost first.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub(super) struct Site {
+    pub(super) import: String,
+    pub(super) stack: Vec<u32>,
+}
+
+/// A call that could fail, and what became of it.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(super) struct SeenSite {
+    pub(super) site: Site,
+    pub(super) is_allocation: bool,
+    pub(super) has_failed: bool,
+    pub(super) frames: Vec<StackFrame>,
+}
+
+/// What became of a life.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(super) struct Life {
+    pub(super) seed: u64,
+    pub(super) schedule_digest: String,
+    pub(super) events: u64,
+    /// Packets that NDIS gave to the filter.
+    pub(super) packets: Directions,
+    pub(super) operations: BTreeMap<String, u64>,
+    /// Adapters on which the filter ran at some time, and all adapters.
+    pub(super) running: usize,
+    pub(super) adapters: usize,
+    /// Whether the filter went from an adapter before the end, other than to come back.
+    pub(super) ended_detached: bool,
+    /// Why the driver did not load, when a failed call led to that.
+    pub(super) refusal: Option<String>,
+    pub(super) violation: Option<Finding>,
+    pub(super) disagreements: Vec<String>,
+    pub(super) warnings: Vec<Finding>,
+    pub(super) sites: Vec<SeenSite>,
+}
+
+impl Life {
+    /// Whether no rule was broken and all counts agree.
+    pub(super) fn is_clean(&self) -> bool {
+        self.violation.is_none() && self.disagreements.is_empty()
+    }
+}
+
+/// A life, or why there is none: exit code and line.
+pub(super) type Answer = Result<Life, (u8, String)>;
+
+/// Everything that the lives of one image share.
+pub(super) struct Stage {
+    image: Vec<u8>,
+    image_name: String,
+    subject: Subject,
+    pdb: Option<PathBuf>,
+    notes: Vec<String>,
+}
+
+impl Stage {
+    /// Reads the image.
+    ///
+    /// # Errors
+    ///
+    /// When image or symbols cannot be read.
+    pub(super) fn new(subject: &Subject) -> Result<Self, Error> {
+        let image = run::read(&subject.image)?;
+        let mut notes = Vec::new();
+        let pdb = run::symbols(&subject.image, subject.pdb.as_deref(), &image, &mut notes)?;
+        Ok(Self {
+            image,
+            image_name: run::file_name(&subject.image),
+            pdb,
+            subject: subject.clone(),
+            notes,
+        })
+    }
+
+    /// What a reader of the outcome should know.
+    pub(super) fn into_notes(self) -> Vec<String> {
+        self.notes
+    }
+
+    /// Plays one life.
+    pub(super) fn play(&self, task: &Task) -> Answer {
+        let faults = task.faults.as_ref().map(|sites| {
+            let site = |site: &Site| CallSite {
+                import: site.import.clone(),
+                stack: site.stack.clone(),
+            };
+            sites.iter().map(site).collect()
+        });
+        let config = RunConfig {
+            image: self.image.clone(),
+            image_name: self.image_name.clone(),
+            pdb: self.pdb.clone(),
+            seed: task.seed,
+            ndis_minor: self.subject.ndis,
+            processors: self.subject.processors,
+            workers: self.subject.workers,
+            adapters: traffic::adapters(task.seed),
+            parameters: self
+                .subject
+                .settings
+                .iter()
+                .map(|setting| (setting.name.clone(), setting.value.clone()))
+                .collect(),
+            stop: Stop::default(),
+            control: Some(device::administrator()),
+            chaos: Some(Chaos {
+                operations: OPERATIONS,
+                requests: requests(),
+            }),
+            faults,
+        };
+        let report = lab_kernel::run(config, Box::new(|_| {})).map_err(|failure| {
+            let exit = match failure {
+                Failure::BadInput(_) | Failure::UnknownImports { .. } => Exit::BadInput,
+                Failure::Lab(_) => Exit::LabFault,
+            };
+            let line = run::refuse(&self.subject.image, &self.image_name, &failure).line;
+            (exit as u8, line)
+        })?;
+        let name = &self.image_name;
+        let is_whole = report.violation.is_none() && report.refusal.is_none();
+        let disagreements = if is_whole {
+            account::disagreements(&report)
+        } else {
+            Vec::new()
+        };
+        let ran = |adapter: &&AdapterReport| adapter.states.contains(&"Running");
+        Ok(Life {
+            seed: report.seed,
+            events: report.events,
+            packets: Directions {
+                send: report
+                    .adapters
+                    .iter()
+                    .map(|adapter| adapter.send.packets)
+                    .sum(),
+                receive: report
+                    .adapters
+                    .iter()
+                    .map(|adapter| adapter.receive.packets)
+                    .sum(),
+            },
+            operations: report
+                .operations
+                .iter()
+                .map(|(name, number)| ((*name).to_owned(), *number))
+                .collect(),
+            running: report.adapters.iter().filter(ran).count(),
+            adapters: report.adapters.len(),
+            ended_detached: report.adapters.iter().any(failed_restart),
+            disagreements,
+            violation: report
+                .violation
+                .as_ref()
+                .map(|violation| finding::of(name, violation)),
+            warnings: report
+                .warnings
+                .iter()
+                .map(|warning| finding::of(name, warning))
+                .collect(),
+            sites: report
+                .call_sites
+                .iter()
+                .map(|seen| SeenSite {
+                    site: Site {
+                        import: seen.site.import.clone(),
+                        stack: seen.site.stack.clone(),
+                    },
+                    is_allocation: seen.is_allocation,
+                    has_failed: seen.has_failed,
+                    frames: finding::frames(name, &seen.frames),
+                })
+                .collect(),
+            refusal: report.refusal,
+            schedule_digest: report.schedule_digest,
+        })
+    }
+}
+
+/// Whether a restart, or an attach after the first, failed: then the state before `Detached` is not that of a pause.
+fn failed_restart(adapter: &AdapterReport) -> bool {
+    adapter.states.windows(3).any(|states| {
+        matches!(
+            states,
+            ["Restarting", "Paused", "Detached"] | ["Detached", "Attaching", "Detached"]
+        )
+    })
+}
+
+/// What our own control tool asks; other drivers get it as questions that they do not know.
+fn requests() -> Vec<(u32, Vec<u8>)> {
+    // The first adapter's interface index.
+    let query = FlowQuery {
+        if_index: 2,
+        ..FlowQuery::default()
+    };
+    let mut input = vec![0; FlowQuery::SIZE];
+    // The buffer has just the size of the record, so it fits; if it did not, a bad question is one too.
+    let _ = query.encode(&mut input);
+    vec![
+        (IOCTL_DEFERLWF_QUERY_STATISTICS, Vec::new()),
+        (IOCTL_DEFERLWF_QUERY_FLOWS, input),
+    ]
+}

@@ -1,0 +1,60 @@
+//! Many lives of one image: under many schedules, and with calls that fail.
+//!
+//! [`stress`] and [`sweep`] ask a [`pool`] of processes, each of which plays lives that it is told
+//! ([`work`]). A process plays one after another: a life begins with nothing of the one before, which
+//! a test holds. After a life that broke off, its process is not used again.
+
+mod life;
+mod pool;
+pub mod stress;
+pub mod sweep;
+mod traffic;
+
+use std::io::{self, BufRead, Write};
+use std::num::NonZero;
+use std::thread;
+
+use crate::argument::WorkerArguments;
+use crate::error::Error;
+use crate::quantity::count;
+
+/// Plays what standard input asks for, until it ends.
+///
+/// # Errors
+///
+/// When the image cannot be read, or the other side is gone or speaks another language.
+pub fn work(arguments: &WorkerArguments) -> Result<(), Error> {
+    let stage = life::Stage::new(&arguments.subject)?;
+    let broken = |error: &dyn std::fmt::Display| {
+        Error::lab_fault(format!("the worker's conversation broke off: {error}"))
+    };
+    for line in io::stdin().lock().lines() {
+        let line = line.map_err(|error| broken(&error))?;
+        let task = serde_json::from_str(&line).map_err(|error| broken(&error))?;
+        let mut answer =
+            serde_json::to_string(&stage.play(&task)).map_err(|error| broken(&error))?;
+        answer.push('\n');
+        let mut out = io::stdout().lock();
+        out.write_all(answer.as_bytes())
+            .and_then(|()| out.flush())
+            .map_err(|error| broken(&error))?;
+    }
+    Ok(())
+}
+
+/// How many lives are played at the same time.
+fn jobs(wanted: Option<u16>) -> usize {
+    wanted.map_or_else(
+        || thread::available_parallelism().map_or(1, NonZero::get),
+        usize::from,
+    )
+}
+
+/// Names with how often each came.
+fn tally<'a>(counts: impl IntoIterator<Item = (&'a String, &'a u64)>) -> String {
+    let parts: Vec<String> = counts
+        .into_iter()
+        .map(|(name, number)| format!("{name} {}", count(*number)))
+        .collect();
+    parts.join(", ")
+}

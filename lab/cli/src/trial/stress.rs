@@ -1,0 +1,235 @@
+//! `lwf-lab stress`: one life per seed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{self, Write};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::life::{Life, Stage, Task};
+use super::{jobs, pool, tally};
+use crate::argument::StressArguments;
+use crate::error::Error;
+use crate::finding;
+use crate::progress::CountLine;
+use crate::quantity::count;
+use crate::run;
+use crate::summary::{Directions, Finding, Spread};
+
+/// What many seeds found.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Summary {
+    /// File name of the image.
+    pub image: String,
+    /// What a reader should know, such as why there are no symbols.
+    pub notes: Vec<String>,
+    /// The first seed.
+    pub from: u64,
+    /// Seeds asked for.
+    pub seeds: u64,
+    /// Seeds played: fewer when one failed.
+    pub played: u64,
+    /// Distinct interleavings, by their schedule digests.
+    pub distinct: u64,
+    /// Events per seed.
+    pub events: Option<Spread>,
+    /// Packets given to the filter, per seed and both ways together.
+    pub packets_per_seed: Option<Spread>,
+    /// Packets given to the filter in all seeds.
+    pub packets: Directions,
+    /// Control operations of all seeds, by name.
+    pub operations: BTreeMap<String, u64>,
+    /// What does not fail a seed: the first finding of each rule, with its seed.
+    pub warnings: Vec<Seeded>,
+    /// How long it took, in host time: not for programs, which compare.
+    #[serde(skip)]
+    pub elapsed: Duration,
+    /// The failure with the lowest seed.
+    pub failure: Option<Failure>,
+}
+
+/// A finding and its seed.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Seeded {
+    /// The seed.
+    pub seed: u64,
+    /// The finding.
+    pub finding: Finding,
+}
+
+/// A seed that failed.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Failure {
+    /// The seed.
+    pub seed: u64,
+    /// The broken rule, if one is.
+    pub violation: Option<Finding>,
+    /// Counts that differ.
+    pub disagreements: Vec<String>,
+    /// The shell command that shows it again.
+    pub replay: String,
+}
+
+/// Plays the seeds until all are played or one has failed.
+///
+/// # Errors
+///
+/// When the image cannot be used, or the lab itself fails.
+pub(crate) fn execute(arguments: &StressArguments) -> Result<Summary, Error> {
+    let StressArguments { from, seeds, .. } = *arguments;
+    // Bad input ends here, before a process is started for it.
+    let notes = Stage::new(&arguments.subject)?.into_notes();
+    let last = from.checked_add(seeds - 1).ok_or_else(|| {
+        Error::bad_input(format!(
+            "--from {from} --seeds {seeds}: beyond the last seed"
+        ))
+    })?;
+    let mut gathered = Gathered::default();
+    let begun = Instant::now();
+    let progress = CountLine::start("seeds", seeds);
+    let tasks = (from..=last).map(|seed| Task { seed, faults: None });
+    pool::play(
+        &arguments.subject,
+        jobs(arguments.jobs),
+        tasks,
+        |_, life| {
+            progress.advance();
+            gathered.take(life)
+        },
+    )?;
+    drop(progress);
+    Ok(Summary {
+        elapsed: begun.elapsed(),
+        notes,
+        ..gathered.summary(arguments)
+    })
+}
+
+/// What came so far.
+#[derive(Default)]
+struct Gathered {
+    digests: BTreeSet<String>,
+    events: Vec<u64>,
+    packets: Vec<u64>,
+    packets_each_way: Directions,
+    operations: BTreeMap<String, u64>,
+    warnings: BTreeMap<String, Seeded>,
+    failed: BTreeMap<u64, Life>,
+}
+
+impl Gathered {
+    /// Takes a life; tells whether to go on.
+    fn take(&mut self, life: Life) -> bool {
+        self.digests.insert(life.schedule_digest.clone());
+        self.events.push(life.events);
+        self.packets.push(life.packets.send + life.packets.receive);
+        self.packets_each_way = self.packets_each_way.plus(life.packets);
+        for (name, number) in &life.operations {
+            *self.operations.entry(name.clone()).or_default() += number;
+        }
+        for finding in &life.warnings {
+            let seeded = Seeded {
+                seed: life.seed,
+                finding: finding.clone(),
+            };
+            let known = self
+                .warnings
+                .entry(finding.rule.clone())
+                .or_insert_with(|| seeded.clone());
+            if seeded.seed < known.seed {
+                *known = seeded;
+            }
+        }
+        let is_clean = life.is_clean();
+        if !is_clean {
+            self.failed.insert(life.seed, life);
+        }
+        is_clean
+    }
+
+    fn summary(mut self, arguments: &StressArguments) -> Summary {
+        let failure = self.failed.pop_first().map(|(seed, life)| Failure {
+            seed,
+            violation: life.violation,
+            disagreements: life.disagreements,
+            replay: arguments.replay(seed),
+        });
+        Summary {
+            image: run::file_name(&arguments.subject.image),
+            notes: Vec::new(),
+            from: arguments.from,
+            seeds: arguments.seeds,
+            played: self.events.len() as u64,
+            distinct: self.digests.len() as u64,
+            events: Spread::of(&self.events),
+            packets_per_seed: Spread::of(&self.packets),
+            packets: self.packets_each_way,
+            operations: self.operations,
+            warnings: self.warnings.into_values().collect(),
+            elapsed: Duration::default(),
+            failure,
+        }
+    }
+}
+
+/// The screen that a person sees at the end.
+pub fn render(summary: &Summary) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let _ = write(summary, &mut out);
+    out
+}
+
+fn write(summary: &Summary, out: &mut String) -> fmt::Result {
+    writeln!(
+        out,
+        "{} - {} of {} seeds from {}, {:.1} a second",
+        summary.image,
+        count(summary.played),
+        count(summary.seeds),
+        summary.from,
+        summary.played as f64 / summary.elapsed.as_secs_f64()
+    )?;
+    for note in &summary.notes {
+        writeln!(out, "Note            {note}")?;
+    }
+    writeln!(out, "Interleavings   {} distinct", count(summary.distinct))?;
+    for (label, spread, unit) in [
+        ("Events", &summary.events, "per seed"),
+        ("Packets", &summary.packets_per_seed, "per seed, both ways"),
+    ] {
+        if let Some(spread) = spread {
+            writeln!(
+                out,
+                "{label:<15} {} to {} {unit}, median {}",
+                count(spread.min),
+                count(spread.max),
+                count(spread.median)
+            )?;
+        }
+    }
+    writeln!(
+        out,
+        "                {} sent, {} received",
+        count(summary.packets.send),
+        count(summary.packets.receive)
+    )?;
+    writeln!(out, "Operations      {}", tally(&summary.operations))?;
+    for Seeded { seed, finding } in &summary.warnings {
+        finding::write(&format!("WARNING, seed {seed}"), finding, out)?;
+    }
+    let Some(failure) = &summary.failure else {
+        return writeln!(out, "Clean: no rule broken in any seed.");
+    };
+    if let Some(violation) = &failure.violation {
+        finding::write(
+            &format!("RULE BROKEN, seed {}", failure.seed),
+            violation,
+            out,
+        )?;
+    }
+    for disagreement in &failure.disagreements {
+        writeln!(out, "COUNTS DIFFER   seed {}: {disagreement}", failure.seed)?;
+    }
+    writeln!(out, "Failed. To see it again:\n  {}", failure.replay)
+}

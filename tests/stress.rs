@@ -1,0 +1,136 @@
+//! Many schedules of a whole life, with control operations at any moment, break no rule; a seed that breaks one plays
+//! the same again.
+
+use std::collections::BTreeSet;
+
+use lab_cli::trial::stress::Summary;
+use tests::{Lab, driver};
+
+/// A share of the seeds that a release is tried with.
+const SEEDS: u64 = 200;
+
+/// Warnings that may come, with the reason.
+const LISTED: [(&str, &str); 1] = [(
+    "lock-hold-time",
+    "the virtual processors share one clock: what another copies meanwhile counts as time under the lock",
+)];
+
+/// Filters with a short flow table: the driver fills it entry by entry, and attaches often here.
+fn stress(name: &str) -> Lab {
+    Lab::stress(&driver(name)).with(["--set", "MaxFlows=64"])
+}
+
+fn seeds(lab: &Lab, from: u64, seeds: u64) -> Lab {
+    lab.clone()
+        .with(["--from", &from.to_string(), "--seeds", &seeds.to_string()])
+}
+
+fn clean(lab: &Lab) -> Summary {
+    let output = lab.output();
+    assert_eq!(
+        output.exit, 0,
+        "{lab:?}\n{}{}",
+        output.stdout, output.stderr
+    );
+    output.object()
+}
+
+#[test]
+fn every_seed_is_a_full_life_of_its_own() {
+    for (name, operations) in [
+        (
+            "deferlwf",
+            &[
+                "detach and attach",
+                "device request",
+                "pause and restart",
+                "status",
+            ][..],
+        ),
+        (
+            "passthru",
+            &["detach and attach", "pause and restart", "status"],
+        ),
+        ("faulty", &["detach and attach", "pause and restart"]),
+    ] {
+        let summary = clean(&seeds(&stress(name), 0, SEEDS));
+        assert_eq!((summary.played, summary.distinct), (SEEDS, SEEDS), "{name}");
+        let is_listed = |rule: &str| LISTED.iter().any(|(listed, _)| *listed == rule);
+        for warning in &summary.warnings {
+            assert!(is_listed(&warning.finding.rule), "{name}: {warning:#?}");
+        }
+        assert!(
+            summary.packets_per_seed.unwrap().min >= 200,
+            "{name}: {summary:?}"
+        );
+        assert!(
+            summary.packets.send > 0 && summary.packets.receive > 0,
+            "{name}"
+        );
+        // Ten per adapter, of every kind that there are handlers for.
+        assert!(
+            summary.operations.values().sum::<u64>() >= 10 * SEEDS,
+            "{name}"
+        );
+        for operation in operations {
+            assert!(
+                summary.operations.contains_key(*operation),
+                "{name}: {operation}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_life_is_the_same_whatever_was_played_before() {
+    let lab = stress("deferlwf").with(["--jobs", "1"]);
+    let events = |summary: Summary| summary.events.map(|events| (events.min, events.max));
+    // Two lives after one another have the least and the most events of the two that are played alone.
+    let together = events(clean(&seeds(&lab, 5, 2))).unwrap();
+    let alone: BTreeSet<u64> = (5..7)
+        .map(|seed| events(clean(&seeds(&lab, seed, 1))).unwrap().0)
+        .collect();
+    assert_eq!(alone, BTreeSet::from([together.0, together.1]));
+}
+
+#[test]
+fn a_failing_seed_is_named_and_plays_again() {
+    let lab = stress("faulty").with(["--set", "Fault=nbl-leak"]);
+    let first = seeds(&lab, 3, 20).output();
+    assert_eq!(first.exit, 1, "{}", first.stderr);
+    let failure = first.object::<Summary>().failure.expect("a failure");
+    assert!(
+        failure
+            .replay
+            .ends_with(&format!("--from {} --seeds 1", failure.seed)),
+        "{}",
+        failure.replay
+    );
+    let violation = failure.violation.expect("a broken rule");
+    assert!(
+        violation.rule.starts_with("nbl-") || violation.rule.starts_with("pause-"),
+        "{violation:#?}"
+    );
+    for _ in 0..2 {
+        let again = seeds(&lab, failure.seed, 1).output();
+        assert_eq!(again.exit, 1, "{}", again.stderr);
+        let again = again
+            .object::<Summary>()
+            .failure
+            .and_then(|failure| failure.violation);
+        assert_eq!(again.as_ref(), Some(&violation));
+    }
+}
+
+#[test]
+fn bad_input_is_one_line_and_exit_code_2() {
+    let no_image = Lab::stress("no-such.sys".as_ref()).output();
+    let not_an_image = Lab::stress(&driver("deferlwf").with_extension("map")).output();
+    let no_seed = seeds(&stress("deferlwf"), 0, 0).output();
+    let beyond = seeds(&stress("deferlwf"), u64::MAX, 2).output();
+    for output in [no_image, not_an_image, no_seed, beyond] {
+        assert_eq!(output.exit, 2, "{output:?}");
+        assert_eq!(output.stderr.lines().count(), 1, "{output:?}");
+        assert!(output.stdout.is_empty(), "{output:?}");
+    }
+}
