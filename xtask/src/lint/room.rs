@@ -116,7 +116,7 @@ const ROOMS: &[Room] = &[
     Room {
         folder: "tests",
         ours: &["lab-cli"],
-        others: &["serde_json"],
+        others: &["serde", "serde_json"],
         host: true,
         ..NOTHING
     },
