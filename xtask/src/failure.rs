@@ -18,6 +18,54 @@ impl std::error::Error for Failed {}
 
 /// Prints `error` with its causes on one line and gives the exit code that it stands for.
 pub(crate) fn report(error: &Error) -> ExitCode {
-    eprintln!("error: {error:#}");
-    ExitCode::from(if error.is::<Failed>() { 1 } else { 2 })
+    complain(
+        &format!("{error:#}"),
+        if error.is::<Failed>() { 1 } else { 2 },
+    )
+}
+
+/// Answers a command line that clap did not accept, or one that asks for help or the version.
+pub(crate) fn answer(answer: &clap::Error) -> ExitCode {
+    if !answer.use_stderr() {
+        // Help on a closed pipe is nobody's loss.
+        let _ = answer.print();
+        return ExitCode::SUCCESS;
+    }
+    if answer.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        let _ = answer.print();
+        return ExitCode::from(2);
+    }
+    let text = answer.to_string();
+    let message: Vec<&str> = text
+        .lines()
+        .take_while(|line| !line.starts_with("Usage:"))
+        .filter(|line| !line.starts_with("For more information"))
+        .collect();
+    let message = message.join("\n");
+    let message = message.strip_prefix("error: ").unwrap_or(&message);
+    complain(&format!("{message} (cargo xtask help tells more)"), 2)
+}
+
+fn complain(text: &str, exit: u8) -> ExitCode {
+    eprintln!("error: {}", one_line(text));
+    ExitCode::from(exit)
+}
+
+/// The words of `text` on one line; other programs, Cargo among them, spread theirs over several.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::one_line;
+
+    #[test]
+    fn what_another_program_says_on_several_lines_becomes_one() {
+        let said = "cargo metadata: error: failed to parse manifest\n\nCaused by:\n  no targets specified\n";
+        assert_eq!(
+            one_line(said),
+            "cargo metadata: error: failed to parse manifest Caused by: no targets specified"
+        );
+    }
 }

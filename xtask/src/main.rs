@@ -88,8 +88,11 @@ fn run(task: &Task) -> Result<()> {
 }
 
 fn main() -> ExitCode {
-    match run(&Arguments::parse().task) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failure::report(&error),
+    match Arguments::try_parse() {
+        Ok(arguments) => match run(&arguments.task) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failure::report(&error),
+        },
+        Err(answer) => failure::answer(&answer),
     }
 }
