@@ -89,6 +89,8 @@ const CAN_FAIL: &[CanFail] = &[
         How::StatusAt(0, NDIS_STATUS_RESOURCES),
     ),
     other("PsCreateSystemThread", NO_MEMORY),
+    other("ZwOpenKey", NO_MEMORY),
+    other("ZwQueryValueKey", NO_MEMORY),
 ];
 
 /// A call stack that was seen.

@@ -31,10 +31,7 @@ pub(super) fn play(entry: u64, workers: u8, stop: Stop, frames_total: u64, chaos
     worker::start(workers, chaos.is_some());
     show("load");
     let driver_object = make_driver_object(entry);
-    let registry_path = driver::unicode_string(
-        Lent::Other,
-        "\\REGISTRY\\MACHINE\\SYSTEM\\ControlSet001\\Services\\filter",
-    );
+    let registry_path = driver::unicode_string(Lent::Other, nt::registry::SERVICE);
     let status = driver::call_status(
         Callback::DriverEntry,
         None,

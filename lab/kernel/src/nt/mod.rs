@@ -11,6 +11,7 @@ pub(crate) mod mdl;
 mod mm;
 pub(crate) mod ob;
 pub(crate) mod ps;
+pub(crate) mod registry;
 mod rtl;
 pub(crate) mod shared_lock;
 mod string;
@@ -19,7 +20,7 @@ mod zw;
 use crate::rt::{DataExport, Import};
 
 /// Everything that `ntoskrnl.exe` and `hal.dll` offer.
-pub(crate) const IMPORTS: [&[Import]; 14] = [
+pub(crate) const IMPORTS: [&[Import]; 15] = [
     dbg::IMPORTS,
     dpc::IMPORTS,
     etw::IMPORTS,
@@ -30,6 +31,7 @@ pub(crate) const IMPORTS: [&[Import]; 14] = [
     mm::IMPORTS,
     ob::IMPORTS,
     ps::IMPORTS,
+    registry::IMPORTS,
     rtl::IMPORTS,
     shared_lock::IMPORTS,
     string::IMPORTS,
@@ -104,6 +106,7 @@ pub(crate) fn reset() {
     shared_lock::reset();
     dpc::reset();
     ob::reset();
+    registry::reset();
     ps::reset();
     etw::reset();
     dbg::take_output();

@@ -1,6 +1,6 @@
 //! `Zw*`: system services.
 
-use super::{SUCCESS, imports, ob, status};
+use super::{SUCCESS, imports, ob, registry, status};
 use crate::abi::constant::STATUS_INVALID_HANDLE;
 use crate::rt::Call;
 
@@ -10,6 +10,7 @@ imports! {
 }
 
 fn close(call: &Call<'_>) -> u64 {
+    registry::forget(call.arg(0));
     if ob::close(call.arg(0)) {
         SUCCESS
     } else {
