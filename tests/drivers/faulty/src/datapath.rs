@@ -3,15 +3,14 @@
 use crate::abi::{
     NDIS_HANDLE, NDIS_PORT_NUMBER, NDIS_RECEIVE_FLAGS_DISPATCH_LEVEL, NDIS_RECEIVE_FLAGS_RESOURCES,
     NDIS_RETURN_FLAGS_DISPATCH_LEVEL, NDIS_SEND_COMPLETE_FLAGS_DISPATCH_LEVEL,
-    NDIS_SEND_FLAGS_DISPATCH_LEVEL, NDIS_STATUS_INDICATION, NDIS_STATUS_PAUSED, NET_BUFFER_LIST,
-    NdisFIndicateReceiveNetBufferLists, NdisFIndicateStatus, NdisFReturnNetBufferLists,
-    NdisFSendNetBufferLists, NdisFSendNetBufferListsComplete,
+    NDIS_SEND_FLAGS_DISPATCH_LEVEL, NDIS_STATUS_PAUSED, NET_BUFFER_LIST,
+    NdisFIndicateReceiveNetBufferLists, NdisFReturnNetBufferLists, NdisFSendNetBufferLists,
+    NdisFSendNetBufferListsComplete,
 };
-use crate::fault;
 use crate::module::Module;
 
 /// The lists of a chain.
-fn chain(first: *mut NET_BUFFER_LIST) -> impl Iterator<Item = *mut NET_BUFFER_LIST> {
+pub(crate) fn chain(first: *mut NET_BUFFER_LIST) -> impl Iterator<Item = *mut NET_BUFFER_LIST> {
     core::iter::successors(Some(first).filter(|list| !list.is_null()), |list| {
         // SAFETY: the filter owns the lists of the chain that it was given.
         let next = unsafe { (**list).Next };
@@ -53,7 +52,13 @@ pub(crate) extern "system" fn send(
         unsafe { NdisFSendNetBufferListsComplete(module.handle, lists, complete_flags(flags)) };
         return;
     }
-    let lists = fault::in_send(module, lists, flags);
+    if let Some(traffic) = module.play.traffic {
+        traffic(module);
+    }
+    let lists = match module.play.send {
+        Some(send) => send(module, lists, port, flags),
+        None => lists,
+    };
     if !lists.is_null() {
         module.defer();
         // SAFETY: the module runs; the lists are passed on once.
@@ -67,12 +72,18 @@ pub(crate) extern "system" fn send_complete(
     lists: *mut NET_BUFFER_LIST,
     flags: u32,
 ) {
-    // SAFETY: lists that came through `send`, each completed once.
-    unsafe { NdisFSendNetBufferListsComplete(Module::of(context).handle, lists, flags) };
+    let module = Module::of(context);
+    let lists = match module.play.send_complete {
+        Some(complete) => complete(module, lists, flags),
+        None => lists,
+    };
+    if !lists.is_null() {
+        // SAFETY: lists that came through `send`, each completed once.
+        unsafe { NdisFSendNetBufferListsComplete(module.handle, lists, flags) };
+    }
 }
 
-#[rustfmt::skip] // A list that is lost is reported with the handler that got it: the mark stays on this line.
-pub(crate) extern "system" fn receive( // caught: nbl-leak
+pub(crate) extern "system" fn receive(
     context: NDIS_HANDLE,
     lists: *mut NET_BUFFER_LIST,
     port: NDIS_PORT_NUMBER,
@@ -87,7 +98,13 @@ pub(crate) extern "system" fn receive( // caught: nbl-leak
         }
         return;
     }
-    let (lists, count) = fault::in_receive(module, lists, count, flags);
+    if let Some(traffic) = module.play.traffic {
+        traffic(module);
+    }
+    let (lists, count) = match module.play.receive {
+        Some(receive) => receive(module, lists, port, count, flags),
+        None => (lists, count),
+    };
     if !lists.is_null() {
         module.defer();
         // SAFETY: the module runs; the lists are passed on once, with the flags they came with.
@@ -103,14 +120,13 @@ pub(crate) extern "system" fn returned(
     lists: *mut NET_BUFFER_LIST,
     flags: u32,
 ) {
-    // SAFETY: lists that came through `receive`, each returned once.
-    unsafe { NdisFReturnNetBufferLists(Module::of(context).handle, lists, flags) };
-}
-
-pub(crate) extern "system" fn status(
-    context: NDIS_HANDLE,
-    indication: *mut NDIS_STATUS_INDICATION,
-) {
-    // SAFETY: the indication that this callback was given, passed on inside it.
-    unsafe { NdisFIndicateStatus(Module::of(context).handle, indication) };
+    let module = Module::of(context);
+    let lists = match module.play.returned {
+        Some(returned) => returned(module, lists, flags),
+        None => lists,
+    };
+    if !lists.is_null() {
+        // SAFETY: lists that came through `receive`, each returned once.
+        unsafe { NdisFReturnNetBufferLists(module.handle, lists, flags) };
+    }
 }

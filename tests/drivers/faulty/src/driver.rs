@@ -2,18 +2,18 @@
 
 use core::ffi::c_void;
 use core::mem::zeroed;
-use core::ptr::null_mut;
-use core::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
+use core::ptr::{self, null_mut};
+use core::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::abi::{
     DRIVER_OBJECT, NDIS_FILTER_CHARACTERISTICS_REVISION_3, NDIS_FILTER_DRIVER_CHARACTERISTICS,
     NDIS_HANDLE, NDIS_OBJECT_HEADER, NDIS_OBJECT_TYPE_FILTER_DRIVER_CHARACTERISTICS,
     NDIS_SIZEOF_FILTER_DRIVER_CHARACTERISTICS_REVISION_3, NDIS_STATUS, NDIS_STATUS_SUCCESS,
     NTSTATUS, NdisFDeregisterFilterDriver, NdisFRegisterFilterDriver, NdisGetVersion,
-    STATUS_INSUFFICIENT_RESOURCES, UNICODE_STRING,
+    STATUS_OBJECT_NAME_NOT_FOUND, STATUS_SUCCESS, UNICODE_STRING,
 };
-use crate::fault::{self, Fault};
-use crate::{configuration, datapath, module, text};
+use crate::play::Play;
+use crate::{configuration, datapath, event, fault, module, request, text};
 
 /// The highest NDIS 6 minor version that the declarations describe.
 const MINOR: u32 = 89;
@@ -23,58 +23,80 @@ static UNIQUE: [u16; 38] = text::wide(b"{5b6e2f0c-6f0e-4d0b-9c43-0d8a5a6a7a11}")
 static SERVICE: [u16; 6] = text::wide(b"faulty");
 
 static HANDLE: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
-static FAULT: AtomicU8 = AtomicU8::new(0);
+static PLAY: AtomicPtr<Play> = AtomicPtr::new(null_mut());
 
 /// The driver's NDIS handle, from `FilterSetOptions` on.
 pub(crate) fn handle() -> NDIS_HANDLE {
     HANDLE.load(Ordering::Acquire)
 }
 
-/// The fault to make.
-pub(crate) fn fault() -> Fault {
-    Fault::from_index(FAULT.load(Ordering::Acquire))
+/// The play of this life.
+pub(crate) fn play() -> &'static Play {
+    let play = PLAY.load(Ordering::Acquire);
+    // SAFETY: NULL, or one of the plays, which are static and never written.
+    unsafe { play.as_ref() }.unwrap_or(fault::plain())
 }
 
 #[unsafe(no_mangle)]
 extern "system" fn DriverEntry(
     driver: *mut DRIVER_OBJECT,
-    _registry_path: *mut UNICODE_STRING,
+    registry_path: *mut UNICODE_STRING,
 ) -> NTSTATUS {
+    let Some(play) = configuration::play(registry_path) else {
+        return STATUS_OBJECT_NAME_NOT_FOUND;
+    };
+    PLAY.store(ptr::from_ref(play).cast_mut(), Ordering::Release);
     // SAFETY: the system's object, valid while the driver is loaded.
     unsafe { (*driver).DriverUnload = Some(unload) };
+    let loaded = play.load.map_or(STATUS_SUCCESS, |load| load(driver));
+    if loaded != STATUS_SUCCESS {
+        return loaded;
+    }
+    let status = register(driver);
+    if status != NDIS_STATUS_SUCCESS {
+        return status;
+    }
+    play.registered
+        .map_or(STATUS_SUCCESS, |registered| registered(handle()))
+}
+
+/// Registers the driver with NDIS.
+pub(crate) fn register(driver: *mut DRIVER_OBJECT) -> NDIS_STATUS {
     let mut handle = null_mut();
     let mut characteristics = characteristics();
     // SAFETY: PASSIVE_LEVEL in DriverEntry; all pointers are valid for the call.
-    let status = unsafe {
+    unsafe {
         NdisFRegisterFilterDriver(
             driver,
             driver.cast(),
             &raw mut characteristics,
             &raw mut handle,
         )
-    };
-    if status != NDIS_STATUS_SUCCESS {
-        return status;
     }
-    if fault() == Fault::EntryFails {
-        // SAFETY: registered above; PASSIVE_LEVEL.
-        unsafe { NdisFDeregisterFilterDriver(handle) };
-        return STATUS_INSUFFICIENT_RESOURCES;
-    }
-    NDIS_STATUS_SUCCESS
+}
+
+/// Undoes [`register`]. Called at PASSIVE_LEVEL.
+pub(crate) fn deregister() {
+    // SAFETY: registered in DriverEntry, deregistered once; PASSIVE_LEVEL.
+    unsafe { NdisFDeregisterFilterDriver(handle()) };
 }
 
 extern "system" fn unload(_driver: *mut DRIVER_OBJECT) {
-    fault::before_unload(fault());
-    // SAFETY: registered in DriverEntry, deregistered once; PASSIVE_LEVEL.
-    unsafe { NdisFDeregisterFilterDriver(handle()) };
+    let play = play();
+    if play.unload.is_none_or(|unload| unload()) {
+        deregister();
+    }
+    if let Some(unloaded) = play.unloaded {
+        unloaded();
+    }
 }
 
 /// Runs inside registration, before the first attach.
 extern "system" fn set_options(handle: NDIS_HANDLE, _context: NDIS_HANDLE) -> NDIS_STATUS {
     HANDLE.store(handle, Ordering::Release);
-    FAULT.store(configuration::fault(handle).index(), Ordering::Release);
-    NDIS_STATUS_SUCCESS
+    play()
+        .options
+        .map_or(NDIS_STATUS_SUCCESS, |options| options(handle))
 }
 
 fn characteristics() -> NDIS_FILTER_DRIVER_CHARACTERISTICS {
@@ -82,7 +104,7 @@ fn characteristics() -> NDIS_FILTER_DRIVER_CHARACTERISTICS {
     let empty: NDIS_FILTER_DRIVER_CHARACTERISTICS = unsafe { zeroed() };
     // SAFETY: callable at any IRQL that DriverEntry has.
     let running = unsafe { NdisGetVersion() } & 0xffff;
-    NDIS_FILTER_DRIVER_CHARACTERISTICS {
+    let mut characteristics = NDIS_FILTER_DRIVER_CHARACTERISTICS {
         Header: NDIS_OBJECT_HEADER {
             Type: NDIS_OBJECT_TYPE_FILTER_DRIVER_CHARACTERISTICS,
             Revision: NDIS_FILTER_CHARACTERISTICS_REVISION_3,
@@ -103,7 +125,14 @@ fn characteristics() -> NDIS_FILTER_DRIVER_CHARACTERISTICS {
         SendNetBufferListsCompleteHandler: Some(datapath::send_complete),
         ReceiveNetBufferListsHandler: Some(datapath::receive),
         ReturnNetBufferListsHandler: Some(datapath::returned),
-        StatusHandler: Some(datapath::status),
+        StatusHandler: Some(event::status),
         ..empty
+    };
+    let play = play();
+    event::add_handlers(play, &mut characteristics);
+    request::add_handlers(play, &mut characteristics);
+    if let Some(change) = play.characteristics {
+        change(&mut characteristics);
     }
+    characteristics
 }

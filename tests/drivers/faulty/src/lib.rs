@@ -1,10 +1,8 @@
 //! A small NDIS filter that passes all traffic and misbehaves on request.
 //!
-//! The driver-wide parameter `Fault` (a string) names the fault; [`fault::Fault`] lists them. Without
-//! it, or with `none`, the driver keeps every rule. Nothing here uses the project's own wrappers: the
-//! declarations are generated from the facts table, the calls are raw.
-//!
-//! Where a rule is broken, the line ends in `// caught: NAME`, which is how tests know the line.
+//! The parameter `Fault` (a string) in the service's key names the play: [`fault`] joins them, [`play::Play`] is what
+//! one is made of. Without it, or with `none`, the driver keeps every rule; with an unknown name it does not load.
+//! Nothing here uses the project's own wrappers: the declarations are generated from the facts table, the calls are raw.
 
 #![no_std]
 #![expect(unsafe_code, reason = "raw calls are the purpose of this driver")]
@@ -23,8 +21,11 @@ mod abi;
 mod configuration;
 mod datapath;
 mod driver;
+mod event;
 mod fault;
 mod module;
+mod play;
+mod request;
 mod text;
 
 /// The compiler asks for this symbol where it sees a floating-point type; there is no code with one.

@@ -9,11 +9,11 @@ use crate::abi::{
     NDIS_FILTER_ATTRIBUTES_REVISION_1, NDIS_FILTER_PAUSE_PARAMETERS,
     NDIS_FILTER_RESTART_PARAMETERS, NDIS_HANDLE, NDIS_OBJECT_HEADER,
     NDIS_OBJECT_TYPE_FILTER_ATTRIBUTES, NDIS_SIZEOF_FILTER_ATTRIBUTES_REVISION_1, NDIS_STATUS,
-    NDIS_STATUS_FAILURE, NDIS_STATUS_RESOURCES, NDIS_STATUS_SUCCESS, NdisAllocateIoWorkItem,
+    NDIS_STATUS_PENDING, NDIS_STATUS_RESOURCES, NDIS_STATUS_SUCCESS, NdisAllocateIoWorkItem,
     NdisFSetAttributes, NdisFreeIoWorkItem, NdisMSleep, NdisQueueIoWorkItem, POOL_FLAG_NON_PAGED,
 };
 use crate::driver;
-use crate::fault::{self, Fault};
+use crate::play::Play;
 
 /// Pool tag of module contexts, `Flty`.
 const TAG: u32 = u32::from_le_bytes(*b"Flty");
@@ -24,7 +24,7 @@ const POLL_US: u32 = 1000;
 /// The context of a module.
 pub(crate) struct Module {
     pub(crate) handle: NDIS_HANDLE,
-    pub(crate) fault: Fault,
+    pub(crate) play: &'static Play,
     pub(crate) work_item: NDIS_HANDLE,
     /// Packets may pass.
     open: AtomicBool,
@@ -34,15 +34,20 @@ pub(crate) struct Module {
     queued: AtomicBool,
     /// Runs of work items that were asked for and have not ended.
     pub(crate) busy: AtomicU32,
-    /// How far a fault with a work item of its own has come.
+    /// How far a play has come, in whatever it counts.
     pub(crate) progress: AtomicU32,
 }
 
 impl Module {
     /// The module of a callback.
-    pub(crate) fn of<'a>(context: NDIS_HANDLE) -> &'a Self {
+    pub(crate) fn of(context: NDIS_HANDLE) -> &'static Self {
         // SAFETY: NDIS passes what attach gave it, which lives until detach returns.
         unsafe { &*context.cast::<Self>() }
+    }
+
+    /// What to give as a context for this module.
+    pub(crate) fn context(&self) -> *mut c_void {
+        ptr::from_ref(self).cast_mut().cast()
     }
 
     /// Lets a datapath handler in; `false` if the module is paused.
@@ -67,17 +72,11 @@ impl Module {
         }
         self.busy.fetch_add(1, Ordering::AcqRel);
         // SAFETY: the item waits for no run; the context lives until `busy` is zero.
-        unsafe {
-            NdisQueueIoWorkItem(
-                self.work_item,
-                Some(work),
-                ptr::from_ref(self).cast_mut().cast(),
-            )
-        };
+        unsafe { NdisQueueIoWorkItem(self.work_item, Some(work), self.context()) };
     }
 
     /// Sleeps until `count` is zero. Called at PASSIVE_LEVEL.
-    fn drain(count: &AtomicU32) {
+    pub(crate) fn drain(count: &AtomicU32) {
         while count.load(Ordering::Acquire) != 0 {
             // SAFETY: PASSIVE_LEVEL.
             unsafe { NdisMSleep(POLL_US) };
@@ -88,17 +87,23 @@ impl Module {
 extern "system" fn work(context: *mut c_void, _item: NDIS_HANDLE) {
     let module = Module::of(context);
     module.queued.store(false, Ordering::Release);
+    if let Some(work) = module.play.work {
+        work(module);
+    }
     module.busy.fetch_sub(1, Ordering::AcqRel);
 }
 
 pub(crate) extern "system" fn attach(
     handle: NDIS_HANDLE,
     _driver_context: NDIS_HANDLE,
-    _parameters: *mut NDIS_FILTER_ATTACH_PARAMETERS,
+    parameters: *mut NDIS_FILTER_ATTACH_PARAMETERS,
 ) -> NDIS_STATUS {
-    let fault = driver::fault();
-    if fault == Fault::AttachRefused {
-        return NDIS_STATUS_FAILURE;
+    let play = driver::play();
+    let early = play
+        .early_attach
+        .map_or(NDIS_STATUS_SUCCESS, |early| early(handle, parameters));
+    if early != NDIS_STATUS_SUCCESS {
+        return early;
     }
     // SAFETY: callable at PASSIVE_LEVEL; size and tag are not zero.
     let memory = unsafe { ExAllocatePool2(POOL_FLAG_NON_PAGED, size_of::<Module>() as u64, TAG) };
@@ -110,7 +115,7 @@ pub(crate) extern "system" fn attach(
     let module = memory.cast::<Module>();
     let value = Module {
         handle,
-        fault,
+        play,
         work_item,
         open: AtomicBool::new(false),
         inside: AtomicU32::new(0),
@@ -120,6 +125,22 @@ pub(crate) extern "system" fn attach(
     };
     // SAFETY: fresh memory of the right size, aligned to 16.
     unsafe { ptr::write(module, value) };
+    let status = if work_item.is_null() {
+        NDIS_STATUS_RESOURCES
+    } else {
+        set_attributes(play, handle, memory)
+    };
+    if status != NDIS_STATUS_SUCCESS {
+        release(memory, work_item);
+        return status;
+    }
+    if let Some(attach) = play.attach {
+        attach(Module::of(memory));
+    }
+    NDIS_STATUS_SUCCESS
+}
+
+fn set_attributes(play: &Play, handle: NDIS_HANDLE, context: *mut c_void) -> NDIS_STATUS {
     let mut attributes = NDIS_FILTER_ATTRIBUTES {
         Header: NDIS_OBJECT_HEADER {
             Type: NDIS_OBJECT_TYPE_FILTER_ATTRIBUTES,
@@ -128,26 +149,27 @@ pub(crate) extern "system" fn attach(
         },
         Flags: 0,
     };
-    let status = if work_item.is_null() {
-        NDIS_STATUS_RESOURCES
-    } else {
-        // SAFETY: the handle that this attach received; the attributes are valid for the call.
-        unsafe { NdisFSetAttributes(handle, memory, &raw mut attributes) }
-    };
-    if status != NDIS_STATUS_SUCCESS {
-        release(memory, work_item);
-        return status;
+    if let Some(change) = play.attributes {
+        change(&mut attributes);
     }
-    fault::in_attach(fault);
-    NDIS_STATUS_SUCCESS
+    // SAFETY: the handle that this attach received; the attributes are valid for the call.
+    unsafe { NdisFSetAttributes(handle, context, &raw mut attributes) }
 }
 
 pub(crate) extern "system" fn restart(
     context: NDIS_HANDLE,
-    _parameters: *mut NDIS_FILTER_RESTART_PARAMETERS,
+    parameters: *mut NDIS_FILTER_RESTART_PARAMETERS,
 ) -> NDIS_STATUS {
-    Module::of(context).open.store(true, Ordering::Release);
-    NDIS_STATUS_SUCCESS
+    let module = Module::of(context);
+    module.open.store(true, Ordering::Release);
+    let status = module
+        .play
+        .restart
+        .map_or(NDIS_STATUS_SUCCESS, |restart| restart(module, parameters));
+    if status != NDIS_STATUS_SUCCESS && status != NDIS_STATUS_PENDING {
+        module.open.store(false, Ordering::Release);
+    }
+    status
 }
 
 pub(crate) extern "system" fn pause(
@@ -157,17 +179,22 @@ pub(crate) extern "system" fn pause(
     let module = Module::of(context);
     module.open.store(false, Ordering::Release);
     Module::drain(&module.inside);
-    Module::drain(&module.busy);
-    NDIS_STATUS_SUCCESS
+    let status = module
+        .play
+        .pause
+        .map_or(NDIS_STATUS_SUCCESS, |pause| pause(module));
+    if status != NDIS_STATUS_PENDING {
+        Module::drain(&module.busy);
+    }
+    status
 }
 
 pub(crate) extern "system" fn detach(context: NDIS_HANDLE) {
     let module = Module::of(context);
-    if fault::before_detach(module) {
-        // The fault leaves a run behind that still uses the module.
-        return;
+    if module.play.detach.is_none_or(|detach| detach(module)) {
+        Module::drain(&module.busy);
+        release(context, module.work_item);
     }
-    release(context, module.work_item);
 }
 
 fn release(memory: *mut c_void, work_item: NDIS_HANDLE) {

@@ -1,6 +1,5 @@
 //! Spin locks and reader-writer locks misused.
 
-use core::hint::black_box;
 use core::mem::MaybeUninit;
 
 use crate::abi::{
@@ -9,58 +8,69 @@ use crate::abi::{
     NdisAcquireRWLockWrite, NdisAllocateRWLock, NdisFreeRWLock, NdisGetVersion,
 };
 use crate::driver;
+use crate::module::Module;
+use crate::play::{Play, stay};
+
+pub(crate) const PLAYS: &[Play] = &[
+    Play::in_attach("lock-twice", twice_raising),
+    Play::in_attach("lock-twice-at-dispatch", twice),
+    Play::in_attach("lock-released-free", release_free),
+    Play::in_attach("lock-released-elsewhere", release_elsewhere),
+    Play::in_attach("lock-inverted", invert),
+    Play::in_attach("lock-outer-first", outer_first),
+    Play::in_attach("lock-uninitialized", uninitialized),
+    Play::in_attach("lock-ndis-under", ndis_under),
+    Play::in_attach("lock-promoted", promote),
+    Play::in_attach("lock-freed-held", free_held),
+];
 
 /// Acquires a lock that it holds.
 #[inline(never)]
-pub(crate) fn twice() {
+fn twice(_: &'static Module) {
     let mut lock = 0_u64;
     // SAFETY: a free lock.
     unsafe { KeAcquireSpinLockRaiseToDpc(&raw mut lock) };
     // SAFETY: none: this is the fault.
-    unsafe { KeAcquireSpinLockAtDpcLevel(&raw mut lock) }; // caught: lock-twice-at-dispatch
-    // No tail call: the frame stays.
-    black_box(0_u8);
+    unsafe { KeAcquireSpinLockAtDpcLevel(&raw mut lock) }; // caught: lock-twice-at-dispatch by lock-dpr
+    stay();
 }
 
 /// Acquires a lock that it holds, with the variant that raises.
 #[inline(never)]
-pub(crate) fn twice_raising() {
+fn twice_raising(_: &'static Module) {
     let mut lock = 0_u64;
     // SAFETY: a free lock.
     unsafe { KeAcquireSpinLockRaiseToDpc(&raw mut lock) };
     // SAFETY: none: this is the fault.
-    unsafe { KeAcquireSpinLockRaiseToDpc(&raw mut lock) }; // caught: lock-twice
-    // No tail call: the frame stays.
-    black_box(0_u8);
+    unsafe { KeAcquireSpinLockRaiseToDpc(&raw mut lock) }; // caught: lock-twice by lock-recursive
+    stay();
 }
 
 /// Releases a lock that nobody holds.
 #[inline(never)]
-pub(crate) fn release_free() {
+fn release_free(_: &'static Module) {
     let mut lock = 0_u64;
     // SAFETY: the release is to lower it.
     let old = unsafe { KfRaiseIrql(DISPATCH_LEVEL) };
     // SAFETY: none: this is the fault.
-    unsafe { KeReleaseSpinLock(&raw mut lock, old) }; // caught: lock-released-free
-    // No tail call: the frame stays.
-    black_box(0_u8);
+    unsafe { KeReleaseSpinLock(&raw mut lock, old) }; // caught: lock-released-free by lock-release-held
+    stay();
 }
 
 /// Releases a lock to another level than the one before.
 #[inline(never)]
-pub(crate) fn release_elsewhere() {
+fn release_elsewhere(_: &'static Module) {
     let mut lock = 0_u64;
     // SAFETY: a free lock.
     unsafe { KeAcquireSpinLockRaiseToDpc(&raw mut lock) };
     // SAFETY: none: this is the fault.
-    unsafe { KeReleaseSpinLock(&raw mut lock, DISPATCH_LEVEL) }; // caught: lock-released-elsewhere
-    // No tail call: the frame stays.
-    black_box(0_u8);
+    unsafe { KeReleaseSpinLock(&raw mut lock, DISPATCH_LEVEL) }; // caught: lock-released-elsewhere by lock-old-irql
+    stay();
 }
 
 /// Takes two locks in one order, and then in the other.
 #[inline(never)]
-pub(crate) fn invert() {
+fn invert(_: &'static Module) {
     let (mut one, mut other) = (0_u64, 0_u64);
     // SAFETY: a free lock.
     let old = unsafe { KeAcquireSpinLockRaiseToDpc(&raw mut one) };
@@ -73,7 +83,7 @@ pub(crate) fn invert() {
     // SAFETY: a free lock.
     let old = unsafe { KeAcquireSpinLockRaiseToDpc(&raw mut other) };
     // SAFETY: none: this is the fault.
-    unsafe { KeAcquireSpinLockAtDpcLevel(&raw mut one) }; // caught: lock-inverted
+    unsafe { KeAcquireSpinLockAtDpcLevel(&raw mut one) }; // caught: lock-inverted by lock-order
     // SAFETY: held.
     unsafe { KeReleaseSpinLockFromDpcLevel(&raw mut one) };
     // SAFETY: held.
@@ -82,64 +92,61 @@ pub(crate) fn invert() {
 
 /// Releases the outer of two locks first.
 #[inline(never)]
-pub(crate) fn outer_first() {
+fn outer_first(_: &'static Module) {
     let (mut outer, mut inner) = (0_u64, 0_u64);
     // SAFETY: a free lock.
     let old = unsafe { KeAcquireSpinLockRaiseToDpc(&raw mut outer) };
     // SAFETY: a free lock.
     let dispatch = unsafe { KeAcquireSpinLockRaiseToDpc(&raw mut inner) };
     // SAFETY: none: this is the fault.
-    unsafe { KeReleaseSpinLock(&raw mut outer, old) }; // caught: lock-outer-first
+    unsafe { KeReleaseSpinLock(&raw mut outer, old) }; // caught: lock-outer-first by lock-lifo
     // SAFETY: held.
     unsafe { KeReleaseSpinLock(&raw mut inner, dispatch) };
 }
 
 /// Acquires what was never initialised.
 #[inline(never)]
-pub(crate) fn uninitialized() {
+fn uninitialized(_: &'static Module) {
     let mut lock = 0x5A5A_5A5A_u64;
     // SAFETY: none: this is the fault.
-    unsafe { KeAcquireSpinLockRaiseToDpc(&raw mut lock) }; // caught: lock-uninitialized
-    // No tail call: the frame stays.
-    black_box(0_u8);
+    unsafe { KeAcquireSpinLockRaiseToDpc(&raw mut lock) }; // caught: lock-uninitialized by lock-init
+    stay();
 }
 
 /// Calls NDIS with a lock held.
 #[inline(never)]
-pub(crate) fn ndis_under() {
+fn ndis_under(_: &'static Module) {
     let mut lock = 0_u64;
     // SAFETY: a free lock.
     let old = unsafe { KeAcquireSpinLockRaiseToDpc(&raw mut lock) };
     // SAFETY: none: this is the fault.
-    unsafe { NdisGetVersion() }; // caught: lock-ndis-under
+    unsafe { NdisGetVersion() }; // caught: lock-ndis-under by lock-not-held-into-ndis
     // SAFETY: held.
     unsafe { KeReleaseSpinLock(&raw mut lock, old) };
 }
 
 /// Asks for writing what it reads.
 #[inline(never)]
-pub(crate) fn promote() {
+fn promote(_: &'static Module) {
     let mut states = [MaybeUninit::<LOCK_STATE_EX>::uninit(); 2];
     // SAFETY: the driver's handle lives until unload.
     let lock = unsafe { NdisAllocateRWLock(driver::handle()) };
     // SAFETY: a free lock.
     unsafe { NdisAcquireRWLockRead(lock, states[0].as_mut_ptr(), 0) };
     // SAFETY: none: this is the fault.
-    unsafe { NdisAcquireRWLockWrite(lock, states[1].as_mut_ptr(), 0) }; // caught: lock-promoted
-    // No tail call: the frame stays.
-    black_box(0_u8);
+    unsafe { NdisAcquireRWLockWrite(lock, states[1].as_mut_ptr(), 0) }; // caught: lock-promoted by rwlock-no-promotion
+    stay();
 }
 
 /// Frees a lock that it reads.
 #[inline(never)]
-pub(crate) fn free_held() {
+fn free_held(_: &'static Module) {
     let mut state = MaybeUninit::<LOCK_STATE_EX>::uninit();
     // SAFETY: the driver's handle lives until unload.
     let lock = unsafe { NdisAllocateRWLock(driver::handle()) };
     // SAFETY: a free lock.
     unsafe { NdisAcquireRWLockRead(lock, state.as_mut_ptr(), 0) };
     // SAFETY: none: this is the fault.
-    unsafe { NdisFreeRWLock(lock) }; // caught: lock-freed-held
-    // No tail call: the frame stays.
-    black_box(0_u8);
+    unsafe { NdisFreeRWLock(lock) }; // caught: lock-freed-held by rwlock-free-released
+    stay();
 }

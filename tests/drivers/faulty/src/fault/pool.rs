@@ -3,6 +3,16 @@
 use core::hint::black_box;
 
 use crate::abi::{ExAllocatePool2, ExFreePoolWithTag, POOL_FLAG_NON_PAGED};
+use crate::module::Module;
+use crate::play::{Play, stay};
+
+pub(crate) const PLAYS: &[Play] = &[
+    Play::in_attach("pool-overrun", overrun),
+    Play::in_attach("pool-overrun-slack", overrun_slack),
+    Play::in_attach("pool-use-after-free", use_after_free),
+    Play::in_attach("pool-leak", leak),
+    Play::in_attach("pool-double-free", double_free),
+];
 
 /// Pool tag of the blocks here, `Flt!`.
 const TAG: u32 = u32::from_le_bytes(*b"Flt!");
@@ -24,19 +34,19 @@ fn free(block: *mut u8) {
 }
 
 /// Writes the first byte behind a block that has a guard page there.
-pub(crate) fn overrun() {
+fn overrun(_: &'static Module) {
     let block = allocate(FULL);
     if block.is_null() {
         return;
     }
     let behind = block.wrapping_add(FULL);
     // SAFETY: none: this is the fault.
-    unsafe { *behind = 0 }; // caught: pool-overrun
+    unsafe { *behind = 0 }; // caught: pool-overrun by mem-overrun
     free(block);
 }
 
 /// Writes the first byte of a block's slack, which shows when the block is freed.
-pub(crate) fn overrun_slack() {
+fn overrun_slack(_: &'static Module) {
     let block = allocate(SLACK);
     if block.is_null() {
         return;
@@ -45,39 +55,39 @@ pub(crate) fn overrun_slack() {
     // SAFETY: none: this is the fault.
     unsafe { *behind = 0 };
     // SAFETY: a live block of this tag.
-    unsafe { ExFreePoolWithTag(block.cast(), TAG) }; // caught: pool-overrun-slack
+    unsafe { ExFreePoolWithTag(block.cast(), TAG) }; // caught: pool-overrun-slack by mem-overrun
     // Keeps the optimiser from merging this call with the one of `free`.
     black_box(behind);
 }
 
 /// Reads from the block after freeing it.
-pub(crate) fn use_after_free() {
+fn use_after_free(_: &'static Module) {
     let block = allocate(FULL);
     if block.is_null() {
         return;
     }
     free(block);
     // SAFETY: none: this is the fault.
-    let byte = unsafe { *block }; // caught: pool-use-after-free
+    let byte = unsafe { *block }; // caught: pool-use-after-free by mem-use-after-free
     black_box(byte);
 }
 
 /// Forgets the block.
 #[inline(never)]
-pub(crate) fn leak() {
+fn leak(_: &'static Module) {
     // SAFETY: callable up to DISPATCH_LEVEL for nonpaged pool.
-    unsafe { ExAllocatePool2(POOL_FLAG_NON_PAGED, FULL as u64, TAG) }; // caught: pool-leak
-    // No tail call: the frame stays.
-    black_box(0_u8);
+    unsafe { ExAllocatePool2(POOL_FLAG_NON_PAGED, FULL as u64, TAG) }; // caught: pool-leak by unload-pool-freed
+    stay();
 }
 
 /// Frees the block twice.
-pub(crate) fn double_free() {
+fn double_free(_: &'static Module) {
     let block = allocate(FULL);
     if block.is_null() {
         return;
     }
     free(block);
     // SAFETY: none: this is the fault.
-    unsafe { ExFreePoolWithTag(block.cast(), TAG) }; // caught: pool-double-free
+    unsafe { ExFreePoolWithTag(block.cast(), TAG) }; // caught: pool-double-free by mem-double-free
+    stay();
 }

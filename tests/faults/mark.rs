@@ -1,0 +1,161 @@
+//! The marks in the source of the driver that misbehaves.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What comes of a play.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// The run ends with this rule.
+    Caught(String),
+    /// The run is clean, with a warning by this rule.
+    Warned(String),
+    /// The run is clean without a warning; the play is a neighbour of these rules.
+    Legal(Vec<String>),
+    /// `DriverEntry` fails, and no rule is broken; a neighbour as well.
+    Declined(Vec<String>),
+}
+
+impl Outcome {
+    /// The rule that the play breaks.
+    pub(crate) fn broken(&self) -> Option<&String> {
+        match self {
+            Self::Caught(rule) | Self::Warned(rule) => Some(rule),
+            Self::Legal(_) | Self::Declined(_) => None,
+        }
+    }
+
+    /// The rules that the play nearly breaks.
+    pub(crate) fn near(&self) -> &[String] {
+        match self {
+            Self::Caught(_) | Self::Warned(_) => &[],
+            Self::Legal(rules) | Self::Declined(rules) => rules,
+        }
+    }
+
+    /// The word of the mark.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Caught(_) => "caught",
+            Self::Warned(_) => "warned",
+            Self::Legal(_) => "legal",
+            Self::Declined(_) => "declined",
+        }
+    }
+}
+
+/// One mark.
+#[derive(Debug)]
+pub(crate) struct Mark {
+    /// The play's name.
+    pub(crate) play: String,
+    /// The file (in `src`) and the line of the mark.
+    pub(crate) place: (PathBuf, u32),
+    /// What comes of it.
+    pub(crate) outcome: Outcome,
+}
+
+/// All marks.
+///
+/// # Panics
+///
+/// When the source cannot be read, or a mark not be understood.
+pub(crate) fn all() -> Vec<Mark> {
+    let mut marks = Vec::new();
+    for (path, text) in sources() {
+        for (index, line) in text.lines().enumerate() {
+            let place = (path.clone(), index as u32 + 1);
+            marks.extend(read(line).map(|(play, outcome)| Mark {
+                play,
+                place,
+                outcome,
+            }));
+        }
+    }
+    marks
+}
+
+/// The mark of a line.
+fn read(line: &str) -> Option<(String, Outcome)> {
+    // What documents the marks is no mark.
+    if line.trim_start().starts_with("//!") {
+        return None;
+    }
+    let comment = line.rsplit_once("// ")?.1;
+    let (kind, rest) = comment.split_once(": ")?;
+    let by = || {
+        let (play, rule) = rest
+            .split_once(" by ")
+            .unwrap_or_else(|| panic!("no rule: {line}"));
+        (play.to_owned(), rule.to_owned())
+    };
+    let near = || {
+        let (play, rules) = rest.split_once(" near ").unwrap_or((rest, ""));
+        let rules = rules.split(',').map(str::trim);
+        let rules = rules.filter(|rule| !rule.is_empty()).map(str::to_owned);
+        (play.trim().to_owned(), rules.collect())
+    };
+    Some(match kind {
+        "caught" => {
+            let (play, rule) = by();
+            (play, Outcome::Caught(rule))
+        }
+        "warned" => {
+            let (play, rule) = by();
+            (play, Outcome::Warned(rule))
+        }
+        "legal" => {
+            let (play, rules) = near();
+            (play, Outcome::Legal(rules))
+        }
+        "declined" => {
+            let (play, rules) = near();
+            (play, Outcome::Declined(rules))
+        }
+        _ => return None,
+    })
+}
+
+/// The names of all plays: what follows `name: ` and the constructors of `Play`.
+pub(crate) fn plays() -> BTreeSet<String> {
+    let mut plays = BTreeSet::new();
+    for (_, text) in sources() {
+        for opening in ["name: \"", "Play::in_attach(", "Play::in_traffic("] {
+            for rest in text.split(opening).skip(1) {
+                let rest = rest.trim_start().trim_start_matches('"');
+                if let Some((name, _)) = rest.split_once('"') {
+                    plays.insert(name.to_owned());
+                }
+            }
+        }
+    }
+    plays
+}
+
+/// The files of the driver, by their path in the package, and their texts.
+fn sources() -> Vec<(PathBuf, String)> {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("drivers/faulty");
+    let files = files(&package.join("src")).into_iter();
+    files
+        .map(|path| {
+            let text = fs::read_to_string(&path).expect("a source file");
+            let path = path.strip_prefix(&package).expect("a file of the package");
+            (path.to_owned(), text)
+        })
+        .collect()
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).expect("a source folder") {
+        let path = entry.expect("a folder that can be read").path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
