@@ -46,7 +46,8 @@ impl FilterModule for Tap {
             return Err(Status::UNSUPPORTED_MEDIA);
         }
         let parameters = Parameters::read(attaching, irql);
-        let slots = PoolVec::try_from_fn(FLOW_TAG, parameters.max_flows as usize, |_| Slot::EMPTY)?;
+        let slots =
+            PoolVec::try_from_fn(FLOW_TAG, parameters.max_flows as usize, |_| Slot::default())?;
         // Whoever sends packets knows neither when the system started nor when the adapter was attached.
         let seed = time::now_ns();
         Ok(Self {
