@@ -119,6 +119,9 @@ pub enum LockEvent {
         shared: bool,
         /// The level before.
         old_irql: u8,
+        /// Time that the processor itself has spent since load, in ns. The clock is shared: it goes
+        /// on for all processors whichever works.
+        processor_ns: u64,
     },
     /// It was asked for by the thread that holds it.
     Recursive {
@@ -140,5 +143,7 @@ pub enum LockEvent {
         dpr: bool,
         /// The level that the processor goes back to.
         restored_irql: u8,
+        /// Time that the processor itself has spent since load, in ns.
+        processor_ns: u64,
     },
 }

@@ -67,6 +67,7 @@ fn take(lock: u64, dpr: bool, old_irql: u8) {
         dpr,
         shared: false,
         old_irql,
+        processor_ns: sched::processor_time(),
     }));
 }
 
@@ -75,6 +76,7 @@ fn give(lock: u64, dpr: bool, restored_irql: u8) {
         lock,
         dpr,
         restored_irql,
+        processor_ns: sched::processor_time(),
     }));
     OWNERS.with_borrow_mut(|owners| owners.remove(&lock));
     mem::write(lock, 0u64).or_fault();

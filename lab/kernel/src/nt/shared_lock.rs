@@ -74,6 +74,7 @@ pub(crate) fn take(lock: u64, mode: Mode, dpr: bool, old_irql: u8) {
         dpr,
         shared: mode == Mode::Shared,
         old_irql,
+        processor_ns: sched::processor_time(),
     }));
 }
 
@@ -83,6 +84,7 @@ pub(crate) fn give(lock: u64, dpr: bool, restored_irql: u8) {
         lock,
         dpr,
         restored_irql,
+        processor_ns: sched::processor_time(),
     }));
     let me = sched::current();
     HOLDERS.with_borrow_mut(|holders| {

@@ -11,7 +11,8 @@
 //!   the run hangs and says who waits where.
 //!
 //! Virtual time passes by [`IMPORT_NS`] per import and [`COPY_BYTES_PER_NS`] for copies that imports
-//! make, wherever that happens: the processors share one clock, as if they took turns.
+//! make, wherever that happens: the processors share one clock, as if they took turns. What each has
+//! spent itself is counted beside it.
 
 mod choice;
 mod dpc;
@@ -83,6 +84,8 @@ struct Processor {
     is_owned: bool,
     /// Threads that it could run next. For the choice.
     options: Vec<ThreadId>,
+    /// Virtual time that it has spent itself.
+    spent_ns: u64,
 }
 
 /// # Invariants
@@ -101,6 +104,8 @@ struct Machine {
 /// What changes with every import: cells, so that a scheduling point that does not switch is cheap.
 struct Fast {
     now_ns: Cell<u64>,
+    /// Virtual time that this processor has spent itself.
+    spent_ns: Cell<u64>,
     random: Cell<Random>,
     /// One in so many scheduling points switches.
     odds: Cell<u64>,
@@ -126,6 +131,7 @@ thread_local! {
     static FAST: Fast = const {
         Fast {
             now_ns: Cell::new(0),
+            spent_ns: Cell::new(0),
             random: Cell::new(Random::new(0)),
             odds: Cell::new(1),
             current: Cell::new(None),
@@ -303,9 +309,18 @@ pub(crate) fn now() -> u64 {
     fast(|fast| fast.now_ns.get())
 }
 
-/// Lets `ns` of virtual time pass.
+/// Virtual time that the running processor has spent itself since the run began, in ns: what was
+/// charged while it ran. The others' work, and time in which all wait, is not in it.
+pub(crate) fn processor_time() -> u64 {
+    fast(|fast| fast.spent_ns.get())
+}
+
+/// Lets `ns` of virtual time pass, which the running processor spends.
 pub(crate) fn charge(ns: u64) {
-    fast(|fast| set_now(fast, fast.now_ns.get() + ns));
+    fast(|fast| {
+        fast.spent_ns.set(fast.spent_ns.get() + ns);
+        set_now(fast, fast.now_ns.get() + ns);
+    });
 }
 
 /// Lets the time pass that copying `bytes` takes.

@@ -192,6 +192,8 @@ pub(super) fn resume(id: ThreadId, processors: &Processors) -> bool {
         fast(|fast| {
             fast.current.set(Some(id));
             fast.processor.set(processor);
+            fast.spent_ns
+                .set(machine.processors[processor as usize].spent_ns);
             fast.irql.set(thread.irql);
             fast.dispatch_since_ns.set(thread.dispatch_since_ns);
             fast.busy.set(thread.busy);
@@ -216,6 +218,8 @@ pub(super) fn resume(id: ThreadId, processors: &Processors) -> bool {
             .get_mut(id)
             .expect("only the scheduler ends threads");
         fast(|fast| {
+            let processor = fast.processor.get() as usize;
+            machine.processors[processor].spent_ns = fast.spent_ns.get();
             thread.irql = fast.irql.get();
             thread.dispatch_since_ns = fast.dispatch_since_ns.get();
             thread.busy = fast.busy.get();
