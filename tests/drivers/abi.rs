@@ -7182,6 +7182,7 @@ unsafe extern "system" {
     pub fn ExDeleteLookasideListEx(Lookaside: *mut LOOKASIDE_LIST_EX);
     pub fn ExDeleteNPagedLookasideList(Lookaside: *mut NPAGED_LOOKASIDE_LIST);
     pub fn ExDeletePagedLookasideList(Lookaside: *mut PAGED_LOOKASIDE_LIST);
+    pub fn ExDeleteResourceLite(Resource: *mut ERESOURCE) -> NTSTATUS;
     pub fn ExDeleteTimer(
         Timer: *mut c_void,
         Cancel: BOOLEAN,
@@ -7839,6 +7840,7 @@ unsafe extern "system" {
     pub fn ObfReferenceObjectWithTag(Object: *mut c_void, Tag: ULONG) -> LONG_PTR;
     pub fn ProbeForRead(Address: *mut c_void, Length: SIZE_T, Alignment: ULONG);
     pub fn ProbeForWrite(Address: *mut c_void, Length: SIZE_T, Alignment: ULONG);
+    pub fn PsAttachSiloToCurrentThread(Silo: *mut c_void) -> *mut c_void;
     pub fn PsCreateSystemThread(
         ThreadHandle: *mut HANDLE,
         DesiredAccess: ULONG,
@@ -7848,8 +7850,11 @@ unsafe extern "system" {
         StartRoutine: PKSTART_ROUTINE,
         StartContext: *mut c_void,
     ) -> NTSTATUS;
+    pub fn PsDereferencePrimaryToken(PrimaryToken: *mut c_void);
+    pub fn PsDetachSiloFromCurrentThread(PreviousSilo: *mut c_void);
     pub fn PsGetCurrentProcessId() -> HANDLE;
     pub fn PsGetCurrentThreadId() -> HANDLE;
+    pub fn PsGetHostSilo() -> *mut c_void;
     pub fn PsGetProcessId(Process: *mut c_void) -> HANDLE;
     pub fn PsGetThreadId(Thread: *mut c_void) -> HANDLE;
     pub fn PsGetVersion(
@@ -7858,7 +7863,16 @@ unsafe extern "system" {
         BuildNumber: *mut ULONG,
         CSDVersion: *mut UNICODE_STRING,
     ) -> BOOLEAN;
+    pub fn PsImpersonateClient(
+        Thread: *mut c_void,
+        Token: *mut c_void,
+        CopyOnOpen: BOOLEAN,
+        EffectiveOnly: BOOLEAN,
+        ImpersonationLevel: ULONG,
+    ) -> NTSTATUS;
     pub fn PsIsSystemThread(Thread: *mut c_void) -> BOOLEAN;
+    pub fn PsReferencePrimaryToken(Process: *mut c_void) -> *mut c_void;
+    pub fn PsRevertToSelf();
     pub fn PsTerminateSystemThread(ExitStatus: NTSTATUS) -> NTSTATUS;
     pub fn RtlAnsiStringToUnicodeString(
         DestinationString: *mut UNICODE_STRING,
@@ -8719,6 +8733,14 @@ unsafe extern "system" {
     pub fn NdisGroupActiveProcessorCount(Group: USHORT) -> ULONG;
     pub fn NdisGroupActiveProcessorMask(Group: USHORT) -> KAFFINITY;
     pub fn NdisGroupMaxProcessorCount(Group: USHORT) -> ULONG;
+    pub fn NdisIfGetInterfaceIndexFromNetLuid(
+        NetLuid: NET_LUID_LH,
+        pIfIndex: *mut NET_IFINDEX,
+    ) -> NDIS_STATUS;
+    pub fn NdisIfGetNetLuidFromInterfaceIndex(
+        ifIndex: NET_IFINDEX,
+        pNetLuid: *mut NET_LUID_LH,
+    ) -> NDIS_STATUS;
     pub fn NdisInitializeEvent(Event: *mut NDIS_EVENT);
     pub fn NdisInitializeReadWriteLock(Lock: *mut NDIS_RW_LOCK);
     pub fn NdisInitializeString(Destination: *mut UNICODE_STRING, Source: *mut UCHAR);

@@ -398,6 +398,16 @@ unsafe extern "system" {
     pub fn NdisGroupActiveProcessorMask(Group: u16) -> u64;
     /// [`NdisGroupMaxProcessorCount`](https://learn.microsoft.com/windows-hardware/drivers/ddi/ndis/nf-ndis-ndisgroupmaxprocessorcount).
     pub fn NdisGroupMaxProcessorCount(Group: u16) -> u32;
+    /// `NdisIfGetInterfaceIndexFromNetLuid`. IRQL: PASSIVE.
+    pub fn NdisIfGetInterfaceIndexFromNetLuid(
+        NetLuid: NET_LUID_LH,
+        pIfIndex: *mut NET_IFINDEX,
+    ) -> NDIS_STATUS;
+    /// `NdisIfGetNetLuidFromInterfaceIndex`. IRQL: PASSIVE.
+    pub fn NdisIfGetNetLuidFromInterfaceIndex(
+        ifIndex: NET_IFINDEX,
+        pNetLuid: *mut NET_LUID_LH,
+    ) -> NDIS_STATUS;
     /// [`NdisInitializeEvent`](https://learn.microsoft.com/windows-hardware/drivers/ddi/ndis/nf-ndis-ndisinitializeevent). IRQL: <= DISPATCH.
     pub fn NdisInitializeEvent(Event: *mut NDIS_EVENT);
     /// [`NdisInitializeReadWriteLock`](https://learn.microsoft.com/windows-hardware/drivers/ddi/ndis/nf-ndis-ndisinitializereadwritelock). IRQL: <= DISPATCH.

@@ -103,6 +103,8 @@ pub(super) struct Irql {
     pub(super) max: Option<String>,
     pub(super) min: Option<String>,
     pub(super) requires: Option<String>,
+    /// The level that the function itself goes to: it may be called below.
+    pub(super) raises: Option<String>,
     #[serde(default)]
     pub(super) when: Vec<Self>,
     /// The condition of a `when` entry.

@@ -23,6 +23,11 @@ pub(super) fn table(facts: &Facts) -> String {
         if let Some(range) = range(irql, facts) {
             ranges.insert(name, range);
         }
+        if irql.raises.is_some()
+            && let Some((min, _)) = ranges.get_mut(name.as_str())
+        {
+            *min = 0;
+        }
         let conditional: Vec<(&str, Range)> = irql
             .when
             .iter()

@@ -595,6 +595,18 @@ const _: () = {
         &["u32", "u16"]
     ));
     assert!(same(
+        super::signature::function(
+            NdisIfGetInterfaceIndexFromNetLuid as unsafe extern "system" fn(_, _) -> _
+        ),
+        &["i32", "record:8", "ptr"]
+    ));
+    assert!(same(
+        super::signature::function(
+            NdisIfGetNetLuidFromInterfaceIndex as unsafe extern "system" fn(_, _) -> _
+        ),
+        &["i32", "u32", "ptr"]
+    ));
+    assert!(same(
         super::signature::function(NdisInitializeEvent as unsafe extern "system" fn(_) -> _),
         &["void", "ptr"]
     ));

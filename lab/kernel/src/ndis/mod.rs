@@ -3,6 +3,7 @@
 mod config;
 mod event;
 mod handle;
+mod interface;
 mod memory;
 mod nbl;
 mod netpnp;
@@ -25,10 +26,11 @@ use crate::abi::constant::{NdisDeviceStateD0, NdisDeviceStateD3};
 use crate::rt::Import;
 
 /// Everything that `ndis.sys` offers.
-pub(crate) const IMPORTS: [&[Import]; 14] = [
+pub(crate) const IMPORTS: [&[Import]; 15] = [
     config::IMPORTS,
     control_device::IMPORTS,
     event::IMPORTS,
+    interface::IMPORTS,
     memory::IMPORTS,
     module::IMPORTS,
     netpnp::IMPORTS,

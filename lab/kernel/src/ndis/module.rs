@@ -1,6 +1,6 @@
 //! Filter modules: attach, restart, pause, detach, each on the adapter's own thread of NDIS.
 
-mod parameters;
+pub(crate) mod parameters;
 
 use std::cell::RefCell;
 

@@ -28,7 +28,7 @@ const LINK_SPEED: u64 = 1_000_000_000;
 const IF_TYPE_ETHERNET: u64 = 6;
 
 /// The NET_LUID of an interface: type in bits 48 to 63, index in bits 24 to 47.
-fn net_luid(index: u32) -> u64 {
+pub(crate) fn net_luid(index: u32) -> u64 {
     IF_TYPE_ETHERNET << 48 | u64::from(index) << 24
 }
 
