@@ -11,7 +11,7 @@ mod tally;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 
-use lab_rules::event::{Fault, NblEvent, PoolEvent, Region, WorkItemEvent};
+use lab_rules::event::{DpcEvent, Fault, NblEvent, PoolEvent, Region, TimerEvent, WorkItemEvent};
 use lab_rules::{Event, Finding, Kind, Monitors, Origin, StackFrame, Violation};
 
 use crate::rt::sched::{self, Reason, ThreadId};
@@ -309,6 +309,9 @@ fn note_origin(kind: &Kind) {
         Kind::WorkItem(WorkItemEvent::Allocated { item, .. }) => Origin::Allocated(*item),
         Kind::Nbl(NblEvent::Allocated { nbl, .. }) => Origin::Allocated(*nbl),
         Kind::WorkItem(WorkItemEvent::Queued { item, .. }) => Origin::Queued(*item),
+        Kind::Dpc(DpcEvent::Queued { dpc, .. }) => Origin::Queued(*dpc),
+        Kind::Timer(TimerEvent::Set { timer, .. }) => Origin::Set(*timer),
+        Kind::ThreadStarted { thread } => Origin::Started(*thread),
         _ => return,
     };
     let stack = driver_stack();

@@ -29,6 +29,8 @@ pub(crate) enum Shape {
     Io,
     /// `IO_WORKITEM_ROUTINE_EX`: object, context, item.
     IoEx,
+    /// `WORKER_THREAD_ROUTINE`: context. The item is the driver's again when it starts.
+    Plain,
 }
 
 /// A queued item.
@@ -128,6 +130,9 @@ fn run(next: Queued, object: u64) {
         context,
     } = next;
     emit(Kind::WorkItem(WorkItemEvent::Started { item }));
+    if shape == Shape::Plain {
+        free(item);
+    }
     match shape {
         Shape::Ndis => driver::call(
             Callback::NdisIoWorkItemRoutine,
@@ -141,6 +146,7 @@ fn run(next: Queued, object: u64) {
             routine,
             &[object, context],
         ),
+        Shape::Plain => driver::call(Callback::IoWorkItemRoutine, None, routine, &[context]),
         Shape::IoEx => driver::call(
             Callback::IoWorkItemRoutine,
             None,
@@ -178,6 +184,14 @@ pub(crate) fn queue(item: u64, shape: Shape, routine: u64, context: u64) {
             context,
         })
     });
+}
+
+/// Queues a `WORK_QUEUE_ITEM`, which nobody allocates: it is known while it is queued.
+pub(crate) fn queue_plain(item: u64, routine: u64, context: u64) {
+    if !WORKERS.with_borrow(|workers| workers.items.contains_key(&item)) {
+        allocate(item, 0, WorkItemOwner::Driver);
+    }
+    queue(item, Shape::Plain, routine, context);
 }
 
 /// Whether a worker thread is free right now.

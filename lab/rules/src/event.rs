@@ -22,7 +22,7 @@ pub use module::{HandlerSet, Header, Left, ModuleEvent, NetPnpEvent, Overdue, Re
 pub use nbl::{Alteration, Chain, HandedNbl, NblCall, NblEvent, NblFacts, NblPath};
 pub use oid::{OidAlteration, OidEvent, OidKind, OidPath, OidRequest};
 pub use pool::{PoolEvent, PoolFreeError};
-pub use timer::TimerEvent;
+pub use timer::{DpcEvent, TimerEvent};
 pub use work_item::{WorkItemEvent, WorkItemOwner};
 
 /// `PASSIVE_LEVEL`.
@@ -81,6 +81,13 @@ pub enum Kind {
     Lock(LockEvent),
     /// A timer.
     Timer(TimerEvent),
+    /// A deferred procedure call.
+    Dpc(DpcEvent),
+    /// The driver made a system thread.
+    ThreadStarted {
+        /// Its object.
+        thread: u64,
+    },
     /// A network PnP event.
     NetPnp(NetPnpEvent),
     /// An OID request.

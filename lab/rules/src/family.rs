@@ -5,6 +5,7 @@ mod calling;
 mod derived;
 mod device;
 mod dispatch_flag;
+mod dpc;
 mod fault;
 mod frame;
 mod image;
@@ -40,6 +41,7 @@ pub(crate) fn monitors() -> Vec<Box<dyn Monitor>> {
         Box::<lock::LockMonitor>::default(),
         Box::<rw_lock::RwLockMonitor>::default(),
         Box::<timer::TimerMonitor>::default(),
+        Box::<dpc::DpcMonitor>::default(),
         Box::<mdl::MdlMonitor>::default(),
         Box::<storage::StorageMonitor>::default(),
         Box::<thread::ThreadMonitor>::default(),

@@ -22,8 +22,12 @@ pub struct Finding {
 pub enum Origin {
     /// The object at this address was allocated.
     Allocated(u64),
-    /// The work item was queued.
+    /// The work item or DPC was queued.
     Queued(u64),
+    /// The timer was set.
+    Set(u64),
+    /// The thread was started.
+    Started(u64),
     /// The NBL was given to a handler of the filter.
     Given(u64),
 }
@@ -35,6 +39,8 @@ impl Origin {
         match self {
             Self::Allocated(_) => "the stack is where it was allocated",
             Self::Queued(_) => "the stack is where it was queued",
+            Self::Set(_) => "the stack is where it was set",
+            Self::Started(_) => "the stack is where it was started",
             Self::Given(_) => "the handler that took it is shown",
         }
     }

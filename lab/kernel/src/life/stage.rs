@@ -297,9 +297,10 @@ fn left(entry_failed: bool) -> Left {
     Left {
         entry_failed,
         registered: filter::registered().is_some(),
-        timers_set: ndis::timers_set() + nt::timers_set(),
+        timers_set: ndis::timers_set() + nt::timer::set_count(),
         timers_allocated,
         threads: nt::ps::running(),
+        first_thread: nt::ps::first_running(),
         configurations,
         nbl_pools,
         rw_locks,

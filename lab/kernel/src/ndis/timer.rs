@@ -10,7 +10,7 @@ use super::handle::{self, Handle};
 use crate::abi::constant::NDIS_STATUS_FAILURE;
 use crate::abi::ndis::NDIS_TIMER_CHARACTERISTICS as C;
 use crate::driver;
-use crate::nt::{SUCCESS, imports, ke, status};
+use crate::nt::{SUCCESS, dpc, imports, ke, status};
 use crate::rt::Call;
 use crate::rt::mem;
 use crate::rt::sched::{self, DpcId};
@@ -31,8 +31,10 @@ struct Timer {
     routine: u64,
     context: u64,
     period_ms: u32,
-    /// The DPC that is due next.
+    /// What is due next.
     due: Option<DpcId>,
+    /// Whether its time has come and its function has not begun.
+    is_pending: bool,
 }
 
 thread_local! {
@@ -47,8 +49,13 @@ pub(super) fn reset() {
 /// Timers that are set.
 pub(crate) fn set_count() -> u32 {
     TIMERS.with_borrow(|timers| {
-        u32::try_from(timers.values().filter(|timer| timer.due.is_some()).count())
-            .unwrap_or(u32::MAX)
+        u32::try_from(
+            timers
+                .values()
+                .filter(|timer| timer.due.is_some() || timer.is_pending)
+                .count(),
+        )
+        .unwrap_or(u32::MAX)
     })
 }
 
@@ -62,10 +69,14 @@ fn allocate(call: &Call<'_>) -> u64 {
         context: C::FunctionContext.read(characteristics).or_fault(),
         period_ms: 0,
         due: None,
+        is_pending: false,
     };
     let handle = handle::open(Handle::Timer);
     TIMERS.with_borrow_mut(|timers| timers.insert(handle, timer));
-    emit(Kind::Timer(TimerEvent::Allocated { timer: handle }));
+    emit(Kind::Timer(TimerEvent::Allocated {
+        timer: handle,
+        is_kernel: false,
+    }));
     mem::write(out, handle).or_fault();
     SUCCESS
 }
@@ -97,7 +108,7 @@ fn set(call: &Call<'_>) -> u64 {
 
 fn arm(handle: u64, due_ns: u64) {
     let processor = sched::processor();
-    let due = sched::queue_dpc_at(due_ns, "ndis timer", processor, move || expire(handle));
+    let due = sched::queue_dpc_at(due_ns, "clock", processor, move || expire(handle));
     TIMERS.with_borrow_mut(|timers| {
         if let Some(timer) = timers.get_mut(&handle) {
             timer.due = Some(due);
@@ -105,31 +116,48 @@ fn arm(handle: u64, due_ns: u64) {
     });
 }
 
+/// The clock has reached the timer: from now on cancelling it does not take its function back.
 fn expire(handle: u64) {
-    let Some(timer) = TIMERS.with_borrow_mut(|timers| {
+    let Some((period_ms, was_pending)) = TIMERS.with_borrow_mut(|timers| {
         let timer = timers.get_mut(&handle)?;
         timer.due = None;
-        Some(*timer)
+        Some((
+            timer.period_ms,
+            std::mem::replace(&mut timer.is_pending, true),
+        ))
     }) else {
         return;
     };
-    if timer.period_ms != 0 {
-        arm(
-            handle,
-            sched::now() + u64::from(timer.period_ms) * 1_000_000,
-        );
+    emit(Kind::Timer(TimerEvent::Expired { timer: handle }));
+    if period_ms != 0 {
+        arm(handle, sched::now() + u64::from(period_ms) * 1_000_000);
     }
+    if !was_pending {
+        let number = dpc::begin();
+        sched::queue_dpc("ndis timer", sched::processor(), move || {
+            fire(handle);
+            dpc::end(number);
+        });
+    }
+}
+
+fn fire(handle: u64) {
+    let Some(Timer {
+        routine, context, ..
+    }) = TIMERS.with_borrow_mut(|timers| {
+        let timer = timers.get_mut(&handle)?;
+        timer.is_pending = false;
+        Some(*timer)
+    })
+    else {
+        return;
+    };
     emit(Kind::Timer(TimerEvent::Fired {
         timer: handle,
-        context: timer.context,
+        context,
     }));
     // SystemSpecific1, context, and two more that belong to the system.
-    driver::call(
-        Callback::TimerFunction,
-        None,
-        timer.routine,
-        &[0, timer.context, 0, 0],
-    );
+    driver::call(Callback::TimerFunction, None, routine, &[0, context, 0, 0]);
     emit(Kind::Timer(TimerEvent::Finished { timer: handle }));
 }
 

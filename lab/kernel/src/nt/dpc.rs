@@ -1,56 +1,54 @@
-//! Deferred procedure calls and kernel timers.
+//! Deferred procedure calls.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use lab_rules::event::Callback;
+use lab_rules::Kind;
+use lab_rules::event::{Callback, DpcEvent};
 
-use super::{imports, ke};
-use crate::abi::nt::{DISPATCHER_HEADER, KDPC, KTIMER};
+use super::{SUCCESS, imports, status};
+use crate::abi::constant::STATUS_INVALID_PARAMETER;
+use crate::abi::nt::KDPC;
 use crate::driver;
 use crate::rt::Call;
 use crate::rt::mem;
 use crate::rt::sched::{self, DpcId};
-use crate::watch::OrFault;
+use crate::watch::{OrFault, emit};
 
 imports! {
     "ntoskrnl.exe":
-    KeInitializeDpc => initialize_dpc,
-    KeInitializeThreadedDpc => initialize_dpc,
-    KeSetImportanceDpc => ignore,
+    KeInitializeDpc => initialize,
+    KeInitializeThreadedDpc => initialize_threaded,
+    KeSetImportanceDpc => set_importance,
     KeSetTargetProcessorDpc => set_target,
-    KeInsertQueueDpc => insert_dpc,
-    KeRemoveQueueDpc => remove_dpc,
-    KeFlushQueuedDpcs => flush_dpcs,
-    KeInitializeTimer => initialize_timer,
-    KeInitializeTimerEx => initialize_timer_ex,
-    KeSetTimer => set_timer,
-    KeSetTimerEx => set_timer_ex,
-    KeSetCoalescableTimer => set_coalescable_timer,
-    KeCancelTimer => cancel_timer,
-    KeReadStateTimer => read_timer,
+    KeSetTargetProcessorDpcEx => set_target_ex,
+    KeInsertQueueDpc => insert_queue,
+    KeRemoveQueueDpc => remove_queue,
+    KeFlushQueuedDpcs => flush,
 }
 
-/// `NotificationTimer` and `SynchronizationTimer` as `DISPATCHER_HEADER.Type` has them.
-const TIMER_OBJECT: u8 = 8;
+/// `DpcObject` and `ThreadedDpcObject` as `KDPC.Type` has them.
+const DPC_OBJECT: u8 = 0x13;
+const THREADED_DPC_OBJECT: u8 = 0x18;
+/// `MediumImportance` and `HighImportance`.
+const MEDIUM: u8 = 1;
+const HIGH: u8 = 2;
+/// What is added to the number of a target processor; 0 is none.
+const TARGETED: u16 = 0x800;
 
-/// A timer that is set.
-#[derive(Clone, Copy)]
-struct Timer {
-    due: DpcId,
-    period_ms: u32,
-    dpc: u64,
+/// A DPC that is queued.
+struct Queued {
+    number: u64,
+    /// What waits for a processor, if it is not a thread.
+    id: Option<DpcId>,
 }
 
 #[derive(Default)]
 struct State {
-    /// Queued DPC objects.
-    dpcs: BTreeMap<u64, DpcId>,
-    /// DPC routines that run.
-    running: u32,
-    timers: BTreeMap<u64, Timer>,
-    /// Processors that DPC objects are bound to.
-    targets: BTreeMap<u64, u32>,
+    queued: BTreeMap<u64, Queued>,
+    /// Numbers of what is queued or runs, timer functions of NDIS included.
+    outstanding: BTreeSet<u64>,
+    last_number: u64,
 }
 
 thread_local! {
@@ -62,164 +60,155 @@ pub(super) fn reset() {
     STATE.take();
 }
 
-/// Timers that are set.
-pub(crate) fn timers_set() -> u32 {
-    STATE.with_borrow(|state| u32::try_from(state.timers.len()).unwrap_or(u32::MAX))
+/// Something is queued that a flush has to wait for; gives its number.
+pub(crate) fn begin() -> u64 {
+    STATE.with_borrow_mut(|state| {
+        state.last_number += 1;
+        state.outstanding.insert(state.last_number);
+        state.last_number
+    })
 }
 
-fn ignore(_: &Call<'_>) -> u64 {
+/// It has run, or was taken back.
+pub(crate) fn end(number: u64) {
+    STATE.with_borrow_mut(|state| state.outstanding.remove(&number));
+}
+
+fn initialize(call: &Call<'_>) -> u64 {
+    initialize_as(call, DPC_OBJECT)
+}
+
+fn initialize_threaded(call: &Call<'_>) -> u64 {
+    initialize_as(call, THREADED_DPC_OBJECT)
+}
+
+fn initialize_as(call: &Call<'_>, kind: u8) -> u64 {
+    let dpc = call.arg(0);
+    let fill = || {
+        mem::fill(dpc, KDPC::SIZE, 0)?;
+        KDPC::Type.write(dpc, kind)?;
+        KDPC::Importance.write(dpc, MEDIUM)?;
+        KDPC::DeferredRoutine.write(dpc, call.arg(1))?;
+        KDPC::DeferredContext.write(dpc, call.arg(2))
+    };
+    fill().or_fault();
+    emit(Kind::Dpc(DpcEvent::Initialized { dpc }));
     0
 }
 
-fn initialize_dpc(call: &Call<'_>) -> u64 {
-    let dpc = call.arg(0);
-    mem::fill(dpc, KDPC::SIZE, 0).or_fault();
-    KDPC::DeferredRoutine.write(dpc, call.arg(1)).or_fault();
-    KDPC::DeferredContext.write(dpc, call.arg(2)).or_fault();
+fn set_importance(call: &Call<'_>) -> u64 {
+    KDPC::Importance
+        .write(call.arg(0), call.arg_u8(1))
+        .or_fault();
     0
 }
 
 fn set_target(call: &Call<'_>) -> u64 {
-    let processor = u32::from(call.arg_u8(1)) % sched::processors();
-    STATE.with_borrow_mut(|state| state.targets.insert(call.arg(0), processor));
+    target_at(call.arg(0), call.arg_u8(1));
     0
 }
 
+fn set_target_ex(call: &Call<'_>) -> u64 {
+    // PROCESSOR_NUMBER: a group of 16 bits, a number of 8, 8 reserved. There is one group.
+    let number = mem::read::<u32>(call.arg(1)).or_fault();
+    let [low, high, processor, _] = number.to_le_bytes();
+    if (low, high) != (0, 0) || u32::from(processor) >= sched::processors() {
+        return status(STATUS_INVALID_PARAMETER);
+    }
+    target_at(call.arg(0), processor);
+    SUCCESS
+}
+
+fn target_at(dpc: u64, processor: u8) {
+    KDPC::Number
+        .write(dpc, TARGETED + u16::from(processor))
+        .or_fault();
+}
+
 /// The processor that a DPC runs on: its own, or the one that queues it.
-fn target(dpc: u64) -> u32 {
-    STATE
-        .with_borrow(|state| state.targets.get(&dpc).copied())
-        .unwrap_or_else(sched::processor)
+pub(super) fn target(dpc: u64) -> u32 {
+    let number = KDPC::Number.read(dpc).or_fault();
+    match number.checked_sub(TARGETED) {
+        Some(processor) => u32::from(processor) % sched::processors(),
+        None => sched::processor(),
+    }
+}
+
+fn insert_queue(call: &Call<'_>) -> u64 {
+    u64::from(insert(call.arg(0), call.arg(1), call.arg(2)))
 }
 
 /// Queues a DPC object; tells whether it was not queued already.
-fn insert_dpc(call: &Call<'_>) -> u64 {
-    let (dpc, first, second) = (call.arg(0), call.arg(1), call.arg(2));
-    KDPC::DeferredRoutine.read(dpc).or_fault();
-    if STATE.with_borrow(|state| state.dpcs.contains_key(&dpc)) {
-        return 0;
+pub(super) fn insert(dpc: u64, first: u64, second: u64) -> bool {
+    let context = KDPC::DeferredContext.read(dpc).or_fault();
+    let kind = KDPC::Type.read(dpc).or_fault();
+    let is_first = KDPC::Importance.read(dpc).or_fault() == HIGH;
+    if STATE.with_borrow(|state| state.queued.contains_key(&dpc)) {
+        return false;
     }
-    let id = sched::queue_dpc("driver DPC", target(dpc), move || {
-        STATE.with_borrow_mut(|state| state.dpcs.remove(&dpc));
-        run_dpc(dpc, first, second);
-    });
-    STATE.with_borrow_mut(|state| state.dpcs.insert(dpc, id));
-    1
+    emit(Kind::Dpc(DpcEvent::Queued { dpc, context }));
+    let number = begin();
+    let body = move || {
+        let is_it = STATE.with_borrow_mut(|state| {
+            let is_it = state
+                .queued
+                .get(&dpc)
+                .is_some_and(|queued| queued.number == number);
+            if is_it {
+                state.queued.remove(&dpc);
+            }
+            is_it
+        });
+        if is_it {
+            run(dpc, first, second);
+        }
+        end(number);
+    };
+    // A threaded DPC runs at PASSIVE_LEVEL, unless the machine has them switched off.
+    let id = if kind == THREADED_DPC_OBJECT && sched::chance(1, 2) {
+        sched::spawn("threaded DPC", Some(target(dpc)), body);
+        None
+    } else if is_first {
+        Some(sched::queue_dpc_first("driver DPC", target(dpc), body))
+    } else {
+        Some(sched::queue_dpc("driver DPC", target(dpc), body))
+    };
+    STATE.with_borrow_mut(|state| state.queued.insert(dpc, Queued { number, id }));
+    true
 }
 
-fn run_dpc(dpc: u64, first: u64, second: u64) {
+fn run(dpc: u64, first: u64, second: u64) {
     let routine = KDPC::DeferredRoutine.read(dpc).or_fault();
     let context = KDPC::DeferredContext.read(dpc).or_fault();
-    STATE.with_borrow_mut(|state| state.running += 1);
+    emit(Kind::Dpc(DpcEvent::Started { dpc, context }));
     driver::call(
         Callback::DpcRoutine,
         None,
         routine,
         &[dpc, context, first, second],
     );
-    STATE.with_borrow_mut(|state| state.running -= 1);
+    emit(Kind::Dpc(DpcEvent::Finished { dpc }));
 }
 
-fn remove_dpc(call: &Call<'_>) -> u64 {
-    let id = STATE.with_borrow_mut(|state| state.dpcs.remove(&call.arg(0)));
-    u64::from(id.is_some_and(sched::cancel_dpc))
-}
-
-fn flush_dpcs(_: &Call<'_>) -> u64 {
-    sched::wait(&mut || STATE.with_borrow(|state| state.dpcs.is_empty() && state.running == 0));
-    0
-}
-
-fn initialize_timer(call: &Call<'_>) -> u64 {
-    initialize_timer_at(call.arg(0), 0)
-}
-
-fn initialize_timer_ex(call: &Call<'_>) -> u64 {
-    initialize_timer_at(call.arg(0), call.arg_u8(1) & 1)
-}
-
-fn initialize_timer_at(timer: u64, kind: u8) -> u64 {
-    mem::fill(timer, KTIMER::SIZE, 0).or_fault();
-    DISPATCHER_HEADER::Type
-        .write(timer, TIMER_OBJECT + kind)
-        .or_fault();
-    0
-}
-
-fn set_timer(call: &Call<'_>) -> u64 {
-    set(call.arg(0), call.arg(1).cast_signed(), 0, call.arg(2))
-}
-
-fn set_timer_ex(call: &Call<'_>) -> u64 {
-    set(
-        call.arg(0),
-        call.arg(1).cast_signed(),
-        call.arg_u32(2),
-        call.arg(3),
-    )
-}
-
-fn set_coalescable_timer(call: &Call<'_>) -> u64 {
-    set(
-        call.arg(0),
-        call.arg(1).cast_signed(),
-        call.arg_u32(2),
-        call.arg(4),
-    )
-}
-
-/// Sets a timer; tells whether it was set already.
-fn set(timer: u64, due_time: i64, period_ms: u32, dpc: u64) -> u64 {
-    DISPATCHER_HEADER::SignalState.write(timer, 0).or_fault();
-    let was_set = disarm(timer);
-    arm(timer, ke::deadline_ns(due_time), period_ms, dpc);
-    u64::from(was_set)
-}
-
-fn arm(timer: u64, due_ns: u64, period_ms: u32, dpc: u64) {
-    let due = sched::queue_dpc_at(due_ns, "kernel timer", target(dpc), move || expire(timer));
-    STATE.with_borrow_mut(|state| {
-        state.timers.insert(
-            timer,
-            Timer {
-                due,
-                period_ms,
-                dpc,
-            },
-        )
-    });
-}
-
-fn expire(timer: u64) {
-    let Some(Timer { period_ms, dpc, .. }) =
-        STATE.with_borrow_mut(|state| state.timers.remove(&timer))
+fn remove_queue(call: &Call<'_>) -> u64 {
+    let dpc = call.arg(0);
+    let Some(Queued { number, id }) = STATE.with_borrow_mut(|state| state.queued.remove(&dpc))
     else {
-        return;
+        return 0;
     };
-    DISPATCHER_HEADER::SignalState.write(timer, 1).or_fault();
-    if period_ms != 0 {
-        arm(
-            timer,
-            sched::now() + u64::from(period_ms) * 1_000_000,
-            period_ms,
-            dpc,
-        );
+    if let Some(id) = id {
+        sched::cancel_dpc(id);
+        end(number);
     }
-    if dpc != 0 {
-        run_dpc(dpc, 0, 0);
-    }
+    emit(Kind::Dpc(DpcEvent::Removed { dpc }));
+    1
 }
 
-/// Takes a set timer back; tells whether it was set.
-fn disarm(timer: u64) -> bool {
-    let set = STATE.with_borrow_mut(|state| state.timers.remove(&timer));
-    set.is_some_and(|set| sched::cancel_dpc(set.due))
-}
-
-fn cancel_timer(call: &Call<'_>) -> u64 {
-    u64::from(disarm(call.arg(0)))
-}
-
-fn read_timer(call: &Call<'_>) -> u64 {
-    u64::from(DISPATCHER_HEADER::SignalState.read(call.arg(0)).or_fault() != 0)
+/// Waits for what is queued or runs now.
+fn flush(_: &Call<'_>) -> u64 {
+    let last = STATE.with_borrow(|state| state.last_number);
+    sched::wait(&mut || {
+        STATE.with_borrow(|state| state.outstanding.first().is_none_or(|first| *first > last))
+    });
+    0
 }

@@ -1,12 +1,14 @@
-//! `Ex*`: pool and rundown protection.
+//! `Ex*`: pool, rundown protection, plain work items.
 
 use super::imports;
 use crate::abi::constant::{POOL_FLAG_NON_PAGED_EXECUTE, POOL_FLAG_PAGED, POOL_FLAG_UNINITIALIZED};
+use crate::abi::nt::WORK_QUEUE_ITEM;
 use crate::memory;
 use crate::rt::mem;
 use crate::rt::pool::Kind;
 use crate::rt::{Call, sched};
 use crate::watch::OrFault;
+use crate::worker;
 
 imports! {
     "ntoskrnl.exe":
@@ -18,9 +20,21 @@ imports! {
     ExInitializeRundownProtection => initialize_rundown,
     ExReInitializeRundownProtection => initialize_rundown,
     ExAcquireRundownProtection => acquire_rundown,
+    ExAcquireRundownProtectionEx => acquire_rundown_ex,
     ExReleaseRundownProtection => release_rundown,
+    ExReleaseRundownProtectionEx => release_rundown_ex,
     ExWaitForRundownProtectionRelease => wait_for_rundown,
     ExRundownCompleted => complete_rundown,
+    ExAllocateCacheAwareRundownProtection => allocate_cache_aware,
+    ExFreeCacheAwareRundownProtection => free_cache_aware,
+    ExReInitializeRundownProtectionCacheAware => initialize_rundown,
+    ExAcquireRundownProtectionCacheAware => acquire_rundown,
+    ExAcquireRundownProtectionCacheAwareEx => acquire_rundown_ex,
+    ExReleaseRundownProtectionCacheAware => release_rundown,
+    ExReleaseRundownProtectionCacheAwareEx => release_rundown_ex,
+    ExWaitForRundownProtectionReleaseCacheAware => wait_for_rundown,
+    ExRundownCompletedCacheAware => complete_rundown,
+    ExQueueWorkItem => queue_work_item,
     ExGetPreviousMode => previous_mode,
 }
 
@@ -37,15 +51,20 @@ fn allocate_pool2(call: &Call<'_>) -> u64 {
 }
 
 fn allocate_pool_with_tag(call: &Call<'_>) -> u64 {
-    /// `PagedPool` is bit 0 of a POOL_TYPE; `NonPagedPool` has no bits, `NonPagedPoolNx` bit 9.
+    let kind = pool_kind(call.arg_u32(0));
+    memory::allocate(call.arg_u32(2), call.arg(1), kind, false)
+}
+
+/// What a `POOL_TYPE` says.
+fn pool_kind(pool_type: u32) -> Kind {
+    /// `PagedPool` is bit 0; `NonPagedPool` has no bits, `NonPagedPoolNx` bit 9.
     const PAGED: u32 = 1;
     const NX: u32 = 0x200;
-    let kind = match call.arg_u32(0) {
-        pool_type if pool_type & PAGED != 0 => Kind::Paged,
-        pool_type if pool_type & NX != 0 => Kind::NonPaged,
+    match pool_type {
+        _ if pool_type & PAGED != 0 => Kind::Paged,
+        _ if pool_type & NX != 0 => Kind::NonPaged,
         _ => Kind::NonPagedExecute,
-    };
-    memory::allocate(call.arg_u32(2), call.arg(1), kind, false)
+    }
 }
 
 fn free_pool(call: &Call<'_>) -> u64 {
@@ -69,17 +88,46 @@ fn initialize_rundown(call: &Call<'_>) -> u64 {
 }
 
 fn acquire_rundown(call: &Call<'_>) -> u64 {
-    let count = mem::read::<u64>(call.arg(0)).or_fault();
+    acquire_references(call.arg(0), 1)
+}
+
+fn acquire_rundown_ex(call: &Call<'_>) -> u64 {
+    acquire_references(call.arg(0), call.arg_u32(1))
+}
+
+fn acquire_references(rundown: u64, references: u32) -> u64 {
+    let count = mem::read::<u64>(rundown).or_fault();
     if count & ACTIVE != 0 {
         return 0;
     }
-    mem::write(call.arg(0), count.wrapping_add(REFERENCE)).or_fault();
+    let more = REFERENCE * u64::from(references);
+    mem::write(rundown, count.wrapping_add(more)).or_fault();
     1
 }
 
 fn release_rundown(call: &Call<'_>) -> u64 {
-    let count = mem::read::<u64>(call.arg(0)).or_fault();
-    mem::write(call.arg(0), count.wrapping_sub(REFERENCE)).or_fault();
+    release_references(call.arg(0), 1)
+}
+
+fn release_rundown_ex(call: &Call<'_>) -> u64 {
+    release_references(call.arg(0), call.arg_u32(1))
+}
+
+fn release_references(rundown: u64, references: u32) -> u64 {
+    let count = mem::read::<u64>(rundown).or_fault();
+    let less = REFERENCE * u64::from(references);
+    mem::write(rundown, count.wrapping_sub(less)).or_fault();
+    0
+}
+
+/// A rundown reference of the pool's: one count for all processors does what theirs do together.
+fn allocate_cache_aware(call: &Call<'_>) -> u64 {
+    let kind = pool_kind(call.arg_u32(0));
+    memory::allocate(call.arg_u32(1), 64, kind, true)
+}
+
+fn free_cache_aware(call: &Call<'_>) -> u64 {
+    memory::free(call.arg(0), None);
     0
 }
 
@@ -101,6 +149,14 @@ fn wait_for_rundown(call: &Call<'_>) -> u64 {
 
 fn complete_rundown(call: &Call<'_>) -> u64 {
     mem::write(call.arg(0), ACTIVE).or_fault();
+    0
+}
+
+fn queue_work_item(call: &Call<'_>) -> u64 {
+    let item = call.arg(0);
+    let routine = WORK_QUEUE_ITEM::WorkerRoutine.read(item).or_fault();
+    let context = WORK_QUEUE_ITEM::Parameter.read(item).or_fault();
+    worker::queue_plain(item, routine, context);
     0
 }
 

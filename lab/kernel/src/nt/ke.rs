@@ -3,9 +3,9 @@
 use lab_rules::Kind;
 use lab_rules::event::{Fault, FaultKind, Region};
 
-use super::{SUCCESS, imports, status};
+use super::{SUCCESS, imports, mutex, status};
 use crate::abi::constant::{STATUS_INVALID_PARAMETER, STATUS_TIMEOUT};
-use crate::abi::nt::DISPATCHER_HEADER as H;
+use crate::abi::nt::{DISPATCHER_HEADER as H, KMUTANT};
 use crate::rt::mem::{self, BadAddress};
 use crate::rt::sched::{self, DISPATCH_LEVEL, Reason, Wait};
 use crate::rt::{Call, processor};
@@ -39,26 +39,20 @@ imports! {
     KeQueryMaximumProcessorCountEx => processor_count,
     KeQueryActiveGroupCount => one,
     KeGetCurrentThread => current_thread,
-    KeAreApcsDisabled => apcs_disabled,
-    KeAreAllApcsDisabled => apcs_disabled,
-    KeEnterCriticalRegion => nothing,
-    KeLeaveCriticalRegion => nothing,
-    KeEnterGuardedRegion => nothing,
-    KeLeaveGuardedRegion => nothing,
     KeBugCheck => bug_check,
     KeBugCheckEx => bug_check_ex,
 }
 
 /// Types of objects that can be waited for, as `DISPATCHER_HEADER.Type` has them.
-mod object_type {
+pub(super) mod object_type {
     /// `SynchronizationEvent`.
-    pub(super) const SYNCHRONIZATION_EVENT: u8 = 1;
+    pub(in crate::nt) const SYNCHRONIZATION_EVENT: u8 = 1;
     /// `SynchronizationTimer`.
-    pub(super) const SYNCHRONIZATION_TIMER: u8 = 9;
+    pub(in crate::nt) const SYNCHRONIZATION_TIMER: u8 = 9;
     /// A semaphore.
-    pub(super) const SEMAPHORE: u8 = 5;
+    pub(in crate::nt) const SEMAPHORE: u8 = 5;
     /// A mutex.
-    pub(super) const MUTANT: u8 = 2;
+    pub(in crate::nt) const MUTANT: u8 = 2;
 }
 
 /// Nanoseconds per unit of Windows time.
@@ -146,26 +140,42 @@ fn read_event(call: &Call<'_>) -> u64 {
     u64::from(H::SignalState.read(call.arg(0)).or_fault().cast_unsigned())
 }
 
-/// Takes what an object offers, if it is signalled.
-fn take_object(object: u64) -> Result<bool, BadAddress> {
+/// Takes what an object offers to a thread, if it is signalled.
+fn take_object(object: u64, thread: u64) -> Result<bool, BadAddress> {
+    let kind = H::Type.read(object)?;
+    if kind == object_type::MUTANT {
+        return mutex::take_mutex(object, thread);
+    }
     let state = H::SignalState.read(object)?;
     if state <= 0 {
         return Ok(false);
     }
-    match H::Type.read(object)? {
+    match kind {
         object_type::SYNCHRONIZATION_EVENT | object_type::SYNCHRONIZATION_TIMER => {
             H::SignalState.write(object, 0)?;
         }
-        object_type::SEMAPHORE | object_type::MUTANT => H::SignalState.write(object, state - 1)?,
+        object_type::SEMAPHORE => H::SignalState.write(object, state - 1)?,
         _ => {}
     }
     Ok(true)
 }
 
+/// Whether an object would let a thread through.
+fn is_signalled(object: u64, thread: u64) -> Result<bool, BadAddress> {
+    if H::SignalState.read(object)? > 0 {
+        return Ok(true);
+    }
+    Ok(
+        H::Type.read(object)? == object_type::MUTANT
+            && KMUTANT::OwnerThread.read(object)? == thread,
+    )
+}
+
 /// Waits for one object until a deadline, or for ever.
 pub(crate) fn wait_for(object: u64, deadline_ns: Option<u64>) -> Wait {
     let mut result = Ok(());
-    let mut condition = || match take_object(object) {
+    let thread = sched::thread_object(sched::current());
+    let mut condition = || match take_object(object, thread) {
         Ok(taken) => taken,
         Err(bad) => {
             result = Err(bad);
@@ -207,11 +217,12 @@ fn wait_multiple(call: &Call<'_>) -> u64 {
     let deadline = deadline_at(call.arg(6)).unwrap_or(u64::MAX);
     let mut result = Ok(());
     let mut index = 0;
+    let thread = sched::thread_object(sched::current());
     let mut look = || -> Result<bool, BadAddress> {
         let object = |i: u32| mem::read::<u64>(objects.wrapping_add(u64::from(i) * 8));
         if kind != WAIT_ALL {
             for i in 0..count {
-                if take_object(object(i)?)? {
+                if take_object(object(i)?, thread)? {
                     index = i;
                     return Ok(true);
                 }
@@ -219,12 +230,12 @@ fn wait_multiple(call: &Call<'_>) -> u64 {
             return Ok(false);
         }
         for i in 0..count {
-            if H::SignalState.read(object(i)?)? <= 0 {
+            if !is_signalled(object(i)?, thread)? {
                 return Ok(false);
             }
         }
         for i in 0..count {
-            take_object(object(i)?)?;
+            take_object(object(i)?, thread)?;
         }
         Ok(true)
     };
@@ -308,16 +319,8 @@ fn one(_: &Call<'_>) -> u64 {
     1
 }
 
-fn nothing(_: &Call<'_>) -> u64 {
-    0
-}
-
 fn current_thread(_: &Call<'_>) -> u64 {
     sched::thread_object(sched::current())
-}
-
-fn apcs_disabled(_: &Call<'_>) -> u64 {
-    u64::from(sched::irql() >= sched::APC_LEVEL)
 }
 
 fn bug_check(call: &Call<'_>) -> u64 {

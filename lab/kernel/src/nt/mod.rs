@@ -1,40 +1,50 @@
 //! The NT kernel: one file per prefix of its functions.
 
 pub(crate) mod dbg;
-mod dpc;
+pub(crate) mod dpc;
 pub(crate) mod etw;
 mod ex;
+mod identity;
 pub(crate) mod io;
 pub(crate) mod ke;
 pub(crate) mod lock;
 pub(crate) mod mdl;
 mod mm;
+mod mutex;
 pub(crate) mod ob;
 pub(crate) mod ps;
 pub(crate) mod registry;
+pub(crate) mod region;
+mod resource;
 mod rtl;
 pub(crate) mod shared_lock;
 mod string;
+pub(crate) mod timer;
 mod zw;
 
 use crate::rt::{DataExport, Import};
 
 /// Everything that `ntoskrnl.exe` and `hal.dll` offer.
-pub(crate) const IMPORTS: [&[Import]; 15] = [
+pub(crate) const IMPORTS: [&[Import]; 20] = [
     dbg::IMPORTS,
     dpc::IMPORTS,
     etw::IMPORTS,
     ex::IMPORTS,
+    identity::IMPORTS,
     io::IMPORTS,
     ke::IMPORTS,
     lock::IMPORTS,
     mm::IMPORTS,
+    mutex::IMPORTS,
     ob::IMPORTS,
     ps::IMPORTS,
     registry::IMPORTS,
+    region::IMPORTS,
+    resource::IMPORTS,
     rtl::IMPORTS,
     shared_lock::IMPORTS,
     string::IMPORTS,
+    timer::IMPORTS,
     zw::IMPORTS,
 ];
 
@@ -98,13 +108,15 @@ pub(crate) const DATA: &[DataExport] = &[
     },
 ];
 
-pub(crate) use dpc::timers_set;
-
 /// Forgets everything: a run begins.
 pub(crate) fn reset() {
     lock::reset();
     shared_lock::reset();
     dpc::reset();
+    timer::reset();
+    identity::reset();
+    region::reset();
+    resource::reset();
     ob::reset();
     registry::reset();
     ps::reset();

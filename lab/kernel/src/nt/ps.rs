@@ -3,15 +3,16 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
+use lab_rules::Kind;
 use lab_rules::event::{Call as Activation, Callback};
 
 use super::{SUCCESS, imports, ob};
-use crate::abi::nt::DISPATCHER_HEADER as H;
+use crate::abi::nt::{CLIENT_ID, DISPATCHER_HEADER as H};
 use crate::driver;
 use crate::rt::Call;
 use crate::rt::mem;
 use crate::rt::sched::{self, ThreadId};
-use crate::watch::{self, OrFault};
+use crate::watch::{self, OrFault, emit};
 
 imports! {
     "ntoskrnl.exe":
@@ -23,6 +24,9 @@ imports! {
 
 /// The type of a thread as `DISPATCHER_HEADER.Type` has it.
 const THREAD_OBJECT: u8 = 6;
+
+/// The id of the system process.
+const SYSTEM_PROCESS: u64 = 4;
 
 thread_local! {
     /// The driver's threads that have not ended, with their objects.
@@ -39,8 +43,13 @@ pub(crate) fn running() -> u32 {
     RUNNING.with_borrow(|running| u32::try_from(running.len()).unwrap_or(u32::MAX))
 }
 
+/// The object of the oldest of them, or 0.
+pub(crate) fn first_running() -> u64 {
+    RUNNING.with_borrow(|running| running.values().next().copied().unwrap_or(0))
+}
+
 fn create_system_thread(call: &Call<'_>) -> u64 {
-    let (handle, routine, context) = (call.arg(0), call.arg(5), call.arg(6));
+    let (handle, client, routine, context) = (call.arg(0), call.arg(4), call.arg(5), call.arg(6));
     // The object must exist before the thread can end.
     let object = driver::object(64);
     H::Type.write(object, THREAD_OBJECT).or_fault();
@@ -50,6 +59,15 @@ fn create_system_thread(call: &Call<'_>) -> u64 {
         end();
     });
     RUNNING.with_borrow_mut(|running| running.insert(thread, object));
+    emit(Kind::ThreadStarted { thread: object });
+    if client != 0 {
+        CLIENT_ID::UniqueProcess
+            .write(client, SYSTEM_PROCESS)
+            .or_fault();
+        CLIENT_ID::UniqueThread
+            .write(client, thread_id(thread))
+            .or_fault();
+    }
     SUCCESS
 }
 
@@ -75,11 +93,14 @@ fn terminate_system_thread(_: &Call<'_>) -> u64 {
     0
 }
 
+fn thread_id(thread: ThreadId) -> u64 {
+    u64::from(thread.0) * 4
+}
+
 fn current_thread_id(_: &Call<'_>) -> u64 {
-    u64::from(sched::current().0) * 4
+    thread_id(sched::current())
 }
 
 fn current_process_id(_: &Call<'_>) -> u64 {
-    // The system process.
-    4
+    SYSTEM_PROCESS
 }

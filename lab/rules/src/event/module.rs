@@ -236,6 +236,8 @@ pub struct Left {
     pub timers_allocated: u32,
     /// System threads that still run.
     pub threads: u32,
+    /// The object of the first of them, or 0.
+    pub first_thread: u64,
     /// Configuration handles that are still open.
     pub configurations: u32,
     /// NBL and NB pools that were not freed.

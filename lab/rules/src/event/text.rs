@@ -3,8 +3,8 @@
 use std::fmt::{Display, Formatter, Result};
 
 use super::{
-    DeviceEvent, IrpEvent, Kind, LockEvent, ModuleEvent, NblEvent, NblPath, PoolEvent,
-    WorkItemEvent,
+    DeviceEvent, DpcEvent, IrpEvent, Kind, LockEvent, ModuleEvent, NblEvent, NblPath, PoolEvent,
+    TimerEvent, WorkItemEvent,
 };
 
 /// NBLs that a line names.
@@ -18,7 +18,9 @@ impl Display for Kind {
                 write!(f, "   {} = {:#x}", returned.name, returned.result)
             }
             Self::Structure(header) => write!(f, "   takes {}", header.structure),
-            Self::Timer(event) => write!(f, "   timer: {event:?}"),
+            Self::Timer(event) => event.fmt(f),
+            Self::Dpc(event) => event.fmt(f),
+            Self::ThreadStarted { thread } => write!(f, "   system thread {thread:#x} started"),
             Self::NetPnp(event) => write!(f, "   net PnP: {event:?}"),
             Self::Oid(event) => write!(f, "   OID request: {event:?}"),
             Self::Import(import) => write!(f, "   {}", import.name),
@@ -175,6 +177,34 @@ impl Display for LockEvent {
             Self::Released { lock, .. } => (lock, "released"),
         };
         write!(f, "   spin lock {lock:#x} {what}")
+    }
+}
+
+impl Display for TimerEvent {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        let (timer, what) = match self {
+            Self::Allocated { timer, .. } => (timer, "allocated"),
+            Self::Set { timer, .. } => (timer, "set"),
+            Self::Cancelled { timer } => (timer, "cancelled"),
+            Self::Expired { timer } => (timer, "expired"),
+            Self::Fired { timer, .. } => (timer, "fired"),
+            Self::Finished { timer } => (timer, "done"),
+            Self::Freed { timer, .. } => (timer, "freed"),
+        };
+        write!(f, "   timer {timer:#x} {what}")
+    }
+}
+
+impl Display for DpcEvent {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        let (dpc, what) = match self {
+            Self::Initialized { dpc } => (dpc, "initialized"),
+            Self::Queued { dpc, .. } => (dpc, "queued"),
+            Self::Removed { dpc } => (dpc, "removed"),
+            Self::Started { dpc, .. } => (dpc, "taken off the queue"),
+            Self::Finished { dpc } => (dpc, "done"),
+        };
+        write!(f, "   DPC {dpc:#x} {what}")
     }
 }
 

@@ -12,11 +12,21 @@ use crate::{BugCheck, Finding, Monitor, Origin, Rule, catalogue as rule};
 #[derive(Clone, Copy, Debug, Default)]
 struct Timer {
     is_set: bool,
+    /// Whether its time has come and its function has not begun.
+    is_due: bool,
     period_ms: u32,
     /// The thread and context of the run that has not ended.
     run: Option<(u32, u64)>,
     /// The adapter in whose callback it was allocated.
     adapter: Option<u32>,
+    /// Whether it lies in memory of the driver's. What its DPC does is the DPC monitor's.
+    is_kernel: bool,
+}
+
+impl Timer {
+    fn is_pending(&self) -> bool {
+        self.is_set || self.is_due
+    }
 }
 
 /// Follows every timer.
@@ -47,10 +57,12 @@ impl Monitor for TimerMonitor {
                 self.check_detach(call.adapter)
             }
             Kind::Left(_) => {
-                let (timer, _) = self.timers.iter().find(|(_, timer)| timer.is_set)?;
+                let mut timers = self.timers.iter();
+                let (timer, _) = timers.find(|(_, timer)| timer.is_pending())?;
                 let happened = format!("timer {timer:#x} is set, and the driver is gone");
                 let bug_check = BugCheck::new(0xC7, &[0, *timer]);
-                Some(Finding::new(&rule::TIMER_ALTERNATE, happened).with(bug_check))
+                let finding = Finding::new(&rule::TIMER_ALTERNATE, happened).with(bug_check);
+                Some(finding.since(Origin::Set(*timer)))
             }
             _ => None,
         };
@@ -62,10 +74,10 @@ impl Monitor for TimerMonitor {
 impl TimerMonitor {
     fn observe_timer(&mut self, event: &Event, timer: TimerEvent) -> Option<Finding> {
         match timer {
-            TimerEvent::Allocated { timer } => {
-                let adapter = self.running.innermost(event.thread)?.adapter;
+            TimerEvent::Allocated { timer, is_kernel } => {
                 let new = Timer {
-                    adapter,
+                    adapter: self.running.innermost(event.thread)?.adapter,
+                    is_kernel,
                     ..Timer::default()
                 };
                 self.timers.insert(timer, new);
@@ -80,7 +92,7 @@ impl TimerMonitor {
                 let state = self.timers.get_mut(&timer)?;
                 let is_periodic = state.is_set && state.period_ms != 0;
                 state.is_set = false;
-                (is_periodic && event.irql > PASSIVE_LEVEL).then(|| {
+                (is_periodic && !state.is_kernel && event.irql > PASSIVE_LEVEL).then(|| {
                     let happened = format!(
                         "periodic timer {timer:#x} was cancelled at {}",
                         level_name(event.irql)
@@ -88,10 +100,16 @@ impl TimerMonitor {
                     Finding::new(&rule::TIMER_PERIODIC_CANCEL_PASSIVE, happened)
                 })
             }
+            TimerEvent::Expired { timer } => {
+                let state = self.timers.get_mut(&timer)?;
+                state.is_set = state.period_ms != 0;
+                state.is_due = !state.is_kernel;
+                None
+            }
             TimerEvent::Fired { timer, context } => {
                 let state = self.timers.get_mut(&timer)?;
                 state.run = Some((event.thread, context));
-                state.is_set = state.period_ms != 0;
+                state.is_due = false;
                 None
             }
             TimerEvent::Finished { timer } => {
@@ -103,6 +121,7 @@ impl TimerMonitor {
                 let why = match state {
                     _ if !known => "was freed and is not alive",
                     Some(state) if state.is_set => "was freed while it is set",
+                    Some(state) if state.is_due => "was freed while its function is due",
                     Some(Timer {
                         run: Some((thread, _)),
                         ..
@@ -116,35 +135,54 @@ impl TimerMonitor {
         }
     }
 
-    /// A block goes; nothing that a running timer function uses may be in it.
-    fn check_free(&self, thread: u32, block: u64, size: u64) -> Option<Finding> {
+    /// A block goes: no timer that is set may be in it, and nothing that a running timer function
+    /// uses.
+    fn check_free(&mut self, thread: u32, block: u64, size: u64) -> Option<Finding> {
         let uses = |timer: &&Timer| {
             timer.run.is_some_and(|(running, context)| {
                 running != thread && is_within(context, block, size)
             })
         };
-        self.timers.values().find(uses)?;
-        let happened = format!(
-            "the block at {block:#x} was freed while a timer function runs whose context it is"
-        );
-        Some(Finding::new(&rule::TIMER_ONESHOT_SYNC, happened).since(Origin::Allocated(block)))
+        let is_used = self.timers.values().any(|timer| uses(&timer));
+        let mut set = None;
+        self.timers.retain(|timer, state| {
+            let goes = state.is_kernel && is_within(*timer, block, size);
+            if goes && state.is_set {
+                set = Some(*timer);
+            }
+            !goes
+        });
+        if let Some(timer) = set {
+            let happened = format!(
+                "the block at {block:#x} was freed with timer {timer:#x} in it, which is set"
+            );
+            let bug_check = BugCheck::new(0xC7, &[0, timer, block, size]);
+            return Some(Finding::new(&rule::TIMER_FREE_IDLE, happened).with(bug_check));
+        }
+        is_used.then(|| {
+            let happened = format!(
+                "the block at {block:#x} was freed while a timer function runs whose context it is"
+            );
+            Finding::new(&rule::TIMER_ONESHOT_SYNC, happened)
+        })
     }
 
     fn check_detach(&self, adapter: Option<u32>) -> Option<Finding> {
         let is_busy = |(_, timer): &(&u64, &Timer)| {
             timer.adapter.is_some()
                 && timer.adapter == adapter
-                && (timer.is_set || timer.run.is_some())
+                && (timer.is_pending() || timer.run.is_some())
         };
         let (timer, state) = self.timers.iter().find(is_busy)?;
-        let what = if state.is_set {
+        let what = if state.is_pending() {
             "set"
         } else {
             "running its function"
         };
         let happened = format!("FilterDetach returned with timer {timer:#x} {what}");
         let bug_check = BugCheck::new(0xC7, &[0, *timer]);
-        Some(Finding::new(&rule::DETACH_NO_TIMER, happened).with(bug_check))
+        let finding = Finding::new(&rule::DETACH_NO_TIMER, happened).with(bug_check);
+        Some(finding.since(Origin::Set(*timer)))
     }
 }
 
@@ -162,7 +200,29 @@ mod tests {
     }
 
     fn allocate() -> Event {
-        timer(TimerEvent::Allocated { timer: TIMER })
+        timer(TimerEvent::Allocated {
+            timer: TIMER,
+            is_kernel: false,
+        })
+    }
+
+    fn initialize() -> Event {
+        timer(TimerEvent::Allocated {
+            timer: TIMER,
+            is_kernel: true,
+        })
+    }
+
+    fn expire() -> Event {
+        timer(TimerEvent::Expired { timer: TIMER })
+    }
+
+    fn free_storage() -> Event {
+        at(Kind::Pool(PoolEvent::Freed {
+            block: TIMER,
+            size: 0x40,
+            tag: 1,
+        }))
     }
 
     fn set(period_ms: u32) -> Event {
@@ -222,6 +282,7 @@ mod tests {
                     attach(),
                     allocate(),
                     set(0),
+                    expire(),
                     fire(),
                     finish(),
                     free(),
@@ -236,12 +297,46 @@ mod tests {
             ),
             (
                 "freed in its run",
-                vec![attach(), allocate(), set(0), fire(), free()],
+                vec![attach(), allocate(), set(0), expire(), fire(), free()],
                 vec!["timer-free-idle"],
             ),
             (
                 "freed by its function",
-                vec![attach(), allocate(), set(0), fire(), on(2, free().kind)],
+                vec![
+                    attach(),
+                    allocate(),
+                    set(0),
+                    expire(),
+                    fire(),
+                    on(2, free().kind),
+                ],
+                vec![],
+            ),
+            (
+                "cancelled too late, and freed",
+                vec![attach(), allocate(), set(0), expire(), cancel(), free()],
+                vec!["timer-free-idle"],
+            ),
+            (
+                "storage of a timer that is set",
+                vec![attach(), initialize(), set(0), free_storage()],
+                vec!["timer-free-idle"],
+            ),
+            (
+                "storage of a timer that has expired",
+                vec![
+                    attach(),
+                    initialize(),
+                    set(0),
+                    expire(),
+                    free_storage(),
+                    left(),
+                ],
+                vec![],
+            ),
+            (
+                "periodic kernel timer at DISPATCH_LEVEL",
+                vec![attach(), initialize(), set(10), level(2, cancel().kind)],
                 vec![],
             ),
             (
@@ -291,12 +386,26 @@ mod tests {
             ),
             (
                 "context freed under it",
-                vec![attach(), allocate(), set(0), fire(), at(free_block())],
+                vec![
+                    attach(),
+                    allocate(),
+                    set(0),
+                    expire(),
+                    fire(),
+                    at(free_block()),
+                ],
                 vec!["timer-oneshot-sync"],
             ),
             (
                 "context freed by it",
-                vec![attach(), allocate(), set(0), fire(), on(2, free_block())],
+                vec![
+                    attach(),
+                    allocate(),
+                    set(0),
+                    expire(),
+                    fire(),
+                    on(2, free_block()),
+                ],
                 vec![],
             ),
         ]);

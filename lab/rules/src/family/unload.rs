@@ -1,7 +1,7 @@
 //! What is left when the unload routine has returned.
 
 use crate::event::{Event, Kind, Left, ModuleEvent};
-use crate::{BugCheck, Finding, Monitor, Rule, catalogue as rule};
+use crate::{BugCheck, Finding, Monitor, Origin, Rule, catalogue as rule};
 
 /// Scans what is left, beside what other monitors count themselves.
 #[derive(Debug, Default)]
@@ -65,7 +65,8 @@ fn scan(left: &Left) -> Option<Finding> {
         );
         return Some(
             Finding::new(rule(&rule::UNLOAD_NOTHING_PENDING), happened)
-                .with(BugCheck::new(0xCE, &[])),
+                .with(BugCheck::new(0xCE, &[]))
+                .since(Origin::Started(left.first_thread)),
         );
     }
     if left.etw_providers > 0 {

@@ -1,5 +1,7 @@
 //! DPCs: bodies that run at DISPATCH_LEVEL, ahead of a processor's threads.
 
+use std::collections::VecDeque;
+
 use super::{MACHINE, fast, next_id};
 
 /// A queued DPC.
@@ -15,13 +17,27 @@ pub(super) struct Dpc {
 
 /// Queues a body that runs at DISPATCH_LEVEL on `processor`, ahead of its threads.
 pub(crate) fn queue_dpc(name: &str, processor: u32, body: impl FnOnce() + 'static) -> DpcId {
+    queue(name, processor, body, VecDeque::push_back)
+}
+
+/// The same, ahead of what is queued there already.
+pub(crate) fn queue_dpc_first(name: &str, processor: u32, body: impl FnOnce() + 'static) -> DpcId {
+    queue(name, processor, body, VecDeque::push_front)
+}
+
+fn queue(
+    name: &str,
+    processor: u32,
+    body: impl FnOnce() + 'static,
+    push: fn(&mut VecDeque<Dpc>, Dpc),
+) -> DpcId {
     let id = DpcId(next_id());
     let dpc = Dpc {
         id,
         name: name.to_owned(),
         body: Box::new(body),
     };
-    MACHINE.with_borrow_mut(|machine| machine.processors[processor as usize].queue.push_back(dpc));
+    MACHINE.with_borrow_mut(|machine| push(&mut machine.processors[processor as usize].queue, dpc));
     fast(|fast| {
         fast.has_dpc
             .set(fast.has_dpc.get() || fast.processor.get() == processor)

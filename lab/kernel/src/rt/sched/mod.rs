@@ -30,7 +30,7 @@ use self::{
     thread::{Thread, Threads, Waiting},
 };
 pub(crate) use self::{
-    dpc::{DpcId, cancel_dpc, queue_dpc, queue_dpc_at},
+    dpc::{DpcId, cancel_dpc, queue_dpc, queue_dpc_at, queue_dpc_first},
     hang::{Hang, HangKind},
 };
 pub(crate) use super::machine::Reason;
