@@ -24,6 +24,7 @@ class! {
     i64 = "i64",
     wdk_sys::LARGE_INTEGER = "record:8",
     wdk_sys::PROCESSOR_NUMBER = "record:4",
+    crate::types::NET_LUID_LH = "record:8",
 }
 
 impl<T> Abi for *mut T {
