@@ -29,6 +29,7 @@ const OPEN: &[&str] = &[
     "derived",
     "device",
     "dispatch_flag",
+    "dpc",
     "fault",
     "frame",
     "image",
