@@ -11,7 +11,9 @@ mod tally;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 
-use lab_rules::event::{DpcEvent, Fault, NblEvent, PoolEvent, Region, TimerEvent, WorkItemEvent};
+use lab_rules::event::{
+    DpcEvent, Fault, NblEvent, PoolEvent, Region, Returned, TimerEvent, WorkItemEvent,
+};
 use lab_rules::{Event, Finding, Kind, Monitors, Origin, StackFrame, Violation};
 
 use crate::rt::sched::{self, Reason, ThreadId};
@@ -312,6 +314,11 @@ fn note_origin(kind: &Kind) {
         Kind::Dpc(DpcEvent::Queued { dpc, .. }) => Origin::Queued(*dpc),
         Kind::Timer(TimerEvent::Set { timer, .. }) => Origin::Set(*timer),
         Kind::ThreadStarted { thread } => Origin::Started(*thread),
+        Kind::Returned(Returned {
+            name: "NdisAllocateNetBuffer" | "NdisAllocateNetBufferMdlAndData",
+            result,
+            ..
+        }) => Origin::Allocated(*result),
         _ => return,
     };
     let stack = driver_stack();

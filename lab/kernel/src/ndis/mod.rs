@@ -1,12 +1,14 @@
 //! NDIS: one file per concern.
 
 mod config;
+mod data_space;
 mod event;
 mod handle;
 mod interface;
 mod memory;
 mod nbl;
 mod netpnp;
+mod out_of_band;
 mod own;
 pub(crate) mod path;
 mod register;
@@ -26,15 +28,23 @@ use crate::abi::constant::{NdisDeviceStateD0, NdisDeviceStateD3};
 use crate::rt::Import;
 
 /// Everything that `ndis.sys` offers.
-pub(crate) const IMPORTS: [&[Import]; 15] = [
+pub(crate) const IMPORTS: [&[Import]; 23] = [
     config::IMPORTS,
     control_device::IMPORTS,
+    data_space::IMPORTS,
+    data_space::retreat::IMPORTS,
     event::IMPORTS,
     interface::IMPORTS,
     memory::IMPORTS,
     module::IMPORTS,
     netpnp::IMPORTS,
-    own::IMPORTS,
+    out_of_band::IMPORTS,
+    own::buffer::IMPORTS,
+    own::context::IMPORTS,
+    own::derived::IMPORTS,
+    own::list::IMPORTS,
+    own::mdl::IMPORTS,
+    own::pool::IMPORTS,
     path::IMPORTS,
     register::IMPORTS,
     rw_lock::IMPORTS,
@@ -53,6 +63,7 @@ pub(crate) fn reset() {
     filter::set(None);
     nbl::reset();
     own::reset();
+    data_space::reset();
     config::reset();
     timer::reset();
 }

@@ -13,6 +13,7 @@ use lab_rules::event::{Chain, HandedNbl, NblEvent, NblFacts, NblPath};
 
 use super::adapter::{self, side};
 use crate::TrafficCount;
+use crate::abi::constant::NDIS_NET_BUFFER_LIST_INFO;
 use crate::abi::ndis::NET_BUFFER_LIST;
 use crate::driver;
 use crate::rt::mem::{self, BadAddress};
@@ -42,6 +43,25 @@ struct Record {
 
 thread_local! {
     static RECORDS: RefCell<BTreeMap<u64, Record>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// The address of an out-of-band slot.
+fn slot(nbl: u64, index: NDIS_NET_BUFFER_LIST_INFO) -> u64 {
+    NET_BUFFER_LIST::NetBufferListInfo.of(nbl) + 8 * u64::from(index.unsigned_abs())
+}
+
+/// What an out-of-band slot holds.
+pub(super) fn slot_value(nbl: u64, index: NDIS_NET_BUFFER_LIST_INFO) -> Result<u64, BadAddress> {
+    mem::read(slot(nbl, index))
+}
+
+/// Fills an out-of-band slot.
+pub(super) fn set_slot(
+    nbl: u64,
+    index: NDIS_NET_BUFFER_LIST_INFO,
+    value: u64,
+) -> Result<(), BadAddress> {
+    mem::write(slot(nbl, index), value)
 }
 
 /// Forgets everything: a run begins.

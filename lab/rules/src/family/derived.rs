@@ -55,8 +55,8 @@ pub(crate) struct DerivedMonitor {
     made: BTreeMap<u64, Made>,
     /// Context areas that the driver has added: NBL to how many.
     contexts: BTreeMap<u64, u32>,
-    /// NET_BUFFERs of `NdisAllocateNetBuffer`, and the one after their lists.
-    buffers: BTreeSet<u64>,
+    /// NET_BUFFERs that were allocated by themselves, and the pool of each.
+    buffers: BTreeMap<u64, u64>,
     /// Pools of the driver's: whether each makes a NET_BUFFER with every list, and its data size.
     pools: BTreeMap<u64, (bool, u32)>,
     /// Retreats of NET_BUFFERs with an allocate handler of the driver's, and those that failed.
@@ -83,6 +83,7 @@ impl Monitor for DerivedMonitor {
             &rule::CANCEL_ID_HIGH_BYTE,
             &rule::POOL_PARAMETERS,
             &rule::POOL_ALLOC_KIND,
+            &rule::POOL_FREED_AFTER_NBLS,
             &rule::NB_RETREAT_STATUS,
             &rule::NB_ADVANCE_FREE_HANDLER,
         ]
@@ -140,7 +141,7 @@ impl Monitor for DerivedMonitor {
                 nbls.iter().find_map(|handed| self.check_handed(handed))
             }
             Kind::Left(_) => {
-                let buffer = self.buffers.first()?;
+                let (buffer, _) = self.buffers.first_key_value()?;
                 let happened = format!("NET_BUFFER {buffer:#x} is left after unload");
                 let finding = Finding::new(&rule::SDV_ALLOC_NETBUFFER, happened);
                 Some(finding.since(Origin::Allocated(*buffer)))
@@ -155,7 +156,7 @@ impl DerivedMonitor {
         let given = &returned.arguments;
         match returned.name {
             "NdisAllocateNetBuffer" | "NdisAllocateNetBufferMdlAndData" => {
-                self.buffers.insert(returned.result);
+                self.buffers.insert(returned.result, given.word(0));
             }
             "NdisGeneratePartialCancelId" => {
                 self.cancel_byte = Some((returned.result & 0xFF) as u8);
@@ -189,7 +190,7 @@ impl DerivedMonitor {
         };
         match import.name {
             "NdisFreeNetBuffer" => {
-                return (!self.buffers.remove(&nbl))
+                return (self.buffers.remove(&nbl).is_none())
                     .then(|| {
                         let why = "it came with its NBL, or was freed before".into();
                         fail(&rule::NBL_FREE_PREALLOCATED_ONCE, why)
@@ -204,6 +205,26 @@ impl DerivedMonitor {
                         fail(&rule::POOL_ALLOC_KIND, why.into())
                     })
                     .flatten();
+            }
+            "NdisAllocateNetBuffer" | "NdisAllocateNetBufferMdlAndData" => {
+                let (_, data_size) = *self.pools.get(&nbl)?;
+                let wants_data = import.name.ends_with("Data");
+                return (wants_data != (data_size != 0))
+                    .then(|| {
+                        let why = if wants_data {
+                            "a pool without data"
+                        } else {
+                            "a pool whose NET_BUFFERs come with data"
+                        };
+                        fail(&rule::POOL_ALLOC_KIND, why.into())
+                    })
+                    .flatten();
+            }
+            "NdisFreeNetBufferPool" => {
+                let is_left = |(_, pool): &(&u64, &u64)| **pool == nbl;
+                let (buffer, _) = self.buffers.iter().find(is_left)?;
+                let why = format!("its NET_BUFFER {buffer:#x} is not freed");
+                return fail(&rule::POOL_FREED_AFTER_NBLS, why);
             }
             "NdisAdvanceNetBufferDataStart" => {
                 if self.refused.remove(&nbl) {
@@ -457,6 +478,10 @@ mod tests {
             }))
         };
         let both = || import("NdisAllocateNetBufferAndNetBufferList", &[1, 0, 0]);
+        let alone = || import("NdisAllocateNetBuffer", &[1, 0, 0, 0]);
+        let free_alone = || import("NdisFreeNetBuffer", &[9]);
+        let data = || import("NdisAllocateNetBufferMdlAndData", &[1]);
+        let free_pool = || import("NdisFreeNetBufferPool", &[1]);
         let retreat = |handler, result| {
             returned(
                 "NdisRetreatNetBufferDataStart",
@@ -476,6 +501,37 @@ mod tests {
                 "with data",
                 vec![pool(0, true, 0, 1, 64), both()],
                 vec!["pool-alloc-kind"],
+            ),
+            (
+                "NET_BUFFERs",
+                vec![
+                    pool(0, true, 0, 1, 0),
+                    alone(),
+                    returned("NdisAllocateNetBuffer", &[1, 0, 0, 0], 9),
+                    free_alone(),
+                    free_pool(),
+                ],
+                vec![],
+            ),
+            (
+                "NET_BUFFERs with data",
+                vec![pool(0, true, 0, 1, 64), alone()],
+                vec!["pool-alloc-kind"],
+            ),
+            (
+                "no data",
+                vec![pool(0, true, 0, 1, 0), data()],
+                vec!["pool-alloc-kind"],
+            ),
+            (
+                "pool before its NET_BUFFER",
+                vec![
+                    pool(0, true, 0, 1, 64),
+                    data(),
+                    returned("NdisAllocateNetBufferMdlAndData", &[1], 9),
+                    free_pool(),
+                ],
+                vec!["pool-freed-after-nbls"],
             ),
             (
                 "protocol",

@@ -2,12 +2,12 @@
 
 use lab_rules::event::{Lent, NblPath};
 
-use super::{RECORDS, Record, Shadow, offload};
+use super::{RECORDS, Record, Shadow, offload, set_slot};
 use crate::abi::constant::{
     MDL_MAPPED_TO_SYSTEM_VA, MDL_PAGES_LOCKED, MDL_SOURCE_IS_NONPAGED_POOL,
-    NDIS_NBL_FLAGS_RECV_READ_ONLY, NDIS_NBL_FLAGS_SEND_READ_ONLY, NDIS_NET_BUFFER_LIST_INFO,
-    NetBufferListCancelId, NetBufferListFilteringInfo, NetBufferListFrameType,
-    NetBufferListHashValue, NetBufferListProtocolId, NrtNameResolutionId,
+    NDIS_NBL_FLAGS_RECV_READ_ONLY, NDIS_NBL_FLAGS_SEND_READ_ONLY, NetBufferListCancelId,
+    NetBufferListFilteringInfo, NetBufferListFrameType, NetBufferListHashValue,
+    NetBufferListProtocolId, NrtNameResolutionId,
 };
 use crate::abi::ndis::{NET_BUFFER, NET_BUFFER_LIST};
 use crate::abi::nt::MDL;
@@ -112,15 +112,6 @@ fn fill(
         nb = NET_BUFFER::Next.read(nb)?;
     }
     Ok(nbl)
-}
-
-/// The address of an out-of-band slot.
-fn slot(nbl: u64, index: NDIS_NET_BUFFER_LIST_INFO) -> u64 {
-    NET_BUFFER_LIST::NetBufferListInfo.of(nbl) + 8 * u64::from(index.unsigned_abs())
-}
-
-fn set_slot(nbl: u64, index: NDIS_NET_BUFFER_LIST_INFO, value: u64) -> Result<(), BadAddress> {
-    crate::rt::mem::write(slot(nbl, index), value)
 }
 
 /// Fills the slots: what the frame needs is true, what it does not need is random.

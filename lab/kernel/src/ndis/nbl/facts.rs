@@ -2,6 +2,7 @@
 
 use lab_rules::event::NblFacts;
 
+use super::slot_value;
 use crate::abi::constant::{NetBufferListCancelId, TcpLargeSendNetBufferListInfo};
 use crate::abi::ndis::{NET_BUFFER, NET_BUFFER_LIST};
 use crate::abi::nt::MDL;
@@ -24,10 +25,7 @@ struct Buffer {
 
 /// Reads a structure.
 pub(super) fn read(nbl: u64) -> Result<NblFacts, BadAddress> {
-    let slot = |index: i32| {
-        let offset = 8 * u64::from(index.cast_unsigned());
-        mem::read::<u64>(NET_BUFFER_LIST::NetBufferListInfo.of(nbl) + offset)
-    };
+    let slot = |index| slot_value(nbl, index);
     let mut facts = NblFacts {
         is_large_send: slot(TcpLargeSendNetBufferListInfo)? != 0,
         cancel_id: slot(NetBufferListCancelId)?,
