@@ -55,6 +55,7 @@ fn faulty(play: &str, seed: u64) -> Lab {
     Lab::run(&driver("faulty"))
         .pcap(&capture("ping"))
         .set("Fault", play)
+        .with(["--disturb"])
         .seed(seed)
 }
 

@@ -134,6 +134,11 @@ pub struct RunArguments {
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(2..=16))]
     pub workers: u8,
 
+    /// Cancel sends, give packets also to a module that does not run, and loop sends back, as stress does:
+    /// such packets come beside those of the captures
+    #[arg(long)]
+    pub disturb: bool,
+
     /// When the stacks stop, once every packet is home
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = StopWhen::Idle)]
     pub stop: StopWhen,
@@ -239,6 +244,9 @@ impl RunArguments {
         }
         if let Some(pdb) = &self.pdb {
             option("--pdb", path_word(pdb));
+        }
+        if self.disturb {
+            words.push("--disturb".to_owned());
         }
         words.join(" ")
     }
@@ -352,12 +360,13 @@ mod tests {
             "busy",
             "--pdb",
             "a.pdb",
+            "--disturb",
         ];
         assert_eq!(
             run_arguments(&words).unwrap().replay(),
             r"lwf-lab run 'dir one/a.sys' --pcap x.pcap --pcap 'y'\''s.pcap' --seed 9 --ndis 6.85 \
               --local 10.0.0.0/8 --local 02:00:00:00:00:0a --vlan-tags in-frame --set Mode=tap --set Ring=0x10 --processors 4 --workers 3 \
-              --stop busy --pdb a.pdb"
+              --stop busy --pdb a.pdb --disturb"
                 .replace("\\\n              ", "")
         );
     }

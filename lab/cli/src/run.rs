@@ -78,6 +78,7 @@ pub(crate) fn execute(arguments: &RunArguments) -> Result<Outcome, Error> {
             processors: arguments.processors,
             workers: arguments.workers,
             stop: arguments.stop.into(),
+            disturb: arguments.disturb,
             adapters,
             parameters: arguments
                 .settings

@@ -24,6 +24,9 @@ pub struct RunConfig {
     pub parameters: Vec<(String, ParameterValue)>,
     /// When the stacks stop.
     pub stop: Stop,
+    /// Whether sends are cancelled, packets come while a module does not run, and sends are looped
+    /// back; so it is in a hard life anyway. Such packets come beside those of the adapters.
+    pub disturb: bool,
     /// Who talks to the control device, if anyone.
     pub control: Option<Control>,
     /// Control operations at any moment of the traffic, if the life is to be a hard one.

@@ -133,6 +133,7 @@ impl Stage {
                 .map(|setting| (setting.name.clone(), setting.value.clone()))
                 .collect(),
             stop: Stop::default(),
+            disturb: true,
             control: Some(device::administrator()),
             chaos: Some(Chaos {
                 operations: OPERATIONS,

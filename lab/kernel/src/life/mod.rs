@@ -76,6 +76,10 @@ pub(crate) fn run(config: RunConfig, progress: Show) -> Result<Report, Failure> 
         error => Failure::Lab(error.to_string()),
     })?;
     reset(seed);
+    // In hard lives it is left to every fourth: it costs time, and reach has nothing to do with
+    // schedules.
+    ndis::guard_packets(config.chaos.is_none() || seed.is_multiple_of(4));
+    ndis::disturb(config.disturb || config.chaos.is_some());
     ndis::version::offer(config.ndis_minor);
     let macs: Vec<[u8; 6]> = config.adapters.iter().map(|adapter| adapter.mac).collect();
     let names: Vec<String> = config

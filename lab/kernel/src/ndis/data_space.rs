@@ -19,7 +19,7 @@ imports! {
     NdisAdjustNetBufferCurrentMdl => adjust_current,
     NdisCopyFromNetBufferToNetBuffer => copy,
     NdisGeneratePartialCancelId => partial_cancel_id,
-    NdisGetDataBuffer => get_data_buffer,
+    NdisGetDataBuffer => data_buffer,
     NdisGetNetBufferListProtocolId => protocol_id,
     NdisQueryNetBufferPhysicalCount => physical_count,
 }
@@ -142,7 +142,7 @@ fn adjust_current(call: &Call<'_>) -> u64 {
 }
 
 /// Contiguous data is given where it lies, if it is aligned as wanted; else a copy of it.
-fn get_data_buffer(call: &Call<'_>) -> u64 {
+fn data_buffer(call: &Call<'_>) -> u64 {
     let (nb, needed, storage) = (call.arg(0), call.arg_u32(1), call.arg(2));
     let (multiple, offset) = (
         u64::from(call.arg_u32(3)).max(1),

@@ -2,6 +2,7 @@
 
 mod config;
 mod data_space;
+mod disturbance;
 mod event;
 mod handle;
 mod interface;
@@ -66,6 +67,16 @@ pub(crate) fn reset() {
     data_space::reset();
     config::reset();
     timer::reset();
+}
+
+/// Packets are out of the driver's reach while they are not its own, if so.
+pub(crate) fn guard_packets(is_on: bool) {
+    nbl::configure_reach(is_on);
+}
+
+/// Sends are cancelled, packets come while a module does not run, and sends are looped back, if so.
+pub(crate) fn disturb(is_on: bool) {
+    disturbance::configure(is_on);
 }
 
 /// A status indication and PnP events reach an adapter's stack.

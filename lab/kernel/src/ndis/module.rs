@@ -10,7 +10,7 @@ use lab_rules::event::{Callback, HandlerSet, ModuleEvent, NblPath};
 use super::filter::{self, PathHandlers};
 use super::handle::{self, Handle};
 use super::register::read_header;
-use super::{adapter, netpnp};
+use super::{adapter, disturbance, netpnp};
 use crate::abi::constant::{
     NDIS_FILTER_ATTRIBUTES_REVISION_1, NDIS_FILTER_PARTIAL_CHARACTERISTICS_REVISION_1,
     NDIS_OBJECT_TYPE_FILTER_ATTRIBUTES, NDIS_OBJECT_TYPE_FILTER_PARTIAL_CHARACTERISTICS,
@@ -247,6 +247,7 @@ pub(crate) fn pause(adapter: u32) {
         filter.handlers.pause,
         &arguments,
     );
+    disturbance::intrude(adapter);
     if result == PENDING {
         wait_for_completion(adapter);
     }

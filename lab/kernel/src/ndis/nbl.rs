@@ -1,5 +1,6 @@
 //! NET_BUFFER_LISTs of protocol and miniport: built, remembered, compared, taken apart.
 
+mod away;
 mod build;
 mod facts;
 mod offload;
@@ -12,22 +13,60 @@ use lab_rules::Kind;
 use lab_rules::event::{Chain, HandedNbl, NblEvent, NblFacts, NblPath};
 
 use super::adapter::{self, side};
+use crate::Direction;
 use crate::TrafficCount;
 use crate::abi::constant::NDIS_NET_BUFFER_LIST_INFO;
 use crate::abi::ndis::NET_BUFFER_LIST;
 use crate::driver;
 use crate::rt::mem::{self, BadAddress};
+use crate::rt::sched;
 use crate::watch::{OrFault, emit};
+pub(crate) use away::configure as configure_reach;
+pub(super) use away::{hand_back, withdraw};
 pub(super) use build::build;
 use shadow::Shadow;
 
 /// More structures than any list has.
 const LIST_LIMIT: usize = 100_000;
 
+/// Source handles of the neighbours: opaque to the filter.
+const PROTOCOL: u64 = 0x6000_0000_7072_0000;
+const MINIPORT: u64 = 0x6000_0000_6D70_0000;
+
+/// Whose a structure is, and what is special about it.
+#[derive(Clone, Copy)]
+pub(super) struct Making {
+    /// Its owner.
+    pub(super) source: u64,
+    /// What a protocol can cancel it with.
+    pub(super) cancel_id: u64,
+    /// A send that comes back.
+    pub(super) is_loopback: bool,
+    /// Beside the frames of the adapter: no progress when it is home.
+    pub(super) is_extra: bool,
+}
+
+impl Making {
+    /// An ordinary packet of this direction, with a cancel id of its own.
+    pub(super) fn of(direction: Direction) -> Self {
+        let source = match direction {
+            Direction::Send => PROTOCOL,
+            Direction::Receive => MINIPORT,
+        };
+        Self {
+            source,
+            cancel_id: sched::random(u64::MAX),
+            is_loopback: false,
+            is_extra: false,
+        }
+    }
+}
+
 /// One NET_BUFFER_LIST of protocol or miniport.
 struct Record {
     adapter: u32,
     path: NblPath,
+    making: Making,
     packets: u64,
     bytes: u64,
     /// Frames on the wire.
@@ -35,6 +74,12 @@ struct Record {
     shadow: Shadow,
     /// Everything that it is made of.
     blocks: Vec<u64>,
+    /// Blocks of them that the filter may only read.
+    read_only: Vec<u64>,
+    /// The block with the headers, if header and data are split.
+    header: Option<u64>,
+    /// The miniport has taken the headers back.
+    is_header_gone: bool,
     /// The filter has been given it.
     was_given: bool,
     /// The filter has passed it on.
@@ -72,6 +117,7 @@ pub(super) fn reset() {
 /// Notes that the filter is given structures.
 pub(super) fn note_given(nbls: &[u64]) {
     note(nbls, |record| record.was_given = true);
+    away::lend(nbls);
 }
 
 /// Notes that the filter passes structures on.
@@ -87,6 +133,36 @@ fn note(nbls: &[u64], change: impl Fn(&mut Record)) {
             }
         }
     });
+}
+
+/// The sends with a cancel id that the filter was given and that are not home.
+pub(super) fn given_with(adapter: u32, cancel_id: u64) -> Vec<u64> {
+    RECORDS.with_borrow(|records| {
+        let has_id = |record: &Record| {
+            record.adapter == adapter
+                && record.path == NblPath::Send
+                && record.making.cancel_id == cancel_id
+                && record.was_given
+        };
+        let with_id = records.iter().filter(|(_, record)| has_id(record));
+        with_id.map(|(nbl, _)| *nbl).collect()
+    })
+}
+
+/// An indication has returned to the miniport, which takes split headers back.
+pub(super) fn take_headers(nbls: &[u64]) {
+    let mut gone = Vec::new();
+    RECORDS.with_borrow_mut(|records| {
+        for nbl in nbls {
+            if let Some(record) = records.get_mut(nbl)
+                && let Some(header) = record.header
+            {
+                record.is_header_gone = true;
+                gone.push((*nbl, header));
+            }
+        }
+    });
+    away::take_headers(&gone);
 }
 
 /// Whether the filter is asked when the structure comes back.
@@ -164,12 +240,14 @@ pub(super) fn read_handed(first: u64, module_handle: u64) -> (Vec<HandedNbl>, Ch
 
 /// A structure is home with protocol or miniport: compared with what it was, counted, and gone.
 pub(super) fn bring_home(nbl: u64) {
+    away::take_back(&[nbl]);
     let Some(record) = RECORDS.with_borrow_mut(|records| records.remove(&nbl)) else {
         return;
     };
     let Record {
         adapter,
         path,
+        making,
         packets,
         shadow,
         blocks,
@@ -188,7 +266,9 @@ pub(super) fn bring_home(nbl: u64) {
     emit(Kind::Nbl(NblEvent::Home { nbl, blocks }));
     adapter::with_mut(adapter, |adapter| {
         adapter.outstanding[side(path)] -= 1;
-        adapter.done += packets;
+        if !making.is_extra {
+            adapter.done += packets;
+        }
         let counts = &mut adapter.counts[side(path)];
         if was_passed {
             counts.passed += packets;

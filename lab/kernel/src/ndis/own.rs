@@ -45,6 +45,26 @@ pub(super) fn is_own(nbl: u64) -> bool {
     LISTS.with_borrow(|lists| lists.contains_key(&nbl))
 }
 
+/// The memory of NDIS that a list is made of, without NET_BUFFERs that were allocated by themselves.
+pub(super) fn blocks(nbl: u64) -> Vec<u64> {
+    LISTS.with_borrow(|lists| {
+        lists
+            .get(&nbl)
+            .map(|own| own.blocks.clone())
+            .unwrap_or_default()
+    })
+}
+
+/// The memory of NDIS that such a NET_BUFFER is made of.
+pub(super) fn blocks_of_buffer(nb: u64) -> Vec<u64> {
+    BUFFERS.with_borrow(|buffers| {
+        buffers
+            .get(&nb)
+            .map(|own| own.blocks.clone())
+            .unwrap_or_default()
+    })
+}
+
 /// Counts packets that the filter originates.
 pub(super) fn note_out(nbls: &[u64], adapter: u32, path: NblPath) {
     let count = nbls.iter().filter(|nbl| is_own(**nbl)).count();

@@ -27,6 +27,8 @@ imports! {
 
 /// The default port.
 const PORT: u64 = 0;
+/// How often others may come in between while a protocol copies what it is lent, at most.
+const COPY_POINTS: u64 = 6;
 
 /// A dispatch-level flag for a call made now, with other flags.
 fn at_level(dispatch_flag: u32, flags: u32) -> u64 {
@@ -96,6 +98,7 @@ pub(super) fn indicate_up(adapter: u32, nbls: Vec<u64>, low_resources: bool) {
                 &arguments,
             );
             if low_resources {
+                nbl::hand_back(&nbls);
                 let now = nbl::follow(first).or_fault();
                 emit(Kind::Nbl(NblEvent::LentBack {
                     adapter,
@@ -104,6 +107,7 @@ pub(super) fn indicate_up(adapter: u32, nbls: Vec<u64>, low_resources: bool) {
                 }));
                 nbls.into_iter().for_each(nbl::bring_home);
             } else {
+                nbl::take_headers(&nbls);
                 emit(Kind::Nbl(NblEvent::HandlerReturned {
                     adapter,
                     path: NblPath::Receive,
@@ -130,6 +134,10 @@ pub(crate) fn cancel(adapter: u32, id: u64) {
     if let Some((context, path)) = module::path(adapter)
         && path.cancel_send != 0
     {
+        emit(Kind::Nbl(NblEvent::CancelAsked {
+            adapter,
+            nbls: nbl::given_with(adapter, id),
+        }));
         driver::call(
             Callback::FilterCancelSendNetBufferLists,
             Some(adapter),
@@ -186,6 +194,7 @@ pub(super) fn complete_up(adapter: u32, nbls: Vec<u64>) {
         // The module is gone, and its NBLs pass by where it was.
         return filtered.into_iter().for_each(nbl::bring_home);
     };
+    nbl::hand_back(&filtered);
     let first = nbl::link(&filtered);
     emit(Kind::Nbl(NblEvent::Back {
         adapter,
@@ -217,6 +226,7 @@ pub(super) fn return_down(adapter: u32, nbls: Vec<u64>) {
         // The module is gone, and its NBLs pass by where it was.
         return filtered.into_iter().for_each(nbl::bring_home);
     };
+    nbl::hand_back(&filtered);
     let first = nbl::link(&filtered);
     emit(Kind::Nbl(NblEvent::Back {
         adapter,
@@ -276,6 +286,7 @@ fn send(call: &Call<'_>) -> u64 {
     if let Some((adapter, nbls)) = take(call, NblCall::Send, None, dispatch_flag, false) {
         nbl::note_passed(&nbls);
         own::note_out(&nbls, adapter, NblPath::Send);
+        nbl::withdraw(&nbls);
         reach_miniport(adapter, nbls);
     }
     0
@@ -304,8 +315,13 @@ fn indicate(call: &Call<'_>) -> u64 {
     };
     nbl::note_passed(&nbls);
     own::note_out(&nbls, adapter, NblPath::Receive);
+    nbl::withdraw(&nbls);
     if low_resources {
-        // The protocol has copied what it wants: they are the filter's again.
+        // The protocol copies what it wants: then they are the filter's again.
+        for _ in 0..sched::random(COPY_POINTS) {
+            sched::point();
+        }
+        nbl::hand_back(&nbls);
         emit(Kind::Nbl(NblEvent::Back {
             adapter,
             path: NblPath::Receive,

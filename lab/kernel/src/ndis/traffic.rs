@@ -6,12 +6,15 @@ use std::rc::Rc;
 use lab_rules::event::NblPath;
 
 use super::adapter::{self, side};
-use super::{nbl, path};
+use super::nbl::Making;
+use super::{disturbance, nbl, path};
 use crate::rt::sched::{self, DISPATCH_LEVEL};
 use crate::{Direction, Frame};
 
-/// The most structures of one call.
+/// The most structures of one call, and of one in [`BURSTS`].
 const BATCH: u64 = 16;
+const BURST: u64 = 64;
+const BURSTS: u64 = 24;
 /// The longest pause between two batches, and before a neighbour finishes what it has, in ns.
 const GAP_NS: u64 = 20_000;
 /// One in so many receives comes with low resources.
@@ -113,6 +116,16 @@ fn frames_of(adapter: u32, direction: Direction, lane: usize, lanes: usize) -> V
     })
 }
 
+/// How many structures the next call has, at most.
+fn batch_len() -> u64 {
+    let most = if sched::chance(1, BURSTS) {
+        BURST
+    } else {
+        BATCH
+    };
+    1 + sched::random(most)
+}
+
 fn frame(adapter: u32, index: usize) -> Frame {
     adapter::with(adapter, |adapter| adapter.frames[index].clone())
 }
@@ -123,7 +136,11 @@ fn send_all(adapter: u32, frames: &[usize]) {
     while next < frames.len() {
         adapter::enter(adapter, NblPath::Send);
         let mut batch = Vec::new();
-        for _ in 0..=sched::random(BATCH) {
+        // A protocol may give several sends one id to cancel them together.
+        let mut making = Making::of(Direction::Send);
+        let has_one_id = sched::chance(1, 2);
+        let looped_back = disturbance::wants_loopback().then(|| frame(adapter, frames[next]));
+        for _ in 0..batch_len() {
             let Some(first) = frames.get(next) else { break };
             adapter::wait_for_window(adapter, NblPath::Send);
             let mut buffers = vec![frame(adapter, *first)];
@@ -140,9 +157,16 @@ fn send_all(adapter: u32, frames: &[usize]) {
                 buffers.push(more);
                 next += 1;
             }
-            batch.push(nbl::build(adapter, &buffers, PROTOCOL));
+            if !has_one_id {
+                making = Making::of(Direction::Send);
+            }
+            batch.push(nbl::build(adapter, &buffers, making));
         }
         at_some_level(move || path::send_down(adapter, batch));
+        disturbance::cancel(adapter, making.cancel_id);
+        if let Some(frame) = looped_back {
+            disturbance::loop_back(adapter, frame);
+        }
         adapter::leave(adapter, NblPath::Send);
         pause();
     }
@@ -155,10 +179,11 @@ fn receive_all(adapter: u32, frames: &[usize]) {
     while next < frames.len() {
         adapter::enter(adapter, NblPath::Receive);
         let mut batch = Vec::new();
-        for _ in 0..=sched::random(BATCH) {
+        for _ in 0..batch_len() {
             let Some(index) = frames.get(next) else { break };
             adapter::wait_for_window(adapter, NblPath::Receive);
-            batch.push(nbl::build(adapter, &[frame(adapter, *index)], MINIPORT));
+            let making = Making::of(Direction::Receive);
+            batch.push(nbl::build(adapter, &[frame(adapter, *index)], making));
             next += 1;
         }
         let low_resources = sched::chance(1, LOW_RESOURCES);
@@ -181,10 +206,6 @@ fn receive_all(adapter: u32, frames: &[usize]) {
         adapter.sources[side(NblPath::Receive)] -= 1
     });
 }
-
-/// Source handles of the neighbours: opaque to the filter.
-const PROTOCOL: u64 = 0x6000_0000_7072_0000;
-const MINIPORT: u64 = 0x6000_0000_6D70_0000;
 
 /// Whether two sends may share a structure: same headers up to the ports, no fragments, no
 /// offloads, and the same tag.

@@ -106,9 +106,30 @@ fn region(place: &fault::Place) -> Region {
         }
         fault::Place::StackGuard | fault::Place::Stack => Region::Stack,
         fault::Place::Image { .. } => Region::Image,
-        fault::Place::NonCanonical
-        | fault::Place::Block(_)
-        | fault::Place::Pool
-        | fault::Place::Unmapped => Region::Unmapped,
+        fault::Place::Block(block) => restricted(block),
+        fault::Place::NonCanonical | fault::Place::Pool | fault::Place::Unmapped => {
+            Region::Unmapped
+        }
+    }
+}
+
+/// A live block that could not be touched.
+fn restricted(block: &pool::Block) -> Region {
+    // The driver's own memory is away when it is a packet's.
+    let object = match block.owner {
+        pool::Owner::Lab => Lent::of_tag(block.tag).unwrap_or(Lent::Other),
+        pool::Owner::Driver => Lent::Packet,
+    };
+    let (address, reach) = (block.address, block.reach);
+    match reach {
+        pool::Reach::Whole => Region::Unmapped,
+        pool::Reach::Read => Region::ReadOnly {
+            block: address,
+            object,
+        },
+        pool::Reach::None => Region::GivenAway {
+            block: address,
+            object,
+        },
     }
 }

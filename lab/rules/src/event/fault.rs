@@ -101,6 +101,13 @@ pub enum Region {
         /// What it was.
         object: Lent,
     },
+    /// What the driver has been given only to read: a frame.
+    ReadOnly {
+        /// The memory block.
+        block: u64,
+        /// What it is.
+        object: Lent,
+    },
     /// A driver stack, or the guard below it.
     Stack,
     /// Nothing known.

@@ -80,6 +80,21 @@ pub enum NblEvent {
         /// The structures with that cancel id that were given to the filter.
         nbls: Vec<u64>,
     },
+    /// What the filter passed on is out of its reach until it is back.
+    Away {
+        /// The structure.
+        nbl: u64,
+        /// Every block that it is made of.
+        blocks: Vec<u64>,
+    },
+    /// The miniport has taken the headers of a receive back, as it may with header-data split when
+    /// its indication has returned.
+    HeaderGone {
+        /// The structure.
+        nbl: u64,
+        /// The block with its headers.
+        block: u64,
+    },
     /// A foreign structure is with its owner for good: its memory goes.
     Home {
         /// The structure.

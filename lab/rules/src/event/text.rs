@@ -107,6 +107,10 @@ impl Display for NblEvent {
             Self::Altered {
                 nbl, alteration, ..
             } => write!(f, "   NBL {nbl:#x} altered: {alteration:?}"),
+            Self::Away { nbl, .. } => write!(f, "   NBL {nbl:#x} is out of reach"),
+            Self::HeaderGone { nbl, .. } => {
+                write!(f, "   the headers of NBL {nbl:#x} are gone")
+            }
             Self::Home { nbl, .. } => write!(f, "   NBL {nbl:#x} is home"),
             Self::PoolAllocated { pool, .. } => write!(f, "   NBL pool {pool:#x} allocated"),
             Self::CancelAsked { nbls, .. } => write!(f, "   to cancel: {}", Nbls(nbls)),

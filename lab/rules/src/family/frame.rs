@@ -37,8 +37,8 @@ pub(crate) struct FrameMonitor {
     own: BTreeSet<u64>,
     /// Own structures that were indicated with NDIS_RECEIVE_FLAGS_RESOURCES and not freed since.
     lent: BTreeSet<u64>,
-    /// What the running cancellation asks for.
-    cancelled: Vec<u64>,
+    /// What the cancellation asks for that a thread runs.
+    cancelled: BTreeMap<u32, Vec<u64>>,
     /// When a send of an adapter was last settled.
     progress_ns: BTreeMap<u32, u64>,
     /// Adapters whose last restart failed.
@@ -90,7 +90,7 @@ impl Monitor for FrameMonitor {
                     self.failed.insert(adapter);
                 }
                 (call.callback == Callback::FilterCancelSendNetBufferLists)
-                    .then(|| self.check_cancelled())
+                    .then(|| self.check_cancelled(event.thread))
                     .flatten()
             }
             Kind::Left(_) => {
@@ -135,7 +135,7 @@ impl FrameMonitor {
                 None
             }
             NblEvent::CancelAsked { nbls, .. } => {
-                self.cancelled = nbls.clone();
+                self.cancelled.insert(event.thread, nbls.clone());
                 None
             }
             NblEvent::HandlerReturned {
@@ -220,7 +220,7 @@ impl FrameMonitor {
         let cancels = |callback| callback == Callback::FilterCancelSendNetBufferLists;
         self.running.inside(thread, cancels)?;
         let is_wrong = call == NblCall::SendComplete
-            && self.cancelled.contains(&handed.nbl)
+            && self.cancelled.get(&thread)?.contains(&handed.nbl)
             && handed.status != SEND_ABORTED;
         is_wrong.then(|| {
             let happened = format!(
@@ -260,8 +260,12 @@ impl FrameMonitor {
     }
 
     /// `FilterCancelSendNetBufferLists` returned.
-    fn check_cancelled(&mut self) -> Option<Finding> {
-        let cancelled = std::mem::take(&mut self.cancelled);
+    fn check_cancelled(&mut self, thread: u32) -> Option<Finding> {
+        let cancelled = self.cancelled.remove(&thread)?;
+        // What another thread has in hand is in no queue.
+        if self.running.is_elsewhere(thread) {
+            return None;
+        }
         let kept = cancelled.iter().find(|nbl| self.given.contains_key(nbl))?;
         let happened = format!(
             "FilterCancelSendNetBufferLists returned, and NBL {kept:#x} with that id is still held"

@@ -128,10 +128,12 @@ impl NblMonitor {
                 count,
                 low_resources,
                 ..
-            } => check_list(*call, nbls, *chain, *count).or_else(|| {
-                nbls.iter()
-                    .find_map(|nbl| self.hand(*adapter, *call, *nbl, *low_resources))
-            }),
+            } => check_chain(*call, *chain)
+                .or_else(|| {
+                    nbls.iter()
+                        .find_map(|nbl| self.hand(*adapter, *call, *nbl, *low_resources))
+                })
+                .or_else(|| check_count(*call, nbls.len(), (*count)?)),
             NblEvent::LentBack { given, now, .. } => self.check_lent(given, now),
             NblEvent::HandlerReturned {
                 adapter,
@@ -205,6 +207,8 @@ impl NblMonitor {
                 ))
             }
             NblEvent::CancelAsked { .. }
+            | NblEvent::Away { .. }
+            | NblEvent::HeaderGone { .. }
             | NblEvent::Home { .. }
             | NblEvent::PoolAllocated { .. } => None,
             NblEvent::Allocated { nbl, pool } => {
@@ -457,38 +461,25 @@ fn settle_rule(call: NblCall) -> &'static Rule {
     }
 }
 
-fn check_list(
-    call: NblCall,
-    nbls: &[HandedNbl],
-    chain: Chain,
-    count: Option<u32>,
-) -> Option<Finding> {
+fn check_chain(call: NblCall, chain: Chain) -> Option<Finding> {
     let name = call.name();
-    match chain {
-        Chain::Empty => {
-            return Some(Finding::new(
-                &rule::NBL_EMPTY_LIST_NOT_PASSED,
-                format!("{name} was called with no NBL"),
-            ));
-        }
-        Chain::Cyclic => {
-            return Some(Finding::new(
-                &rule::NBL_LIST_WELL_FORMED,
-                format!("{name} was given a list that never ends"),
-            ));
-        }
-        Chain::Broken => {
-            let happened =
-                format!("{name} was given a list with a link to what is no NET_BUFFER_LIST");
-            return Some(Finding::new(&rule::NBL_LIST_WELL_FORMED, happened));
-        }
-        Chain::WellFormed => {}
-    }
-    let count = count?;
-    (usize::try_from(count) != Ok(nbls.len())).then(|| {
+    let (rule, what) = match chain {
+        Chain::WellFormed => return None,
+        Chain::Empty => (&rule::NBL_EMPTY_LIST_NOT_PASSED, "called with no NBL"),
+        Chain::Cyclic => (&rule::NBL_LIST_WELL_FORMED, "given a list that never ends"),
+        Chain::Broken => (
+            &rule::NBL_LIST_WELL_FORMED,
+            "given a list with a link to what is no NET_BUFFER_LIST",
+        ),
+    };
+    Some(Finding::new(rule, format!("{name} was {what}")))
+}
+
+fn check_count(call: NblCall, nbls: usize, count: u32) -> Option<Finding> {
+    (usize::try_from(count) != Ok(nbls)).then(|| {
         let happened = format!(
-            "{name} was called with {} NBLs and NumberOfNetBufferLists {count}",
-            nbls.len()
+            "{} was called with {nbls} NBLs and NumberOfNetBufferLists {count}",
+            call.name()
         );
         Finding::new(&rule::NBL_COUNT_MATCHES, happened)
     })

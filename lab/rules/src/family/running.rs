@@ -41,6 +41,11 @@ impl Running {
             .map(|(_, call)| *call)
     }
 
+    /// Whether any routine runs on another thread.
+    pub(crate) fn is_elsewhere(&self, thread: u32) -> bool {
+        self.calls.iter().any(|(running, _)| *running != thread)
+    }
+
     /// Whether the routine runs on any thread.
     pub(crate) fn is_anywhere(&self, callback: Callback) -> bool {
         self.calls.iter().any(|(_, call)| call.callback == callback)

@@ -2,14 +2,15 @@
 
 use lab_rules::event::{Lent, NblPath};
 
-use super::{RECORDS, Record, Shadow, offload, set_slot};
+use super::{Making, RECORDS, Record, Shadow, offload, set_slot};
 use crate::abi::constant::{
     MDL_MAPPED_TO_SYSTEM_VA, MDL_PAGES_LOCKED, MDL_SOURCE_IS_NONPAGED_POOL,
-    NDIS_NBL_FLAGS_RECV_READ_ONLY, NDIS_NBL_FLAGS_SEND_READ_ONLY, NetBufferListCancelId,
-    NetBufferListFilteringInfo, NetBufferListFrameType, NetBufferListHashValue,
-    NetBufferListProtocolId, NrtNameResolutionId,
+    NDIS_NBL_FLAGS_HD_SPLIT, NDIS_NBL_FLAGS_IS_LOOPBACK_PACKET, NDIS_NBL_FLAGS_RECV_READ_ONLY,
+    NDIS_NBL_FLAGS_SEND_READ_ONLY, NDIS_PROTOCOL_ID_DEFAULT, NDIS_PROTOCOL_ID_IP6,
+    NDIS_PROTOCOL_ID_TCP_IP, NetBufferListCancelId, NetBufferListFilteringInfo,
+    NetBufferListFrameType, NetBufferListHashValue, NetBufferListProtocolId, NrtNameResolutionId,
 };
-use crate::abi::ndis::{NET_BUFFER, NET_BUFFER_LIST};
+use crate::abi::ndis::{NET_BUFFER, NET_BUFFER_LIST, NET_BUFFER_LIST_CONTEXT};
 use crate::abi::nt::MDL;
 use crate::driver;
 use crate::ndis::adapter::{self, side};
@@ -26,30 +27,61 @@ const UNSPLIT_SEND: usize = 14;
 const UNSPLIT_RECEIVE: usize = 128;
 /// Cuts of a frame beyond the first, at most.
 const MORE_CUTS: u64 = 3;
-/// The longest unused space before a frame.
+/// The longest unused space before a frame, and behind it.
 const BACKFILL: u64 = 64;
+const SLACK: u64 = 16;
+/// The longest frame of which each byte may lie in an MDL of its own.
+const SPLIT_BYTES: usize = 256;
+/// One in so many frames: cut at every byte, with an empty MDL, with slack behind, with its headers
+/// apart.
+const SHREDDED: u64 = 100;
+const WITH_EMPTY: u64 = 8;
+const WITH_SLACK: u64 = 8;
+const HEADER_SPLIT: u64 = 8;
+/// The most context that a structure has from its owner, in units of 16 bytes.
+const CONTEXT: u64 = 4;
 
 /// What is being put together.
 #[derive(Default)]
 struct Parts {
     blocks: Vec<u64>,
+    read_only: Vec<u64>,
+    header: Option<u64>,
     shadow: Shadow,
 }
 
+/// What one NET_BUFFER_LIST is like.
+#[derive(Clone, Copy)]
+struct Shape {
+    path: NblPath,
+    is_read_only: bool,
+    /// How many bytes of headers lie apart from the rest.
+    header: Option<usize>,
+}
+
+/// A part of a frame, with the unused bytes before it and behind it in its MDL.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    before: usize,
+    bytes: &'a [u8],
+    behind: usize,
+}
+
 /// Builds one structure with one NET_BUFFER per frame. The out-of-band data is the first frame's.
-pub(crate) fn build(adapter: u32, frames: &[Frame], source: u64) -> u64 {
+pub(crate) fn build(adapter: u32, frames: &[Frame], making: Making) -> u64 {
     let mut parts = Parts::default();
     let path = match frames.first().map(|frame| frame.direction) {
         Some(Direction::Receive) => NblPath::Receive,
         _ => NblPath::Send,
     };
-    let nbl = fill(&mut parts, path, frames, source).or_fault();
+    let nbl = fill(&mut parts, path, frames, making).or_fault();
     // A stripped VLAN tag is on the wire.
     let wire_len =
         |frame: &Frame| frame.data.len() as u64 + if frame.vlan.is_some() { 4 } else { 0 };
     let record = Record {
         adapter,
         path,
+        making,
         packets: frames.len() as u64,
         bytes: frames.iter().map(wire_len).sum(),
         segments: frames
@@ -58,6 +90,9 @@ pub(crate) fn build(adapter: u32, frames: &[Frame], source: u64) -> u64 {
             .sum(),
         shadow: parts.shadow,
         blocks: parts.blocks,
+        read_only: parts.read_only,
+        header: parts.header,
+        is_header_gone: false,
         was_given: false,
         was_passed: false,
     };
@@ -70,27 +105,41 @@ fn fill(
     parts: &mut Parts,
     path: NblPath,
     frames: &[Frame],
-    source: u64,
+    making: Making,
 ) -> Result<u64, BadAddress> {
     use NET_BUFFER_LIST as N;
     let nbl = driver::lend(Lent::Packet, N::SIZE);
     parts.blocks.push(nbl);
-    let is_read_only = sched::chance(1, 4);
+    let shape = Shape {
+        path,
+        is_read_only: sched::chance(1, 4),
+        header: frames
+            .first()
+            .filter(|_| path == NblPath::Receive && sched::chance(1, HEADER_SPLIT))
+            .and_then(|frame| offload::header_len(&frame.data)),
+    };
     let mut next = 0;
     for frame in frames.iter().rev() {
-        let nb = net_buffer(parts, path, frame, is_read_only)?;
+        let nb = net_buffer(parts, shape, frame)?;
         NET_BUFFER::Next.write(nb, next)?;
         next = nb;
     }
     let mut nb = next;
     N::FirstNetBuffer.write(nbl, next)?;
-    N::SourceHandle.write(nbl, source)?;
-    N::NdisPoolHandle.write(nbl, source)?;
+    N::SourceHandle.write(nbl, making.source)?;
+    N::NdisPoolHandle.write(nbl, making.source)?;
     let read_only = match path {
         NblPath::Send => NDIS_NBL_FLAGS_SEND_READ_ONLY,
         NblPath::Receive => NDIS_NBL_FLAGS_RECV_READ_ONLY,
     };
-    N::NblFlags.write(nbl, if is_read_only { read_only } else { 0 })?;
+    let flag = |flag, is_set| if is_set { flag } else { 0 };
+    let flags = flag(read_only, shape.is_read_only)
+        | flag(NDIS_NBL_FLAGS_HD_SPLIT, shape.header.is_some())
+        | flag(NDIS_NBL_FLAGS_IS_LOOPBACK_PACKET, making.is_loopback);
+    N::NblFlags.write(nbl, flags)?;
+    if sched::chance(1, 4) {
+        context(parts, nbl)?;
+    }
     for word in 0..N::ProtocolReserved_COUNT {
         crate::rt::mem::write(
             N::ProtocolReserved.of(nbl) + 8 * word,
@@ -104,7 +153,7 @@ fn fill(
         )?;
     }
     if let Some(frame) = frames.first() {
-        out_of_band(nbl, path, frame)?;
+        out_of_band(nbl, path, frame, making.cancel_id)?;
     }
     parts.shadow.keep_nbl(nbl)?;
     while nb != 0 {
@@ -114,8 +163,21 @@ fn fill(
     Ok(nbl)
 }
 
+/// Context of the owner's, with room for others or without.
+fn context(parts: &mut Parts, nbl: u64) -> Result<(), BadAddress> {
+    use NET_BUFFER_LIST_CONTEXT as C;
+    let bytes = 16 * (1 + sched::random(CONTEXT)) as u16;
+    let area = driver::rubbish(Lent::Packet, C::SIZE + usize::from(bytes));
+    parts.blocks.push(area);
+    C::Next.write(area, 0)?;
+    C::Size.write(area, bytes)?;
+    C::Offset.write(area, 8 * sched::random(u64::from(bytes / 8) + 1) as u16)?;
+    NET_BUFFER_LIST::Context.write(nbl, area)?;
+    parts.shadow.keep_context(area)
+}
+
 /// Fills the slots: what the frame needs is true, what it does not need is random.
-fn out_of_band(nbl: u64, path: NblPath, frame: &Frame) -> Result<(), BadAddress> {
+fn out_of_band(nbl: u64, path: NblPath, frame: &Frame, cancel_id: u64) -> Result<(), BadAddress> {
     for opaque in [NetBufferListHashValue, NetBufferListFilteringInfo] {
         set_slot(nbl, opaque, sched::random(u64::MAX))?;
     }
@@ -124,8 +186,13 @@ fn out_of_band(nbl: u64, path: NblPath, frame: &Frame) -> Result<(), BadAddress>
     });
     match path {
         NblPath::Send => {
-            set_slot(nbl, NetBufferListCancelId, sched::random(u64::MAX))?;
-            set_slot(nbl, NetBufferListProtocolId, ether_type)?;
+            let protocol = match ether_type {
+                0x0800 | 0x0806 => NDIS_PROTOCOL_ID_TCP_IP,
+                0x86DD => NDIS_PROTOCOL_ID_IP6,
+                _ => NDIS_PROTOCOL_ID_DEFAULT,
+            };
+            set_slot(nbl, NetBufferListCancelId, cancel_id)?;
+            set_slot(nbl, NetBufferListProtocolId, protocol.into())?;
             set_slot(nbl, NrtNameResolutionId, sched::random(u64::MAX))?;
         }
         // In network byte order.
@@ -138,38 +205,29 @@ fn out_of_band(nbl: u64, path: NblPath, frame: &Frame) -> Result<(), BadAddress>
 }
 
 /// A NET_BUFFER for one frame, its bytes spread over one or more MDLs.
-fn net_buffer(
-    parts: &mut Parts,
-    path: NblPath,
-    frame: &Frame,
-    is_read_only: bool,
-) -> Result<u64, BadAddress> {
+fn net_buffer(parts: &mut Parts, shape: Shape, frame: &Frame) -> Result<u64, BadAddress> {
     use NET_BUFFER as N;
     let nb = driver::lend(Lent::Packet, N::SIZE);
     parts.blocks.push(nb);
-    let backfill = if sched::chance(1, 2) {
-        sched::random(BACKFILL) as usize
-    } else {
-        0
-    };
+    let mut backfill = 0;
+    if shape.header.is_none() && sched::chance(1, 2) {
+        backfill = sched::random(BACKFILL) as usize;
+    }
     // Sometimes the unused space is an MDL of its own, and the frame begins in the second.
     let is_apart = backfill > 0 && sched::chance(1, 4);
-    let mut pieces: Vec<(usize, &[u8])> = cut(path, &frame.data)
-        .into_iter()
-        .map(|piece| (0, piece))
-        .collect();
-    if is_apart {
-        pieces.insert(0, (backfill, &[]));
-    } else if let Some((unused, _)) = pieces.first_mut() {
-        *unused = backfill;
-    }
     let mut chain = 0;
     let mut mdls = Vec::new();
-    for (unused, bytes) in pieces.into_iter().rev() {
-        let mdl = mdl_of(parts, unused, bytes, is_read_only)?;
+    for part in spread(shape, &frame.data, backfill, is_apart)
+        .into_iter()
+        .rev()
+    {
+        let mdl = mdl_of(parts, part, shape.is_read_only)?;
         MDL::Next.write(mdl, chain)?;
         chain = mdl;
         mdls.push(mdl);
+    }
+    if shape.header.is_some() {
+        parts.header = Some(mdl::address(chain)?);
     }
     let current = if is_apart {
         MDL::Next.read(chain)?
@@ -187,14 +245,45 @@ fn net_buffer(
     Ok(nb)
 }
 
+/// The parts of a frame, one for each MDL.
+fn spread(shape: Shape, data: &[u8], backfill: usize, is_apart: bool) -> Vec<Part<'_>> {
+    let part = |bytes| Part {
+        before: 0,
+        bytes,
+        behind: 0,
+    };
+    let mut all: Vec<Part<'_>> = cut(shape, data).into_iter().map(part).collect();
+    if sched::chance(1, WITH_SLACK)
+        && let Some(last) = all.last_mut()
+    {
+        last.behind = sched::random(SLACK) as usize;
+    }
+    // The data may not begin in an MDL without bytes.
+    if sched::chance(1, WITH_EMPTY) {
+        let at = 1 + sched::random(all.len() as u64) as usize;
+        all.insert(at, part(&[]));
+    }
+    if is_apart {
+        all.insert(0, part(&[]));
+    }
+    if let Some(first) = all.first_mut() {
+        first.before = backfill;
+    }
+    all
+}
+
 /// Cuts a frame where the documentation lets it be cut.
-fn cut(path: NblPath, data: &[u8]) -> Vec<&[u8]> {
-    let unsplit = match path {
+fn cut(shape: Shape, data: &[u8]) -> Vec<&[u8]> {
+    let unsplit = match shape.path {
         NblPath::Send => UNSPLIT_SEND,
         NblPath::Receive => UNSPLIT_RECEIVE,
     };
     let mut cuts = Vec::new();
-    if data.len() > unsplit && sched::chance(1, 2) {
+    if let Some(header) = shape.header {
+        cuts.push(header);
+    } else if data.len() <= SPLIT_BYTES && sched::chance(1, SHREDDED) {
+        cuts.extend(unsplit..data.len());
+    } else if data.len() > unsplit && sched::chance(1, 2) {
         for _ in 0..=sched::random(MORE_CUTS) {
             cuts.push(unsplit + sched::random((data.len() - unsplit) as u64) as usize);
         }
@@ -218,13 +307,13 @@ fn pieces(data: &[u8], mut cuts: Vec<usize>) -> Vec<&[u8]> {
 }
 
 /// An MDL over a buffer of its own, which ends where the guard begins.
-fn mdl_of(
-    parts: &mut Parts,
-    unused: usize,
-    bytes: &[u8],
-    is_read_only: bool,
-) -> Result<u64, BadAddress> {
-    let length = unused + bytes.len();
+fn mdl_of(parts: &mut Parts, part: Part<'_>, is_read_only: bool) -> Result<u64, BadAddress> {
+    let Part {
+        before,
+        bytes,
+        behind,
+    } = part;
+    let length = before + bytes.len() + behind;
     let request = Request {
         tag: Lent::Packet.tag(),
         size: length.max(1),
@@ -237,10 +326,14 @@ fn mdl_of(
         sched::stop(Reason::Internal("the pool's address space is spent".into()))
     };
     parts.blocks.push(buffer);
-    let data = buffer + unused as u64;
+    let data = buffer + before as u64;
     driver::write(data, bytes);
     if is_read_only {
         parts.shadow.keep_data(data, bytes.len())?;
+        // The unused space around a frame is not part of it.
+        if length == bytes.len() {
+            parts.read_only.push(buffer);
+        }
     }
     let mdl = driver::lend(Lent::Packet, mdl::size(buffer, length as u64));
     parts.blocks.push(mdl);

@@ -36,6 +36,14 @@ pub(super) fn slots(path: NblPath, frame: &Frame) -> Vec<(NDIS_NET_BUFFER_LIST_I
     slots
 }
 
+/// Bytes of a frame up to what follows its TCP or UDP header, if it has one and something follows.
+pub(super) fn header_len(frame: &[u8]) -> Option<usize> {
+    let headers = Headers::of(frame);
+    let end = headers.payload as usize;
+    let is_known = headers.is_tcp || headers.is_udp;
+    (is_known && headers.payload > headers.transport && end < frame.len()).then_some(end)
+}
+
 /// A value at the place of a bit-field.
 fn bits((_, shift, width): (u64, u32, u32), value: u32) -> u64 {
     u64::from(value & ((1u32 << width) - 1)) << shift

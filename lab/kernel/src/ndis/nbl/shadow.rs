@@ -2,7 +2,7 @@
 
 use lab_rules::event::Alteration;
 
-use crate::abi::ndis::{NET_BUFFER, NET_BUFFER_LIST};
+use crate::abi::ndis::{NET_BUFFER, NET_BUFFER_LIST, NET_BUFFER_LIST_CONTEXT};
 use crate::abi::nt::MDL;
 use crate::rt::mem::{self, BadAddress};
 
@@ -44,6 +44,12 @@ impl Shadow {
             )?;
         }
         Ok(())
+    }
+
+    /// The same of its owner's context.
+    pub(super) fn keep_context(&mut self, area: u64) -> Result<(), BadAddress> {
+        let offset = NET_BUFFER_LIST_CONTEXT::Offset.of(area);
+        self.keep(offset, 2, Alteration::Context)
     }
 
     /// The same of a NET_BUFFER.

@@ -22,6 +22,17 @@ pub(crate) enum Owner {
     Lab,
 }
 
+/// What the image may do with a live block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// Read and write it.
+    Whole,
+    /// Read it.
+    Read,
+    /// Nothing: it is somebody else's for the time being.
+    None,
+}
+
 /// A wish for memory.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Request {
@@ -58,6 +69,8 @@ pub(crate) struct Block {
     pub(crate) allocated: StackId,
     /// Where it was freed.
     pub(crate) freed: Option<StackId>,
+    /// What the image may do with it while it is live.
+    pub(crate) reach: Reach,
 }
 
 /// The pool's address space is spent.

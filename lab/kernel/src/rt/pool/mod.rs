@@ -9,11 +9,13 @@
 //! as on a real machine, before the lab's own host is out of memory.
 
 mod block;
+mod reach;
 mod region;
 
 use std::{cell::RefCell, io};
 
-pub(crate) use self::block::{Block, Exhausted, FreeError, Kind, Owner, Request};
+pub(crate) use self::block::{Block, Exhausted, FreeError, Kind, Owner, Reach, Request};
+pub(crate) use self::reach::restrict;
 use self::region::Region;
 use super::{
     fault::Place,
@@ -120,6 +122,7 @@ impl Pool {
             serial: self.blocks.len() as u64 + 1,
             allocated: stack,
             freed: None,
+            reach: Reach::Whole,
         };
         // INVARIANT: the region gives ascending addresses.
         self.blocks.push(block);
@@ -149,6 +152,7 @@ impl Pool {
         if tag.is_some_and(|tag| tag != block.tag) {
             return Err(FreeError::WrongTag(block));
         }
+        self.restrict(&[address], Reach::Whole);
         let damage = self.damage(&block);
         let (first, bytes) = block.pages();
         self.region.give_back(first, bytes);

@@ -87,6 +87,24 @@ impl Region {
         done.expect("Linux can make a page of ours untouchable");
     }
 
+    /// Changes what may be done with pieces that were taken one after the other: address and bytes of
+    /// each, without the guards between them.
+    pub(super) fn protect(&self, pieces: &[(u64, usize)], access: Access) {
+        let (Some((first, _)), Some((last, bytes))) = (pieces.first(), pieces.last()) else {
+            return;
+        };
+        let done = if self.has_guards {
+            // A guard is a mark in the page table, which is left alone.
+            let all = (last - first) as usize + bytes;
+            self.space.protect(first - POOL, all, access)
+        } else {
+            pieces
+                .iter()
+                .try_for_each(|(first, bytes)| self.space.protect(first - POOL, *bytes, access))
+        };
+        done.expect("Linux can protect pages of ours");
+    }
+
     /// Opens guarded memory up to `end`.
     fn open(&mut self, end: u64) -> io::Result<()> {
         while self.opened < end {

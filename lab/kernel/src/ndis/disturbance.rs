@@ -1,0 +1,93 @@
+//! What protocols and NDIS may do and drivers forget: sends are cancelled, packets come while a
+//! module does not run, and sends come back as receives.
+
+use std::cell::Cell;
+
+use lab_rules::event::NblPath;
+
+use super::nbl::{self, Making};
+use super::{adapter, path, traffic};
+use crate::rt::sched;
+use crate::{Direction, Frame};
+
+/// One in so many batches of sends is cancelled, if there is anything left to cancel.
+const CANCELLED: u64 = 4;
+/// One in so many batches of sends is looped back.
+const LOOPED_BACK: u64 = 8;
+
+thread_local! {
+    static IS_ON: Cell<bool> = const { Cell::new(false) };
+}
+
+/// A run begins, with or without such things.
+pub(super) fn configure(is_on: bool) {
+    IS_ON.set(is_on);
+}
+
+/// A protocol has sent with this cancel id, and may think better of it.
+pub(super) fn cancel(adapter: u32, id: u64) {
+    if IS_ON.get() && sched::chance(1, CANCELLED) {
+        traffic::at_some_level(|| path::cancel(adapter, id));
+    }
+}
+
+/// A packet each way for a module that is pausing or paused.
+pub(super) fn intrude(adapter: u32) {
+    if !IS_ON.get() {
+        return;
+    }
+    for (path, direction) in [
+        (NblPath::Send, Direction::Send),
+        (NblPath::Receive, Direction::Receive),
+    ] {
+        if let Some(frame) = any_frame(adapter, direction)
+            && sched::chance(1, 2)
+        {
+            let making = Making {
+                is_extra: true,
+                ..Making::of(direction)
+            };
+            let nbls = vec![nbl::build(adapter, &[frame], making)];
+            traffic::at_some_level(|| match path {
+                NblPath::Send => path::send_down(adapter, nbls),
+                NblPath::Receive => path::indicate_up(adapter, nbls, false),
+            });
+        }
+    }
+}
+
+fn any_frame(adapter: u32, direction: Direction) -> Option<Frame> {
+    adapter::with(adapter, |adapter| {
+        let frames: Vec<&Frame> = adapter
+            .frames
+            .iter()
+            .filter(|frame| frame.direction == direction)
+            .collect();
+        let at = sched::random(frames.len().max(1) as u64) as usize;
+        frames.get(at).map(|frame| (*frame).clone())
+    })
+}
+
+/// Whether a batch of sends asks NDIS to look for receivers of its own.
+pub(super) fn wants_loopback() -> bool {
+    IS_ON.get() && sched::chance(1, LOOPED_BACK)
+}
+
+/// NDIS indicates a frame that was sent. Called from within a send.
+pub(super) fn loop_back(adapter: u32, frame: Frame) {
+    // What is left to the hardware does not come back like that.
+    if frame.segments > 1 || frame.checksum_offloaded {
+        return;
+    }
+    let direction = Direction::Receive;
+    let making = Making {
+        is_extra: true,
+        is_loopback: true,
+        ..Making::of(direction)
+    };
+    adapter::enter(adapter, NblPath::Receive);
+    let nbls = vec![nbl::build(adapter, &[Frame { direction, ..frame }], making)];
+    let low_resources = sched::chance(1, 2);
+    traffic::at_some_level(|| path::indicate_up(adapter, nbls, low_resources));
+    adapter::leave(adapter, NblPath::Receive);
+}
