@@ -2,6 +2,7 @@
 
 mod arrow;
 mod crate_root;
+mod level;
 mod room;
 mod tracked_file;
 
@@ -52,6 +53,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let mut failed = Vec::new();
     let mut findings = arrow::check(&repository)?;
     findings.extend(crate_root::check(&repository)?);
+    findings.extend(level::check(&repository)?);
     findings.extend(tracked_file::check(repository.root())?);
     for finding in &findings {
         eprintln!("{}: {}", finding.place, finding.what);

@@ -74,6 +74,13 @@ const ROOMS: &[Room] = &[
         kernel: true,
         ..NOTHING
     },
+    // A workspace of its own, for cargo-fuzz.
+    Room {
+        folder: "fuzz",
+        ours: &["inspect", "protocol", "lab-pe", "lab-net"],
+        others: &["libfuzzer-sys"],
+        ..NOTHING
+    },
     Room {
         folder: "lab/cli",
         ours: &["lab-kernel", "lab-rules", "lab-net", "protocol"],
@@ -150,14 +157,17 @@ const ROOMS: &[Room] = &[
 
 /// The room that `package` is in.
 pub(super) fn of(package: &Package, repository: &Repository) -> Result<&'static Room> {
-    let folder = repository.folder_of(package);
-    let folder = if folder.is_empty() { "." } else { &folder };
-    find(folder).with_context(|| {
+    in_folder(&repository.folder_of(package)).with_context(|| {
         format!(
-            "package `{}` in {folder} is in no room of xtask/src/lint/room.rs",
+            "package `{}` is in no room of xtask/src/lint/room.rs",
             package.name
         )
     })
+}
+
+/// The room of a folder below the repository, which is empty for the root.
+pub(super) fn in_folder(folder: &str) -> Option<&'static Room> {
+    find(if folder.is_empty() { "." } else { folder })
 }
 
 fn find(folder: &str) -> Option<&'static Room> {
