@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
 };
 
@@ -50,7 +51,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         if arguments.options.release && ships(&repository, name)? {
             check_image::check(&product.image, &product.map, &table, false)?;
         }
-        println!("{}", product.image.display());
+        println!("{}", product.admit()?.display());
     }
     Ok(())
 }
@@ -65,14 +66,33 @@ fn ships(repository: &Repository, package: &str) -> Result<bool> {
 
 /// What a build leaves of one package.
 struct Product {
+    /// Where the image waits until it has passed the checks; it stays there when it does not.
     image: PathBuf,
     pdb: PathBuf,
     map: PathBuf,
 }
 
-/// Copies image, symbols and map of a package from Cargo's folder.
+impl Product {
+    /// Gives the image the name by which others find it.
+    fn admit(&self) -> Result<PathBuf> {
+        let admitted = self.image.with_extension("");
+        fs::rename(&self.image, &admitted)
+            .with_context(|| format!("cannot rename {}", self.image.display()))?;
+        Ok(admitted)
+    }
+}
+
+/// Copies image, symbols and map of a package from Cargo's folder, and removes the image of an earlier build: until this
+/// one is admitted there is none.
 fn collect(from: &Path, to: &Path, package: &str) -> Result<Product> {
     let stem = package.replace('-', "_");
+    let admitted = to.join(format!("{package}.sys"));
+    match fs::remove_file(&admitted) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("cannot remove {}", admitted.display()));
+        }
+        _ => {}
+    }
     let copy = |source: PathBuf, extension: &str| {
         let destination = to.join(format!("{package}.{extension}"));
         fs::copy(&source, &destination).with_context(|| {
@@ -85,8 +105,34 @@ fn collect(from: &Path, to: &Path, package: &str) -> Result<Product> {
         anyhow::Ok(destination)
     };
     Ok(Product {
-        image: copy(from.join(format!("{stem}.dll")), "sys")?,
+        image: copy(from.join(format!("{stem}.dll")), "sys.refused")?,
         pdb: copy(from.join(format!("{stem}.pdb")), "pdb")?,
         map: copy(from.join("deps").join(format!("{stem}.map")), "map")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_admitted_image_has_its_name() {
+        let folder = std::env::temp_dir().join(format!("xtask-build-{}", std::process::id()));
+        create_folder(&folder.join("deps")).expect("a folder");
+        for name in ["a_b.dll", "a_b.pdb", "deps/a_b.map"] {
+            fs::write(folder.join(name), "new").expect("a file");
+        }
+        let admitted = folder.join("a-b.sys");
+        fs::write(&admitted, "old").expect("a file");
+
+        let product = collect(&folder, &folder, "a-b").expect("a product");
+        assert!(
+            !admitted.exists(),
+            "the old image is no result of this build"
+        );
+        assert_eq!(product.admit().expect("a name"), admitted);
+        assert_eq!(fs::read(&admitted).expect("an image"), b"new");
+        assert!(!product.image.exists());
+        fs::remove_dir_all(folder).expect("its own folder");
+    }
 }

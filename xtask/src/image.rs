@@ -70,7 +70,7 @@ pub(crate) const RULES: &[Rule] = &[
         check: symbol::check,
     },
     Rule {
-        name: "no trap instruction can be reached",
+        name: "no trap instruction can be reached, and every loop has an exit",
         check: code::check,
     },
 ];

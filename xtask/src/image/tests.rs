@@ -365,6 +365,102 @@ fn a_trap_is_refused_where_something_leads_to_it() {
 }
 
 #[test]
+fn a_halt_or_a_loop_without_an_exit_is_refused() {
+    for (index, body, what) in [
+        (0, "jmp .", "a loop without an exit at work+0x0"),
+        (
+            1,
+            "nop\n1: pause\n jmp 1b",
+            "a loop without an exit at work+0x1",
+        ),
+        (
+            2,
+            "1: testl %ecx, %ecx\n je 1b\n jmp 1b",
+            "a loop without an exit at work+0x0",
+        ),
+        (
+            3,
+            "testl %ecx, %ecx\n je 2f\n1: pause\n jmp 1b\n2: nop",
+            "a loop without an exit at work+0x4",
+        ),
+        (4, "hlt", "hlt at work+0x0"),
+        (5, "1: hlt\n jmp 1b", "hlt at work+0x0"),
+    ] {
+        let recipe = Recipe {
+            body,
+            ..Recipe::default()
+        };
+        recipe
+            .link(&format!("endless-{index}"))
+            .assert_breaks("trap", what);
+    }
+    for (index, body, what) in [
+        (0, "b .", "a loop without an exit at work+0x0"),
+        (
+            1,
+            "nop\n1: isb\n b 1b",
+            "a loop without an exit at work+0x4",
+        ),
+        (
+            2,
+            "1: cbz x0, 1b\n wfe\n b 1b",
+            "a loop without an exit at work+0x0",
+        ),
+        (3, "1: wfi\n b 1b", "wfi at work+0x0"),
+        (4, "hlt #1", "hlt at work+0x0"),
+    ] {
+        let recipe = Recipe {
+            arm64: true,
+            body,
+            ..Recipe::default()
+        };
+        recipe
+            .link(&format!("endless-arm64-{index}"))
+            .assert_breaks("trap", what);
+    }
+}
+
+#[test]
+fn a_loop_that_waits_calls_or_returns_is_allowed() {
+    for (index, body) in [
+        // A spin lock: exchange, wait while taken, try again.
+        "1: movl $1, %eax\n xchgl %eax, (%rcx)\n testl %eax, %eax\n je 3f\n2: pause\n cmpl $0, (%rcx)\n jne 2b\n jmp 1b\n3: nop",
+        "1: lock decl (%rcx)\n je 2f\n jmp 1b\n2: retq",
+        // A thread that ends where it is told to, inside what it calls.
+        "1: callq DriverEntry\n jmp 1b",
+        "1: jmpq *(%rcx)\n jmp 1b",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let recipe = Recipe {
+            body,
+            ..Recipe::default()
+        };
+        assert_eq!(recipe.link(&format!("waits-{index}")).broken(), [], "{body}");
+    }
+    for (index, body) in [
+        "1: ldaxr w8, [x0]\n cbz w8, 2f\n wfe\n b 1b\n2: nop",
+        "1: bl DriverEntry\n b 1b",
+        "1: br x8\n b 1b",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let recipe = Recipe {
+            arm64: true,
+            body,
+            ..Recipe::default()
+        };
+        assert_eq!(
+            recipe.link(&format!("waits-arm64-{index}")).broken(),
+            [],
+            "{body}"
+        );
+    }
+}
+
+#[test]
 fn padding_after_a_call_that_does_not_return_is_allowed() {
     let body = "testl %ecx, %ecx\n je 1f\n callq DriverEntry\n ud2\n1: nop";
     assert_eq!(
