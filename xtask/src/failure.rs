@@ -4,7 +4,7 @@ use std::{fmt, process::ExitCode};
 
 use anyhow::Error;
 
-/// A check that did not hold, or a program that failed: exit code 1. Every other error is bad input, exit code 2.
+/// A check that did not hold, or a program that failed: exit code 1. Every other error but one is bad input, exit code 2.
 #[derive(Debug)]
 pub(crate) struct Failed(pub(crate) String);
 
@@ -16,12 +16,31 @@ impl fmt::Display for Failed {
 
 impl std::error::Error for Failed {}
 
+/// A toolchain that this machine cannot have, by its name: exit code 3.
+#[derive(Debug)]
+pub(crate) struct NoToolchain(pub(crate) &'static str);
+
+impl fmt::Display for NoToolchain {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} cannot be had", self.0)
+    }
+}
+
+impl std::error::Error for NoToolchain {}
+
 /// Prints `error` with its causes on one line and gives the exit code that it stands for.
 pub(crate) fn report(error: &Error) -> ExitCode {
-    complain(
-        &format!("{error:#}"),
-        if error.is::<Failed>() { 1 } else { 2 },
-    )
+    complain(&format!("{error:#}"), code(error))
+}
+
+fn code(error: &Error) -> u8 {
+    if error.is::<Failed>() {
+        1
+    } else if error.is::<NoToolchain>() {
+        3
+    } else {
+        2
+    }
 }
 
 /// Answers a command line that clap did not accept, or one that asks for help or the version.
@@ -58,7 +77,9 @@ fn one_line(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::one_line;
+    use anyhow::{Context, anyhow};
+
+    use super::*;
 
     #[test]
     fn what_another_program_says_on_several_lines_becomes_one() {
@@ -66,6 +87,19 @@ mod tests {
         assert_eq!(
             one_line(said),
             "cargo metadata: error: failed to parse manifest Caused by: no targets specified"
+        );
+    }
+
+    #[test]
+    fn what_went_wrong_decides_the_exit_code() {
+        assert_eq!(code(&anyhow!(Failed("x".to_owned()))), 1);
+        assert_eq!(code(&anyhow!("x").context("y")), 2);
+        let missing: Result<(), _> = Err(anyhow!("no server")).context(NoToolchain("Debian's"));
+        let missing = missing.expect_err("an error").context("build");
+        assert_eq!(code(&missing), 3);
+        assert_eq!(
+            format!("{missing:#}"),
+            "build: Debian's cannot be had: no server"
         );
     }
 }

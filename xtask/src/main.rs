@@ -1,6 +1,7 @@
 //! Project tasks: what one would write a shell script for, one file per task.
 //!
-//! Exit codes: 0 done, 1 a check failed or a program that a task ran did, 2 bad input, wrong usage or a missing tool.
+//! Exit codes: 0 done, 1 a check failed or a program that a task ran did, 2 bad input, wrong usage or a missing tool, 3 a
+//! Rust toolchain that cannot be had.
 
 #![forbid(unsafe_code)]
 

@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
 use crate::{
+    failure::NoToolchain,
     package_install::{self, Need},
     tool,
 };
@@ -82,8 +83,12 @@ impl Toolchain {
         }
     }
 
-    /// The active rustup toolchain, with rust-src added if it is missing.
     fn rustup() -> Result<Self> {
+        Self::complete_rustup().context(NoToolchain("a rustup toolchain with rust-src"))
+    }
+
+    /// The active rustup toolchain, with rust-src added if it is missing.
+    fn complete_rustup() -> Result<Self> {
         let toolchain = Self::active_rustup().context("no rustup toolchain on this machine")?;
         if !toolchain.has_library_sources() {
             add_rust_src()?;
@@ -106,7 +111,7 @@ impl Toolchain {
     }
 
     fn debian(yes: bool) -> Result<Self> {
-        package_install::ensure(DEBIAN, yes)?;
+        package_install::ensure(DEBIAN, yes).context(NoToolchain("Debian's Rust toolchain"))?;
         Ok(Self {
             origin: Origin::Debian,
             cargo: PathBuf::from("/usr/bin/cargo"),
