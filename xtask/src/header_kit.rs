@@ -16,6 +16,13 @@ use crate::{
 /// The version folder of the kit: wdk-build wants one that starts with `10.`.
 const VERSION: &str = "10.0.19041.0";
 
+/// What reads headers.
+pub(crate) const LIBCLANG: Need = Need {
+    what: "libclang",
+    package: "libclang-19-dev",
+    is_met: || tool::libclang().is_some(),
+};
+
 /// What the kit is made of and with.
 const NEEDS: &[Need] = &[
     Need {
@@ -33,11 +40,7 @@ const NEEDS: &[Need] = &[
         package: "llvm-19",
         is_met: || tool::llvm("llvm-mc").is_some(),
     },
-    Need {
-        what: "libclang",
-        package: "libclang-19-dev",
-        is_met: || tool::libclang().is_some(),
-    },
+    LIBCLANG,
     Need {
         what: "mingw-w64's headers",
         package: "mingw-w64-common",

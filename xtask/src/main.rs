@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod abi;
 mod architecture;
 mod bindings;
 mod build;
@@ -51,6 +52,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
+    Abi(abi::Arguments),
     Bindings(bindings::Arguments),
     Build(build::Arguments),
     Capture(capture::Arguments),
@@ -70,6 +72,7 @@ enum Task {
 
 fn run(task: &Task) -> Result<()> {
     match task {
+        Task::Abi(arguments) => abi::run(arguments),
         Task::Bindings(arguments) => bindings::run(arguments),
         Task::Build(arguments) => build::run(arguments),
         Task::Capture(arguments) => capture::run(arguments),

@@ -13,13 +13,16 @@ use crate::{
     program, tool,
 };
 
+/// The program that makes environments.
+const PYTHON: &str = if cfg!(windows) { "python" } else { "python3" };
+
 const NEEDS: &[Need] = &[Need {
     what: "python3 with venv",
     package: "python3-venv",
     is_met: || {
-        let mut command = Command::new("python3");
+        let mut command = Command::new(PYTHON);
         command.args(["-c", "import venv, ensurepip"]);
-        tool::on_path("python3").is_some()
+        tool::on_path(PYTHON).is_some()
             && command.output().is_ok_and(|output| output.status.success())
     },
 }];
@@ -27,10 +30,14 @@ const NEEDS: &[Need] = &[Need {
 /// The Python of `target/python`, with `packages` installed in the versions that they name.
 pub(crate) fn environment(target: &Path, packages: &[&str], yes: bool) -> Result<PathBuf> {
     let folder = target.join("python");
-    let python = folder.join("bin/python3");
+    let python = folder.join(if cfg!(windows) {
+        "Scripts/python.exe"
+    } else {
+        "bin/python3"
+    });
     if !python.is_file() {
         package_install::ensure(NEEDS, yes)?;
-        let mut command = Command::new("python3");
+        let mut command = Command::new(PYTHON);
         program::run(command.args(["-m", "venv"]).arg(&folder))
             .context("cannot make a Python environment")?;
     }

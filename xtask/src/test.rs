@@ -178,7 +178,7 @@ fn steps(repository: &Repository, yes: bool) -> Result<Vec<Step>> {
     add(
         "package",
         &cargo,
-        "test --locked --package xtask --test package --test windows_file -- --ignored --test-threads 1 --nocapture"
+        "test --locked --package xtask --test package --test windows_file --test abi -- --ignored --test-threads 1 --nocapture"
             .to_owned(),
         check,
     );

@@ -148,7 +148,7 @@ pub type FILTER_STATUS_HANDLER = Option<
     ),
 >;
 
-/// `FILTER_SYNCHRONOUS_OID_REQUEST_COMPLETE_HANDLER`: address of a callback, or null.
+/// `FILTER_SYNCHRONOUS_OID_REQUEST_COMPLETE_HANDLER`: address of a callback, or null. IRQL: <= DISPATCH.
 pub type FILTER_SYNCHRONOUS_OID_REQUEST_COMPLETE_HANDLER = Option<
     unsafe extern "system" fn(
         FilterModuleContext: NDIS_HANDLE,
@@ -158,7 +158,7 @@ pub type FILTER_SYNCHRONOUS_OID_REQUEST_COMPLETE_HANDLER = Option<
     ),
 >;
 
-/// `FILTER_SYNCHRONOUS_OID_REQUEST_HANDLER`: address of a callback, or null.
+/// `FILTER_SYNCHRONOUS_OID_REQUEST_HANDLER`: address of a callback, or null. IRQL: <= DISPATCH.
 pub type FILTER_SYNCHRONOUS_OID_REQUEST_HANDLER = Option<
     unsafe extern "system" fn(
         FilterModuleContext: NDIS_HANDLE,

@@ -301,7 +301,7 @@ unsafe extern "system" {
         FilterModuleContext: NDIS_HANDLE,
         FilterAttributes: *mut NDIS_FILTER_ATTRIBUTES,
     ) -> NDIS_STATUS;
-    /// [`NdisFSynchronousOidRequest`](https://learn.microsoft.com/windows-hardware/drivers/ddi/ndis/nf-ndis-ndisfsynchronousoidrequest).
+    /// [`NdisFSynchronousOidRequest`](https://learn.microsoft.com/windows-hardware/drivers/ddi/ndis/nf-ndis-ndisfsynchronousoidrequest). IRQL: <= DISPATCH.
     pub fn NdisFSynchronousOidRequest(
         NdisFilterModuleHandle: NDIS_HANDLE,
         OidRequest: *mut NDIS_OID_REQUEST,
