@@ -28,6 +28,7 @@ mod program;
 mod python;
 mod repository;
 mod rules;
+mod sdv;
 mod seal;
 mod test;
 mod tool;
@@ -67,6 +68,7 @@ enum Task {
     Lint(lint::Arguments),
     Package(package::Arguments),
     Rules(rules::Arguments),
+    Sdv(sdv::Arguments),
     Test(test::Arguments),
 }
 
@@ -87,6 +89,7 @@ fn run(task: &Task) -> Result<()> {
         Task::Lint(arguments) => lint::run(arguments),
         Task::Package(arguments) => package::run(arguments),
         Task::Rules(arguments) => rules::run(arguments),
+        Task::Sdv(arguments) => sdv::run(arguments),
         Task::Test(arguments) => test::run(arguments),
     }
 }

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
 };
 
@@ -39,11 +39,12 @@ struct Rule {
 }
 
 /// What holds a rule, and its name or reason.
-struct Holder {
-    kind: String,
-    detail: String,
+pub(crate) struct Holder {
+    /// One of `KINDS`.
+    pub(crate) kind: String,
+    pub(crate) detail: String,
     /// The test is still to come.
-    is_open: bool,
+    pub(crate) is_open: bool,
 }
 
 /// Prints the table; fails when it and the code do not agree.
@@ -109,7 +110,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 /// Reads what holds each rule.
-fn holders(root: &Path) -> Result<BTreeMap<String, Holder>> {
+pub(crate) fn holders(root: &Path) -> Result<BTreeMap<String, Holder>> {
     let path = root.join(COVERAGE);
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {COVERAGE}"))?;
     let document: DocumentMut = text.parse().with_context(|| COVERAGE.to_owned())?;
@@ -122,7 +123,7 @@ fn holders(root: &Path) -> Result<BTreeMap<String, Holder>> {
         if !KINDS.contains(&kind) {
             bail!("{COVERAGE}: {id} = {value:?}: there is no kind {kind:?}");
         }
-        let is_open = kind == "type" && !root.join(CASES).join(format!("{detail}.rs")).exists();
+        let is_open = kind == "type" && !case_path(root, detail).exists();
         let holder = Holder {
             kind: kind.to_owned(),
             detail: detail.to_owned(),
@@ -131,6 +132,11 @@ fn holders(root: &Path) -> Result<BTreeMap<String, Holder>> {
         holders.insert(id.to_owned(), holder);
     }
     Ok(holders)
+}
+
+/// The file of a compile-fail test.
+pub(crate) fn case_path(root: &Path, case: &str) -> PathBuf {
+    root.join(CASES).join(format!("{case}.rs"))
 }
 
 /// Asks the lab's own program for its rules. Those that only the lab has stand on no page.
