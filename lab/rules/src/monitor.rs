@@ -110,14 +110,15 @@ impl Default for Monitors {
 }
 
 impl Monitors {
-    /// Takes one event; tells every breach that it completes, the fatal ones first.
+    /// Takes one event; tells every breach that it completes: the fatal ones first, and among them
+    /// what a page states before what follows from it.
     pub fn observe(&mut self, event: &Event) -> Vec<Finding> {
         let mut findings: Vec<Finding> = self
             .monitors
             .iter_mut()
             .filter_map(|monitor| monitor.observe(event))
             .collect();
-        findings.sort_by_key(|finding| !finding.is_fatal());
+        findings.sort_by_key(|finding| (!finding.is_fatal(), finding.rule.strength));
         findings
     }
 

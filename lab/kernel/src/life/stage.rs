@@ -217,11 +217,13 @@ fn stuck() {
         };
         watch::emit_about(Kind::Overdue(hangs), routine);
     }
-    emit(Kind::Overdue(if worker::is_idle() {
-        Overdue::Run
-    } else {
-        Overdue::Workers
-    }));
+    if worker::is_idle() {
+        return emit(Kind::Overdue(Overdue::Run));
+    }
+    match watch::any_running() {
+        Some((_, routine)) => watch::emit_about(Kind::Overdue(Overdue::Workers), routine),
+        None => emit(Kind::Overdue(Overdue::Workers)),
+    }
 }
 
 /// Pauses and detaches every stack. Protocols stop sending first; what is below goes on until the

@@ -43,6 +43,7 @@ impl Monitor for TimerMonitor {
             &rule::TIMER_FREE_IDLE,
             &rule::TIMER_ONESHOT_SYNC,
             &rule::TIMER_ALTERNATE,
+            &rule::DV_UNLOAD_SCAN,
             &rule::DETACH_NO_TIMER,
         ]
     }
@@ -58,10 +59,15 @@ impl Monitor for TimerMonitor {
             }
             Kind::Left(_) => {
                 let mut timers = self.timers.iter();
-                let (timer, _) = timers.find(|(_, timer)| timer.is_pending())?;
+                let (timer, state) = timers.find(|(_, timer)| timer.is_pending())?;
                 let happened = format!("timer {timer:#x} is set, and the driver is gone");
                 let bug_check = BugCheck::new(0xC7, &[0, *timer]);
-                let finding = Finding::new(&rule::TIMER_ALTERNATE, happened).with(bug_check);
+                let rule = if state.is_kernel {
+                    &rule::DV_UNLOAD_SCAN
+                } else {
+                    &rule::TIMER_ALTERNATE
+                };
+                let finding = Finding::new(rule, happened).with(bug_check);
                 Some(finding.since(Origin::Set(*timer)))
             }
             _ => None,
@@ -358,6 +364,11 @@ mod tests {
                 "left",
                 vec![attach(), allocate(), set(0), left()],
                 vec!["timer-alternate"],
+            ),
+            (
+                "left in the driver's memory",
+                vec![attach(), initialize(), set(0), left()],
+                vec!["dv-unload-scan"],
             ),
             (
                 "set at detach",
