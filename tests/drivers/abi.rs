@@ -7561,6 +7561,7 @@ unsafe extern "system" {
     pub fn KeFlushQueuedDpcs();
     pub fn KeGetCurrentIrql() -> KIRQL;
     pub fn KeGetCurrentProcessorNumberEx(ProcNumber: *mut PROCESSOR_NUMBER) -> ULONG;
+    pub fn KeGetCurrentThread() -> *mut c_void;
     pub fn KeGetProcessorIndexFromNumber(ProcNumber: *mut PROCESSOR_NUMBER) -> ULONG;
     pub fn KeGetProcessorNumberFromIndex(
         ProcIndex: ULONG,

@@ -12,11 +12,15 @@
 //! the call where nothing else does: the report shows the frame only then.
 
 mod call;
+mod calling;
 mod irql;
+mod irql_highest;
 mod lifecycle;
 mod lock;
 mod nbl;
 mod pool;
+mod thread;
+mod timer;
 mod work;
 
 use crate::play::{NOTHING, Play};
@@ -25,11 +29,15 @@ use crate::play::{NOTHING, Play};
 static AREAS: &[&[Play]] = &[
     &[NOTHING],
     call::PLAYS,
+    calling::PLAYS,
     irql::PLAYS,
+    irql_highest::PLAYS,
     lifecycle::PLAYS,
     lock::PLAYS,
     nbl::PLAYS,
     pool::PLAYS,
+    thread::PLAYS,
+    timer::PLAYS,
     work::PLAYS,
 ];
 

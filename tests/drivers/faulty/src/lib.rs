@@ -23,6 +23,7 @@ mod datapath;
 mod driver;
 mod event;
 mod fault;
+mod level;
 mod module;
 mod play;
 mod request;
@@ -34,6 +35,10 @@ static _fltused: i32 = 0;
 
 // The load configuration and the security cookie.
 #[link(name = "BufferOverflowFastFailK")]
+unsafe extern "C" {}
+
+// KeStallExecutionProcessor is still an export of the HAL.
+#[link(name = "hal")]
 unsafe extern "C" {}
 
 #[panic_handler]

@@ -2,7 +2,7 @@
 
 use core::ffi::c_void;
 use core::ptr;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 
 use crate::abi::{
     ExAllocatePool2, ExFreePoolWithTag, NDIS_FILTER_ATTACH_PARAMETERS, NDIS_FILTER_ATTRIBUTES,
@@ -36,6 +36,8 @@ pub(crate) struct Module {
     pub(crate) busy: AtomicU32,
     /// How far a play has come, in whatever it counts.
     pub(crate) progress: AtomicU32,
+    /// What a play keeps from one callback to the next.
+    pub(crate) kept: AtomicPtr<c_void>,
 }
 
 impl Module {
@@ -122,6 +124,7 @@ pub(crate) extern "system" fn attach(
         queued: AtomicBool::new(false),
         busy: AtomicU32::new(0),
         progress: AtomicU32::new(0),
+        kept: AtomicPtr::new(ptr::null_mut()),
     };
     // SAFETY: fresh memory of the right size, aligned to 16.
     unsafe { ptr::write(module, value) };

@@ -6,11 +6,9 @@ use core::ptr::{null_mut, without_provenance_mut};
 
 use crate::abi::{
     DISPATCH_LEVEL, ExAllocatePool2, ExFreePoolWithTag, IoAllocateMdl, IoInitializeWorkItem,
-    KeInitializeEvent, KeLowerIrql, KfRaiseIrql, LARGE_INTEGER, MmMapLockedPagesSpecifyCache,
-    NDIS_OBJECT_HEADER, NDIS_OBJECT_TYPE_TIMER_CHARACTERISTICS, NDIS_TIMER_CHARACTERISTICS,
-    NdisAllocateMdl, NdisAllocateTimerObject, NdisFNetPnPEvent, NdisFreeTimerObject, NdisMSleep,
-    NdisSetOptionalHandlers, NdisSetTimerObject, ObfDereferenceObject, POOL_FLAG_NON_PAGED,
-    POOL_FLAG_NON_PAGED_EXECUTE, POOL_FLAG_PAGED, ZwClose,
+    KeInitializeEvent, KeLowerIrql, KfRaiseIrql, MmMapLockedPagesSpecifyCache, NdisAllocateMdl,
+    NdisFNetPnPEvent, NdisMSleep, NdisSetOptionalHandlers, ObfDereferenceObject,
+    POOL_FLAG_NON_PAGED, POOL_FLAG_NON_PAGED_EXECUTE, POOL_FLAG_PAGED, ZwClose,
 };
 use crate::driver;
 use crate::module::Module;
@@ -28,7 +26,6 @@ pub(crate) const PLAYS: &[Play] = &[
     Play::in_attach("event-forwarded", forward_event),
     Play::in_attach("mdl-on-stack", mdl_on_stack),
     Play::in_attach("mdl-mapped-unlocked", map_unlocked),
-    Play::in_attach("timer-freed-set", free_timer),
     Play::in_attach("work-item-short", short_work_item),
     Play::in_attach("handle-unknown", close_unknown),
     Play::in_attach("object-dereferenced", dereference),
@@ -36,12 +33,6 @@ pub(crate) const PLAYS: &[Play] = &[
 
 /// Pool tag of the blocks here, `Flt?`.
 const TAG: u32 = u32::from_le_bytes(*b"Flt?");
-
-/// A due time in one second, relative.
-const SECOND: LARGE_INTEGER = LARGE_INTEGER {
-    LowPart: (-10_000_000_i32).cast_unsigned(),
-    HighPart: -1,
-};
 
 /// Lowers a level that nothing has raised.
 #[inline(never)]
@@ -143,36 +134,6 @@ fn map_unlocked(_: &'static Module) {
     let mdl = unsafe { IoAllocateMdl(block, 64, 0, 0, null_mut()) };
     // SAFETY: none: this is the fault.
     unsafe { MmMapLockedPagesSpecifyCache(mdl, 0, 1, null_mut(), 0, 0x4000_0010) }; // caught: mdl-mapped-unlocked by mdl-map-locked
-    stay();
-}
-
-/// Frees a timer that is set.
-#[inline(never)]
-fn free_timer(_: &'static Module) {
-    extern "system" fn expired(
-        _: *mut core::ffi::c_void,
-        _: *mut core::ffi::c_void,
-        _: *mut core::ffi::c_void,
-        _: *mut core::ffi::c_void,
-    ) {
-    }
-    let mut characteristics = NDIS_TIMER_CHARACTERISTICS {
-        Header: NDIS_OBJECT_HEADER {
-            Type: NDIS_OBJECT_TYPE_TIMER_CHARACTERISTICS,
-            Revision: 1,
-            Size: size_of::<NDIS_TIMER_CHARACTERISTICS>() as u16,
-        },
-        AllocationTag: TAG,
-        TimerFunction: Some(expired),
-        FunctionContext: null_mut(),
-    };
-    let mut timer = null_mut();
-    // SAFETY: both arguments are valid for the call.
-    unsafe { NdisAllocateTimerObject(driver::handle(), &raw mut characteristics, &raw mut timer) };
-    // SAFETY: allocated above.
-    unsafe { NdisSetTimerObject(timer, SECOND, 0, null_mut()) };
-    // SAFETY: none: this is the fault.
-    unsafe { NdisFreeTimerObject(timer) }; // caught: timer-freed-set by timer-free-idle
     stay();
 }
 
