@@ -29,7 +29,6 @@ const OPEN: &[&str] = &[
     "derived",
     "device",
     "dispatch_flag",
-    "dpc",
     "fault",
     "frame",
     "image",
@@ -43,12 +42,8 @@ const OPEN: &[&str] = &[
     "owner",
     "pool",
     "registration",
-    "rw_lock",
     "storage",
-    "thread",
-    "timer",
     "unload",
-    "work_item",
 ];
 
 fn faulty(play: &str, seed: u64) -> Lab {
