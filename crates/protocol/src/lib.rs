@@ -2,7 +2,8 @@
 //!
 //! Key types: [`StatisticsHeader`] and [`AdapterStatistics`] answer [`IOCTL_DEFERLWF_QUERY_STATISTICS`]; [`FlowQuery`]
 //! asks and [`FlowHeader`] and [`FlowRecord`] answer [`IOCTL_DEFERLWF_QUERY_FLOWS`]. A reply is one header and as many
-//! records as fit; [`ReplyWriter`] makes it, [`Reply`] reads it.
+//! records as fit; [`ReplyWriter`] makes it, [`Reply`] reads it. [`ModeRequest`] and [`AdapterRequest`] change something,
+//! and are answered by the request's status alone.
 //!
 //! # Wire form
 //!
@@ -24,11 +25,13 @@
     clippy::arithmetic_side_effects
 )]
 
+mod change;
 mod flow;
 mod reply;
 mod statistics;
 mod wire;
 
+pub use change::{AdapterRequest, ModeRequest};
 pub use flow::{FLOW_CURSOR_END, FlowHeader, FlowKind, FlowQuery, FlowRecord, TcpState};
 pub use reply::{Records, Reply, ReplyWriter};
 pub use statistics::{
@@ -66,14 +69,42 @@ pub const IOCTL_DEFERLWF_QUERY_STATISTICS: u32 = query_code(0x800);
 /// malformed query with `STATUS_INVALID_PARAMETER`, an interface that is not attached with `STATUS_NOT_FOUND`.
 pub const IOCTL_DEFERLWF_QUERY_FLOWS: u32 = query_code(0x801);
 
-/// An IOCTL code with `METHOD_BUFFERED` and `FILE_READ_ACCESS`; `function` is 0x800 to 0xFFF, the range for drivers
-/// that are not Microsoft's.
+/// Changes the mode of one adapter, until its parameters are read again. Succeeds when the new mode is in effect.
+///
+/// Input: a [`ModeRequest`]. Output: none. Between `tap` and `inline` no packet is delayed or lost. To and from `off` NDIS
+/// pauses and restarts the adapter's stack, which can lose packets above and below the driver, and takes up to 20 seconds.
+///
+/// When it fails, the old mode is in effect: `STATUS_INVALID_PARAMETER` for a malformed request, `STATUS_NOT_FOUND` for an
+/// interface that is not attached, or goes meanwhile, `STATUS_DEVICE_BUSY` when another request is changing the mode,
+/// `STATUS_IO_TIMEOUT` when NDIS does not restart the stack in time, `STATUS_INSUFFICIENT_RESOURCES` or
+/// `STATUS_UNSUCCESSFUL` when it cannot.
+pub const IOCTL_DEFERLWF_SET_MODE: u32 = change_code(0x802);
+
+/// Makes one adapter use what its parameters in the registry are now, but for those that memory was allocated by
+/// (`SnapLen`, `RingEntries`, `MaxFlows`).
+///
+/// Input: an [`AdapterRequest`]. Output: none. Fails as [`IOCTL_DEFERLWF_SET_MODE`] does, with the old mode in effect and
+/// the other parameters read; or, when NDIS cannot open them, as NDIS says, with nothing changed.
+pub const IOCTL_DEFERLWF_REREAD_PARAMETERS: u32 = change_code(0x803);
+
+/// A code that asks for `FILE_READ_ACCESS`.
+const fn query_code(function: u32) -> u32 {
+    const FILE_READ_ACCESS: u32 = 1;
+    code(function, FILE_READ_ACCESS)
+}
+
+/// A code that asks for `FILE_WRITE_ACCESS`.
+const fn change_code(function: u32) -> u32 {
+    const FILE_WRITE_ACCESS: u32 = 2;
+    code(function, FILE_WRITE_ACCESS)
+}
+
+/// An IOCTL code with `METHOD_BUFFERED`; `function` is 0x800 to 0xFFF, the range for drivers that are not Microsoft's.
 ///
 /// <https://learn.microsoft.com/windows-hardware/drivers/kernel/defining-i-o-control-codes>
-const fn query_code(function: u32) -> u32 {
+const fn code(function: u32, access: u32) -> u32 {
     const METHOD_BUFFERED: u32 = 0;
-    const FILE_READ_ACCESS: u32 = 1;
-    (DEVICE_TYPE << 16) | (FILE_READ_ACCESS << 14) | (function << 2) | METHOD_BUFFERED
+    (DEVICE_TYPE << 16) | (access << 14) | (function << 2) | METHOD_BUFFERED
 }
 
 #[cfg(test)]
@@ -82,12 +113,16 @@ mod tests {
 
     #[test]
     fn ioctl_codes_hold_their_fields() {
-        for (code, function) in [
-            (IOCTL_DEFERLWF_QUERY_STATISTICS, 0x800),
-            (IOCTL_DEFERLWF_QUERY_FLOWS, 0x801),
+        const FILE_READ_ACCESS: u32 = 1;
+        const FILE_WRITE_ACCESS: u32 = 2;
+        for (code, access, function) in [
+            (IOCTL_DEFERLWF_QUERY_STATISTICS, FILE_READ_ACCESS, 0x800),
+            (IOCTL_DEFERLWF_QUERY_FLOWS, FILE_READ_ACCESS, 0x801),
+            (IOCTL_DEFERLWF_SET_MODE, FILE_WRITE_ACCESS, 0x802),
+            (IOCTL_DEFERLWF_REREAD_PARAMETERS, FILE_WRITE_ACCESS, 0x803),
         ] {
             assert_eq!(code >> 16, DEVICE_TYPE);
-            assert_eq!((code >> 14) & 3, 1, "FILE_READ_ACCESS");
+            assert_eq!((code >> 14) & 3, access);
             assert_eq!((code >> 2) & 0xFFF, function);
             assert_eq!(code & 3, 0, "METHOD_BUFFERED");
         }
