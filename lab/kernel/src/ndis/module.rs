@@ -186,6 +186,8 @@ pub(crate) fn restart(adapter: u32) {
     };
     let context = get(adapter).context;
     if filter.handlers.set_module_options != 0 {
+        // What the old handlers have let through comes back before they go: the whole stack is paused.
+        sched::wait(&mut || adapter::is_empty(adapter));
         let callback = Callback::FilterSetModuleOptions;
         driver::call_status(
             callback,
