@@ -7,7 +7,7 @@ use lab_net::Mac;
 use protocol::{AdapterStatistics, DirectionCounters};
 
 use crate::argument::RunArguments;
-use crate::device::Reading;
+use crate::device::{self, Reading};
 use crate::quantity::{self, count};
 use crate::summary::{
     Adapter, Counted, CountedPackets, Directions, DriverDirections, DriverPackets, Irql, Machine,
@@ -134,6 +134,7 @@ pub(crate) fn summarise(
         .as_ref()
         .map(|reading| flow::summarise(reading, report));
     notes.extend(deep_stack(&report.machine));
+    notes.extend(report.refusal.clone());
     Summary {
         image: image.to_owned(),
         driver_version: before_pause
@@ -161,6 +162,7 @@ pub(crate) fn summarise(
         not_inspected: driver_total.as_ref().map(reasons),
         flow_count: flows.as_ref().map(|flows| flows.len() as u64),
         flows,
+        mode_changes: device::mode_changes(&report.control),
         work_items: summarise_work_items(report, driver_total.as_ref()),
         irql: Irql {
             longest_dispatch_calls: report.longest_dispatch.imports,
@@ -221,6 +223,7 @@ fn summarise_adapter(
             .iter()
             .map(|state| (*state).to_owned())
             .collect(),
+        mode: statistics.map(|statistics| device::mode_name(statistics.mode).to_owned()),
         packets: counted(ndis_packets(adapter), statistics.map(driver_packets)),
         passed: Directions {
             send: adapter.send.passed,

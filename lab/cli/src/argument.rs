@@ -57,6 +57,9 @@ Examples:
   An older system, and a registry value of the driver's parameters:
     lwf-lab run deferlwf.sys --pcap a.pcapng --ndis 6.85 --set RingEntries=16
 
+  Change the driver's mode twice while packets flow:
+    lwf-lab run deferlwf.sys --pcap a.pcapng --modes inline,off
+
   A capture that does not tell directions, taken on the host with this address:
     lwf-lab run myfilter.sys --pdb myfilter.pdb --pcap a.pcap --local 02:00:00:00:00:01
 
@@ -139,6 +142,14 @@ pub struct RunArguments {
     #[arg(long)]
     pub disturb: bool,
 
+    /// Ask deferlwf for these modes, one after the other and on every adapter, while packets flow: off, tap, inline
+    #[arg(long, value_name = "MODE,...", value_enum, value_delimiter = ',')]
+    pub modes: Vec<ModeName>,
+
+    /// Fail this import, the first time that each of the driver's call stacks calls it; give it again for more
+    #[arg(long, value_name = "IMPORT")]
+    pub fail: Vec<String>,
+
     /// When the stacks stop, once every packet is home
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = StopWhen::Idle)]
     pub stop: StopWhen,
@@ -150,6 +161,38 @@ pub struct RunArguments {
     /// Symbols of the image; default: the .pdb beside it
     #[arg(long, value_name = "FILE")]
     pub pdb: Option<PathBuf>,
+}
+
+/// A mode of deferlwf, as the command line says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum ModeName {
+    /// NDIS sends packets past the filter
+    Off,
+    /// Packets pass at once
+    Tap,
+    /// Packets wait for a verdict
+    Inline,
+}
+
+impl ModeName {
+    /// The name.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Tap => "tap",
+            Self::Inline => "inline",
+        }
+    }
+}
+
+impl From<ModeName> for protocol::Mode {
+    fn from(name: ModeName) -> Self {
+        match name {
+            ModeName::Off => Self::Off,
+            ModeName::Tap => Self::Tap,
+            ModeName::Inline => Self::Inline,
+        }
+    }
 }
 
 /// When the stacks stop, as the command line says it.
@@ -239,6 +282,13 @@ impl RunArguments {
         }
         option("--processors", self.processors.to_string());
         option("--workers", self.workers.to_string());
+        if !self.modes.is_empty() {
+            let modes: Vec<&str> = self.modes.iter().map(|mode| mode.as_str()).collect();
+            option("--modes", modes.join(","));
+        }
+        for import in &self.fail {
+            option("--fail", word(import));
+        }
         if self.stop == StopWhen::Busy {
             option("--stop", "busy".to_owned());
         }
@@ -356,6 +406,10 @@ mod tests {
             "4",
             "--workers",
             "3",
+            "--modes",
+            "inline,off",
+            "--fail",
+            "NdisFRestartFilter",
             "--stop",
             "busy",
             "--pdb",
@@ -366,7 +420,7 @@ mod tests {
             run_arguments(&words).unwrap().replay(),
             r"lwf-lab run 'dir one/a.sys' --pcap x.pcap --pcap 'y'\''s.pcap' --seed 9 --ndis 6.85 \
               --local 10.0.0.0/8 --local 02:00:00:00:00:0a --vlan-tags in-frame --set Mode=tap --set Ring=0x10 --processors 4 --workers 3 \
-              --stop busy --pdb a.pdb --disturb"
+              --modes inline,off --fail NdisFRestartFilter --stop busy --pdb a.pdb --disturb"
                 .replace("\\\n              ", "")
         );
     }

@@ -3,23 +3,77 @@
 //! The questions run inside the simulated machine, the answers are read after the run from the record
 //! that the lab kept, so that nothing of ours lives where a driver's fault can cut.
 
-use lab_kernel::{Answer, Control, ControlPhase, ControlRecord, Device};
+use lab_kernel::{Answer, Control, ControlPhase, ControlRecord, Device, Request};
 use protocol::{
     AdapterStatistics, DEVICE_NAME, FLOW_CURSOR_END, FlowHeader, FlowQuery, FlowRecord,
-    IOCTL_DEFERLWF_QUERY_FLOWS, IOCTL_DEFERLWF_QUERY_STATISTICS, Record, Reply, StatisticsHeader,
-    Wire,
+    IOCTL_DEFERLWF_QUERY_FLOWS, IOCTL_DEFERLWF_QUERY_STATISTICS, IOCTL_DEFERLWF_SET_MODE, Mode,
+    ModeRequest, Record, Reply, StatisticsHeader,
 };
+
+use crate::summary::ModeChange;
 
 /// Adapters that the first statistics request has room for; one with exact room follows when there are more.
 const FIRST_ROOM: u32 = 16;
 /// Flows that one request has room for.
 const FLOWS_PER_PAGE: u32 = 128;
 
-/// The administrator who asks for everything there is.
-pub(crate) fn administrator() -> Control {
+/// The administrator who asks for everything there is, and for these modes while packets flow.
+pub(crate) fn administrator(modes: &[Mode], adapters: u32) -> Control {
+    let requests = modes.iter().flat_map(|&mode| {
+        (0..adapters).map(move |adapter| set_mode(lab_kernel::if_index(adapter), mode))
+    });
     Control {
         device: DEVICE_NAME.to_owned(),
         ask: Box::new(ask),
+        during: requests.collect(),
+    }
+}
+
+/// A request for a mode.
+pub(crate) fn set_mode(if_index: u32, mode: Mode) -> Request {
+    let request = ModeRequest {
+        mode,
+        if_index,
+        ..ModeRequest::default()
+    };
+    Request {
+        code: IOCTL_DEFERLWF_SET_MODE,
+        input: encoded(&request),
+        output_len: 0,
+    }
+}
+
+/// The bytes of a record.
+pub(crate) fn encoded<R: Record>(record: &R) -> Vec<u8> {
+    let mut bytes = vec![0; R::SIZE];
+    // The buffer has just the size of the record, so it fits; if it did not, a bad question is one too.
+    let _ = record.encode(&mut bytes);
+    bytes
+}
+
+/// Every change of mode that was asked for, and what the driver answered.
+pub(crate) fn mode_changes(records: &[ControlRecord]) -> Vec<ModeChange> {
+    let change = |record: &ControlRecord| {
+        let request = ModeRequest::decode(&record.input).ok()?;
+        Some(ModeChange {
+            if_index: request.if_index,
+            mode: mode_name(request.mode).to_owned(),
+            status: record.answer.status,
+        })
+    };
+    records
+        .iter()
+        .filter(|record| record.code == IOCTL_DEFERLWF_SET_MODE)
+        .filter_map(change)
+        .collect()
+}
+
+/// What people call a mode.
+pub(crate) const fn mode_name(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Off => "off",
+        Mode::Tap => "tap",
+        Mode::Inline => "inline",
     }
 }
 
@@ -51,12 +105,8 @@ fn ask_flows(device: &mut dyn Device, if_index: u32) {
             cursor,
             ..FlowQuery::default()
         };
-        let mut input = [0; FlowQuery::SIZE];
-        if query.encode(&mut input).is_err() {
-            return;
-        }
         let room = output_length::<FlowHeader, FlowRecord>(FLOWS_PER_PAGE);
-        let answer = device.io_control(IOCTL_DEFERLWF_QUERY_FLOWS, &input, room);
+        let answer = device.io_control(IOCTL_DEFERLWF_QUERY_FLOWS, &encoded(&query), room);
         match flows(&answer) {
             // A cursor that stands still would ask for ever.
             Ok(reply) if reply.header.next_cursor != cursor => cursor = reply.header.next_cursor,

@@ -5,7 +5,8 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use lab_kernel::{AdapterConfig, Failure, RunConfig};
+use lab_kernel::{AdapterConfig, CallSite, Failure, RunConfig};
+use protocol::Mode;
 
 use crate::account::{self, Source};
 use crate::argument::RunArguments;
@@ -67,6 +68,13 @@ pub(crate) fn execute(arguments: &RunArguments) -> Result<Outcome, Error> {
             notes: Vec::new(),
         });
     }
+    let modes: Vec<Mode> = arguments.modes.iter().map(|&mode| mode.into()).collect();
+    let control = device::administrator(&modes, adapters.len() as u32);
+    let every_stack = |import: &String| CallSite {
+        import: import.clone(),
+        stack: Vec::new(),
+    };
+    let faults: Vec<CallSite> = arguments.fail.iter().map(every_stack).collect();
     let progress = ProgressLine::start();
     let report = lab_kernel::run(
         RunConfig {
@@ -85,9 +93,9 @@ pub(crate) fn execute(arguments: &RunArguments) -> Result<Outcome, Error> {
                 .iter()
                 .map(|setting| (setting.name.clone(), setting.value.clone()))
                 .collect(),
-            control: Some(device::administrator()),
+            control: Some(control),
             chaos: None,
-            faults: None,
+            faults: (!faults.is_empty()).then_some(faults),
         },
         Box::new(move |step| progress.show(step)),
     );

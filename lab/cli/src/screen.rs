@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 
 use crate::finding;
 use crate::quantity::{self, count, nanoseconds, optional_count};
-use crate::summary::{Adapter, Counted, CountedPackets, Flow, Spread, Summary};
+use crate::summary::{Adapter, Counted, CountedPackets, Flow, ModeChange, Spread, Summary};
 use crate::table::{Align, Table};
 
 /// Flows shown; the JSON object has all of them.
@@ -34,6 +34,14 @@ fn write(summary: &Summary, out: &mut String) -> fmt::Result {
     )?;
     write_adapters(&summary.adapters, out)?;
     write_traffic(summary, out)?;
+    for change in &summary.mode_changes {
+        let outcome = match change.status {
+            0 => "in effect".to_owned(),
+            status => format!("refused with {status:#010x}"),
+        };
+        let ModeChange { if_index, mode, .. } = change;
+        writeln!(out, "Mode {mode} on interface {if_index}: {outcome}")?;
+    }
     if let Some(flows) = &summary.flows {
         write_flows(flows, out)?;
     }

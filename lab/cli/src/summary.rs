@@ -39,6 +39,8 @@ pub struct Summary {
     pub flow_count: Option<u64>,
     /// The flows, most bytes first.
     pub flows: Option<Vec<Flow>>,
+    /// Changes of the driver's mode that were asked for while packets flowed, and what it answered.
+    pub mode_changes: Vec<ModeChange>,
     /// Work items of the driver.
     pub work_items: WorkItems,
     /// Time spent at raised IRQL.
@@ -76,6 +78,17 @@ impl Summary {
     }
 }
 
+/// A change of mode that the driver was asked for.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+pub struct ModeChange {
+    /// Interface index of the adapter.
+    pub if_index: u32,
+    /// The mode that was wanted: `off`, `tap` or `inline`.
+    pub mode: String,
+    /// The `NTSTATUS` that the request ended with; 0 is success.
+    pub status: u32,
+}
+
 /// One simulated adapter.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Adapter {
@@ -91,6 +104,8 @@ pub struct Adapter {
     pub notes: Vec<String>,
     /// The states that the filter module went through on it.
     pub states: Vec<String>,
+    /// The driver's mode on it at the end of the traffic: `off`, `tap` or `inline`.
+    pub mode: Option<String>,
     /// Packets on this adapter.
     pub packets: CountedPackets,
     /// Packets that came out at the filter's other side.

@@ -38,6 +38,7 @@ fn adapter(name: &str, packets: CountedPackets, bytes: Counted) -> Adapter {
         states: ["Detached", "Paused", "Running", "Paused", "Detached"]
             .map(str::to_owned)
             .to_vec(),
+        mode: Some("tap".to_owned()),
         passed: packets.ndis,
         segments: packets.ndis,
         packets,
@@ -92,6 +93,7 @@ fn clean() -> Summary {
             flow("tcp", "10.1.0.1:40000", "10.1.0.2:80", Some("closed")),
             flow("udp", "[fd00::1]:40001", "[fd00::2]:53", None),
         ]),
+        mode_changes: Vec::new(),
         work_items: WorkItems {
             allocated: 2,
             queued: 130,

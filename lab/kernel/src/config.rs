@@ -52,7 +52,7 @@ pub struct Chaos {
 pub struct CallSite {
     /// The import that is called.
     pub import: String,
-    /// Offsets of the return addresses in the image, innermost first.
+    /// Offsets of the return addresses in the image, innermost first; without any, every stack.
     pub stack: Vec<u32>,
 }
 
@@ -123,6 +123,20 @@ pub struct Control {
     /// [`Report::control`](crate::Report::control), so it needs no state of its own; a driver
     /// fault during a request abandons it, and what it owns at that moment is leaked.
     pub ask: Ask,
+    /// Sent one after the other while packets flow: the frames are cut into as many parts as
+    /// there are requests, and one more, and a request comes between two parts.
+    pub during: Vec<Request>,
+}
+
+/// A control request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The IOCTL code.
+    pub code: u32,
+    /// The input buffer.
+    pub input: Vec<u8>,
+    /// The length of the caller's output buffer in bytes.
+    pub output_len: u32,
 }
 
 /// Asks an open device.
@@ -131,6 +145,8 @@ pub type Ask = Box<dyn FnMut(ControlPhase, &mut dyn Device)>;
 /// When the control device is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ControlPhase {
+    /// Packets flow: a request of [`Control::during`].
+    DuringTraffic,
     /// All packets are home and the worker threads idle; the adapters still run. Left out with
     /// [`Stop::Busy`].
     BeforePause,

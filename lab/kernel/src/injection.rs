@@ -123,6 +123,11 @@ thread_local! {
     static INJECTION: RefCell<Option<Injection>> = const { RefCell::new(None) };
 }
 
+/// Whether the lab can make an import fail.
+pub(crate) fn can_fail(import: &str) -> bool {
+    look_up(import).is_some()
+}
+
 /// A run begins, in which these call stacks fail; without a list no stack is looked at.
 pub(crate) fn configure(wanted: Option<Vec<CallSite>>) {
     INJECTION.set(wanted.map(|wanted| Injection {
@@ -185,7 +190,8 @@ pub(crate) fn instead(call: &Call<'_>) -> Option<u64> {
         let has_failed = injection
             .wanted
             .iter()
-            .any(|site| site.import == can_fail.name && site.stack == offsets);
+            .filter(|site| site.import == can_fail.name)
+            .any(|site| site.stack.is_empty() || site.stack == offsets);
         injection.seen.push(Seen {
             import: can_fail,
             stack,

@@ -16,12 +16,17 @@ mod worker;
 
 pub use config::{
     AdapterConfig, Answer, Ask, CallSite, Chaos, Control, ControlPhase, Device, Direction, Frame,
-    ParameterValue, RunConfig, Stop,
+    ParameterValue, Request, RunConfig, Stop,
 };
 pub use report::{
     AdapterReport, CallSiteReport, ControlRecord, DispatchReport, Failure, MachineReport,
     PoolReport, PoolTagReport, Progress, Report, RuleReport, TrafficCount, WorkItemReport,
 };
+
+/// The interface index of an adapter, counted from 0.
+pub fn if_index(adapter: u32) -> u32 {
+    ndis::adapter::if_index(adapter)
+}
 
 /// Whether the PDB at `pdb` has the symbols of `image`, the bytes of a `.sys` file. A run with one that has not
 /// shows offsets. Of an image that cannot be parsed nothing is said: [`run`] does.

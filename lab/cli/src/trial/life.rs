@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use lab_kernel::{AdapterReport, CallSite, Chaos, Failure, RunConfig, Stop};
 use protocol::{
-    FlowQuery, IOCTL_DEFERLWF_QUERY_FLOWS, IOCTL_DEFERLWF_QUERY_STATISTICS, Record, Wire,
+    AdapterRequest, FlowQuery, IOCTL_DEFERLWF_QUERY_FLOWS, IOCTL_DEFERLWF_QUERY_STATISTICS,
+    IOCTL_DEFERLWF_REREAD_PARAMETERS, Mode,
 };
 use serde::{Deserialize, Serialize};
 
@@ -134,7 +135,7 @@ impl Stage {
                 .collect(),
             stop: Stop::default(),
             disturb: true,
-            control: Some(device::administrator()),
+            control: Some(device::administrator(&[], 0)),
             chaos: Some(Chaos {
                 operations: OPERATIONS,
                 requests: requests(),
@@ -221,16 +222,25 @@ fn failed_restart(adapter: &AdapterReport) -> bool {
 
 /// What our own control tool asks; other drivers get it as questions that they do not know.
 fn requests() -> Vec<(u32, Vec<u8>)> {
-    // The first adapter's interface index.
+    let if_index = lab_kernel::if_index(0);
     let query = FlowQuery {
-        if_index: 2,
+        if_index,
         ..FlowQuery::default()
     };
-    let mut input = vec![0; FlowQuery::SIZE];
-    // The buffer has just the size of the record, so it fits; if it did not, a bad question is one too.
-    let _ = query.encode(&mut input);
-    vec![
+    let adapter = AdapterRequest {
+        if_index,
+        ..AdapterRequest::default()
+    };
+    let modes = Mode::ALL.iter().map(|&mode| {
+        let request = device::set_mode(if_index, mode);
+        (request.code, request.input)
+    });
+    [
         (IOCTL_DEFERLWF_QUERY_STATISTICS, Vec::new()),
-        (IOCTL_DEFERLWF_QUERY_FLOWS, input),
+        (IOCTL_DEFERLWF_QUERY_FLOWS, device::encoded(&query)),
+        (IOCTL_DEFERLWF_REREAD_PARAMETERS, device::encoded(&adapter)),
     ]
+    .into_iter()
+    .chain(modes)
+    .collect()
 }

@@ -3,7 +3,9 @@
 use std::cell::{Cell, RefCell};
 
 use crate::device::{self, File};
-use crate::{Answer, Control, ControlPhase, ControlRecord, Device};
+use crate::ndis::adapter;
+use crate::rt::sched;
+use crate::{Answer, Control, ControlPhase, ControlRecord, Device, Request};
 
 thread_local! {
     static CONTROL: RefCell<Option<Control>> = const { RefCell::new(None) };
@@ -46,6 +48,38 @@ impl Device for Recorder {
         RECORDS.with_borrow_mut(|records| records.push(record));
         answer
     }
+}
+
+/// Starts the thread that sends what is to be sent while packets flow; `done` is called at its end.
+pub(super) fn start(frames_total: u64, done: impl FnOnce() + 'static) {
+    let control = CONTROL.with_borrow(|control| {
+        let control = control.as_ref()?;
+        Some((control.device.clone(), control.during.clone()))
+    });
+    let Some((device, requests)) = control else {
+        return done();
+    };
+    sched::spawn("administrator", None, move || {
+        let parts = requests.len() as u64 + 1;
+        for (part, request) in (1..).zip(requests) {
+            sched::wait(&mut || adapter::frames_done() * parts >= frames_total * part);
+            send(&device, &request);
+        }
+        done();
+    });
+}
+
+/// Opens the device, sends a request, and closes the device.
+fn send(device: &str, request: &Request) {
+    let Some(Ok(file)) = device::open(device) else {
+        return;
+    };
+    let mut recorder = Recorder {
+        file,
+        phase: ControlPhase::DuringTraffic,
+    };
+    recorder.io_control(request.code, &request.input, request.output_len);
+    device::close(recorder.file);
 }
 
 /// Opens the device, asks, closes it.

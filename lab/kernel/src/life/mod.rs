@@ -182,6 +182,10 @@ fn validate(config: &RunConfig) -> Result<(), Failure> {
     if config.adapters.is_empty() {
         return bad("no adapter".into());
     }
+    let mut sites = config.faults.iter().flatten();
+    if let Some(site) = sites.find(|site| !injection::can_fail(&site.import)) {
+        return bad(format!("{} cannot be made to fail", site.import));
+    }
     Ok(())
 }
 

@@ -144,13 +144,17 @@ fn run_traffic(show: &dyn Fn(&'static str), stop: Stop, chaos: Option<Chaos>, fr
     let lanes = if chaos.is_some() { LANES } else { 1 };
     let ends_early = chaos.is_some() && sched::chance(1, 2);
     let chaos = chaos.map(Rc::new);
+    let begin = |operating: &Rc<Cell<u32>>| {
+        operating.set(operating.get() + 1);
+        let operating = Rc::clone(operating);
+        move || operating.set(operating.get() - 1)
+    };
+    control::start(frames_total, begin(&operating));
     for adapter in 0..adapter::count() {
         traffic::start_neighbours(adapter);
         traffic::start_traffic(adapter, lanes);
         if let Some(chaos) = &chaos {
-            operating.set(operating.get() + 1);
-            let operating = Rc::clone(&operating);
-            chaos::start(adapter, chaos, move || operating.set(operating.get() - 1));
+            chaos::start(adapter, chaos, begin(&operating));
         }
         sched::spawn(&format!("events {adapter}"), None, move || {
             sched::sleep_until(sched::now() + sched::random(EVENTS_NS));
