@@ -1,4 +1,4 @@
-//! The control device: statistics and flows, for administrators and the system.
+//! The control device: statistics, flows and what can change, for administrators and the system.
 
 use core::net::IpAddr;
 
@@ -10,13 +10,14 @@ use ndis::irql::Passive;
 use ndis::text::Text;
 use ndis::{Status, text, time, version};
 use protocol::{
-    AdapterStatistics, DriverVersion, FLOW_CURSOR_END, FlowHeader, FlowQuery, FlowRecord,
-    IOCTL_DEFERLWF_QUERY_FLOWS, IOCTL_DEFERLWF_QUERY_STATISTICS, Record, ReplyWriter, ShortBuffer,
-    StatisticsHeader,
+    AdapterRequest, AdapterStatistics, DriverVersion, FLOW_CURSOR_END, FlowHeader, FlowQuery,
+    FlowRecord, IOCTL_DEFERLWF_QUERY_FLOWS, IOCTL_DEFERLWF_QUERY_STATISTICS,
+    IOCTL_DEFERLWF_REREAD_PARAMETERS, IOCTL_DEFERLWF_SET_MODE, ModeRequest, Record, ReplyWriter,
+    ShortBuffer, StatisticsHeader,
 };
 
-use crate::count;
 use crate::module::Tap;
+use crate::{count, mode, setting};
 
 /// Flows that are copied while the table is locked once, which keeps the worker waiting at `DISPATCH_LEVEL`.
 const FLOWS_PER_LOCK: usize = 32;
@@ -43,9 +44,37 @@ impl ControlDevice for Tap {
         match code {
             IOCTL_DEFERLWF_QUERY_STATISTICS => query_statistics(driver, buffer, irql),
             IOCTL_DEFERLWF_QUERY_FLOWS => query_flows(driver, buffer, irql),
+            IOCTL_DEFERLWF_SET_MODE => {
+                let request: ModeRequest = request(buffer)?;
+                change(driver, request.if_index, irql, |tap, irql| {
+                    mode::change(tap, request.mode, irql)
+                })
+            }
+            IOCTL_DEFERLWF_REREAD_PARAMETERS => {
+                let request: AdapterRequest = request(buffer)?;
+                change(driver, request.if_index, irql, setting::reread)
+            }
             _ => Err(Status::INVALID_DEVICE_REQUEST),
         }
     }
+}
+
+/// The record that the input starts with.
+fn request<R: Record>(buffer: &ControlBuffer<'_>) -> Result<R, Status> {
+    R::decode(buffer.input()).map_err(|_| Status::INVALID_PARAMETER)
+}
+
+/// Changes something of one module. There is no answer but the status.
+fn change(
+    driver: &Driver<Tap>,
+    if_index: u32,
+    irql: &mut Passive,
+    change: impl FnOnce(&Attached<'_, Tap>, &mut Passive) -> Result<(), Status>,
+) -> Result<usize, Status> {
+    driver
+        .find(irql, |tap| tap.parameters().if_index == if_index, change)
+        .unwrap_or(Err(Status::NOT_FOUND))
+        .map(|()| 0)
 }
 
 fn query_statistics(
@@ -83,7 +112,7 @@ fn query_flows(
     buffer: &mut ControlBuffer<'_>,
     irql: &mut Passive,
 ) -> Result<usize, Status> {
-    let query = FlowQuery::decode(buffer.input()).map_err(|_| Status::INVALID_PARAMETER)?;
+    let query: FlowQuery = request(buffer)?;
     let reply = ReplyWriter::<FlowHeader, FlowRecord>::new(buffer.output()).map_err(short)?;
     driver
         .find(

@@ -239,7 +239,7 @@ pub(crate) fn statistics(tap: &Attached<'_, Tap>) -> AdapterStatistics {
             max_wait_ns: work.max_wait_ns,
         },
         flows: FlowCounters {
-            capacity: tap.parameters.max_flows,
+            capacity: tap.max_flows,
             active: u32::try_from(tap.flow_counts.active.value()).unwrap_or(u32::MAX),
             created: tap.flow_counts.created.value(),
             evicted: tap.flow_counts.evicted.value(),

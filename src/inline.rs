@@ -145,7 +145,7 @@ pub(crate) fn judge<D: Way>(this: &Attached<'_, Tap>, irql: &mut Passive) -> Nex
         running.release::<D, _, _>(irql, |release, irql| {
             while let Some(turn) = release.next(LISTS_PER_TURN, irql) {
                 taken = taken.saturating_add(this.take_turn(turn, irql));
-                if time::now_ns().saturating_sub(started_ns) >= this.parameters.worker_budget_ns {
+                if time::now_ns().saturating_sub(started_ns) >= this.settings.worker_budget_ns() {
                     break;
                 }
             }
@@ -249,7 +249,7 @@ impl Tap {
         let mut verdict = Verdict::Pass;
         for packet in list.packets() {
             let mut room = [0; LOOK];
-            let look = room.len().min(self.parameters.snapshot_length as usize);
+            let look = room.len().min(self.snapshot_length as usize);
             let read = if packet.len() < ETHERNET_HEADER_LENGTH {
                 Err(Unreadable::TooShort)
             } else {
@@ -270,7 +270,7 @@ impl Tap {
                 segmentation: facts.segmentation,
             };
             let facts = self.inspect(&snapshot, room.get(..filled).unwrap_or_default(), irql);
-            if self.parameters.blocked.verdict(&facts) == Verdict::Block {
+            if self.settings.verdict(&facts, irql) == Verdict::Block {
                 verdict = Verdict::Block;
             }
         }

@@ -14,22 +14,27 @@ use protocol::{AdapterStatistics, Mode};
 use crate::count::{Counters, FlowCounts};
 use crate::datapath::Snapshot;
 use crate::inline::{self, Judge, Way};
+use crate::mode::Switch;
 use crate::parameter::Parameters;
 use crate::setting::Settings;
 use crate::worker;
 
 const RING_TAG: Tag = Tag::new(*b"DfRg");
 const FLOW_TAG: Tag = Tag::new(*b"DfFl");
+const SWITCH_TAG: Tag = Tag::new(*b"DfSw");
 
 /// What the filter is on one adapter.
 ///
 /// In mode `tap` the datapath writes `ring` and wishes for `worker`; the worker drains it into `flows`. In mode `inline`
 /// it holds packets and wishes for a judge. Whoever else looks takes the lock of `flows` or reads counters.
 pub(crate) struct Tap {
-    pub(crate) parameters: Parameters,
+    /// Bytes of each frame that are looked at.
+    pub(crate) snapshot_length: u32,
+    pub(crate) max_flows: u32,
     pub(crate) counters: Counters,
     pub(crate) ring: SnapshotRing<Snapshot>,
     pub(crate) settings: Settings,
+    pub(crate) switch: Switch,
     pub(crate) worker: WorkItem<Self>,
     pub(crate) send_judge: Judge,
     pub(crate) receive_judge: Judge,
@@ -51,14 +56,16 @@ impl FilterModule for Tap {
         // Whoever sends packets knows neither when the system started nor when the adapter was attached.
         let seed = time::now_ns();
         Ok(Self {
-            parameters,
+            snapshot_length: parameters.snapshot_length,
+            max_flows: parameters.max_flows,
             counters: Counters::default(),
             ring: SnapshotRing::try_new(
                 RING_TAG,
                 parameters.ring_entries as usize,
                 parameters.snapshot_length as usize,
             )?,
-            settings: parameters.settings(),
+            settings: Settings::new(&parameters),
+            switch: Switch::try_new(parameters.mode, SWITCH_TAG, irql)?,
             worker: attaching.work_item(worker::drain, irql)?,
             send_judge: judge::<Tx>(attaching, irql)?,
             receive_judge: judge::<Rx>(attaching, irql)?,
@@ -67,7 +74,16 @@ impl FilterModule for Tap {
         })
     }
 
+    fn restart(this: &Attached<'_, Self>, irql: &mut Passive) -> Result<(), Status> {
+        this.switch.wake(irql);
+        Ok(())
+    }
+
     // `pause` has nothing to do: when it comes, the worker has drained the ring, and nothing is held. Neither has `detach`.
+
+    fn detaching(this: &Attached<'_, Self>, irql: &mut Passive) {
+        this.switch.give_up(irql);
+    }
 
     fn depart(this: &Attached<'_, Self>, departed: &mut AdapterStatistics) {
         departed.add_departed(&crate::count::statistics(this));
@@ -75,8 +91,14 @@ impl FilterModule for Tap {
 }
 
 impl BypassPath for Tap {
-    fn is_bypassed(this: &Attached<'_, Self>) -> bool {
-        this.settings.mode() == Mode::Off
+    fn is_bypassed(this: &Attached<'_, Self>, irql: &mut Passive) -> bool {
+        this.switch.take(this.settings.mode(), irql) == Mode::Off
+    }
+
+    fn bypass_settled(this: &Attached<'_, Self>, result: Result<(), Status>, irql: &mut Passive) {
+        if let Some(mode) = this.switch.settle(result, irql) {
+            this.settings.set_mode(mode);
+        }
     }
 }
 

@@ -19,7 +19,9 @@
 //! An adapter takes `RingEntries` times (`SnapLen` and about 64 bytes) and `MaxFlows` times about 140 bytes of nonpaged
 //! pool: 2.3 MiB by default, about 100 MiB at most.
 //!
-//! A value that is out of range or no number is not used; the default is. They are read when the adapter is attached.
+//! A value that is out of range or no number is not used; the default is. They are read when the adapter is attached, and
+//! when [`IOCTL_DEFERLWF_REREAD_PARAMETERS`](protocol::IOCTL_DEFERLWF_REREAD_PARAMETERS) asks for it. `SnapLen`,
+//! `RingEntries` and `MaxFlows` then stay as they were: memory was allocated by them.
 
 use inspect::BlockTable;
 use ndis::config::{Configuration, Parameter};
@@ -31,7 +33,6 @@ use ndis::text::Text;
 use protocol::Mode;
 
 use crate::module::Tap;
-use crate::setting::Settings;
 
 /// What is set for one adapter.
 #[derive(Clone, Copy)]
@@ -41,10 +42,10 @@ pub(crate) struct Parameters {
     pub(crate) max_flows: u32,
     pub(crate) flow_idle_ns: u64,
     pub(crate) worker_budget_ns: u64,
-    mode: Mode,
-    overload: Overload,
-    hold_limit: u32,
-    max_hold_ns: u64,
+    pub(crate) mode: Mode,
+    pub(crate) overload: Overload,
+    pub(crate) hold_limit: u32,
+    pub(crate) max_hold_ns: u64,
     pub(crate) blocked: BlockTable,
 }
 
@@ -121,20 +122,18 @@ impl Parameters {
     /// Reads the parameters of the adapter that is being attached. Without a configuration they are the defaults.
     pub(crate) fn read(attaching: &mut Attaching<'_, Tap>, irql: &mut Passive) -> Self {
         attaching
-            .configuration(irql, |configuration, irql| {
-                let mut room = [0; BLOCK_LENGTH];
-                let blocked = configuration
-                    .ascii(BLOCK, &mut room, irql)
-                    .and_then(|rules| BlockTable::parse(rules).ok())
-                    .unwrap_or(BlockTable::EMPTY);
-                Self::with(|range| range.read(configuration, irql), blocked)
-            })
+            .configuration(irql, Self::of)
             .unwrap_or_else(|_| Self::with(|range| range.default, BlockTable::EMPTY))
     }
 
-    /// What of them can change.
-    pub(crate) const fn settings(&self) -> Settings {
-        Settings::new(self.mode, self.overload, self.hold_limit, self.max_hold_ns)
+    /// Reads the parameters in a configuration.
+    pub(crate) fn of(configuration: &mut Configuration<'_>, irql: &mut Passive) -> Self {
+        let mut room = [0; BLOCK_LENGTH];
+        let blocked = configuration
+            .ascii(BLOCK, &mut room, irql)
+            .and_then(|rules| BlockTable::parse(rules).ok())
+            .unwrap_or(BlockTable::EMPTY);
+        Self::with(|range| range.read(configuration, irql), blocked)
     }
 
     fn with(mut value: impl FnMut(&Range) -> u32, blocked: BlockTable) -> Self {

@@ -2,8 +2,18 @@
 
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
-use ndis::nbl::Overload;
+use inspect::{BlockTable, PacketFacts, Verdict};
+use ndis::Status;
+use ndis::filter::Attached;
+use ndis::irql::{Caller, Passive};
+use ndis::lock::SpinLock;
+use ndis::nbl::{Overload, Rx, Tx};
 use protocol::Mode;
+
+use crate::inline::Way;
+use crate::mode;
+use crate::module::Tap;
+use crate::parameter::Parameters;
 
 /// What may become of packets now. Each value is read for each batch; nothing is ordered by them.
 #[derive(Debug)]
@@ -12,23 +22,42 @@ pub(crate) struct Settings {
     drops_at_overload: AtomicU8,
     hold_limit: AtomicU32,
     max_hold_ns: AtomicU64,
+    worker_budget_ns: AtomicU64,
+    blocked: SpinLock<BlockTable>,
 }
 
 impl Settings {
-    pub(crate) const fn new(
-        mode: Mode,
-        overload: Overload,
-        hold_limit: u32,
-        max_hold_ns: u64,
-    ) -> Self {
+    /// For a module whose handlers are there: of mode `off` it knows when they are gone.
+    pub(crate) const fn new(parameters: &Parameters) -> Self {
+        let mode = match parameters.mode {
+            Mode::Off | Mode::Tap => Mode::Tap,
+            Mode::Inline => Mode::Inline,
+        };
         Self {
             mode: AtomicU8::new(mode as u8),
-            drops_at_overload: AtomicU8::new(matches!(overload, Overload::Refuse) as u8),
-            hold_limit: AtomicU32::new(hold_limit),
-            max_hold_ns: AtomicU64::new(max_hold_ns),
+            drops_at_overload: AtomicU8::new(drops(parameters.overload) as u8),
+            hold_limit: AtomicU32::new(parameters.hold_limit),
+            max_hold_ns: AtomicU64::new(parameters.max_hold_ns),
+            worker_budget_ns: AtomicU64::new(parameters.worker_budget_ns),
+            blocked: SpinLock::new(parameters.blocked),
         }
     }
 
+    /// Takes over what can change at any time: all but the mode.
+    fn update(&self, parameters: &Parameters, irql: &mut impl Caller) {
+        let drops = u8::from(drops(parameters.overload));
+        self.drops_at_overload.store(drops, Ordering::Relaxed);
+        self.hold_limit
+            .store(parameters.hold_limit, Ordering::Relaxed);
+        self.max_hold_ns
+            .store(parameters.max_hold_ns, Ordering::Relaxed);
+        self.worker_budget_ns
+            .store(parameters.worker_budget_ns, Ordering::Relaxed);
+        self.blocked
+            .with(irql, |blocked, _| *blocked = parameters.blocked);
+    }
+
+    /// The mode that is in effect.
     pub(crate) fn mode(&self) -> Mode {
         let mode = self.mode.load(Ordering::Relaxed);
         Mode::ALL
@@ -36,6 +65,10 @@ impl Settings {
             .copied()
             .find(|&known| known as u8 == mode)
             .unwrap_or_default()
+    }
+
+    pub(crate) fn set_mode(&self, mode: Mode) {
+        self.mode.store(mode as u8, Ordering::Relaxed);
     }
 
     /// What becomes of packets that cannot wait for their verdict.
@@ -56,4 +89,39 @@ impl Settings {
     pub(crate) fn max_hold_ns(&self) -> u64 {
         self.max_hold_ns.load(Ordering::Relaxed)
     }
+
+    /// The longest time that a worker runs at a time.
+    pub(crate) fn worker_budget_ns(&self) -> u64 {
+        self.worker_budget_ns.load(Ordering::Relaxed)
+    }
+
+    /// What becomes of a packet.
+    pub(crate) fn verdict(&self, facts: &PacketFacts, irql: &mut impl Caller) -> Verdict {
+        self.blocked.with(irql, |blocked, _| blocked.verdict(facts))
+    }
+}
+
+const fn drops(overload: Overload) -> bool {
+    matches!(overload, Overload::Refuse)
+}
+
+/// Reads the parameters again. What was allocated by them stays as it is: ring and flow table.
+///
+/// # Errors
+///
+/// NDIS cannot open them, and nothing changes; or the mode cannot be changed, and is what it was.
+pub(crate) fn reread(this: &Attached<'_, Tap>, irql: &mut Passive) -> Result<(), Status> {
+    let parameters = this.configuration(irql, Parameters::of)?;
+    this.settings.update(&parameters, irql);
+    this.flows.with(irql, |flows, _| {
+        flows.set_idle_ns(parameters.flow_idle_ns);
+    });
+    // What is held may be overdue by now.
+    for direction in [Tx::DIRECTION, Rx::DIRECTION] {
+        let judge = this.judge(direction);
+        // Refused only when the module is detaching, and then nothing is held.
+        let _ = judge.timer.set(parameters.max_hold_ns, irql);
+        let _ = judge.worker.queue(irql);
+    }
+    mode::change(this, parameters.mode, irql)
 }

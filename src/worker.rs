@@ -26,7 +26,7 @@ pub(crate) fn drain(this: &Attached<'_, Tap>, irql: &mut Passive) -> NextRun {
         let _ = this.inspect(snapshot, frame, irql);
         taken = taken.saturating_add(1);
         let looks = taken & PACKETS_PER_LOOK.wrapping_sub(1) == 0;
-        if looks && time::now_ns().saturating_sub(started_ns) >= this.parameters.worker_budget_ns {
+        if looks && time::now_ns().saturating_sub(started_ns) >= this.settings.worker_budget_ns() {
             ControlFlow::Break(())
         } else {
             ControlFlow::Continue(())

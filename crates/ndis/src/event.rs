@@ -57,6 +57,18 @@ impl Event {
         unsafe { NdisWaitEvent(self.raw(), 0) };
     }
 
+    /// Waits until the event is set, for at most `limit_ms` milliseconds (1 at least), and says whether it is.
+    ///
+    /// # IRQL
+    ///
+    /// `PASSIVE_LEVEL`.
+    ///
+    /// <https://learn.microsoft.com/windows-hardware/drivers/ddi/ndis/nf-ndis-ndiswaitevent>
+    pub fn wait_for(&self, limit_ms: u32, _irql: &mut Passive) -> bool {
+        // SAFETY: initialised by the invariant; the token says PASSIVE_LEVEL.
+        unsafe { NdisWaitEvent(self.raw(), limit_ms.max(1)) != 0 }
+    }
+
     /// Sets the event.
     ///
     /// # IRQL

@@ -89,6 +89,16 @@ pub trait FilterModule: Sized + Send + Sync + 'static {
         let _ = (this, irql);
     }
 
+    /// Detach has begun, and waits for whoever has the module: device requests and work items. Those that wait for
+    /// something have to be woken here.
+    ///
+    /// # IRQL
+    ///
+    /// `PASSIVE_LEVEL`.
+    fn detaching(this: &Attached<'_, Self>, irql: &mut Passive) {
+        let _ = (this, irql);
+    }
+
     /// Ends the module: nothing of it runs any more, work items included.
     ///
     /// # IRQL
@@ -216,7 +226,19 @@ pub trait BypassPath: FilterModule {
     /// `PASSIVE_LEVEL`.
     ///
     /// <https://learn.microsoft.com/windows-hardware/drivers/ddi/ndis/nc-ndis-filter_set_module_options>
-    fn is_bypassed(this: &Attached<'_, Self>) -> bool;
+    fn is_bypassed(this: &Attached<'_, Self>, irql: &mut Passive) -> bool;
+
+    /// Is told what came of the answer. With an error packets take the way that they took before, at first through the
+    /// module, and the restart goes on.
+    ///
+    /// # IRQL
+    ///
+    /// `PASSIVE_LEVEL`.
+    ///
+    /// <https://learn.microsoft.com/windows-hardware/drivers/ddi/ndis/nf-ndis-ndissetoptionalhandlers>
+    fn bypass_settled(this: &Attached<'_, Self>, result: Result<(), Status>, irql: &mut Passive) {
+        let _ = (this, result, irql);
+    }
 }
 
 /// A filter that sees status indications.

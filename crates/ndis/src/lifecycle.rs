@@ -188,6 +188,11 @@ impl<M: Installed> Stop for Stopping<'_, M> {
         M::pause(&unsafe { Attached::new(self.0) }, irql);
     }
 
+    fn on_detaching(&self, irql: &mut Passive) {
+        // SAFETY: by the invariant this is detach, and `M` is there until `free`.
+        M::detaching(&unsafe { Attached::new(self.0) }, irql);
+    }
+
     fn on_detach(&self, irql: &mut Passive) {
         // SAFETY: by the invariant this is detach, and `M` is there until `free`.
         M::detach(&unsafe { Attached::new(self.0) }, irql);

@@ -30,6 +30,9 @@ pub(crate) trait Stop {
     /// Runs the driver's `pause`: no packet is inside, and each work item has run for every wish that came from one.
     fn on_pause(&self, irql: &mut Passive);
 
+    /// Runs the driver's `detaching`: nobody gets the module any more, some have it yet.
+    fn on_detaching(&self, irql: &mut Passive);
+
     /// Runs the driver's `detach`: nobody else has the module any more.
     fn on_detach(&self, irql: &mut Passive);
 
@@ -56,9 +59,10 @@ pub(crate) fn pause(module: &impl Stop, irql: &mut Passive) {
 /// Ends a paused module.
 pub(crate) fn detach(module: &impl Stop, irql: &mut Passive) {
     // Work items and whoever looks at the module finish; none of them starts again. Timers need not come due.
-    module
-        .attached()
-        .close_and(irql, |irql| module.cancel_timers(irql));
+    module.attached().close_and(irql, |irql| {
+        module.on_detaching(irql);
+        module.cancel_timers(irql);
+    });
     module.on_detach(irql);
     module.free(irql);
 }
@@ -89,6 +93,8 @@ mod tests {
         is_timer_set: AtomicBool,
         /// What somebody is at, for whom has to be waited.
         is_busy: AtomicBool,
+        /// Somebody has the module and waits for `on_detaching`.
+        is_waiting: AtomicBool,
         steps: Mutex<Vec<&'static str>>,
     }
 
@@ -101,6 +107,7 @@ mod tests {
                 work: [State::idle(), State::idle()],
                 is_timer_set: AtomicBool::new(false),
                 is_busy: AtomicBool::new(false),
+                is_waiting: AtomicBool::new(true),
                 steps: Mutex::default(),
             };
             model.attached.open();
@@ -181,6 +188,12 @@ mod tests {
             self.assert_no_packet_is_inside();
         }
 
+        fn on_detaching(&self, _irql: &mut Passive) {
+            self.step("on_detaching");
+            assert!(!self.attached.acquire(), "the module can be had");
+            self.is_waiting.store(false, Ordering::SeqCst);
+        }
+
         fn on_detach(&self, _irql: &mut Passive) {
             self.step("on_detach");
             self.assert_nobody_has_it();
@@ -233,7 +246,9 @@ mod tests {
         model.is_busy.store(true, Ordering::SeqCst);
         thread::scope(|scope| {
             scope.spawn(|| {
-                thread::sleep(WHILE);
+                while model.is_waiting.load(Ordering::SeqCst) {
+                    thread::yield_now();
+                }
                 model.run(&model.work[1], || {
                     model.is_busy.store(false, Ordering::SeqCst);
                 });
@@ -241,6 +256,9 @@ mod tests {
             detach(&model, &mut passive());
         });
         let steps = model.steps.into_inner().expect("steps");
-        assert_eq!(steps, ["cancel timers", "on_detach", "free"]);
+        assert_eq!(
+            steps,
+            ["on_detaching", "cancel timers", "on_detach", "free"]
+        );
     }
 }

@@ -61,14 +61,21 @@ pub(crate) unsafe extern "system" fn attach<M: Installed>(
 pub(crate) unsafe extern "system" fn set_module_options<M: BypassPath + Installed>(
     context: NDIS_HANDLE,
 ) -> NDIS_STATUS {
+    // SAFETY: NDIS calls FilterSetModuleOptions at PASSIVE_LEVEL.
+    let mut irql = unsafe { Passive::assume() };
     // SAFETY: NDIS calls it between attach and detach.
     let core = unsafe { ModuleCore::<M>::from_context(context) };
     // SAFETY: the module is attached as long as this runs.
-    let is_bypassed = M::is_bypassed(&unsafe { Attached::new(core) });
+    let attached = unsafe { Attached::new(core) };
+    let is_bypassed = M::is_bypassed(&attached, &mut irql);
     let mut characteristics = M::HANDLERS.partial_characteristics(is_bypassed);
     // SAFETY: this is FilterSetModuleOptions, at PASSIVE_LEVEL, where the handlers of this module may change; NDIS copies
     // the characteristics.
-    unsafe { NdisSetOptionalHandlers(core.handle(), (&raw mut characteristics).cast()) }
+    let status =
+        unsafe { NdisSetOptionalHandlers(core.handle(), (&raw mut characteristics).cast()) };
+    M::bypass_settled(&attached, Status::from_raw(status).ok(), &mut irql);
+    // With the handlers that it had the module can go on.
+    Status::SUCCESS.into_raw()
 }
 
 /// `FilterRestart`.

@@ -70,6 +70,11 @@ impl<S: AsRef<[Slot]> + AsMut<[Slot]>> FlowTable<S> {
         }
     }
 
+    /// Changes the silence after which a flow may have to give way.
+    pub const fn set_idle_ns(&mut self, idle_ns: u64) {
+        self.idle_ns = idle_ns;
+    }
+
     /// Counts a packet into its flow. `now_ns` is the time at which it was seen, of a clock that the caller chooses.
     pub fn record(&mut self, facts: &PacketFacts, direction: Direction, now_ns: u64) -> Recorded {
         let Some((key, from_low)) = FlowKey::of(facts) else {

@@ -986,8 +986,10 @@ const _: () = {
     assert!(wdk_sys::METHOD_NEITHER == 3);
     assert!(wdk_sys::POOL_FLAG_NON_PAGED == 64);
     assert!(wdk_sys::STATUS_BUFFER_TOO_SMALL == -1073741789);
+    assert!(wdk_sys::STATUS_DEVICE_BUSY == -2147483631);
     assert!(wdk_sys::STATUS_INVALID_DEVICE_REQUEST == -1073741808);
     assert!(wdk_sys::STATUS_INVALID_PARAMETER == -1073741811);
+    assert!(wdk_sys::STATUS_IO_TIMEOUT == -1073741643);
     assert!(wdk_sys::STATUS_NOT_FOUND == -1073741275);
     assert!(wdk_sys::STATUS_OBJECT_NAME_INVALID == -1073741773);
     assert!(wdk_sys::_MEMORY_CACHING_TYPE::MmCached == 1);

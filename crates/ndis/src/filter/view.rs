@@ -3,8 +3,12 @@
 use core::fmt;
 use core::ops::Deref;
 
+use ndis_sys::NdisFRestartFilter;
+
 use super::{AttachParameters, FilterModule, HoldPath, ModuleCore, ModuleState};
-use crate::irql::Caller;
+use crate::Status;
+use crate::config::{self, Configuration};
+use crate::irql::{Caller, Passive};
 use crate::nbl::{Callback, Direction, HeldCounts, Hold, HoldLimit, NblBatch, Release, Released};
 use crate::work::WorkItemCounts;
 
@@ -56,6 +60,43 @@ impl<'a, M: FilterModule> Attached<'a, M> {
     #[must_use]
     pub fn held<D: Direction>(&self) -> HeldCounts {
         self.core.held::<D>().counts()
+    }
+
+    /// Opens the module's parameters, runs `f` with them, and closes them.
+    ///
+    /// # IRQL
+    ///
+    /// `PASSIVE_LEVEL`.
+    ///
+    /// # Errors
+    ///
+    /// NDIS could not open them; `f` is not called then.
+    ///
+    /// <https://learn.microsoft.com/windows-hardware/drivers/ddi/ndis/nf-ndis-ndisopenconfigurationex>
+    pub fn configuration<R>(
+        &self,
+        irql: &mut Passive,
+        f: impl FnOnce(&mut Configuration<'_>, &mut Passive) -> R,
+    ) -> Result<R, Status> {
+        // SAFETY: by the invariant the module is attached, so its handle is valid.
+        unsafe { config::with(self.core.handle(), irql, f) }
+    }
+
+    /// Asks NDIS to pause the module and to restart it, which it does after this has returned. Between the two it asks
+    /// [`BypassPath`](super::BypassPath) anew. Packets that come meanwhile may be lost above or below.
+    ///
+    /// # IRQL
+    ///
+    /// At or below `DISPATCH_LEVEL`, and no lock held.
+    ///
+    /// # Errors
+    ///
+    /// NDIS will not do it.
+    ///
+    /// <https://learn.microsoft.com/windows-hardware/drivers/ddi/ndis/nf-ndis-ndisfrestartfilter>
+    pub fn request_restart(&self, _irql: &mut impl Caller) -> Result<(), Status> {
+        // SAFETY: by the invariant the module is attached, so its handle is valid.
+        Status::from_raw(unsafe { NdisFRestartFilter(self.core.handle()) }).ok()
     }
 
     /// Runs `f` with the module running; `None` if it is not. Pause waits until `f` has returned.
