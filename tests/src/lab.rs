@@ -37,6 +37,12 @@ impl Lab {
         Self(vec!["run".into(), image.into()])
     }
 
+    /// The call that a line such as `lwf-lab run …` makes, with JSON. Its words hold no blanks.
+    pub fn command_line(line: &str) -> Self {
+        let words = line.split_whitespace().skip(1).map(Into::into);
+        Self(words.collect()).with(["--json"])
+    }
+
     /// Plays many seeds of `image`, with JSON.
     pub fn stress(image: &Path) -> Self {
         Self(vec!["stress".into(), image.into()]).with(["--json"])

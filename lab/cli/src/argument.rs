@@ -1,7 +1,9 @@
 //! The command line.
 
+mod site;
 mod trial;
 
+pub use site::Site;
 pub use trial::{StressArguments, Subject, SweepArguments, WorkerArguments};
 
 use std::path::PathBuf;
@@ -60,6 +62,9 @@ Examples:
   Change the driver's mode twice while packets flow:
     lwf-lab run deferlwf.sys --pcap a.pcapng --modes inline,off
 
+  A seed of stress again, with a picture of what ran where, for ui.perfetto.dev:
+    lwf-lab run deferlwf.sys --hard --seed 417 --timeline seed-417.json
+
   A capture that does not tell directions, taken on the host with this address:
     lwf-lab run myfilter.sys --pdb myfilter.pdb --pcap a.pcap --local 02:00:00:00:00:01
 
@@ -76,8 +81,11 @@ Examples:
   A thousand seeds:
     lwf-lab stress deferlwf.sys --seeds 1000
 
-  One seed again:
-    lwf-lab stress deferlwf.sys --from 417 --seeds 1
+  On from where another run of it ended:
+    lwf-lab stress deferlwf.sys --from 1000 --seeds 1000
+
+  One seed again, alone and with its whole screen:
+    lwf-lab run deferlwf.sys --hard --seed 417
 
 Each seed decides the traffic (both ways, one or two adapters, frames of many shapes), the schedule, and ten
 control operations per adapter that come at any moment: status, PnP and power events, pause and restart, detach and
@@ -146,13 +154,22 @@ pub struct RunArguments {
     #[arg(long, value_name = "MODE,...", value_enum, value_delimiter = ',')]
     pub modes: Vec<ModeName>,
 
-    /// Fail this import, the first time that each of the driver's call stacks calls it; give it again for more
-    #[arg(long, value_name = "IMPORT")]
-    pub fail: Vec<String>,
-
     /// When the stacks stop, once every packet is home
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = StopWhen::Idle)]
     pub stop: StopWhen,
+
+    /// Play the life that stress plays for this seed: its traffic, and its control operations at any moment
+    #[arg(long, conflicts_with_all = ["pcap", "local", "vlan_tags", "stop", "modes"])]
+    pub hard: bool,
+
+    /// Fail this import, the first time that each of the driver's call stacks calls it, or the one that sweep
+    /// names; give it again for more
+    #[arg(long, value_name = "IMPORT[@STACK]", value_parser = Site::parse)]
+    pub fail: Vec<Site>,
+
+    /// Write what ran where and when as a trace that Perfetto (ui.perfetto.dev) and chrome://tracing open
+    #[arg(long, value_name = "FILE")]
+    pub timeline: Option<PathBuf>,
 
     /// Print one JSON object, as the last line of standard output, instead of the screen
     #[arg(long)]
@@ -258,6 +275,38 @@ impl Setting {
 }
 
 impl RunArguments {
+    /// The run that plays the same as `stress` does for a seed, or `sweep` with the calls that fail.
+    pub(crate) fn hard(subject: &Subject, seed: u64, faults: Vec<Site>) -> Self {
+        let Subject {
+            image,
+            ndis,
+            settings,
+            processors,
+            workers,
+            pdb,
+        } = subject.clone();
+        Self {
+            image,
+            ndis,
+            settings,
+            processors,
+            workers,
+            pdb,
+            seed,
+            fail: faults,
+            modes: Vec::new(),
+            hard: true,
+            // So it is in a hard life.
+            disturb: false,
+            pcap: Vec::new(),
+            local: Vec::new(),
+            vlan_tags: VlanTags::OutOfBand,
+            stop: StopWhen::Idle,
+            timeline: None,
+            json: false,
+        }
+    }
+
     /// The shell command that repeats this run.
     pub fn replay(&self) -> String {
         let mut words = vec![
@@ -286,8 +335,8 @@ impl RunArguments {
             let modes: Vec<&str> = self.modes.iter().map(|mode| mode.as_str()).collect();
             option("--modes", modes.join(","));
         }
-        for import in &self.fail {
-            option("--fail", word(import));
+        for site in &self.fail {
+            option("--fail", word(&site.to_string()));
         }
         if self.stop == StopWhen::Busy {
             option("--stop", "busy".to_owned());
@@ -297,6 +346,9 @@ impl RunArguments {
         }
         if self.disturb {
             words.push("--disturb".to_owned());
+        }
+        if self.hard {
+            words.push("--hard".to_owned());
         }
         words.join(" ")
     }
@@ -412,6 +464,8 @@ mod tests {
             "NdisFRestartFilter",
             "--stop",
             "busy",
+            "--fail",
+            "ExAllocatePool2@1a.2b",
             "--pdb",
             "a.pdb",
             "--disturb",
@@ -420,7 +474,7 @@ mod tests {
             run_arguments(&words).unwrap().replay(),
             r"lwf-lab run 'dir one/a.sys' --pcap x.pcap --pcap 'y'\''s.pcap' --seed 9 --ndis 6.85 \
               --local 10.0.0.0/8 --local 02:00:00:00:00:0a --vlan-tags in-frame --set Mode=tap --set Ring=0x10 --processors 4 --workers 3 \
-              --modes inline,off --fail NdisFRestartFilter --stop busy --pdb a.pdb --disturb"
+              --modes inline,off --fail NdisFRestartFilter --fail ExAllocatePool2@1a.2b --stop busy --pdb a.pdb --disturb"
                 .replace("\\\n              ", "")
         );
     }
@@ -434,6 +488,8 @@ mod tests {
             &["a.sys", "--processors", "17"],
             &["a.sys", "--workers", "1"],
             &["a.sys", "--frobnicate"],
+            &["a.sys", "--hard", "--pcap", "x"],
+            &["a.sys", "--fail", "ExAllocatePool2@x"],
         ] {
             assert_eq!(
                 run_arguments(words).unwrap_err().exit_code(),

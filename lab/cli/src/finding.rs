@@ -2,7 +2,10 @@
 
 use std::fmt::{self, Write};
 
-use crate::summary::{Finding, StackFrame};
+use lab_rules::ObjectHistory;
+
+use crate::quantity::count;
+use crate::summary::{Finding, Object, StackFrame};
 
 /// Writes `finding` under `title`: the rule, what happened, where, and how Windows would stop.
 pub(crate) fn write(title: &str, finding: &Finding, out: &mut String) -> fmt::Result {
@@ -30,7 +33,38 @@ pub(crate) fn write(title: &str, finding: &Finding, out: &mut String) -> fmt::Re
         )?;
     }
     write_indented("stack", finding.stack.iter().map(frame_line), out)?;
+    for object in &finding.objects {
+        write_object(object, out)?;
+    }
     write_indented("before", finding.history.iter().cloned(), out)
+}
+
+/// Frames of a step that are shown; the JSON object has all.
+const STEP_FRAMES: usize = 4;
+
+/// An object, and each step of its history as an event is shown, with the stack under it.
+fn write_object(object: &Object, out: &mut String) -> fmt::Result {
+    let Object {
+        kind,
+        address,
+        holder,
+        ..
+    } = object;
+    writeln!(out, "  object    {kind} {address}: {holder}")?;
+    for (index, step) in object.steps.iter().enumerate() {
+        if index == ObjectHistory::FIRST && object.left_out > 0 {
+            writeln!(out, "            {} more", count(object.left_out))?;
+        }
+        writeln!(
+            out,
+            "            {:>12} ns  cpu {}  thread {:<3}  irql {}     {}",
+            step.virtual_ns, step.processor, step.thread, step.irql, step.what
+        )?;
+        for frame in step.stack.iter().take(STEP_FRAMES) {
+            writeln!(out, "                by {}", frame_line(frame))?;
+        }
+    }
+    Ok(())
 }
 
 pub(crate) fn write_indented(

@@ -29,4 +29,5 @@ mod run;
 pub mod screen;
 pub mod summary;
 mod table;
+mod timeline;
 pub mod trial;

@@ -5,16 +5,18 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use lab_kernel::{AdapterConfig, CallSite, Failure, RunConfig};
+use lab_kernel::{AdapterConfig, Failure, Report, RunConfig};
 use protocol::Mode;
 
 use crate::account::{self, Source};
-use crate::argument::RunArguments;
+use crate::argument::{RunArguments, Site};
 use crate::capture;
 use crate::device;
 use crate::error::Error;
 use crate::progress::ProgressLine;
 use crate::summary::Summary;
+use crate::timeline;
+use crate::trial::{life, traffic};
 
 /// A run that could be carried out.
 #[derive(Debug)]
@@ -55,7 +57,14 @@ pub(crate) fn execute(arguments: &RunArguments) -> Result<Outcome, Error> {
         });
         damage.extend(traffic.damage);
     }
-    if adapters.is_empty() {
+    if arguments.hard {
+        adapters = traffic::adapters(arguments.seed);
+        let generated = || Source {
+            direction_by: "generated".to_owned(),
+            ..Source::default()
+        };
+        sources = adapters.iter().map(|_| generated()).collect();
+    } else if adapters.is_empty() {
         let name = "1 idle".to_owned();
         adapters.push(AdapterConfig {
             name,
@@ -70,11 +79,11 @@ pub(crate) fn execute(arguments: &RunArguments) -> Result<Outcome, Error> {
     }
     let modes: Vec<Mode> = arguments.modes.iter().map(|&mode| mode.into()).collect();
     let control = device::administrator(&modes, adapters.len() as u32);
-    let every_stack = |import: &String| CallSite {
-        import: import.clone(),
-        stack: Vec::new(),
+    let timeline = match &arguments.timeline {
+        Some(path) => Some((path, timeline::create(path)?)),
+        None => None,
     };
-    let faults: Vec<CallSite> = arguments.fail.iter().map(every_stack).collect();
+    let faults = &arguments.fail;
     let progress = ProgressLine::start();
     let report = lab_kernel::run(
         RunConfig {
@@ -94,14 +103,47 @@ pub(crate) fn execute(arguments: &RunArguments) -> Result<Outcome, Error> {
                 .map(|setting| (setting.name.clone(), setting.value.clone()))
                 .collect(),
             control: Some(control),
-            chaos: None,
-            faults: (!faults.is_empty()).then_some(faults),
+            chaos: arguments.hard.then(life::chaos),
+            faults: (!faults.is_empty()).then(|| faults.iter().map(Site::call_site).collect()),
+            keeps_timeline: timeline.is_some(),
         },
         Box::new(move |step| progress.show(step)),
     );
     let report = report.map_err(|failure| refuse(&arguments.image, &image_name, &failure))?;
+    if let Some((path, file)) = timeline {
+        let about = timeline::About {
+            image: &image_name,
+            seed: arguments.seed,
+            replay: &arguments.replay(),
+        };
+        timeline::write(&about, &report.timeline, file)
+            .map_err(|error| timeline::refuse(path, &error))?;
+    }
+    notes.extend(injected(faults, &report));
     let summary = account::summarise(&image_name, arguments, &sources, notes, &report);
     Ok(Outcome { summary, damage })
+}
+
+/// What came of the calls that were to fail.
+fn injected(faults: &[Site], report: &Report) -> Vec<String> {
+    let is_unmet = |site: &&Site| {
+        let mut seen = report.call_sites.iter();
+        let is_it = |seen: &lab_kernel::CallSite| {
+            seen.import == site.import && (site.stack.is_empty() || seen.stack == site.stack)
+        };
+        !seen.any(|seen| seen.has_failed && is_it(&seen.site))
+    };
+    let unmet = faults.iter().filter(is_unmet);
+    let mut notes: Vec<String> = unmet
+        .map(|site| format!("nothing called {site}, so it did not fail"))
+        .collect();
+    notes.extend(
+        report
+            .refusal
+            .as_ref()
+            .map(|why| format!("the driver did not load: {why}")),
+    );
+    notes
 }
 
 /// Names the image by its path, as the caller did.

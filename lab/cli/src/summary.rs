@@ -322,8 +322,42 @@ pub struct Finding {
     pub bugcheck: Option<Bugcheck>,
     /// Driver frames, innermost first; empty when no driver code was running.
     pub stack: Vec<StackFrame>,
+    /// The objects that it is about, at most two, with what happened to each.
+    pub objects: Vec<Object>,
     /// The events before it, oldest first.
     pub history: Vec<String>,
+}
+
+/// What happened to an object that the driver had to do with.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+pub struct Object {
+    /// Such as `NET_BUFFER_LIST` or `work item`.
+    pub kind: String,
+    /// Address or handle, in hexadecimal.
+    pub address: String,
+    /// Who has it at the end.
+    pub holder: String,
+    /// Steps, oldest first; of many, the first ones and the last ones.
+    pub steps: Vec<ObjectStep>,
+    /// Steps that are left out between those.
+    pub left_out: u64,
+}
+
+/// One thing that happened to an object.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+pub struct ObjectStep {
+    /// What, such as `allocated`.
+    pub what: String,
+    /// When.
+    pub virtual_ns: u64,
+    /// The number of the kernel thread or DPC.
+    pub thread: u32,
+    /// The virtual processor.
+    pub processor: u8,
+    /// Its level.
+    pub irql: u8,
+    /// Driver frames, innermost first.
+    pub stack: Vec<StackFrame>,
 }
 
 /// A stop code with its parameters, in hexadecimal as Windows shows them.

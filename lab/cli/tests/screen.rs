@@ -3,8 +3,8 @@
 use lab_cli::screen;
 use lab_cli::summary::{
     Adapter, Amount, Bugcheck, Counted, CountedPackets, Directions, DriverDirections,
-    DriverPackets, Finding, Flow, Irql, Machine, Pool, Reason, Rules, Spread, StackFrame, Summary,
-    WorkItems,
+    DriverPackets, Finding, Flow, Irql, Machine, Object, ObjectStep, Pool, Reason, Rules, Spread,
+    StackFrame, Summary, WorkItems,
 };
 
 fn counted(send: u64, receive: u64) -> Counted {
@@ -43,6 +43,21 @@ fn adapter(name: &str, packets: CountedPackets, bytes: Counted) -> Adapter {
         segments: packets.ndis,
         packets,
         bytes,
+    }
+}
+
+fn step(what: &str, virtual_ns: u64, function: &str) -> ObjectStep {
+    ObjectStep {
+        what: what.to_owned(),
+        virtual_ns,
+        thread: 3,
+        processor: 1,
+        irql: 0,
+        stack: vec![StackFrame {
+            function: function.to_owned(),
+            file: Some("src/module.rs".to_owned()),
+            line: Some(7),
+        }],
     }
 }
 
@@ -204,7 +219,8 @@ fn a_broken_rule_of_an_image_without_a_control_device() {
         official_name: None,
         severity: "corruption".to_owned(),
         statement: "A work item is not queued while it is queued.".to_owned(),
-        page: "windows-driver-docs-pr/kernel/system-worker-threads.md".to_owned(),
+        page: "https://learn.microsoft.com/windows-hardware/drivers/kernel/system-worker-threads"
+            .to_owned(),
         happened: "NdisQueueIoWorkItem was called for work item 1, which is queued.".to_owned(),
         context: "in FilterSendNetBufferLists, thread send 1, processor 0, IRQL 2".to_owned(),
         bugcheck: Some(Bugcheck {
@@ -224,6 +240,16 @@ fn a_broken_rule_of_an_image_without_a_control_device() {
                 line: None,
             },
         ],
+        objects: vec![Object {
+            kind: "work item".to_owned(),
+            address: "0x61000000a000".to_owned(),
+            holder: "held by the system or another driver".to_owned(),
+            steps: vec![
+                step("allocated", 1_200, "attach"),
+                step("queued", 3_400, "receive"),
+            ],
+            left_out: 0,
+        }],
         history: vec!["NdisAllocateIoWorkItem -> work item 1".to_owned()],
     });
     assert_eq!(screen::render(&summary), include_str!("screen/broken.txt"));

@@ -34,6 +34,8 @@ pub struct RunConfig {
     /// The call stacks that fail, each the first time that it is seen. With a list, an empty one
     /// too, [`Report::call_sites`](crate::Report::call_sites) tells every stack that could fail.
     pub faults: Option<Vec<CallSite>>,
+    /// Whether [`Report::timeline`](crate::Report::timeline) is kept.
+    pub keeps_timeline: bool,
 }
 
 /// What makes a life hard: the neighbours use several threads, worker threads come late, packets may

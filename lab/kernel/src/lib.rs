@@ -28,6 +28,11 @@ pub fn if_index(adapter: u32) -> u32 {
     ndis::adapter::if_index(adapter)
 }
 
+/// What ran where and when, as [`Report::timeline`] tells it.
+pub mod timeline {
+    pub use crate::rt::journal::{Moment, What};
+}
+
 /// Whether the PDB at `pdb` has the symbols of `image`, the bytes of a `.sys` file. A run with one that has not
 /// shows offsets. Of an image that cannot be parsed nothing is said: [`run`] does.
 ///

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use lab_rules::{StackFrame, Violation};
 
+use crate::timeline::Moment;
 use crate::{Answer, CallSite, ControlPhase, Direction};
 
 /// The outcome of a run that could be carried out, rule broken or not.
@@ -44,6 +45,9 @@ pub struct Report {
     /// The call stacks that could fail, in the order in which they were first seen; empty unless
     /// the configuration has [`RunConfig::faults`](crate::RunConfig::faults).
     pub call_sites: Vec<CallSiteReport>,
+    /// What ran where and when; empty unless the configuration has
+    /// [`RunConfig::keeps_timeline`](crate::RunConfig::keeps_timeline).
+    pub timeline: Vec<Moment>,
     /// Why the driver did not load, when a call that was made to fail led to that.
     pub refusal: Option<String>,
     /// What the driver printed with `DbgPrint`, without line ends; at most 1,000 lines.

@@ -5,22 +5,25 @@
 mod call;
 mod digest;
 mod fault;
+mod history;
 mod hook;
 mod tally;
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
-use lab_rules::event::{
-    DpcEvent, Fault, NblEvent, PoolEvent, Region, Returned, TimerEvent, WorkItemEvent,
+use lab_rules::event::{DpcEvent, Fault, PoolEvent, Region, TimerEvent, WorkItemEvent};
+use lab_rules::{
+    Event, Finding, Kind, Monitors, ObjectHistory, ObjectStep, Origin, StackFrame, Violation,
 };
-use lab_rules::{Event, Finding, Kind, Monitors, Origin, StackFrame, Violation};
 
+use crate::rt::journal::{self, What};
 use crate::rt::sched::{self, Reason, ThreadId};
 use crate::rt::{pool, trace};
 pub(crate) use call::{any_running, enter, is_inside, leave, running};
 use digest::Digest;
 pub(crate) use fault::{OrFault, fault_event};
+use history::{Histories, Object, Step};
 pub(crate) use hook::{after_import, before_import};
 pub(crate) use tally::Tally;
 
@@ -53,8 +56,7 @@ pub(crate) struct Outcome {
 
 thread_local! {
     static WATCH: RefCell<Option<Watch>> = const { RefCell::new(None) };
-    /// Stacks of what happened earlier to objects.
-    static ORIGINS: RefCell<BTreeMap<Origin, trace::StackId>> = const { RefCell::new(BTreeMap::new()) };
+    static HISTORIES: RefCell<Histories> = RefCell::default();
     /// When the last event happened, for a violation that is found after the end.
     static LAST: Cell<Place> = const { Cell::new(Place { time_ns: 0, processor: 0, thread: 0, irql: 0 }) };
 }
@@ -94,7 +96,7 @@ pub(crate) fn start(seed: u64) {
     WATCH.set(Some(watch));
     call::reset();
     hook::reset();
-    ORIGINS.take();
+    HISTORIES.take();
 }
 
 /// Ends the run.
@@ -115,7 +117,7 @@ pub(crate) fn finish() -> Option<Outcome> {
 pub(crate) fn emit(kind: Kind) {
     let place = Place::here();
     LAST.set(place);
-    note_origin(&kind);
+    HISTORIES.with_borrow_mut(|histories| histories.note(place, &kind, driver_stack));
     if observe(place, kind, || trace::frames(driver_stack())) {
         sched::stop(Reason::Rule);
     }
@@ -148,6 +150,7 @@ fn observe(place: Place, kind: Kind, stack: impl Fn() -> Vec<trace::Frame>) -> b
         irql,
     } = place;
     let block = block_of(&kind);
+    note_moment(&kind);
     let event = Event {
         time_ns,
         processor,
@@ -183,6 +186,22 @@ fn observe(place: Place, kind: Kind, stack: impl Fn() -> Vec<trace::Frame>) -> b
         record(finding, place, &stack);
     }
     is_over
+}
+
+/// Writes into the timeline what has no span of its own.
+fn note_moment(kind: &Kind) {
+    match kind {
+        Kind::Import(_) | Kind::Returned(_) | Kind::Enter(_) | Kind::Leave { .. } => {}
+        Kind::WorkItem(WorkItemEvent::Queued { item, .. }) => {
+            journal::note(|| What::Queued(*item));
+        }
+        Kind::WorkItem(WorkItemEvent::Started { item }) => journal::note(|| What::Taken(*item)),
+        Kind::Timer(TimerEvent::Set { timer, .. }) => journal::note(|| What::Queued(*timer)),
+        Kind::Timer(TimerEvent::Fired { timer, .. }) => journal::note(|| What::Taken(*timer)),
+        Kind::Dpc(DpcEvent::Queued { dpc, .. }) => journal::note(|| What::Queued(*dpc)),
+        Kind::Dpc(DpcEvent::Started { dpc, .. }) => journal::note(|| What::Taken(*dpc)),
+        other => journal::note(|| What::Mark(other.to_string().trim_start().to_owned())),
+    }
 }
 
 /// The pool block that an event is about, if a finding about it should tell its history.
@@ -226,6 +245,11 @@ fn block_history(block: u64) -> Option<String> {
 /// Keeps a finding as a violation or a warning.
 fn record(finding: Finding, place: Place, stack: &dyn Fn() -> Vec<trace::Frame>) {
     let is_fatal = finding.is_fatal();
+    if is_fatal {
+        let (thread, processor) = (ThreadId(place.thread), place.processor.into());
+        let broken = || What::Broken(finding.rule.id);
+        journal::note_of(thread, processor, place.irql, broken);
+    }
     let known = WATCH.with_borrow(|watch| {
         watch.as_ref().is_some_and(|watch| {
             watch
@@ -239,9 +263,10 @@ fn record(finding: Finding, place: Place, stack: &dyn Fn() -> Vec<trace::Frame>)
         return;
     }
     let earlier = finding.origin.and_then(|origin| {
-        let stack = ORIGINS.with_borrow(|origins| origins.get(&origin).copied())?;
+        let stack = HISTORIES.with_borrow(|histories| histories.stack_of(origin))?;
         Some((trace::frames(stack), origin.text()))
     });
+    let objects = objects(finding.origin);
     let (frames, happened) = match earlier {
         Some((frames, text)) => (frames, format!("{}; {text}", finding.happened)),
         None => (stack(), finding.happened),
@@ -257,6 +282,7 @@ fn record(finding: Finding, place: Place, stack: &dyn Fn() -> Vec<trace::Frame>)
             happened,
             bug_check: finding.bug_check,
             stack: frames,
+            objects,
             history,
             callback,
             irql: place.irql,
@@ -271,6 +297,39 @@ fn record(finding: Finding, place: Place, stack: &dyn Fn() -> Vec<trace::Frame>)
             watch.warnings.push(violation);
         }
     });
+}
+
+/// What happened to the objects that the last event, or a finding about it, is about.
+fn objects(origin: Option<Origin>) -> Vec<ObjectHistory> {
+    let last = WATCH.with_borrow(|watch| {
+        let event = watch.as_ref()?.history.back()?;
+        Some(HISTORIES.with_borrow(|histories| histories.of(origin, &event.kind)))
+    });
+    let objects = last.unwrap_or_default();
+    let steps = objects.iter().flat_map(|(_, object)| &object.steps);
+    let stacks: Vec<trace::StackId> = steps.map(|step| step.stack).collect();
+    let mut frames = trace::frames_of(&stacks).into_iter();
+    let mut tell = |step: &Step| ObjectStep {
+        time_ns: step.place.time_ns,
+        processor: step.place.processor,
+        thread: step.place.thread,
+        irql: step.place.irql,
+        what: step.what,
+        stack: frames
+            .next()
+            .unwrap_or_default()
+            .into_iter()
+            .map(stack_frame)
+            .collect(),
+    };
+    let mut tell_all = |(address, object): &(u64, Object)| ObjectHistory {
+        noun: object.noun,
+        address: *address,
+        holder: object.holder.text(),
+        left_out: object.left_out,
+        steps: object.steps.iter().map(&mut tell).collect(),
+    };
+    objects.iter().map(&mut tell_all).collect()
 }
 
 /// A frame as reports have it.
@@ -304,31 +363,8 @@ fn driver_stack() -> trace::StackId {
     }
 }
 
-/// Remembers the driver's stack of what may matter later: allocations, and queued work items.
-fn note_origin(kind: &Kind) {
-    let origin = match kind {
-        Kind::Pool(PoolEvent::Allocated { block, .. }) => Origin::Allocated(*block),
-        Kind::WorkItem(WorkItemEvent::Allocated { item, .. }) => Origin::Allocated(*item),
-        Kind::Nbl(NblEvent::Allocated { nbl, .. }) => Origin::Allocated(*nbl),
-        Kind::WorkItem(WorkItemEvent::Queued { item, .. }) => Origin::Queued(*item),
-        Kind::Dpc(DpcEvent::Queued { dpc, .. }) => Origin::Queued(*dpc),
-        Kind::Timer(TimerEvent::Set { timer, .. }) => Origin::Set(*timer),
-        Kind::ThreadStarted { thread } => Origin::Started(*thread),
-        Kind::Returned(Returned {
-            name: "NdisAllocateNetBuffer" | "NdisAllocateNetBufferMdlAndData",
-            result,
-            ..
-        }) => Origin::Allocated(*result),
-        _ => return,
-    };
-    let stack = driver_stack();
-    ORIGINS.with_borrow_mut(|origins| origins.insert(origin, stack));
-}
-
 /// Remembers the handler that NBLs are given to.
 pub(crate) fn note_handler(nbls: &[u64], handler: u64) {
     let stack = trace::of_code(handler);
-    ORIGINS.with_borrow_mut(|origins| {
-        origins.extend(nbls.iter().map(|nbl| (Origin::Given(*nbl), stack)))
-    });
+    HISTORIES.with_borrow_mut(|histories| histories.note_handler(nbls, stack));
 }

@@ -27,4 +27,4 @@ pub use catalogue::catalogue;
 pub use event::{Event, Kind};
 pub use monitor::{Finding, Monitor, Monitors, Origin};
 pub use rule::{Rule, Severity, Strength};
-pub use violation::{StackFrame, Violation};
+pub use violation::{ObjectHistory, ObjectStep, StackFrame, Violation};

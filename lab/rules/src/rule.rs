@@ -20,6 +20,22 @@ pub struct Rule {
 }
 
 impl Rule {
+    /// Where the page can be read; of a sample, its place in Microsoft's repository.
+    #[must_use]
+    pub fn url(&self) -> String {
+        const SITE: &str = "https://learn.microsoft.com";
+        const SAMPLES: &str = "https://github.com/microsoft/Windows-driver-samples";
+        let page = self.page.trim_end_matches(".md");
+        let drivers = |page: &str| format!("{SITE}/windows-hardware/drivers/{page}");
+        match page.split_once(' ') {
+            Some(("ddi", page)) => drivers(&format!("ddi/{page}")),
+            _ if page.starts_with("samples") => format!("{SAMPLES} ({page})"),
+            // Not a path, but the names of a page.
+            Some(_) => format!("{SITE} ({page})"),
+            None => drivers(page),
+        }
+    }
+
     /// Whether a breach fails a run, or only warns unless the caller is strict.
     #[must_use]
     pub fn is_fatal(&self) -> bool {
@@ -75,5 +91,24 @@ impl std::fmt::Display for Strength {
             Self::Derived => "derived",
             Self::Sample => "sample",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::catalogue;
+
+    #[test]
+    fn every_page_has_an_address() {
+        for rule in catalogue() {
+            let url = rule.url();
+            assert!(url.starts_with("https://"), "{}: {url}", rule.id);
+            let address = url.split(' ').next().unwrap_or_default();
+            assert!(
+                !address.ends_with('/') && !address.contains(".md"),
+                "{}: {url}",
+                rule.id
+            );
+        }
     }
 }

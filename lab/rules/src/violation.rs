@@ -13,6 +13,8 @@ pub struct Violation {
     pub bug_check: Option<BugCheck>,
     /// The driver's stack, innermost frame first; empty when no driver code was running.
     pub stack: Vec<StackFrame>,
+    /// The objects that it is about, with what happened to each.
+    pub objects: Vec<ObjectHistory>,
     /// The last events before it, oldest first, one line each.
     pub history: Vec<String>,
     /// The callback that was running: `FilterSendNetBufferLists`.
@@ -27,6 +29,43 @@ pub struct Violation {
     pub time_ns: u64,
     /// The seed that repeats it.
     pub seed: u64,
+}
+
+/// What happened to an object that the driver had to do with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ObjectHistory {
+    /// What it is: `NET_BUFFER_LIST`.
+    pub noun: &'static str,
+    /// Its address or handle.
+    pub address: u64,
+    /// Who has it now, in words.
+    pub holder: &'static str,
+    /// Steps, oldest first; of many, the first ones and the last ones.
+    pub steps: Vec<ObjectStep>,
+    /// How many are left out between those.
+    pub left_out: u64,
+}
+
+impl ObjectHistory {
+    /// How many of an object's first steps are kept, whatever comes later.
+    pub const FIRST: usize = 2;
+}
+
+/// One thing that happened to an object.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ObjectStep {
+    /// Virtual nanoseconds since load.
+    pub time_ns: u64,
+    /// The virtual processor.
+    pub processor: u8,
+    /// The number of the kernel thread or DPC.
+    pub thread: u32,
+    /// The level of the processor.
+    pub irql: u8,
+    /// What: `allocated`.
+    pub what: &'static str,
+    /// The driver's stack, innermost frame first.
+    pub stack: Vec<StackFrame>,
 }
 
 /// One frame of a driver's stack.

@@ -1,9 +1,9 @@
 //! A violation as plain data.
 
-use lab_rules::Violation;
+use lab_rules::{ObjectHistory, Violation};
 
 use crate::quantity::count;
-use crate::summary::{Bugcheck, Finding, StackFrame};
+use crate::summary::{Bugcheck, Finding, Object, ObjectStep, StackFrame};
 
 /// What `violation`, in the driver `image`, says.
 pub(crate) fn of(image: &str, violation: &Violation) -> Finding {
@@ -16,7 +16,7 @@ pub(crate) fn of(image: &str, violation: &Violation) -> Finding {
         official_name: violation.rule.official_name.map(str::to_owned),
         severity: violation.rule.severity.to_string(),
         statement: violation.rule.statement.to_owned(),
-        page: violation.rule.page.to_owned(),
+        page: violation.rule.url(),
         happened: violation.happened.clone(),
         context: format!(
             "{callback}thread {}, processor {}, IRQL {}, at {} ns (virtual)",
@@ -35,7 +35,31 @@ pub(crate) fn of(image: &str, violation: &Violation) -> Finding {
                 .collect(),
         }),
         stack: frames(image, &violation.stack),
+        objects: violation
+            .objects
+            .iter()
+            .map(|it| object(image, it))
+            .collect(),
         history: violation.history.clone(),
+    }
+}
+
+/// An object of the driver `image` with its history.
+fn object(image: &str, history: &ObjectHistory) -> Object {
+    let step = |step: &lab_rules::ObjectStep| ObjectStep {
+        what: step.what.to_owned(),
+        virtual_ns: step.time_ns,
+        thread: step.thread,
+        processor: step.processor,
+        irql: step.irql,
+        stack: frames(image, &step.stack),
+    };
+    Object {
+        kind: history.noun.to_owned(),
+        address: format!("{:#x}", history.address),
+        holder: history.holder.to_owned(),
+        steps: history.steps.iter().map(step).collect(),
+        left_out: history.left_out,
     }
 }
 

@@ -136,6 +136,7 @@ fn report(before_pause: AdapterStatistics) -> Report {
         machine: MachineReport::default(),
         operations: std::collections::BTreeMap::new(),
         call_sites: Vec::new(),
+        timeline: Vec::new(),
         refusal: None,
         longest_dispatch: DispatchReport {
             imports: 4,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Setting, ndis_minor, word};
+use super::{Setting, ndis_minor};
 
 /// What is played, and where.
 #[derive(Args, Clone, Debug)]
@@ -78,22 +78,14 @@ pub struct StressArguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub jobs: Option<u16>,
 
+    /// Write what ran where and when in the seed that failed, else in the first one, as a trace that Perfetto
+    /// (ui.perfetto.dev) and chrome://tracing open
+    #[arg(long, value_name = "FILE")]
+    pub timeline: Option<PathBuf>,
+
     /// Print one JSON object, as the last line of standard output, instead of the screen
     #[arg(long)]
     pub json: bool,
-}
-
-impl StressArguments {
-    /// The shell command that plays one of the seeds again.
-    pub fn replay(&self, seed: u64) -> String {
-        let words: Vec<String> = self
-            .subject
-            .arguments()
-            .iter()
-            .map(|argument| word(&argument.to_string_lossy()))
-            .collect();
-        format!("lwf-lab stress {} --from {seed} --seeds 1", words.join(" "))
-    }
 }
 
 /// Arguments of `lwf-lab sweep`.

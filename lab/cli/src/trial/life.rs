@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use lab_kernel::{AdapterReport, CallSite, Chaos, Failure, RunConfig, Stop};
+use lab_kernel::{AdapterReport, Chaos, Failure, RunConfig, Stop};
 use protocol::{
     AdapterRequest, FlowQuery, IOCTL_DEFERLWF_QUERY_FLOWS, IOCTL_DEFERLWF_QUERY_STATISTICS,
     IOCTL_DEFERLWF_REREAD_PARAMETERS, Mode,
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::traffic;
 use crate::account::{self, finding};
-use crate::argument::Subject;
+use crate::argument::{Site, Subject};
 use crate::error::{Error, Exit};
 use crate::summary::{Directions, Finding, StackFrame};
 use crate::{device, run};
@@ -26,13 +26,6 @@ pub(super) struct Task {
     pub(super) seed: u64,
     /// The calls that fail; `None` when nobody asks which could.
     pub(super) faults: Option<Vec<Site>>,
-}
-
-/// A call of an import, told by the driver's stack: offsets in the image, innermost first.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub(super) struct Site {
-    pub(super) import: String,
-    pub(super) stack: Vec<u32>,
 }
 
 /// A call that could fail, and what became of it.
@@ -111,13 +104,8 @@ impl Stage {
 
     /// Plays one life.
     pub(super) fn play(&self, task: &Task) -> Answer {
-        let faults = task.faults.as_ref().map(|sites| {
-            let site = |site: &Site| CallSite {
-                import: site.import.clone(),
-                stack: site.stack.clone(),
-            };
-            sites.iter().map(site).collect()
-        });
+        let faults = task.faults.as_ref();
+        let faults = faults.map(|sites| sites.iter().map(Site::call_site).collect());
         let config = RunConfig {
             image: self.image.clone(),
             image_name: self.image_name.clone(),
@@ -136,11 +124,9 @@ impl Stage {
             stop: Stop::default(),
             disturb: true,
             control: Some(device::administrator(&[], 0)),
-            chaos: Some(Chaos {
-                operations: OPERATIONS,
-                requests: requests(),
-            }),
+            chaos: Some(chaos()),
             faults,
+            keeps_timeline: false,
         };
         let report = lab_kernel::run(config, Box::new(|_| {})).map_err(|failure| {
             let exit = match failure {
@@ -195,10 +181,7 @@ impl Stage {
                 .call_sites
                 .iter()
                 .map(|seen| SeenSite {
-                    site: Site {
-                        import: seen.site.import.clone(),
-                        stack: seen.site.stack.clone(),
-                    },
+                    site: Site::from(&seen.site),
                     is_allocation: seen.is_allocation,
                     has_failed: seen.has_failed,
                     frames: finding::frames(name, &seen.frames),
@@ -218,6 +201,14 @@ fn failed_restart(adapter: &AdapterReport) -> bool {
             ["Restarting", "Paused", "Detached"] | ["Detached", "Attaching", "Detached"]
         )
     })
+}
+
+/// What makes a life hard.
+pub(crate) fn chaos() -> Chaos {
+    Chaos {
+        operations: OPERATIONS,
+        requests: requests(),
+    }
 }
 
 /// What our own control tool asks; other drivers get it as questions that they do not know.

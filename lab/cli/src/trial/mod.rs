@@ -4,11 +4,11 @@
 //! ([`work`]). A process plays one after another: a life begins with nothing of the one before, which
 //! a test holds. After a life that broke off, its process is not used again.
 
-mod life;
+pub(crate) mod life;
 mod pool;
 pub mod stress;
 pub mod sweep;
-mod traffic;
+pub(crate) mod traffic;
 
 use std::io::{self, BufRead, Write};
 use std::num::NonZero;

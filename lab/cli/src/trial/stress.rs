@@ -8,13 +8,14 @@ use serde::{Deserialize, Serialize};
 
 use super::life::{Life, Stage, Task};
 use super::{jobs, pool, tally};
-use crate::argument::StressArguments;
+use crate::argument::{RunArguments, StressArguments};
 use crate::error::Error;
 use crate::finding;
 use crate::progress::CountLine;
 use crate::quantity::count;
 use crate::run;
 use crate::summary::{Directions, Finding, Spread};
+use crate::timeline;
 
 /// What many seeds found.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -84,6 +85,9 @@ pub(crate) fn execute(arguments: &StressArguments) -> Result<Summary, Error> {
             "--from {from} --seeds {seeds}: beyond the last seed"
         ))
     })?;
+    if let Some(path) = &arguments.timeline {
+        timeline::create(path)?;
+    }
     let mut gathered = Gathered::default();
     let begun = Instant::now();
     let progress = CountLine::start("seeds", seeds);
@@ -98,11 +102,22 @@ pub(crate) fn execute(arguments: &StressArguments) -> Result<Summary, Error> {
         },
     )?;
     drop(progress);
-    Ok(Summary {
+    let summary = Summary {
         elapsed: begun.elapsed(),
         notes,
         ..gathered.summary(arguments)
-    })
+    };
+    if arguments.timeline.is_some() {
+        let seed = summary
+            .failure
+            .as_ref()
+            .map_or(from, |failure| failure.seed);
+        run::execute(&RunArguments {
+            timeline: arguments.timeline.clone(),
+            ..RunArguments::hard(&arguments.subject, seed, Vec::new())
+        })?;
+    }
+    Ok(summary)
 }
 
 /// What came so far.
@@ -152,7 +167,7 @@ impl Gathered {
             seed,
             violation: life.violation,
             disagreements: life.disagreements,
-            replay: arguments.replay(seed),
+            replay: RunArguments::hard(&arguments.subject, seed, Vec::new()).replay(),
         });
         Summary {
             image: run::file_name(&arguments.subject.image),

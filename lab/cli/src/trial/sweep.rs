@@ -5,9 +5,9 @@ use std::fmt::{self, Write};
 
 use serde::{Deserialize, Serialize};
 
-use super::life::{Life, SeenSite, Site, Stage, Task};
+use super::life::{Life, SeenSite, Stage, Task};
 use super::{jobs, pool};
-use crate::argument::SweepArguments;
+use crate::argument::{RunArguments, Site, Subject, SweepArguments};
 use crate::error::Error;
 use crate::finding;
 use crate::progress::CountLine;
@@ -73,6 +73,8 @@ pub struct Failure {
     pub violation: Option<Finding>,
     /// Counts that differ.
     pub disagreements: Vec<String>,
+    /// The shell command that shows it again.
+    pub replay: String,
 }
 
 /// Plays until no call stack is new: those that ask for memory first.
@@ -113,7 +115,7 @@ pub(crate) fn execute(arguments: &SweepArguments) -> Result<Summary, Error> {
         )?;
         // In the order of the tasks, so that the outcome does not depend on which process was faster.
         for (number, life) in lives {
-            sweep.take(&tasks[number], life);
+            sweep.take(&arguments.subject, &tasks[number], life);
         }
         tasks = sweep.next_round();
     }
@@ -139,9 +141,9 @@ struct Sweep {
 
 impl Sweep {
     /// Takes a life: judges what its failed call led to, and keeps the call stacks that are new.
-    fn take(&mut self, task: &Task, life: Life) {
+    fn take(&mut self, subject: &Subject, task: &Task, life: Life) {
         self.lives += 1;
-        self.judge(task, &life);
+        self.judge(subject, task, &life);
         for finding in life.warnings {
             self.warnings.entry(finding.rule.clone()).or_insert(finding);
         }
@@ -161,7 +163,7 @@ impl Sweep {
         }
     }
 
-    fn judge(&mut self, task: &Task, life: &Life) {
+    fn judge(&mut self, subject: &Subject, task: &Task, life: &Life) {
         let faults = task.faults.as_deref().unwrap_or_default();
         let failed: Option<&SeenSite> = faults.last().and_then(|site| {
             life.sites
@@ -176,6 +178,7 @@ impl Sweep {
                 earlier: faults.len().saturating_sub(1),
                 violation: life.violation.clone(),
                 disagreements: life.disagreements.clone(),
+                replay: RunArguments::hard(subject, life.seed, faults.to_vec()).replay(),
             });
         }
         if let Some(seen) = failed {
@@ -306,12 +309,14 @@ fn write_failure(failure: &Failure, out: &mut String) -> fmt::Result {
         )?;
     }
     if failure.import.is_empty() {
-        return writeln!(out, "  failed    nothing yet");
+        writeln!(out, "  failed    nothing yet")?;
+    } else {
+        let earlier = match failure.earlier {
+            0 => String::new(),
+            number => format!(", after {number} others"),
+        };
+        writeln!(out, "  failed    {}{earlier}", failure.import)?;
+        finding::write_indented("there", failure.stack.iter().map(finding::frame_line), out)?;
     }
-    let earlier = match failure.earlier {
-        0 => String::new(),
-        number => format!(", after {number} others"),
-    };
-    writeln!(out, "  failed    {}{earlier}", failure.import)?;
-    finding::write_indented("there", failure.stack.iter().map(finding::frame_line), out)
+    writeln!(out, "  again     {}", failure.replay)
 }

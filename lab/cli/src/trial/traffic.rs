@@ -9,7 +9,7 @@ use crate::capture::{self, VlanTags};
 const FRAMES: u32 = 320;
 
 /// One adapter, or two in every fourth seed, each with frames of many shapes.
-pub(super) fn adapters(seed: u64) -> Vec<AdapterConfig> {
+pub(crate) fn adapters(seed: u64) -> Vec<AdapterConfig> {
     let count: u32 = if seed % 4 == 3 { 2 } else { 1 };
     (0..count)
         .map(|index| {

@@ -70,6 +70,7 @@ pub(crate) fn run(config: RunConfig, progress: Show) -> Result<Report, Failure> 
             after: watch::after_import,
         },
         time_limit_ns: TIME_LIMIT_NS,
+        keeps_journal: config.keeps_timeline,
     })
     .map_err(|error| match error {
         LoadError::MissingImports { image, names } => Failure::UnknownImports { image, names },
@@ -140,6 +141,7 @@ pub(crate) fn run(config: RunConfig, progress: Show) -> Result<Report, Failure> 
         machine: measured,
         refusal,
         call_sites: injection::take_report(),
+        timeline: rt::journal::take(),
         ..report(seed, &names, &macs, device, outcome)
     })
 }
@@ -301,6 +303,7 @@ fn report(
         machine: MachineReport::default(),
         operations: chaos::take_counts(),
         call_sites: Vec::new(),
+        timeline: Vec::new(),
         refusal: None,
         debug_output: nt::dbg::take_output(),
     }

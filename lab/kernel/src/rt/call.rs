@@ -8,7 +8,7 @@ use std::{
 use super::{
     context::{self, Context, ImportFrame},
     machine::{self, Hooks, Reason},
-    mem, sched, thunk,
+    mem, pool, sched, thunk,
 };
 
 /// A function that the lab offers to the image.
@@ -44,6 +44,11 @@ impl Call<'_> {
     /// The function called.
     pub(crate) fn import(&self) -> &'static Import {
         self.import
+    }
+
+    /// The place of the function in the machine's registry.
+    pub(crate) fn index(&self) -> usize {
+        self.frame.index as usize
     }
 
     /// The stack pointer of the caller.
@@ -101,6 +106,7 @@ fn dispatch(frame: &ImportFrame) -> u64 {
         import: functions[frame.index as usize],
         frame,
     };
+    context::forget_capture();
     sched::note_import();
     if let Some(context) = context::current() {
         machine::note_stack(context.stack_high.saturating_sub(frame.driver_sp));
@@ -110,6 +116,8 @@ fn dispatch(frame: &ImportFrame) -> u64 {
     let result = (hooks.instead)(&call).unwrap_or_else(|| (call.import.run)(&call));
     (hooks.after)(&call, result);
     sched::point();
+    pool::seal();
+    context::forget_capture();
     result
 }
 
@@ -121,8 +129,12 @@ pub(crate) fn call_driver(address: u64, arguments: &[u64]) -> u64 {
     if context.import_frame().is_none() {
         sched::reset_busy();
     }
+    pool::seal();
+    context::forget_capture();
     // SAFETY: 1. it is the running coroutine's; 2. is passed on to the caller (see the module).
-    unsafe { thunk::call(context, address, arguments) }
+    let result = unsafe { thunk::call(context, address, arguments) };
+    context::forget_capture();
+    result
 }
 
 /// Address of a registered function's stub or of a registered variable, as `MmGetSystemRoutineAddress` gives it.

@@ -8,6 +8,8 @@ use std::{
 
 use corosensei::Yielder;
 
+use super::trace::StackId;
+
 /// Registers of driver code that a signal interrupted.
 #[repr(C, align(16))]
 #[derive(Clone, Copy)]
@@ -85,6 +87,8 @@ pub(super) struct Context {
     pub(super) interrupted: Cell<Interrupted>,
     /// Whether the fault trampoline runs: the driver's stack begins at `interrupted` then.
     pub(super) is_trapped: Cell<bool>,
+    /// The driver's stack, if it was captured since driver code ran last.
+    pub(super) captured: Cell<Option<StackId>>,
 }
 
 impl Context {
@@ -99,6 +103,7 @@ impl Context {
             stack_high,
             interrupted: Cell::new(Interrupted::NOTHING),
             is_trapped: Cell::new(false),
+            captured: Cell::new(None),
         }
     }
 
@@ -122,4 +127,11 @@ pub(super) fn current() -> Option<&'static Context> {
     // SAFETY: the scheduler sets it to a context that outlives the coroutine's activation, and to
     // null when the activation ends; callers run within the activation.
     unsafe { CURRENT.load(Ordering::Relaxed).as_ref() }
+}
+
+/// Driver code has run, or will: what was captured of its stack is not true any more.
+pub(super) fn forget_capture() {
+    if let Some(context) = current() {
+        context.captured.set(None);
+    }
 }

@@ -1,8 +1,8 @@
 //! The image in memory: mapped twice, relocated, bound, protected.
 
-use std::io;
+use std::{cell::RefCell, collections::BTreeMap, io, rc::Rc};
 
-use lab_pe::{Image, Protection, Section};
+use lab_pe::{Image, Protection, Section, unwind::UnwindInfo};
 
 use super::{
     import::Registry,
@@ -23,6 +23,8 @@ pub(super) struct LoadedImage {
     pub(super) plan: Image,
     pub(super) findings: Findings,
     memory: Twice,
+    /// Unwind information that was looked up, by its RVA.
+    unwind: RefCell<BTreeMap<u32, Rc<UnwindInfo>>>,
 }
 
 impl LoadedImage {
@@ -71,6 +73,7 @@ impl LoadedImage {
             plan,
             findings,
             memory,
+            unwind: RefCell::default(),
         })
     }
 
@@ -87,6 +90,16 @@ impl LoadedImage {
                 .protect(u64::from(section.rva), pages(section), Access::None)
                 .expect("Linux can make a page of ours untouchable");
         }
+    }
+
+    /// The unwind information at `rva`, if it makes sense.
+    pub(super) fn unwind_info(&self, rva: u32) -> Option<Rc<UnwindInfo>> {
+        if let Some(info) = self.unwind.borrow().get(&rva) {
+            return Some(Rc::clone(info));
+        }
+        let info = Rc::new(self.plan.unwind_info(rva).ok()?);
+        self.unwind.borrow_mut().insert(rva, Rc::clone(&info));
+        Some(info)
     }
 
     /// Whether `address` is in the image.

@@ -14,7 +14,7 @@ use super::{
     fault::{Fault, Place},
     image::LoadedImage,
     import::Registry,
-    layout,
+    journal, layout,
     mapping::{Access, Mapping},
     pool,
     processor::{PROCESSORS_MOST, Processors},
@@ -45,6 +45,8 @@ pub(crate) struct Config {
     pub(crate) hooks: Hooks,
     /// Virtual time after which the run counts as hung, in ns.
     pub(crate) time_limit_ns: u64,
+    /// Whether a journal is kept of what ran where.
+    pub(crate) keeps_journal: bool,
 }
 
 /// Called around every import, on the calling coroutine. May call [`sched::stop`].
@@ -177,6 +179,7 @@ impl Machine {
             return Err(LoadError::Processors(config.processors));
         }
         let only = only();
+        keep_heap();
         let handlers = Handlers::install().map_err(LoadError::host("handle signals"))?;
         let mut random = Random::new(config.seed);
         let registry = Registry::new(config.imports, config.data)
@@ -188,6 +191,7 @@ impl Machine {
         let stacks = Stacks::new().map_err(LoadError::host("map the driver stacks"))?;
         pool::open().map_err(LoadError::host("map the pool"))?;
         trace::reset(config.pdb.as_deref());
+        journal::reset(config.keeps_journal);
         call::publish(registry.functions.clone().leak(), config.hooks);
         sched::reset(
             random.next(),
@@ -243,6 +247,15 @@ impl Drop for Machine {
         pool::close();
         LOADED.take();
     }
+}
+
+/// Lets the heap keep what a run has freed: the next run of the process needs as much.
+fn keep_heap() {
+    const KEPT_BYTES: libc::c_int = 256 << 20;
+    // SAFETY: the call changes when memory goes back to Linux, and nothing else.
+    unsafe { libc::mallopt(libc::M_TRIM_THRESHOLD, KEPT_BYTES) };
+    // SAFETY: as above.
+    unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, KEPT_BYTES) };
 }
 
 /// Room for the objects of all threads, which a driver only points to.

@@ -5,7 +5,7 @@
 //! through the second mapping of what the driver sees as read-only. An address that the lab never
 //! gave out is bad, even where something of the lab's own happens to lie.
 
-use super::{layout, mapping, thunk};
+use super::{layout, mapping, pool, thunk};
 
 /// An address that could not be read or written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -130,6 +130,7 @@ pub(crate) fn read_into(address: u64, target: &mut [u8]) -> Result<(), BadAddres
             write: false,
         });
     }
+    pool::seal();
     let bytes = target.len();
     // SAFETY: 1. the source is driver memory, which is touched within a run only, while the handler
     // is installed, or which is mapped readable; 2. what is written is `target`.
@@ -148,6 +149,7 @@ pub(crate) fn write_bytes(address: u64, bytes: &[u8]) -> Result<(), BadAddress> 
             write: true,
         });
     }
+    pool::seal();
     // SAFETY: 1. as in `read_into`; 2. driver memory is never Rust's.
     let left = unsafe { thunk::copy(address, bytes.as_ptr() as u64, bytes.len()) };
     end_of_copy(address, bytes.len(), left, true)

@@ -26,6 +26,7 @@ mod context;
 pub(crate) mod fault;
 mod image;
 mod import;
+pub(crate) mod journal;
 mod layout;
 mod machine;
 mod mapping;

@@ -3,6 +3,7 @@
 use std::{
     cell::RefCell,
     collections::BTreeMap,
+    num::NonZeroU32,
     path::{Path, PathBuf},
 };
 
@@ -13,8 +14,18 @@ use super::{
 };
 
 /// A captured stack. Equal stacks have equal ids within a run.
+///
+/// # Invariants
+/// It is one more than its index in `Stacks::levels`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct StackId(u32);
+#[repr(transparent)]
+pub(crate) struct StackId(NonZeroU32);
+
+impl StackId {
+    fn index(self) -> usize {
+        self.0.get() as usize - 1
+    }
+}
 
 /// A function on a driver stack; several share an offset where they were inlined into each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +63,9 @@ fn intern(levels: Vec<Level>) -> StackId {
         if let Some(id) = stacks.ids.get(&levels) {
             return *id;
         }
-        let id = StackId(stacks.levels.len() as u32);
+        let number = NonZeroU32::MIN.saturating_add(stacks.levels.len() as u32);
+        // INVARIANT: the levels are added below.
+        let id = StackId(number);
         stacks.levels.push(levels.clone());
         stacks.ids.insert(levels, id);
         id
@@ -61,17 +74,20 @@ fn intern(levels: Vec<Level>) -> StackId {
 
 /// Captures the driver's stack: from inside an import, a hook or a fault; empty elsewhere.
 pub(crate) fn capture() -> StackId {
-    intern(context::current().map_or_else(Vec::new, levels))
+    match context::current() {
+        None => intern(Vec::new()),
+        Some(context) if context.is_trapped.get() => capture_of(context),
+        Some(context) => context.captured.get().unwrap_or_else(|| {
+            let stack = capture_of(context);
+            context.captured.set(Some(stack));
+            stack
+        }),
+    }
 }
 
 /// Whether a captured stack has no level.
 pub(crate) fn is_empty(stack: StackId) -> bool {
-    STACKS.with_borrow(|stacks| {
-        stacks
-            .levels
-            .get(stack.0 as usize)
-            .is_none_or(Vec::is_empty)
-    })
+    STACKS.with_borrow(|stacks| stacks.levels.get(stack.index()).is_none_or(Vec::is_empty))
 }
 
 /// A stack of one frame: the code at `address` in the image.
@@ -90,7 +106,7 @@ pub(super) fn capture_of(context: &Context) -> StackId {
 /// The levels of a captured stack as offsets in the image, innermost first: equal in every run.
 pub(crate) fn offsets(stack: StackId) -> Vec<u32> {
     STACKS.with_borrow(|stacks| {
-        let levels = stacks.levels.get(stack.0 as usize).into_iter().flatten();
+        let levels = stacks.levels.get(stack.index()).into_iter().flatten();
         levels
             .map(|level| (level.address - layout::IMAGE) as u32)
             .collect()
@@ -103,29 +119,40 @@ fn levels(context: &Context) -> Vec<Level> {
 
 /// The frames of a captured stack, innermost first.
 pub(crate) fn frames(stack: StackId) -> Vec<Frame> {
-    let levels = STACKS.with_borrow(|stacks| stacks.levels.get(stack.0 as usize).cloned());
-    let levels = levels.unwrap_or_default();
+    frames_of(&[stack]).pop().unwrap_or_default()
+}
+
+/// The frames of several stacks; the symbols are read once.
+pub(crate) fn frames_of(wanted: &[StackId]) -> Vec<Vec<Frame>> {
+    let levels = |id: &StackId| {
+        STACKS.with_borrow(|stacks| stacks.levels.get(id.index()).cloned().unwrap_or_default())
+    };
+    let stacks: Vec<Vec<Level>> = wanted.iter().map(levels).collect();
     let offset = |level: &Level| (level.address - layout::IMAGE) as u32;
     // A return address stands for the call before it.
-    let places: Vec<u32> = levels
+    let places: Vec<u32> = stacks
         .iter()
+        .flatten()
         .map(|level| offset(level) - u32::from(level.is_return))
         .collect();
     let symbols = PDB.with_borrow(|pdb| match pdb {
         Some(pdb) => symbol::look_up(pdb, &places),
         None => vec![Vec::new(); places.len()],
     });
-    let mut frames = Vec::new();
-    for (level, symbols) in levels.iter().zip(symbols) {
-        let unknown = symbols.is_empty().then(symbol::Symbol::default);
-        for symbol in symbols.into_iter().chain(unknown) {
-            frames.push(Frame {
-                offset: offset(level),
-                function: symbol.function,
-                file: symbol.file,
-                line: symbol.line,
-            });
+    let mut symbols = symbols.into_iter();
+    let mut resolve = |level: &Level| {
+        let mut found = symbols.next().unwrap_or_default();
+        if found.is_empty() {
+            found.push(symbol::Symbol::default());
         }
-    }
-    frames
+        let frame = |symbol: symbol::Symbol| Frame {
+            offset: offset(level),
+            function: symbol.function,
+            file: symbol.file,
+            line: symbol.line,
+        };
+        found.into_iter().map(frame).collect::<Vec<_>>()
+    };
+    let mut resolve_all = |levels: &Vec<Level>| levels.iter().flat_map(&mut resolve).collect();
+    stacks.iter().map(&mut resolve_all).collect()
 }

@@ -8,6 +8,7 @@ use super::{
     fault::{self, Access, Fault, FaultKind},
     layout, mem,
     patch::{PAUSE_VECTOR, RDTSC_VECTOR, RDTSCP_VECTOR},
+    pool,
     processor::KUSER_SHARED_DATA,
     sched::{self, HangKind, Reason},
     signal::WATCHDOG_SIGNAL,
@@ -27,6 +28,7 @@ pub(super) extern "sysv64" fn on_fault(context: &Context) {
     context.is_trapped.set(true);
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| handle(context)));
     context.is_trapped.set(false);
+    pool::seal();
     if let Err(panic) = outcome {
         sched::stop(Reason::internal(&*panic));
     }

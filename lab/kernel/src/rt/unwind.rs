@@ -133,7 +133,7 @@ fn step(image: &LoadedImage, registers: &mut Registers) -> Option<()> {
         // A leaf function: it has not touched the stack.
         return pop(registers);
     };
-    let mut info = image.plan.unwind_info(function.unwind_rva).ok()?;
+    let mut info = image.unwind_info(function.unwind_rva)?;
     if !registers.is_return && finish_epilog(image, registers, &info, function)? {
         return Some(());
     }
@@ -143,7 +143,7 @@ fn step(image: &LoadedImage, registers: &mut Registers) -> Option<()> {
             return Some(());
         }
         let Some(outer) = info.chained else { break };
-        info = image.plan.unwind_info(outer.unwind_rva).ok()?;
+        info = image.unwind_info(outer.unwind_rva)?;
         // The prolog of an outer entry has run completely.
         done = u32::MAX;
     }

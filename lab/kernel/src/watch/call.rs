@@ -7,6 +7,7 @@ use lab_rules::Kind;
 use lab_rules::event::{Call, Callback};
 
 use super::emit;
+use crate::rt::journal::{self, What};
 use crate::rt::sched::{self, ThreadId};
 
 thread_local! {
@@ -57,19 +58,21 @@ pub(crate) fn enter(call: Call, address: u64) {
             .or_default()
             .push((call, address))
     });
+    journal::note(|| What::Calls {
+        name: call.callback.name(),
+        adapter: call.adapter,
+    });
     emit(Kind::Enter(call));
 }
 
 /// It ended.
 pub(crate) fn leave(call: Call, status: Option<u32>) {
     emit(Kind::Leave { call, status });
+    journal::note(|| What::Returns);
     CALLS.with_borrow_mut(|calls| {
         let thread = sched::current();
         if let Some(running) = calls.get_mut(&thread) {
             running.pop();
-            if running.is_empty() {
-                calls.remove(&thread);
-            }
         }
     });
 }

@@ -9,6 +9,7 @@ use lab_rules::event::{Arguments, Fault, FaultKind, Import, Region, Returned};
 use super::emit;
 use crate::abi::constant::POOL_FLAG_PAGED;
 use crate::abi::irql::IRQL;
+use crate::rt::journal::{self, What};
 use crate::rt::mem;
 use crate::rt::sched::{self, ThreadId};
 use crate::rt::{self, Call};
@@ -16,11 +17,14 @@ use crate::rt::{self, Call};
 thread_local! {
     /// The imports that each thread is in, outermost first.
     static IMPORTS: RefCell<BTreeMap<ThreadId, Vec<&'static str>>> = const { RefCell::new(BTreeMap::new()) };
+    /// By the import's place in the registry.
+    static FACTS: RefCell<Vec<Option<Facts>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Forgets all calls: a run begins.
 pub(super) fn reset() {
     IMPORTS.take();
+    FACTS.take();
 }
 
 /// The import that this thread is in.
@@ -36,6 +40,10 @@ pub(crate) fn before_import(call: &Call<'_>) {
             .entry(sched::current())
             .or_default()
             .push(import.name)
+    });
+    journal::note(|| What::Calls {
+        name: import.name,
+        adapter: None,
     });
     let (low, high) = rt::stack_range();
     if !(low..high).contains(&call.stack_pointer()) {
@@ -81,20 +89,18 @@ fn arguments(call: &Call<'_>) -> Arguments {
 /// The hook after every import.
 pub(crate) fn after_import(call: &Call<'_>, result: u64) {
     let name = call.import().name;
-    if TELLING.iter().any(|start| name.starts_with(start)) {
+    if facts(call).is_telling {
         emit(Kind::Returned(Returned {
             name,
             arguments: arguments(call),
             result,
         }));
     }
+    journal::note(|| What::Returns);
     IMPORTS.with_borrow_mut(|imports| {
         let thread = sched::current();
         if let Some(inside) = imports.get_mut(&thread) {
             inside.pop();
-            if inside.is_empty() {
-                imports.remove(&thread);
-            }
         }
     });
 }
@@ -108,11 +114,38 @@ fn irql_range(call: &Call<'_>) -> (u8, u8) {
         "KeSetEvent" if call.arg_u8(2) != 0 => (0, sched::APC_LEVEL),
         "KfRaiseIrql" => (0, call.arg_u8(0)),
         "KeLowerIrql" => (call.arg_u8(0), 15),
-        name => match IRQL.binary_search_by_key(&name, |(name, ..)| name) {
-            Ok(index) => (IRQL[index].1, IRQL[index].2),
-            Err(_) => (0, 31),
-        },
+        _ => facts(call).irql,
     }
+}
+
+/// What is looked up by an import's name.
+#[derive(Clone, Copy)]
+struct Facts {
+    /// The levels at which it is legal, whatever its arguments are.
+    irql: (u8, u8),
+    /// Whether monitors need its result.
+    is_telling: bool,
+}
+
+impl Facts {
+    fn of(name: &str) -> Self {
+        let known = IRQL.binary_search_by_key(&name, |(name, ..)| name);
+        Self {
+            irql: known.map_or((0, 31), |index| (IRQL[index].1, IRQL[index].2)),
+            is_telling: TELLING.iter().any(|start| name.starts_with(start)),
+        }
+    }
+}
+
+/// The facts of an import, looked up once in a run.
+fn facts(call: &Call<'_>) -> Facts {
+    FACTS.with_borrow_mut(|facts| {
+        let index = call.index();
+        if facts.len() <= index {
+            facts.resize(index + 1, None);
+        }
+        *facts[index].get_or_insert_with(|| Facts::of(call.import().name))
+    })
 }
 
 /// Whether a wait's timeout is zero: it only looks.

@@ -12,7 +12,10 @@ mod block;
 mod reach;
 mod region;
 
-use std::{cell::RefCell, io};
+use std::{
+    cell::{Cell, RefCell},
+    io,
+};
 
 pub(crate) use self::block::{Block, Exhausted, FreeError, Kind, Owner, Reach, Request};
 pub(crate) use self::reach::restrict;
@@ -45,7 +48,11 @@ pub(super) struct Pool {
     driver_bytes: usize,
 }
 
-thread_local!(static THE_POOL: RefCell<Option<Pool>> = const { RefCell::new(None) });
+thread_local! {
+    static THE_POOL: RefCell<Option<Pool>> = const { RefCell::new(None) };
+    /// Whether freed blocks can still be touched.
+    static IS_UNSEALED: Cell<bool> = const { Cell::new(false) };
+}
 
 /// Makes an empty pool.
 pub(super) fn open() -> io::Result<()> {
@@ -55,12 +62,28 @@ pub(super) fn open() -> io::Result<()> {
         driver_bytes: 0,
     };
     THE_POOL.replace(Some(pool));
+    IS_UNSEALED.set(false);
     Ok(())
 }
 
 /// Gives the pool's address space back.
 pub(super) fn close() {
     THE_POOL.take();
+}
+
+/// Makes freed blocks untouchable. Whoever touches memory as the driver may, or lets the driver run, calls it before.
+pub(super) fn seal() {
+    // The pool's own accesses are to live blocks.
+    if IS_UNSEALED.get() {
+        THE_POOL.with(|pool| {
+            if let Ok(mut pool) = pool.try_borrow_mut() {
+                IS_UNSEALED.set(false);
+                if let Some(pool) = pool.as_mut() {
+                    pool.region.seal();
+                }
+            }
+        });
+    }
 }
 
 fn with<R>(body: impl FnOnce(&mut Pool) -> R) -> Option<R> {
@@ -156,6 +179,7 @@ impl Pool {
         let damage = self.damage(&block);
         let (first, bytes) = block.pages();
         self.region.give_back(first, bytes);
+        IS_UNSEALED.set(true);
         if block.owner == Owner::Driver {
             self.driver_bytes -= bytes;
         }

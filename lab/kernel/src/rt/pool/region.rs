@@ -20,12 +20,14 @@ const MADV_GUARD_REMOVE: libc::c_int = 103;
 /// # Invariants
 /// With guards: `[POOL, opened)` is readable and writable memory of which every page is guarded that
 /// is not part of a piece in use. Without: pages of pieces in use are readable and writable, no
-/// others. Nothing at or above `next` was ever given out.
+/// others. Nothing at or above `next` was ever given out. What is in `unsealed` is not in use and can
+/// still be touched: ranges that begin and end with pieces that were given back.
 pub(super) struct Region {
     space: Mapping,
     next: u64,
     opened: u64,
     has_guards: bool,
+    unsealed: Vec<(u64, u64)>,
 }
 
 impl Region {
@@ -45,6 +47,7 @@ impl Region {
             next: POOL + PAGE,
             opened: POOL,
             has_guards: true,
+            unsealed: Vec::new(),
         })
     }
 
@@ -75,16 +78,29 @@ impl Region {
         Some(first)
     }
 
-    /// Makes a piece untouchable for ever, and lets go of its memory.
+    /// Takes a piece back. It can be touched until [`Region::seal`]: pieces that lie side by side, as those of
+    /// one packet do, are then made untouchable in one go, with the guards between them.
     pub(super) fn give_back(&mut self, first: u64, bytes: usize) {
-        let offset = first - POOL;
-        let done = if self.has_guards {
-            self.space.advise(offset, bytes, MADV_GUARD_INSTALL)
-        } else {
-            let _ = self.space.advise(offset, bytes, libc::MADV_DONTNEED);
-            self.space.protect(offset, bytes, Access::None)
-        };
-        done.expect("Linux can make a page of ours untouchable");
+        let end = first + bytes as u64;
+        match self.unsealed.last_mut() {
+            Some((_, last_end)) if first == *last_end + PAGE => *last_end = end,
+            Some((last_first, _)) if end + PAGE == *last_first => *last_first = first,
+            _ => self.unsealed.push((first, end)),
+        }
+    }
+
+    /// Makes what was given back untouchable for ever, and lets go of its memory.
+    pub(super) fn seal(&mut self) {
+        for (first, end) in self.unsealed.drain(..) {
+            let (offset, bytes) = (first - POOL, (end - first) as usize);
+            let done = if self.has_guards {
+                self.space.advise(offset, bytes, MADV_GUARD_INSTALL)
+            } else {
+                let _ = self.space.advise(offset, bytes, libc::MADV_DONTNEED);
+                self.space.protect(offset, bytes, Access::None)
+            };
+            done.expect("Linux can make a page of ours untouchable");
+        }
     }
 
     /// Changes what may be done with pieces that were taken one after the other: address and bytes of
@@ -142,7 +158,21 @@ mod tests {
                 mem::read::<u8>(first - 1).is_err() && mem::read::<u8>(first + 2 * PAGE).is_err()
             );
             region.give_back(first, 2 * PAGE as usize);
+            region.seal();
             assert!(mem::read::<u8>(first).is_err() && mem::write(second, 2_u64).is_ok());
+            // Neighbours are sealed together, whichever goes first.
+            let pieces = [(); 4].map(|()| region.take(PAGE as usize, 16).expect("room"));
+            for at in [1, 2, 0] {
+                region.give_back(pieces[at], PAGE as usize);
+            }
+            assert_eq!(region.unsealed.len(), 1);
+            region.seal();
+            assert!(
+                pieces[..3]
+                    .iter()
+                    .all(|piece| mem::read::<u8>(*piece).is_err())
+            );
+            assert_eq!(mem::write(pieces[3], 3_u64), Ok(()));
         }
     }
 }

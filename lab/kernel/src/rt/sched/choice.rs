@@ -5,11 +5,14 @@ use super::{
     random,
     thread::{Condition, Stage, Thread},
 };
-use crate::rt::sched::{
-    DISPATCH_LEVEL, DISPATCH_LIMIT_NS,
-    dpc::{Dpc, expire},
-    hang::report_hang,
-    set_now,
+use crate::rt::{
+    journal::{self, What},
+    sched::{
+        DISPATCH_LEVEL, DISPATCH_LIMIT_NS,
+        dpc::{Dpc, expire},
+        hang::report_hang,
+        set_now,
+    },
 };
 
 /// Pauses in a row after which a thread counts as spinning until something else happens.
@@ -223,6 +226,10 @@ fn place(machine: &mut Machine, id: ThreadId, number: u32) {
 fn start_dpc(machine: &mut Machine, number: u32) -> Option<ThreadId> {
     let Dpc { name, body, .. } = machine.processors[number as usize].queue.pop_front()?;
     let id = ThreadId(next_id() as u32);
+    journal::note_of(id, number, DISPATCH_LEVEL, || What::Born {
+        name: name.clone(),
+        is_dpc: true,
+    });
     let mut thread = Thread::new(machine, name, Some(number), body);
     thread.is_dpc = true;
     thread.irql = DISPATCH_LEVEL;

@@ -36,6 +36,7 @@ pub(crate) use self::{
 pub(crate) use super::machine::Reason;
 use super::{
     context::{self, CURRENT},
+    journal::{self, What},
     layout,
     processor::{self, Processors},
     random::Random,
@@ -157,7 +158,9 @@ pub(super) fn reset(seed: u64, processors: u32, time_limit_ns: u64, stacks: stac
     let mut random = Random::new(seed);
     // How eagerly a run switches is a part of what a seed explores.
     let odds = [1, 2, 4, 16, 64][random.below(5) as usize];
+    let host_stacks = MACHINE.take().host_stacks;
     MACHINE.replace(Machine {
+        host_stacks,
         processors: (0..processors).map(|_| Processor::default()).collect(),
         stacks: Some(stacks),
         time_limit_ns,
@@ -175,9 +178,14 @@ pub(super) fn reset(seed: u64, processors: u32, time_limit_ns: u64, stacks: stac
     });
 }
 
-/// Abandons all threads and gives their stacks back.
+/// Abandons all threads and gives their driver stacks back. Host stacks are kept for the next run: what is on them no
+/// driver sees.
 pub(super) fn close() {
-    drop(MACHINE.take());
+    let machine = MACHINE.take();
+    MACHINE.replace(Machine {
+        host_stacks: machine.host_stacks,
+        ..Machine::default()
+    });
 }
 
 /// Runs `main` as the first thread, until it returns or the run is stopped.
@@ -223,6 +231,10 @@ fn start(name: &str, processor: Option<u32>, body: Box<dyn FnOnce()>) -> ThreadI
     MACHINE.with_borrow_mut(|machine| {
         let thread = Thread::new(machine, name.to_owned(), processor, body);
         machine.threads.add(id, thread);
+    });
+    journal::note_of(id, 0, PASSIVE_LEVEL, || What::Born {
+        name: name.to_owned(),
+        is_dpc: false,
     });
     id
 }
@@ -350,13 +362,15 @@ pub(crate) fn irql() -> u8 {
 
 /// Sets a higher (or the same) IRQL and gives back the old one. Legality is the caller's to check.
 pub(crate) fn raise(level: u8) -> u8 {
-    fast(|fast| {
+    let old = fast(|fast| {
         let old = fast.irql.replace(level);
         if old < DISPATCH_LEVEL && level >= DISPATCH_LEVEL {
             fast.dispatch_since_ns.set(fast.now_ns.get());
         }
         old
-    })
+    });
+    journal::note(|| What::Level);
+    old
 }
 
 /// Sets a lower (or the same) IRQL. DPCs that were waiting for it run before this returns.
@@ -365,6 +379,7 @@ pub(crate) fn lower(level: u8) {
         fast.irql.set(level);
         fast.has_dpc.get()
     });
+    journal::note(|| What::Level);
     if level < DISPATCH_LEVEL && has_dpc {
         suspend();
     }

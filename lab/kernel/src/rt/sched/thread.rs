@@ -8,7 +8,10 @@ use super::{
     CURRENT, DISPATCH_LEVEL, MACHINE, Machine, PASSIVE_LEVEL, Processors, Reason, ThreadId, Wait,
     fast, stack::STACK_BYTES, thread_object,
 };
-use crate::rt::context::{self, Context};
+use crate::rt::{
+    context::{self, Context},
+    journal::{self, What},
+};
 
 /// Bytes of a host stack: room for formatting, symbols and panics.
 const HOST_STACK_BYTES: usize = 256 << 10;
@@ -203,6 +206,7 @@ pub(super) fn resume(id: ThreadId, processors: &Processors) -> bool {
             fast.switches.set(fast.switches.get() + 1);
         });
         processors.enter(processor, thread_object(id));
+        journal::note_of(id, processor, thread.irql, || What::Runs);
         (
             thread.coroutine.take().expect("it is suspended"),
             Rc::as_ptr(&thread.context),
@@ -225,6 +229,7 @@ pub(super) fn resume(id: ThreadId, processors: &Processors) -> bool {
             thread.busy = fast.busy.get();
             thread.pauses = fast.pauses.get();
             fast.current.set(None);
+            journal::note_of(id, fast.processor.get(), thread.irql, || What::Rests);
         });
         thread.coroutine = Some(coroutine);
     });
@@ -236,6 +241,7 @@ pub(super) fn end(id: ThreadId) {
     MACHINE.with_borrow_mut(|machine| {
         let mut thread = machine.threads.remove(id).expect("it has just run");
         if let Stage::On(processor) = thread.stage {
+            journal::note_of(id, processor, PASSIVE_LEVEL, || What::Ends);
             let processor = &mut machine.processors[processor as usize];
             let slot = if thread.is_dpc {
                 &mut processor.dpc

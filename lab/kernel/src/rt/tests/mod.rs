@@ -238,6 +238,7 @@ fn run_with<R>(
             after: |_, _| {},
         },
         time_limit_ns: 3_600_000_000_000,
+        keeps_journal: false,
     })
     .expect("the test image loads");
     NOTES.take();

@@ -329,6 +329,7 @@ fn missing_imports_are_all_named() {
             after: |_, _| {},
         },
         time_limit_ns: u64::MAX,
+        keeps_journal: false,
     });
     let error = result.err().expect("imports are missing").to_string();
     assert_eq!(

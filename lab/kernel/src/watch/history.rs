@@ -1,0 +1,343 @@
+//! What happened to each object that the driver has to do with, and who has it: for reports.
+
+use std::collections::BTreeMap;
+
+use lab_rules::event::{
+    DeviceEvent, DpcEvent, IrpEvent, LockEvent, NblCall, NblEvent, NblPath, OidEvent, PoolEvent,
+    Region, Returned, TimerEvent, WorkItemEvent,
+};
+use lab_rules::{Kind, ObjectHistory, Origin};
+
+use super::Place;
+use crate::rt::trace::StackId;
+
+/// Steps of an object that are kept, at most: the first ones and the last ones.
+const KEPT: usize = 16;
+/// Objects that a report tells of, at most.
+const TOLD: usize = 2;
+
+/// A kind of object, in words.
+type Noun = &'static str;
+
+const BLOCK: Noun = "pool block";
+const ITEM: Noun = "work item";
+const TIMER: Noun = "timer";
+const DPC: Noun = "DPC";
+const THREAD: Noun = "system thread";
+const BUFFER: Noun = "NET_BUFFER";
+const LOCK: Noun = "lock";
+const PACKET: Noun = "NET_BUFFER_LIST";
+const PACKETS: Noun = "NET_BUFFER_LIST pool";
+const OID: Noun = "OID request";
+const IRP: Noun = "IRP";
+const DEVICE: Noun = "device";
+
+/// Who has an object.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Holder {
+    /// The driver.
+    Driver,
+    /// NDIS, the I/O manager, or another driver.
+    Others,
+    /// Nobody: it is gone.
+    Nobody,
+}
+
+impl Holder {
+    /// The holder, for a person.
+    pub(super) fn text(self) -> &'static str {
+        match self {
+            Self::Driver => "held by the driver",
+            Self::Others => "held by the system or another driver",
+            Self::Nobody => "gone",
+        }
+    }
+}
+
+/// Something that happened to an object.
+#[derive(Clone, Copy)]
+pub(super) struct Step {
+    pub(super) place: Place,
+    pub(super) what: &'static str,
+    pub(super) stack: StackId,
+}
+
+/// An object that something happened to.
+#[derive(Clone)]
+pub(super) struct Object {
+    pub(super) noun: Noun,
+    pub(super) holder: Holder,
+    /// Whether the last step was one that only whoever has the object may do, and the driver had it not.
+    is_odd: bool,
+    pub(super) steps: Vec<Step>,
+    /// Steps between the first ones and the last ones that are not kept.
+    pub(super) left_out: u64,
+}
+
+/// All objects of a run, by address.
+#[derive(Default)]
+pub(super) struct Histories {
+    objects: BTreeMap<u64, Object>,
+    /// The structure that a block was a part of, of those that are gone.
+    parts: BTreeMap<u64, u64>,
+    /// The handler that is about to get a structure.
+    handlers: BTreeMap<u64, StackId>,
+}
+
+impl Histories {
+    /// Takes an event; `stack` is asked for if it is about an object.
+    pub(super) fn note(&mut self, place: Place, kind: &Kind, stack: impl Fn() -> StackId) {
+        if let Kind::Nbl(NblEvent::Home { nbl, blocks }) = kind {
+            self.parts.extend(blocks.iter().map(|block| (*block, *nbl)));
+        }
+        let mut known = None;
+        each_step(kind, |noun, address, what, holder| {
+            let handler = self.handlers.remove(&address);
+            let stack = handler.unwrap_or_else(|| *known.get_or_insert_with(&stack));
+            let object = self.objects.entry(address).or_insert_with(|| Object {
+                noun,
+                holder,
+                is_odd: false,
+                steps: Vec::new(),
+                left_out: 0,
+            });
+            object.is_odd = object.holder != Holder::Driver && holder != Holder::Driver;
+            (object.noun, object.holder) = (noun, holder);
+            if object.steps.len() == KEPT {
+                object.steps.remove(ObjectHistory::FIRST);
+                object.left_out += 1;
+            }
+            object.steps.push(Step { place, what, stack });
+        });
+    }
+
+    /// The handler that structures are given to next.
+    pub(super) fn note_handler(&mut self, nbls: &[u64], handler: StackId) {
+        self.handlers.extend(nbls.iter().map(|nbl| (*nbl, handler)));
+    }
+
+    /// Where what a finding blames began.
+    pub(super) fn stack_of(&self, origin: Origin) -> Option<StackId> {
+        let steps = |address| self.objects.get(address).map(|object| object.steps.iter());
+        let step = match &origin {
+            Origin::Allocated(address) => steps(address)?.find(|step| step.what == ALLOCATED),
+            Origin::Queued(address) => steps(address)?.rfind(|step| step.what == QUEUED),
+            Origin::Set(address) => steps(address)?.rfind(|step| step.what == SET),
+            Origin::Started(address) => steps(address)?.rfind(|step| step.what == STARTED),
+            Origin::Given(address) => steps(address)?.rfind(|step| GIVEN.contains(&step.what)),
+        };
+        step.map(|step| step.stack)
+    }
+
+    /// The objects that a finding about an event is about: what it blames, else those that the driver should have had.
+    pub(super) fn of(&self, origin: Option<Origin>, kind: &Kind) -> Vec<(u64, Object)> {
+        let mut addresses: Vec<u64> = Vec::new();
+        if let Some(
+            Origin::Allocated(it)
+            | Origin::Queued(it)
+            | Origin::Set(it)
+            | Origin::Started(it)
+            | Origin::Given(it),
+        ) = origin
+        {
+            addresses.push(it);
+        } else if let Kind::Fault(fault) = kind {
+            let block = match fault.region {
+                Region::PoolPast { block, .. }
+                | Region::PoolBefore { block, .. }
+                | Region::PoolFreed { block, .. } => Some(block),
+                Region::GivenAway { block, .. } => {
+                    Some(self.parts.get(&block).copied().unwrap_or(block))
+                }
+                _ => None,
+            };
+            addresses.extend(block);
+        } else {
+            each_step(kind, |_, address, _, _| addresses.push(address));
+            let is_odd = |address: &u64| self.objects.get(address).is_some_and(|it| it.is_odd);
+            if addresses.iter().any(is_odd) {
+                addresses.retain(is_odd);
+            }
+        }
+        let known = |address: u64| Some((address, self.objects.get(&address)?.clone()));
+        addresses.into_iter().filter_map(known).take(TOLD).collect()
+    }
+}
+
+const ALLOCATED: &str = "allocated";
+const QUEUED: &str = "queued";
+const SET: &str = "set";
+const STARTED: &str = "started";
+const FREED: &str = "freed";
+/// Given to one of the driver's handlers.
+const GIVEN: [&str; 3] = [
+    "given to the filter to send",
+    "given to the filter as received",
+    "lent to the filter (low resources)",
+];
+
+/// Tells what an event means for each object that it is about: kind, address, what happened, who has it then.
+fn each_step(kind: &Kind, mut each: impl FnMut(Noun, u64, &'static str, Holder)) {
+    use Holder::{Driver, Nobody, Others};
+    match kind {
+        Kind::Pool(event) => match *event {
+            PoolEvent::Allocated { block, .. } => each(BLOCK, block, ALLOCATED, Driver),
+            PoolEvent::Freed { block, .. } => each(BLOCK, block, FREED, Nobody),
+            PoolEvent::Damaged { block, .. } => each(BLOCK, block, "found damaged", Nobody),
+            PoolEvent::BadFree { address, .. } => {
+                each(BLOCK, address, "given to a free that does not fit", Nobody);
+            }
+            PoolEvent::BadRequest { .. } => {}
+        },
+        Kind::WorkItem(event) => match *event {
+            WorkItemEvent::Allocated { item, .. } => each(ITEM, item, ALLOCATED, Driver),
+            WorkItemEvent::Queued { item, .. } => each(ITEM, item, QUEUED, Others),
+            WorkItemEvent::Started { item } => {
+                each(ITEM, item, "taken off the queue to run", Driver);
+            }
+            WorkItemEvent::Finished { item, .. } => {
+                each(ITEM, item, "its routine has returned", Driver);
+            }
+            WorkItemEvent::Freed { item } => each(ITEM, item, FREED, Nobody),
+        },
+        Kind::Timer(event) => match *event {
+            TimerEvent::Allocated { timer, .. } => each(TIMER, timer, ALLOCATED, Driver),
+            TimerEvent::Set { timer, .. } => each(TIMER, timer, SET, Driver),
+            TimerEvent::Expired { timer } => each(TIMER, timer, "due", Driver),
+            TimerEvent::Cancelled { timer } => each(TIMER, timer, "cancelled", Driver),
+            TimerEvent::Fired { timer, .. } => each(TIMER, timer, "its function runs", Driver),
+            TimerEvent::Finished { timer } => {
+                each(TIMER, timer, "its function has returned", Driver);
+            }
+            TimerEvent::Freed { timer, .. } => each(TIMER, timer, FREED, Nobody),
+        },
+        Kind::Dpc(event) => match *event {
+            DpcEvent::Initialized { dpc } => each(DPC, dpc, "initialized", Driver),
+            DpcEvent::Queued { dpc, .. } => each(DPC, dpc, QUEUED, Others),
+            DpcEvent::Removed { dpc } => each(DPC, dpc, "taken off the queue", Driver),
+            DpcEvent::Started { dpc, .. } => each(DPC, dpc, "taken off the queue to run", Driver),
+            DpcEvent::Finished { dpc } => each(DPC, dpc, "its routine has returned", Driver),
+        },
+        Kind::ThreadStarted { thread } => each(THREAD, *thread, STARTED, Driver),
+        Kind::Returned(Returned {
+            name: "NdisAllocateNetBuffer" | "NdisAllocateNetBufferMdlAndData",
+            result,
+            ..
+        }) => each(BUFFER, *result, ALLOCATED, Driver),
+        Kind::Lock(event) => match *event {
+            LockEvent::Acquired { lock, shared, .. } => {
+                let what = if shared {
+                    "acquired, shared"
+                } else {
+                    "acquired"
+                };
+                each(LOCK, lock, what, Driver);
+            }
+            LockEvent::Recursive { lock, .. } => each(LOCK, lock, "asked for again", Driver),
+            LockEvent::Uninitialized { lock } => {
+                each(LOCK, lock, "asked for, never initialized", Others);
+            }
+            LockEvent::Released { lock, .. } => each(LOCK, lock, "released", Others),
+        },
+        Kind::Nbl(event) => each_packet_step(event, each),
+        Kind::Oid(event) => each_oid_step(event, each),
+        Kind::Irp(event) => match *event {
+            IrpEvent::Sent { irp, .. } => each(IRP, irp, "given to a dispatch routine", Driver),
+            IrpEvent::Completed { irp, .. } => each(IRP, irp, "completed", Others),
+            IrpEvent::Returned { irp, .. } => {
+                each(IRP, irp, "its dispatch routine has returned", Others)
+            }
+        },
+        Kind::Device(event) => match *event {
+            DeviceEvent::Created { device, .. } => each(DEVICE, device, "created", Driver),
+            DeviceEvent::Deleted { device, .. } => each(DEVICE, device, "deleted", Nobody),
+        },
+        _ => {}
+    }
+}
+
+fn each_packet_step(event: &NblEvent, mut each: impl FnMut(Noun, u64, &'static str, Holder)) {
+    use Holder::{Driver, Nobody, Others};
+    let mut all = |nbls: &[u64], what, holder| {
+        for nbl in nbls {
+            each(PACKET, *nbl, what, holder);
+        }
+    };
+    match event {
+        NblEvent::Given {
+            path,
+            nbls,
+            low_resources,
+            ..
+        } => {
+            let [send, receive, lent] = GIVEN;
+            let what = match path {
+                NblPath::Send => send,
+                NblPath::Receive if *low_resources => lent,
+                NblPath::Receive => receive,
+            };
+            all(nbls, what, Driver);
+        }
+        NblEvent::Back { nbls, path, .. } => {
+            let what = match path {
+                NblPath::Send => "completed by the adapter below",
+                NblPath::Receive => "returned by the protocol above",
+            };
+            all(nbls, what, Driver);
+        }
+        NblEvent::Handed { nbls, call, .. } => {
+            let what = match call {
+                NblCall::Send => "sent on with NdisFSendNetBufferLists",
+                NblCall::SendComplete => "completed with NdisFSendNetBufferListsComplete",
+                NblCall::Indicate => "indicated with NdisFIndicateReceiveNetBufferLists",
+                NblCall::Return => "returned with NdisFReturnNetBufferLists",
+            };
+            for handed in nbls {
+                each(PACKET, handed.nbl, what, Others);
+            }
+        }
+        NblEvent::LentBack { given, .. } => all(given, "taken back by who lent it", Others),
+        NblEvent::CancelAsked { nbls, .. } => all(nbls, "its sender cancels it", Driver),
+        NblEvent::Home { nbl, .. } => all(&[*nbl], "its owner has it for good", Nobody),
+        NblEvent::Allocated { nbl, .. } => all(&[*nbl], ALLOCATED, Driver),
+        NblEvent::Freed { nbl, .. } => all(&[*nbl], FREED, Nobody),
+        NblEvent::Altered { nbl, .. } => all(&[*nbl], "found changed", Others),
+        NblEvent::PoolAllocated { pool, .. } => each(PACKETS, *pool, ALLOCATED, Driver),
+        NblEvent::PoolFreed { pool } => each(PACKETS, *pool, FREED, Nobody),
+        _ => {}
+    }
+}
+
+fn each_oid_step(event: &OidEvent, mut each: impl FnMut(Noun, u64, &'static str, Holder)) {
+    /// `NDIS_STATUS_PENDING`.
+    const PENDING: u32 = 0x103;
+    use Holder::{Driver, Nobody, Others};
+    match event {
+        OidEvent::Given { request, .. } => {
+            each(OID, request.request, "given to the filter", Driver);
+        }
+        OidEvent::Answered {
+            request, status, ..
+        } => {
+            let (what, holder) = match *status {
+                PENDING => ("left pending by its handler", Driver),
+                _ => ("answered by its handler", Others),
+            };
+            each(OID, request.request, what, holder);
+        }
+        OidEvent::Completed { request, .. } => each(OID, request.request, "completed", Others),
+        OidEvent::Cloned { source, clone, .. } => {
+            each(OID, *source, "cloned", Driver);
+            each(OID, *clone, "made as a clone", Driver);
+        }
+        OidEvent::CloneFreed { clone, .. } => each(OID, *clone, FREED, Nobody),
+        OidEvent::Sent { request, .. } => each(OID, request.request, "sent below", Others),
+        OidEvent::Back {
+            request, status, ..
+        } if *status != PENDING => {
+            each(OID, request.request, "came back from below", Driver);
+        }
+        OidEvent::Altered { request, .. } => each(OID, *request, "found changed", Others),
+        _ => {}
+    }
+}
