@@ -47,6 +47,11 @@ pub(crate) fn rubbish(lent: Lent, size: usize) -> u64 {
     allocate(lent, size, false)
 }
 
+/// The same, for an object that the driver asks for: none is to be had when the pool is empty.
+pub(crate) fn rubbish_if_any(lent: Lent, size: usize) -> Option<u64> {
+    (!pool::is_exhausted()).then(|| rubbish(lent, size))
+}
+
 fn allocate(lent: Lent, size: usize, zeroed: bool) -> u64 {
     let request = Request {
         tag: lent.tag(),

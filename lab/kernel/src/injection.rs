@@ -58,11 +58,19 @@ const NDIS_NO_MEMORY: How = How::Status(NDIS_STATUS_RESOURCES);
 
 /// Every import of the lab that its page allows to fail.
 const CAN_FAIL: &[CanFail] = &[
+    allocation("ExAllocateFromLookasideListEx", How::Null),
+    allocation("ExAllocateFromNPagedLookasideList", How::Null),
+    allocation("ExAllocateFromPagedLookasideList", How::Null),
+    allocation("ExAllocatePool", How::Null),
     allocation("ExAllocatePool2", How::Null),
+    allocation("ExAllocatePool3", How::Null),
     allocation("ExAllocatePoolWithTag", How::Null),
+    allocation("ExAllocatePoolWithTagPriority", How::Null),
+    allocation("ExInitializeLookasideListEx", NO_MEMORY),
     allocation("IoAllocateMdl", How::Null),
     allocation("IoAllocateWorkItem", How::Null),
     allocation("MmMapLockedPagesSpecifyCache", How::Null),
+    allocation("NdisAllocateGenericObject", How::Null),
     allocation("NdisAllocateIoWorkItem", How::Null),
     allocation("NdisAllocateMdl", How::Null),
     allocation("NdisAllocateMemoryWithTagPriority", How::Null),
@@ -209,7 +217,8 @@ fn look_up(name: &str) -> Option<&'static CanFail> {
 
 /// Whether the caller asked for an exception in place of NULL, which the lab cannot raise.
 fn raises(call: &Call<'_>) -> bool {
-    call.import().name == "ExAllocatePool2" && call.arg(0) & POOL_FLAG_RAISE_ON_FAILURE != 0
+    ["ExAllocatePool2", "ExAllocatePool3"].contains(&call.import().name)
+        && call.arg(0) & POOL_FLAG_RAISE_ON_FAILURE != 0
 }
 
 fn fail(call: &Call<'_>, how: How) -> u64 {

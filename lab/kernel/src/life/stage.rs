@@ -11,7 +11,7 @@ use crate::abi::nt::{DRIVER_EXTENSION, DRIVER_OBJECT};
 use crate::ndis::module::State;
 use crate::ndis::{self, adapter, filter, module, traffic};
 use crate::rt::sched::{self, Wait};
-use crate::watch::{self, OrFault, emit};
+use crate::watch::{self, OrFault, emit, emit_about};
 use crate::{Chaos, ControlPhase, Progress, Stop, driver, nt, rt, worker};
 
 /// Driver Verifier's limit for a pause, in ns.
@@ -45,7 +45,8 @@ pub(super) fn play(entry: u64, workers: u8, stop: Stop, frames_total: u64, chaos
         return refuse(format!("DriverEntry failed with {status:#010x}"));
     }
     let has_unload_routine = DRIVER_OBJECT::DriverUnload.read(driver_object).or_fault() != 0;
-    emit(Kind::Module(ModuleEvent::Loaded { has_unload_routine }));
+    let loaded = Kind::Module(ModuleEvent::Loaded { has_unload_routine });
+    emit_about(loaded, entry);
     rt::discard_init_sections();
     let Some(filter) = filter::registered() else {
         unload(driver_object);
@@ -130,7 +131,7 @@ fn overdue(callback: Callback, adapter: u32, waited_ns: u64, pending: Option<Ove
                 adapter,
                 waited_ns,
             };
-            watch::emit_about(Kind::Overdue(hangs), routine);
+            emit_about(Kind::Overdue(hangs), routine);
         }
         (None, Some(pending)) => emit(Kind::Overdue(pending)),
         (None, None) => {}
@@ -219,7 +220,7 @@ fn stuck() {
             adapter: call.adapter,
             waited_ns: LIMIT_NS,
         };
-        watch::emit_about(Kind::Overdue(hangs), routine);
+        emit_about(Kind::Overdue(hangs), routine);
     }
     if worker::is_idle() {
         return emit(Kind::Overdue(Overdue::Run));
@@ -289,12 +290,14 @@ pub(super) fn detach_in_time(adapter: u32) -> bool {
 /// Calls the unload routine and looks at what is left.
 fn unload(driver_object: u64) {
     let routine = DRIVER_OBJECT::DriverUnload.read(driver_object).or_fault();
+    if routine == 0 {
+        // It stays loaded for ever.
+        return;
+    }
     // The I/O manager waits with the unload for its references. What is queued it is the driver's
     // business to wait for.
     sched::wait_until(sched::now() + LIMIT_NS, &mut worker::has_returned);
-    if routine != 0 {
-        driver::call(Callback::DriverUnload, None, routine, &[driver_object]);
-    }
+    driver::call(Callback::DriverUnload, None, routine, &[driver_object]);
     emit(Kind::Left(left(false)));
 }
 

@@ -23,6 +23,7 @@ use crate::driver;
 use crate::nt::{SUCCESS, imports, status};
 use crate::rt::Call;
 use crate::rt::mem::{self, BadAddress};
+use crate::rt::sched;
 use crate::watch::OrFault;
 
 imports! {
@@ -74,6 +75,8 @@ fn read(call: &Call<'_>) -> u64 {
     let (status_out, value_out, configuration, keyword) =
         (call.arg(0), call.arg(1), call.arg(2), call.arg(3));
     let name = driver::read_unicode_string(keyword).or_fault();
+    // The registry takes its time, and others go on meanwhile.
+    sched::point();
     let value = adapter::parameter(&name)
         .filter(|_| handle::look_up(configuration) == Some(Handle::Configuration));
     let Some(value) = value else {

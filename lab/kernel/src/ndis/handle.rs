@@ -29,6 +29,8 @@ pub(crate) enum Handle {
     Timer,
     /// A reader-writer lock.
     RwLock,
+    /// A generic object of the driver's.
+    Generic,
 }
 
 thread_local! {
@@ -98,7 +100,10 @@ pub(crate) fn module(function: &'static str, handle: u64) -> Option<u32> {
 
 /// Whether a function was given a live driver or module handle. Anything else is an event.
 pub(crate) fn is_driver_or_module(function: &'static str, handle: u64) -> bool {
-    let is = matches!(look_up(handle), Some(Handle::Driver | Handle::Module(_)));
+    let is = matches!(
+        look_up(handle),
+        Some(Handle::Driver | Handle::Module(_) | Handle::Generic)
+    );
     if !is {
         complain(function, handle, false);
     }

@@ -4,6 +4,7 @@ mod config;
 mod data_space;
 mod disturbance;
 mod event;
+mod generic;
 mod handle;
 mod interface;
 mod memory;
@@ -29,12 +30,13 @@ use crate::abi::constant::{NdisDeviceStateD0, NdisDeviceStateD3};
 use crate::rt::Import;
 
 /// Everything that `ndis.sys` offers.
-pub(crate) const IMPORTS: [&[Import]; 23] = [
+pub(crate) const IMPORTS: [&[Import]; 24] = [
     config::IMPORTS,
     control_device::IMPORTS,
     data_space::IMPORTS,
     data_space::retreat::IMPORTS,
     event::IMPORTS,
+    generic::IMPORTS,
     interface::IMPORTS,
     memory::IMPORTS,
     module::IMPORTS,

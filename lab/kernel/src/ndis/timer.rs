@@ -7,7 +7,11 @@ use lab_rules::Kind;
 use lab_rules::event::{Callback, TimerEvent};
 
 use super::handle::{self, Handle};
-use crate::abi::constant::NDIS_STATUS_FAILURE;
+use super::register::read_header;
+use crate::abi::constant::{
+    NDIS_OBJECT_TYPE_TIMER_CHARACTERISTICS, NDIS_SIZEOF_TIMER_CHARACTERISTICS_REVISION_1,
+    NDIS_STATUS_FAILURE, NDIS_TIMER_CHARACTERISTICS_REVISION_1,
+};
 use crate::abi::ndis::NDIS_TIMER_CHARACTERISTICS as C;
 use crate::driver;
 use crate::nt::{SUCCESS, dpc, imports, ke, status};
@@ -64,6 +68,12 @@ fn allocate(call: &Call<'_>) -> u64 {
     if !handle::is_driver_or_module("NdisAllocateTimerObject", owner) {
         return status(NDIS_STATUS_FAILURE);
     }
+    let expected = (
+        NDIS_OBJECT_TYPE_TIMER_CHARACTERISTICS,
+        NDIS_TIMER_CHARACTERISTICS_REVISION_1,
+        NDIS_SIZEOF_TIMER_CHARACTERISTICS_REVISION_1,
+    );
+    read_header("NDIS_TIMER_CHARACTERISTICS", characteristics, expected).or_fault();
     let timer = Timer {
         routine: C::TimerFunction.read(characteristics).or_fault(),
         context: C::FunctionContext.read(characteristics).or_fault(),

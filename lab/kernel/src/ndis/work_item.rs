@@ -22,7 +22,9 @@ fn allocate(call: &Call<'_>) -> u64 {
         Some(Handle::Module(_)) => WorkItemOwner::Module,
         _ => WorkItemOwner::Unknown(call.arg(0)),
     };
-    let item = driver::rubbish(Lent::WorkItem, worker::ITEM_SIZE);
+    let Some(item) = driver::rubbish_if_any(Lent::WorkItem, worker::ITEM_SIZE) else {
+        return 0;
+    };
     worker::allocate(item, call.arg(0), owner);
     item
 }

@@ -2,14 +2,19 @@
 
 use std::cell::RefCell;
 
+use lab_rules::Kind;
+use lab_rules::event::{Fault, FaultKind, Region};
+
 use super::{SUCCESS, imports};
 use crate::driver;
 use crate::rt::Call;
 use crate::rt::mem::{self, BadAddress};
-use crate::watch::OrFault;
+use crate::watch::{self, OrFault};
 
 imports! {
     "ntoskrnl.exe":
+    DbgBreakPoint => break_point,
+    DbgBreakPointWithStatus => break_point,
     DbgPrint => print,
     DbgPrintEx => print_ex,
     vDbgPrintEx => print_list,
@@ -30,6 +35,18 @@ pub(crate) fn take_output() -> Vec<String> {
         lines.push(rest);
     }
     lines
+}
+
+/// No debugger is there, so nobody handles the exception.
+fn break_point(call: &Call<'_>) -> u64 {
+    watch::emit(Kind::Fault(Fault {
+        kind: FaultKind::Breakpoint,
+        address: 0,
+        instruction: 0,
+        region: Region::Image,
+        in_import: Some(call.import().name),
+    }));
+    SUCCESS
 }
 
 fn print(call: &Call<'_>) -> u64 {

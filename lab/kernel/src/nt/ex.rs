@@ -1,22 +1,16 @@
-//! `Ex*`: pool, rundown protection, plain work items.
+//! `Ex*`: rundown protection, plain work items.
 
 use super::imports;
-use crate::abi::constant::{POOL_FLAG_NON_PAGED_EXECUTE, POOL_FLAG_PAGED, POOL_FLAG_UNINITIALIZED};
+use super::pool::kind_of_type;
 use crate::abi::nt::WORK_QUEUE_ITEM;
 use crate::memory;
 use crate::rt::mem;
-use crate::rt::pool::Kind;
 use crate::rt::{Call, sched};
 use crate::watch::OrFault;
 use crate::worker;
 
 imports! {
     "ntoskrnl.exe":
-    ExAllocatePool2 => allocate_pool2,
-    ExAllocatePoolWithTag => allocate_pool_with_tag,
-    ExFreePool => free_pool,
-    ExFreePool2 => free_pool_with_tag,
-    ExFreePoolWithTag => free_pool_with_tag,
     ExInitializeRundownProtection => initialize_rundown,
     ExReInitializeRundownProtection => initialize_rundown,
     ExAcquireRundownProtection => acquire_rundown,
@@ -36,46 +30,6 @@ imports! {
     ExRundownCompletedCacheAware => complete_rundown,
     ExQueueWorkItem => queue_work_item,
     ExGetPreviousMode => previous_mode,
-}
-
-fn allocate_pool2(call: &Call<'_>) -> u64 {
-    let (flags, size, tag) = (call.arg(0), call.arg(1), call.arg_u32(2));
-    let kind = if flags & POOL_FLAG_PAGED != 0 {
-        Kind::Paged
-    } else if flags & POOL_FLAG_NON_PAGED_EXECUTE != 0 {
-        Kind::NonPagedExecute
-    } else {
-        Kind::NonPaged
-    };
-    memory::allocate(tag, size, kind, flags & POOL_FLAG_UNINITIALIZED == 0)
-}
-
-fn allocate_pool_with_tag(call: &Call<'_>) -> u64 {
-    let kind = pool_kind(call.arg_u32(0));
-    memory::allocate(call.arg_u32(2), call.arg(1), kind, false)
-}
-
-/// What a `POOL_TYPE` says.
-fn pool_kind(pool_type: u32) -> Kind {
-    /// `PagedPool` is bit 0; `NonPagedPool` has no bits, `NonPagedPoolNx` bit 9.
-    const PAGED: u32 = 1;
-    const NX: u32 = 0x200;
-    match pool_type {
-        _ if pool_type & PAGED != 0 => Kind::Paged,
-        _ if pool_type & NX != 0 => Kind::NonPaged,
-        _ => Kind::NonPagedExecute,
-    }
-}
-
-fn free_pool(call: &Call<'_>) -> u64 {
-    memory::free(call.arg(0), None);
-    0
-}
-
-fn free_pool_with_tag(call: &Call<'_>) -> u64 {
-    // Tag 0 stands for no tag.
-    memory::free(call.arg(0), Some(call.arg_u32(1)).filter(|tag| *tag != 0));
-    0
 }
 
 /// `EX_RUNDOWN_REF` counts in steps of two; bit 0 says that the rundown has begun.
@@ -122,7 +76,7 @@ fn release_references(rundown: u64, references: u32) -> u64 {
 
 /// A rundown reference of the pool's: one count for all processors does what theirs do together.
 fn allocate_cache_aware(call: &Call<'_>) -> u64 {
-    let kind = pool_kind(call.arg_u32(0));
+    let kind = kind_of_type(call.arg_u32(0));
     memory::allocate(call.arg_u32(1), 64, kind, true)
 }
 

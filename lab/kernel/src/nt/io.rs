@@ -40,7 +40,9 @@ fn owner(object: u64) -> WorkItemOwner {
 
 fn allocate_work_item(call: &Call<'_>) -> u64 {
     let object = call.arg(0);
-    let item = driver::rubbish(Lent::WorkItem, worker::ITEM_SIZE);
+    let Some(item) = driver::rubbish_if_any(Lent::WorkItem, worker::ITEM_SIZE) else {
+        return 0;
+    };
     worker::allocate(item, object, owner(object));
     item
 }

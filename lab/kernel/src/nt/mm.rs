@@ -1,30 +1,46 @@
-//! `Mm*` and MDLs.
+//! `Mm*`: locked pages, mappings, pageable sections.
+
+use lab_rules::Kind;
+use lab_rules::event::{Fault, FaultKind, Region};
 
 use super::{imports, mdl};
-use crate::abi::constant::{MDL_MAPPED_TO_SYSTEM_VA, MDL_SOURCE_IS_NONPAGED_POOL};
+use crate::abi::constant::{
+    MDL_IO_SPACE, MDL_MAPPED_TO_SYSTEM_VA, MDL_PAGES_LOCKED, MDL_PARTIAL,
+    MDL_PARTIAL_HAS_BEEN_MAPPED, MDL_SOURCE_IS_NONPAGED_POOL, MDL_WRITE_OPERATION,
+    STATUS_ACCESS_VIOLATION,
+};
 use crate::abi::nt::MDL;
 use crate::rt::mem::{self, BadAddress};
-use crate::rt::pool::Kind;
-use crate::rt::{self, Call};
-use crate::watch::OrFault;
+use crate::rt::{self, Call, paged, pool, sched};
+use crate::watch::{OrFault, emit};
 use crate::{driver, memory};
 
 imports! {
     "ntoskrnl.exe":
+    MmMapLockedPages => map_locked_pages,
     MmMapLockedPagesSpecifyCache => map_locked_pages,
     MmUnmapLockedPages => unmap_locked_pages,
     MmBuildMdlForNonPagedPool => build_for_nonpaged_pool,
+    MmProbeAndLockPages => probe_and_lock,
+    MmUnlockPages => unlock,
+    MmSizeOfMdl => size_of_mdl,
+    MmLockPagableDataSection => lock_section,
+    MmLockPagableSectionByHandle => lock_section,
+    MmUnlockPagableImageSection => unlock_section,
     MmGetSystemRoutineAddress => system_routine_address,
     MmIsAddressValid => is_address_valid,
     IoAllocateMdl => allocate_mdl,
+    IoBuildPartialMdl => build_partial_mdl,
     IoFreeMdl => free_mdl,
 }
 
 /// Tag of MDLs that the driver allocates.
 const MDL_TAG: u32 = u32::from_le_bytes(*b"Mdl ");
 
+const PAGE: u64 = 4096;
+
 fn flags(mdl: u64) -> Result<u32, BadAddress> {
-    Ok(MDL::MdlFlags.read(mdl)?.cast_unsigned().into())
+    Ok(u32::from(MDL::MdlFlags.read(mdl)?.cast_unsigned()))
 }
 
 fn set_flags(mdl: u64, flags: u32) -> Result<(), BadAddress> {
@@ -35,14 +51,24 @@ fn set_flags(mdl: u64, flags: u32) -> Result<(), BadAddress> {
 fn map_locked_pages(call: &Call<'_>) -> u64 {
     let mdl = call.arg(0);
     let address = mdl::address(mdl).or_fault();
-    set_flags(mdl, flags(mdl).or_fault() | MDL_MAPPED_TO_SYSTEM_VA).or_fault();
+    // Another processor may do something meanwhile. Where memory is short, so are mappings.
+    sched::point();
+    if pool::is_exhausted() {
+        return 0;
+    }
+    let mut flags = flags(mdl).or_fault() | MDL_MAPPED_TO_SYSTEM_VA;
+    if flags & MDL_PARTIAL != 0 {
+        flags |= MDL_PARTIAL_HAS_BEEN_MAPPED;
+    }
+    set_flags(mdl, flags).or_fault();
     MDL::MappedSystemVa.write(mdl, address).or_fault();
     address
 }
 
 fn unmap_locked_pages(call: &Call<'_>) -> u64 {
     let mdl = call.arg(1);
-    set_flags(mdl, flags(mdl).or_fault() & !MDL_MAPPED_TO_SYSTEM_VA).or_fault();
+    let gone = MDL_MAPPED_TO_SYSTEM_VA | MDL_PARTIAL_HAS_BEEN_MAPPED;
+    set_flags(mdl, flags(mdl).or_fault() & !gone).or_fault();
     0
 }
 
@@ -51,6 +77,70 @@ fn build_for_nonpaged_pool(call: &Call<'_>) -> u64 {
     let address = mdl::address(mdl).or_fault();
     set_flags(mdl, flags(mdl).or_fault() | MDL_SOURCE_IS_NONPAGED_POOL).or_fault();
     MDL::MappedSystemVa.write(mdl, address).or_fault();
+    0
+}
+
+/// Raises an access violation where a byte of the buffer cannot be used.
+fn probe_and_lock(call: &Call<'_>) -> u64 {
+    /// `IoReadAccess`; the others write.
+    const READ: u32 = 0;
+    let (mdl, writes) = (call.arg(0), call.arg_u32(2) != READ);
+    let address = mdl::address(mdl).or_fault();
+    let length = MDL::ByteCount.read(mdl).or_fault();
+    if let Err(bad) = probe(address, length.into(), writes) {
+        emit(Kind::Fault(Fault {
+            kind: FaultKind::Unhandled(STATUS_ACCESS_VIOLATION.cast_unsigned()),
+            address: bad.address,
+            instruction: 0,
+            region: Region::Unmapped,
+            in_import: Some(call.import().name),
+        }));
+    }
+    let operation = if writes { MDL_WRITE_OPERATION } else { 0 };
+    set_flags(mdl, flags(mdl).or_fault() | MDL_PAGES_LOCKED | operation).or_fault();
+    paged::lock(address, usize::try_from(length).unwrap_or(0));
+    0
+}
+
+/// Touches every page of a buffer.
+fn probe(address: u64, length: u64, writes: bool) -> Result<(), BadAddress> {
+    let mut at = address;
+    let end = address.saturating_add(length);
+    while at < end {
+        let byte = mem::read::<u8>(at)?;
+        if writes {
+            mem::write(at, byte)?;
+        }
+        at = (at / PAGE + 1).saturating_mul(PAGE);
+    }
+    Ok(())
+}
+
+fn unlock(call: &Call<'_>) -> u64 {
+    let mdl = call.arg(0);
+    let gone = MDL_PAGES_LOCKED | MDL_MAPPED_TO_SYSTEM_VA | MDL_WRITE_OPERATION;
+    set_flags(mdl, flags(mdl).or_fault() & !gone).or_fault();
+    paged::unlock(mdl::address(mdl).or_fault());
+    0
+}
+
+fn size_of_mdl(call: &Call<'_>) -> u64 {
+    u64::try_from(mdl::size(call.arg(0), call.arg(1))).unwrap_or(0)
+}
+
+/// The handle of a section is the address that it begins at, or what was given where nothing is paged.
+fn lock_section(call: &Call<'_>) -> u64 {
+    match paged::section(call.arg(0)) {
+        Some((first, bytes)) => {
+            paged::lock(first, bytes);
+            first
+        }
+        None => call.arg(0),
+    }
+}
+
+fn unlock_section(call: &Call<'_>) -> u64 {
+    paged::unlock(call.arg(0));
     0
 }
 
@@ -66,11 +156,36 @@ fn is_address_valid(call: &Call<'_>) -> u64 {
 fn allocate_mdl(call: &Call<'_>) -> u64 {
     let (address, length) = (call.arg(0), call.arg_u32(1));
     let size = u64::try_from(mdl::size(address, length.into())).unwrap_or(0);
-    let mdl = memory::allocate(MDL_TAG, size, Kind::NonPaged, true);
+    let mdl = memory::allocate(MDL_TAG, size, pool::Kind::NonPaged, true);
     if mdl != 0 {
         mdl::initialize(mdl, address, length, 0).or_fault();
     }
     mdl
+}
+
+/// The part inherits what its source has: locked pages, nonpaged pool, a mapping.
+fn build_partial_mdl(call: &Call<'_>) -> u64 {
+    const INHERITED: u32 = MDL_SOURCE_IS_NONPAGED_POOL | MDL_MAPPED_TO_SYSTEM_VA | MDL_IO_SPACE;
+    let (source, target, address) = (call.arg(0), call.arg(1), call.arg(2));
+    let from = flags(source).or_fault();
+    let start = mdl::address(source).or_fault();
+    let offset = address.wrapping_sub(start);
+    let length = match call.arg_u32(3) {
+        // As much as the source has from there on.
+        0 => MDL::ByteCount
+            .read(source)
+            .or_fault()
+            .saturating_sub(u32::try_from(offset).unwrap_or(u32::MAX)),
+        length => length,
+    };
+    let (next, size) = (
+        MDL::Next.read(target).or_fault(),
+        MDL::Size.read(target).or_fault(),
+    );
+    mdl::initialize(target, address, length, MDL_PARTIAL | from & INHERITED).or_fault();
+    MDL::Next.write(target, next).or_fault();
+    MDL::Size.write(target, size).or_fault();
+    0
 }
 
 fn free_mdl(call: &Call<'_>) -> u64 {

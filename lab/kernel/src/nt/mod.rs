@@ -8,16 +8,19 @@ mod identity;
 pub(crate) mod io;
 pub(crate) mod ke;
 pub(crate) mod lock;
+mod lookaside;
 pub(crate) mod mdl;
 mod mm;
 mod mutex;
 pub(crate) mod ob;
+mod pool;
 pub(crate) mod ps;
 pub(crate) mod region;
 pub(crate) mod registry;
 mod resource;
 mod rtl;
 pub(crate) mod shared_lock;
+mod slist;
 mod string;
 pub(crate) mod timer;
 mod zw;
@@ -25,7 +28,7 @@ mod zw;
 use crate::rt::{DataExport, Import};
 
 /// Everything that `ntoskrnl.exe` and `hal.dll` offer.
-pub(crate) const IMPORTS: [&[Import]; 20] = [
+pub(crate) const IMPORTS: [&[Import]; 23] = [
     dbg::IMPORTS,
     dpc::IMPORTS,
     etw::IMPORTS,
@@ -34,15 +37,18 @@ pub(crate) const IMPORTS: [&[Import]; 20] = [
     io::IMPORTS,
     ke::IMPORTS,
     lock::IMPORTS,
+    lookaside::IMPORTS,
     mm::IMPORTS,
     mutex::IMPORTS,
     ob::IMPORTS,
+    pool::IMPORTS,
     ps::IMPORTS,
     registry::IMPORTS,
     region::IMPORTS,
     resource::IMPORTS,
     rtl::IMPORTS,
     shared_lock::IMPORTS,
+    slist::IMPORTS,
     string::IMPORTS,
     timer::IMPORTS,
     zw::IMPORTS,

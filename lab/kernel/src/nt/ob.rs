@@ -12,8 +12,10 @@ use crate::watch::OrFault;
 imports! {
     "ntoskrnl.exe":
     ObReferenceObjectByHandle => reference_by_handle,
+    ObReferenceObjectByPointer => reference_by_pointer,
     ObfReferenceObject => reference,
     ObfDereferenceObject => dereference,
+    ObDereferenceObjectDeferDelete => dereference,
 }
 
 /// Kernel handles have the top bits set and go in steps of four.
@@ -53,6 +55,10 @@ fn reference_by_handle(call: &Call<'_>) -> u64 {
         }
         None => status(STATUS_INVALID_HANDLE),
     }
+}
+
+fn reference_by_pointer(_: &Call<'_>) -> u64 {
+    SUCCESS
 }
 
 /// Objects of the lab live until the end of the run, so references need no count.

@@ -99,6 +99,8 @@ pub(crate) struct Fault {
     pub(crate) irql: u8,
     /// Driver stack.
     pub(crate) stack: StackId,
+    /// Whether what is at `address` was closed because of the IRQL.
+    pub(crate) is_paged_out: bool,
     /// What is at `address`.
     pub(crate) place: Place,
 }

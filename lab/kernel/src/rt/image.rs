@@ -102,6 +102,54 @@ impl LoadedImage {
         Some(info)
     }
 
+    /// Sections that Windows pages: those whose names begin with `PAGE`.
+    fn paged(&self) -> impl Iterator<Item = &Section> {
+        let sections = self.plan.sections.iter();
+        sections.filter(|section| section.name.starts_with("PAGE") && !section.discardable)
+    }
+
+    /// Whether there are any.
+    pub(super) fn has_paged(&self) -> bool {
+        self.paged().next().is_some()
+    }
+
+    /// Where the pageable section with `address` begins, and its bytes in whole pages.
+    pub(super) fn paged_section(&self, address: u64) -> Option<(u64, usize)> {
+        self.paged()
+            .map(|section| (layout::IMAGE + u64::from(section.rva), pages(section)))
+            .find(|(first, bytes)| {
+                address
+                    .checked_sub(*first)
+                    .is_some_and(|offset| offset < *bytes as u64)
+            })
+    }
+
+    /// Whether `address` is in a pageable section.
+    pub(super) fn is_paged(&self, address: u64) -> bool {
+        self.paged_section(address).is_some()
+    }
+
+    /// Makes pageable sections untouchable, or touchable again; those with `resident` pages stay as they
+    /// are.
+    pub(super) fn protect_paged(&self, is_open: bool, resident: &[(u64, usize)]) {
+        for section in self.paged() {
+            let first = layout::IMAGE + u64::from(section.rva);
+            let range = first..first + pages(section) as u64;
+            let stays = resident.iter().any(|(first, _)| range.contains(first));
+            if is_open || !stays {
+                let access = if is_open {
+                    access(section.protection)
+                } else {
+                    Access::None
+                };
+                self.memory
+                    .seen()
+                    .protect(u64::from(section.rva), pages(section), access)
+                    .expect("Linux can protect pages of ours");
+            }
+        }
+    }
+
     /// Whether `address` is in the image.
     pub(super) fn contains(&self, address: u64) -> bool {
         address

@@ -23,8 +23,10 @@ pub(super) const SHARED_USER_DATA: u64 = 0x6004_0000_0000;
 pub(super) const THREADS: u64 = 0x6005_0000_0000;
 /// Driver stacks.
 pub(super) const STACKS: u64 = 0x6010_0000_0000;
-/// Pool, up to [`HIGH`].
+/// Nonpaged pool, up to [`PAGED_POOL`].
 pub(super) const POOL: u64 = 0x6100_0000_0000;
+/// Paged pool, up to [`HIGH`].
+pub(super) const PAGED_POOL: u64 = 0x61C0_0000_0000;
 
 /// Bytes of a page.
 pub(super) const PAGE: u64 = 0x1000;

@@ -16,7 +16,7 @@ use super::{
     import::Registry,
     journal, layout,
     mapping::{Access, Mapping},
-    pool,
+    paged, pool,
     processor::{PROCESSORS_MOST, Processors},
     random::Random,
     sched,
@@ -202,7 +202,12 @@ impl Machine {
         IMPORTS.set(0);
         STACK_PEAK.set((0, None));
         let entry = layout::IMAGE + u64::from(image.plan.entry_rva);
+        let has_paged = image.has_paged();
         LOADED.replace(Some(Loaded { image, registry }));
+        paged::reset();
+        if has_paged {
+            paged::begin();
+        }
         Ok(Self {
             processors,
             entry,

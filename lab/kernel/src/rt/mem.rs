@@ -5,7 +5,7 @@
 //! through the second mapping of what the driver sees as read-only. An address that the lab never
 //! gave out is bad, even where something of the lab's own happens to lie.
 
-use super::{layout, mapping, pool, thunk};
+use super::{layout, mapping, paged, pool, thunk};
 
 /// An address that could not be read or written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -132,10 +132,25 @@ pub(crate) fn read_into(address: u64, target: &mut [u8]) -> Result<(), BadAddres
     }
     pool::seal();
     let bytes = target.len();
-    // SAFETY: 1. the source is driver memory, which is touched within a run only, while the handler
-    // is installed, or which is mapped readable; 2. what is written is `target`.
-    let left = unsafe { thunk::copy(target.as_mut_ptr() as u64, address, bytes) };
-    end_of_copy(address, bytes, left, false)
+    let mut copy = || {
+        // SAFETY: 1. the source is driver memory, which is touched within a run only, while the handler
+        // is installed, or which is mapped readable; 2. what is written is `target`.
+        let left = unsafe { thunk::copy(target.as_mut_ptr() as u64, address, bytes) };
+        end_of_copy(address, bytes, left, false)
+    };
+    copy().or_else(|bad| retry(bad, &mut copy))
+}
+
+/// Does a copy again that has failed because its memory was paged out.
+fn retry(
+    bad: BadAddress,
+    copy: &mut dyn FnMut() -> Result<(), BadAddress>,
+) -> Result<(), BadAddress> {
+    if paged::open_for(bad.address) {
+        copy()
+    } else {
+        Err(bad)
+    }
 }
 
 /// Writes bytes.
@@ -150,9 +165,12 @@ pub(crate) fn write_bytes(address: u64, bytes: &[u8]) -> Result<(), BadAddress> 
         });
     }
     pool::seal();
-    // SAFETY: 1. as in `read_into`; 2. driver memory is never Rust's.
-    let left = unsafe { thunk::copy(address, bytes.as_ptr() as u64, bytes.len()) };
-    end_of_copy(address, bytes.len(), left, true)
+    let mut copy = || {
+        // SAFETY: 1. as in `read_into`; 2. driver memory is never Rust's.
+        let left = unsafe { thunk::copy(address, bytes.as_ptr() as u64, bytes.len()) };
+        end_of_copy(address, bytes.len(), left, true)
+    };
+    copy().or_else(|bad| retry(bad, &mut copy))
 }
 
 fn end_of_copy(address: u64, bytes: usize, left: usize, write: bool) -> Result<(), BadAddress> {

@@ -23,6 +23,7 @@
 
 mod call;
 mod context;
+mod endless;
 pub(crate) mod fault;
 mod image;
 mod import;
@@ -31,6 +32,7 @@ mod layout;
 mod machine;
 mod mapping;
 pub(crate) mod mem;
+pub(crate) mod paged;
 mod patch;
 pub(crate) mod pool;
 pub(crate) mod processor;

@@ -46,6 +46,11 @@ pub(super) fn note_progress() {
     IMPORTS.store(IMPORTS.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
 }
 
+/// Import calls and pauses up to now.
+pub(super) fn progress() -> u64 {
+    IMPORTS.load(Ordering::Relaxed)
+}
+
 /// The handlers of this thread. Dropping restores what was there before.
 pub(super) struct Handlers {
     old_actions: Vec<(libc::c_int, libc::sigaction)>,
@@ -197,6 +202,12 @@ unsafe extern "C" fn handler(
         None
     };
     let error = registers[libc::REG_ERR as usize] as u64;
+    // A step of driver code that ended in code of the lab's: it goes on at full speed.
+    let is_step = signal == libc::SIGTRAP && registers[libc::REG_TRAPNO as usize] == DEBUG_VECTOR;
+    if is_step && !is_driver_code(signal, rip, error) {
+        registers[libc::REG_EFL as usize] &= !TRAP;
+        return;
+    }
     match driver.filter(|_| is_driver_code(signal, rip, error)) {
         Some(driver) if signal != WATCHDOG_SIGNAL || is_looping() => {
             // SAFETY: the kernel passes a `siginfo_t`, live until we return.
@@ -216,6 +227,10 @@ unsafe extern "C" fn handler(
         _ => {}
     }
 }
+
+/// Vector of single steps, and the flag that asks for them.
+pub(super) const DEBUG_VECTOR: i64 = 1;
+const TRAP: i64 = 0x100;
 
 /// Exit code of the lab's own faults.
 const LAB_FAULT: libc::c_int = 3;
@@ -258,7 +273,7 @@ fn is_looping() -> bool {
 
 /// Saves the driver's registers and makes the handler return to the trampoline.
 fn redirect(driver: &Context, registers: &mut [i64; 23], signal: libc::c_int, address: u64) {
-    const TRAP_AND_DIRECTION: i64 = 0x100 | 0x400;
+    const DIRECTION: i64 = 0x400;
     let mut interrupted: Interrupted = driver.interrupted.get();
     interrupted.general = REGISTERS.map(|register| registers[register as usize] as u64);
     interrupted.rip = registers[libc::REG_RIP as usize] as u64;
@@ -271,7 +286,7 @@ fn redirect(driver: &Context, registers: &mut [i64; 23], signal: libc::c_int, ad
     registers[libc::REG_RIP as usize] = thunk::fault() as i64;
     registers[libc::REG_RSP as usize] = driver.host_sp.get() as i64;
     registers[libc::REG_RDI as usize] = ptr::from_ref(driver) as i64;
-    registers[libc::REG_EFL as usize] &= !TRAP_AND_DIRECTION;
+    registers[libc::REG_EFL as usize] &= !(TRAP | DIRECTION);
 }
 
 #[cfg(test)]

@@ -5,13 +5,14 @@ use iced_x86::{Code, Decoder, DecoderOptions, Instruction, OpKind, Register};
 
 use super::{
     context::{Context, Interrupted, RAX, RCX, RDX, RSP},
+    endless,
     fault::{self, Access, Fault, FaultKind},
-    layout, mem,
+    layout, mem, paged,
     patch::{PAUSE_VECTOR, RDTSC_VECTOR, RDTSCP_VECTOR},
     pool,
     processor::KUSER_SHARED_DATA,
-    sched::{self, HangKind, Reason},
-    signal::WATCHDOG_SIGNAL,
+    sched::{self, Reason},
+    signal::{DEBUG_VECTOR, WATCHDOG_SIGNAL},
     thunk, trace,
 };
 
@@ -37,7 +38,15 @@ pub(super) extern "sysv64" fn on_fault(context: &Context) {
 fn handle(context: &Context) {
     let mut registers = context.interrupted.get();
     if registers.signal == WATCHDOG_SIGNAL {
-        sched::hang(HangKind::EndlessLoop);
+        endless::suspect(&mut registers);
+        context.interrupted.set(registers);
+        return;
+    }
+    let is_step =
+        registers.signal == libc::SIGTRAP && registers.vector == DEBUG_VECTOR.cast_unsigned();
+    if is_step && endless::step(&mut registers) {
+        context.interrupted.set(registers);
+        return;
     }
     match emulate(&mut registers) {
         Ok(()) => context.interrupted.set(registers),
@@ -67,6 +76,7 @@ fn refuse(registers: &Interrupted, kind: FaultKind, address: u64, access: Access
         thread: sched::current(),
         irql: sched::irql(),
         stack: trace::capture(),
+        is_paged_out: paged::is_closed(address),
         place,
     };
     sched::stop(Reason::Fault(fault));
@@ -232,6 +242,9 @@ fn value(registers: &Interrupted, register: Register) -> Option<u64> {
 fn page_fault(registers: &mut Interrupted) -> Result<(), Refusal> {
     let address = registers.address;
     let access = access(registers.error);
+    if paged::open_for(address) {
+        return Ok(());
+    }
     if access == Access::Read && fault::is_shared_user_data(address) && move_shared(registers) {
         return Ok(());
     }

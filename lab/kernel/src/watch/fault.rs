@@ -6,7 +6,7 @@ use lab_rules::event::{Access, Fault, FaultKind, Lent, Region};
 use super::{emit, hook};
 use crate::rt::mem::BadAddress;
 use crate::rt::sched::{self, Reason};
-use crate::rt::{fault, pool};
+use crate::rt::{fault, paged, pool};
 
 /// What an import does with a bad pointer of the driver's: the run ends with the fault.
 pub(crate) trait OrFault<T> {
@@ -40,7 +40,7 @@ fn bad_pointer(bad: BadAddress) -> ! {
         },
         address: bad.address,
         instruction: 0,
-        region: region(&place),
+        region: region(&place, paged::is_closed(bad.address)),
         in_import: import,
     }));
     sched::stop(Reason::Internal(format!(
@@ -61,9 +61,8 @@ pub(crate) fn fault_event(fault: &fault::Fault) -> Kind {
         (fault::FaultKind::Memory, fault::Place::StackGuard) => FaultKind::StackOverflow,
         (fault::FaultKind::Memory, _) => FaultKind::Memory(access),
         (fault::FaultKind::Divide, _) => FaultKind::Divide,
-        (fault::FaultKind::IllegalInstruction | fault::FaultKind::Privileged, _) => {
-            FaultKind::IllegalInstruction
-        }
+        (fault::FaultKind::IllegalInstruction, _) => FaultKind::IllegalInstruction,
+        (fault::FaultKind::Privileged, _) => FaultKind::Privileged,
         (fault::FaultKind::Breakpoint, _) => FaultKind::Breakpoint,
         (fault::FaultKind::FastFail(code), _) => FaultKind::FastFail(code),
         (fault::FaultKind::Assertion, _) => FaultKind::Assertion,
@@ -72,13 +71,13 @@ pub(crate) fn fault_event(fault: &fault::Fault) -> Kind {
         kind,
         address: fault.address,
         instruction: fault.rip,
-        region: region(&fault.place),
+        region: region(&fault.place, fault.is_paged_out),
         in_import: None,
     })
 }
 
 /// What rules need to know of a place.
-fn region(place: &fault::Place) -> Region {
+fn region(place: &fault::Place, is_paged_out: bool) -> Region {
     let parts = |block: &pool::Block| {
         (
             block.address,
@@ -104,6 +103,11 @@ fn region(place: &fault::Place) -> Region {
             let (block, size, tag) = parts(block);
             Region::PoolBefore { block, size, tag }
         }
+        fault::Place::Block(block) if is_paged_out => {
+            let (block, size, tag) = parts(block);
+            Region::PagedPool { block, size, tag }
+        }
+        fault::Place::Image { .. } if is_paged_out => Region::PagedSection,
         fault::Place::StackGuard | fault::Place::Stack => Region::Stack,
         fault::Place::Image { .. } => Region::Image,
         fault::Place::Block(block) => restricted(block),
@@ -122,7 +126,11 @@ fn restricted(block: &pool::Block) -> Region {
     };
     let (address, reach) = (block.address, block.reach);
     match reach {
-        pool::Reach::Whole => Region::Unmapped,
+        pool::Reach::Whole => Region::Pool {
+            block: address,
+            size: u64::try_from(block.size).unwrap_or(u64::MAX),
+            tag: block.tag,
+        },
         pool::Reach::Read => Region::ReadOnly {
             block: address,
             object,

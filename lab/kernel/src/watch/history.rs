@@ -25,6 +25,8 @@ const TIMER: Noun = "timer";
 const DPC: Noun = "DPC";
 const THREAD: Noun = "system thread";
 const BUFFER: Noun = "NET_BUFFER";
+const GENERIC: Noun = "generic object";
+const LIST: Noun = "lookaside list";
 const LOCK: Noun = "lock";
 const PACKET: Noun = "NET_BUFFER_LIST";
 const PACKETS: Noun = "NET_BUFFER_LIST pool";
@@ -224,6 +226,16 @@ fn each_step(kind: &Kind, mut each: impl FnMut(Noun, u64, &'static str, Holder))
             result,
             ..
         }) => each(BUFFER, *result, ALLOCATED, Driver),
+        Kind::Returned(Returned {
+            name: "NdisAllocateGenericObject",
+            result,
+            ..
+        }) => each(GENERIC, *result, ALLOCATED, Driver),
+        Kind::Import(import)
+            if import.name.starts_with("ExInitialize") && import.name.contains("Lookaside") =>
+        {
+            each(LIST, import.arguments.word(0), ALLOCATED, Driver);
+        }
         Kind::Lock(event) => match *event {
             LockEvent::Acquired { lock, shared, .. } => {
                 let what = if shared {

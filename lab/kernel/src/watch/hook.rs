@@ -74,10 +74,12 @@ const TELLING: &[&str] = &[
     "NdisWriteConfiguration",
     "NdisRetreat",
     "NdisGeneratePartialCancelId",
+    "ExAllocateFrom",
     "ExAllocatePool",
     "IoAllocate",
     "IoTryQueueWorkItem",
     "MmMapLockedPages",
+    "ObReferenceObjectBy",
     "PsCreateSystemThread",
     "ZwClose",
 ];
@@ -105,12 +107,20 @@ pub(crate) fn after_import(call: &Call<'_>, result: u64) {
     });
 }
 
+/// The bit of a `POOL_TYPE` that stands for paged pool.
+const PAGED_POOL: u32 = 1;
+
 /// The levels at which this call is legal. Where the range depends on the arguments, they decide.
 fn irql_range(call: &Call<'_>) -> (u8, u8) {
     match call.import().name {
         "KeWaitForSingleObject" if !polls(call.arg(4)) => (0, sched::APC_LEVEL),
         "KeWaitForMultipleObjects" if !polls(call.arg(6)) => (0, sched::APC_LEVEL),
-        "ExAllocatePool2" if call.arg(0) & POOL_FLAG_PAGED != 0 => (0, sched::APC_LEVEL),
+        "ExAllocatePool2" | "ExAllocatePool3" if call.arg(0) & POOL_FLAG_PAGED != 0 => {
+            (0, sched::APC_LEVEL)
+        }
+        name if name.starts_with("ExAllocatePoolWith") && call.arg_u32(0) & PAGED_POOL != 0 => {
+            (0, sched::APC_LEVEL)
+        }
         "KeSetEvent" if call.arg_u8(2) != 0 => (0, sched::APC_LEVEL),
         "KfRaiseIrql" => (0, call.arg_u8(0)),
         "KeLowerIrql" => (call.arg_u8(0), 15),

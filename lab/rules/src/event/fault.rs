@@ -30,6 +30,8 @@ pub enum FaultKind {
     Breakpoint,
     /// `int 29h` with this code.
     FastFail(u32),
+    /// An instruction that only the system itself may run.
+    Privileged,
     /// `int 2Ch`: a failed assertion.
     Assertion,
     /// The 24 KiB stack is used up.
@@ -90,6 +92,26 @@ pub enum Region {
         /// Its tag.
         tag: u32,
     },
+    /// In a live block of pool, which holds no code.
+    Pool {
+        /// Its address.
+        block: u64,
+        /// Its size in bytes.
+        size: u64,
+        /// Its tag.
+        tag: u32,
+    },
+    /// In a live block of paged pool, while the processor is at DISPATCH_LEVEL.
+    PagedPool {
+        /// Its address.
+        block: u64,
+        /// Its size in bytes.
+        size: u64,
+        /// Its tag.
+        tag: u32,
+    },
+    /// In a pageable section of the image, while the processor is at DISPATCH_LEVEL.
+    PagedSection,
     /// In the driver's image.
     Image,
     /// In an image that was unloaded.

@@ -6,6 +6,7 @@ use crate::event::{
     Access, Callback, DISPATCH_LEVEL, Event, Fault, FaultKind, Kind, Lent, NblCall, NblEvent,
     Region,
 };
+use crate::family::irql::level_name;
 use crate::family::pool::block_text;
 use crate::family::running::Running;
 use crate::{BugCheck, Finding, Monitor, Rule, catalogue as rule};
@@ -45,6 +46,8 @@ impl Monitor for FaultMonitor {
         &[
             &rule::MEM_OVERRUN,
             &rule::MEM_USE_AFTER_FREE,
+            &rule::MEM_PAGEABLE_AT_DISPATCH,
+            &rule::MEM_NX_POOL,
             &rule::NULL_CHECK,
             &rule::NBL_NO_TOUCH_AFTER_SEND,
             &rule::WI_COMPLETE_BEFORE_UNLOAD,
@@ -84,7 +87,10 @@ impl Monitor for FaultMonitor {
         match &event.kind {
             Kind::Fault(fault) => {
                 let mut finding = judge(fault, event.irql);
-                if let Some(rule) = self.refine(event.thread, fault) {
+                // Of what concerns no memory, the address tells nothing.
+                if let FaultKind::Memory(_) = fault.kind
+                    && let Some(rule) = self.refine(event.thread, fault)
+                {
                     finding.rule = rule;
                 }
                 return Some(finding);
@@ -228,6 +234,11 @@ fn judge(fault: &Fault, irql: u8) -> Finding {
             Finding::new(&rule::LAB_FAULT, "an instruction that does not exist")
                 .with(BugCheck::new(0x7F, &[6]))
         }
+        FaultKind::Privileged => Finding::new(
+            &rule::LAB_FAULT,
+            "an instruction that only the system itself may run, and that the lab does not emulate",
+        )
+        .with(code(0xC000_0096)),
         FaultKind::Breakpoint => {
             Finding::new(&rule::DEBUG_BREAK, "a breakpoint instruction").with(code(0x8000_0003))
         }
@@ -316,6 +327,26 @@ fn judge_memory(fault: &Fault, access: Access, irql: u8) -> Finding {
                 block_text(block, size, tag)
             );
             Finding::new(&rule::MEM_USE_AFTER_FREE, happened).with(check(0xD5, 0xCC))
+        }
+        Region::Pool { block, size, tag } => {
+            let happened = format!("{who} {}", block_text(block, size, tag));
+            Finding::new(&rule::MEM_NX_POOL, happened).with(BugCheck::new(0xFC, &[address]))
+        }
+        Region::PagedPool { block, size, tag } => {
+            let offset = address.saturating_sub(block);
+            let happened = format!(
+                "{who} at offset {offset} in {}, which is paged, at {}",
+                block_text(block, size, tag),
+                level_name(irql)
+            );
+            Finding::new(&rule::MEM_PAGEABLE_AT_DISPATCH, happened).with(plain())
+        }
+        Region::PagedSection => {
+            let happened = format!(
+                "{who} {address:#x}, in a pageable section of the image, at {}",
+                level_name(irql)
+            );
+            Finding::new(&rule::MEM_PAGEABLE_AT_DISPATCH, happened).with(plain())
         }
         Region::Null => Finding::new(
             &rule::NULL_CHECK,

@@ -98,7 +98,8 @@ impl Monitor for OwnerMonitor {
             Kind::Left(_) => {
                 let (object, ()) = self.generic.first_key_value()?;
                 let happened = format!("generic object {object:#x} is left after unload");
-                Some(Finding::new(&rule::MEM_GENERIC_OBJECT, happened))
+                let finding = Finding::new(&rule::MEM_GENERIC_OBJECT, happened);
+                Some(finding.since(Origin::Allocated(*object)))
             }
             _ => None,
         };
@@ -184,15 +185,11 @@ impl OwnerMonitor {
                 self.generic.remove(&given.word(0));
                 None
             }
-            "ObReferenceObjectByHandle" => {
-                self.by_handle += 1;
-                None
-            }
             "ObfReferenceObject" => {
                 *self.references.entry(given.word(0)).or_default() += 1;
                 None
             }
-            "ObfDereferenceObject" => {
+            "ObfDereferenceObject" | "ObDereferenceObjectDeferDelete" => {
                 let count = self.references.entry(given.word(0)).or_default();
                 *count -= 1;
                 (*count + self.by_handle < 0).then(|| {
@@ -211,6 +208,15 @@ impl OwnerMonitor {
         match returned.name {
             "NdisReadConfiguration" | "NdisWriteConfiguration" => {
                 self.configuring.retain(|(user, _)| *user != thread);
+                None
+            }
+            "ObReferenceObjectByHandle" if returned.result & 0xFFFF_FFFF == 0 => {
+                self.by_handle += 1;
+                None
+            }
+            "ObReferenceObjectByPointer" if returned.result & 0xFFFF_FFFF == 0 => {
+                let object = returned.arguments.word(0);
+                *self.references.entry(object).or_default() += 1;
                 None
             }
             "NdisAllocateGenericObject" if returned.result != 0 => {
@@ -365,13 +371,32 @@ mod tests {
             ),
             ("references", vec![reference(), dereference()], vec![]),
             (
+                "reference by pointer",
+                vec![
+                    returned("ObReferenceObjectByPointer", &[9], 0),
+                    dereference(),
+                ],
+                vec![],
+            ),
+            (
+                "reference refused",
+                vec![
+                    returned("ObReferenceObjectByHandle", &[1], 0xC000_0008),
+                    dereference(),
+                ],
+                vec!["object-refcount"],
+            ),
+            (
                 "one too few",
                 vec![reference(), dereference(), dereference()],
                 vec!["object-refcount"],
             ),
             (
                 "by handle",
-                vec![import("ObReferenceObjectByHandle", &[1]), dereference()],
+                vec![
+                    returned("ObReferenceObjectByHandle", &[1], 0),
+                    dereference(),
+                ],
                 vec![],
             ),
             ("closed", vec![returned("ZwClose", &[4], 0)], vec![]),

@@ -116,7 +116,8 @@ impl Monitor for StorageMonitor {
             Kind::Left(_) => {
                 let list = self.lookaside.first()?;
                 let happened = format!("the lookaside list at {list:#x} is left after unload");
-                Some(Finding::new(&rule::LOOKASIDE_DELETE, happened))
+                let finding = Finding::new(&rule::LOOKASIDE_DELETE, happened);
+                Some(finding.since(Origin::Allocated(*list)))
             }
             _ => None,
         };

@@ -5,6 +5,9 @@
 //! freed block's pages become as untouchable as the guard, for the rest of the run. The ledger keeps
 //! who allocated and who freed every block, so a fault in the pool can name both.
 //!
+//! Paged pool is a region of its own, so that all of it can be closed while the running processor is at
+//! DISPATCH_LEVEL ([`super::paged`]).
+//!
 //! The driver's live blocks together are limited, so that a driver that asks without end is told no
 //! as on a real machine, before the lab's own host is out of memory.
 
@@ -22,8 +25,9 @@ pub(crate) use self::reach::restrict;
 use self::region::Region;
 use super::{
     fault::Place,
-    layout::PAGE,
-    mem,
+    layout::{HIGH, PAGE, PAGED_POOL, POOL},
+    mapping::Access,
+    mem, paged,
     trace::{self, StackId},
 };
 
@@ -37,14 +41,24 @@ const INTACT: [u8; PAGE as usize] = [SLACK; PAGE as usize];
 /// The most that the driver's live blocks may take together, each in whole pages.
 const DRIVER_BYTES_MOST: usize = 1 << 30;
 
+/// One region with its blocks.
+///
+/// # Invariants
+/// `blocks` are in ascending order of `address`, and of the pages they take.
+struct Area {
+    region: Region,
+    blocks: Vec<Block>,
+}
+
 /// The pool of the machine.
 ///
 /// # Invariants
 /// `driver_bytes` are the bytes of the pages that the driver's live blocks take.
-/// `blocks` are in ascending order of `address`, and of the pages they take.
 pub(super) struct Pool {
-    region: Region,
-    blocks: Vec<Block>,
+    nonpaged: Area,
+    paged: Area,
+    /// Blocks that were ever allocated.
+    serial: u64,
     driver_bytes: usize,
 }
 
@@ -56,9 +70,16 @@ thread_local! {
 
 /// Makes an empty pool.
 pub(super) fn open() -> io::Result<()> {
+    let area = |start, end| {
+        io::Result::Ok(Area {
+            region: Region::new(start, end)?,
+            blocks: Vec::new(),
+        })
+    };
     let pool = Pool {
-        region: Region::new()?,
-        blocks: Vec::new(),
+        nonpaged: area(POOL, PAGED_POOL)?,
+        paged: area(PAGED_POOL, HIGH)?,
+        serial: 0,
         driver_bytes: 0,
     };
     THE_POOL.replace(Some(pool));
@@ -79,7 +100,8 @@ pub(super) fn seal() {
             if let Ok(mut pool) = pool.try_borrow_mut() {
                 IS_UNSEALED.set(false);
                 if let Some(pool) = pool.as_mut() {
-                    pool.region.seal();
+                    pool.nonpaged.region.seal();
+                    pool.paged.region.seal();
                 }
             }
         });
@@ -97,6 +119,9 @@ fn with<R>(body: impl FnOnce(&mut Pool) -> R) -> Option<R> {
 /// the driver of [`DRIVER_BYTES_MOST`].
 pub(crate) fn allocate(request: Request) -> Result<u64, Exhausted> {
     let stack = trace::capture();
+    if request.kind == Kind::Paged {
+        paged::begin();
+    }
     with(|pool| pool.allocate(request, stack)).ok_or(Exhausted)?
 }
 
@@ -106,20 +131,69 @@ pub(crate) fn allocate(request: Request) -> Result<u64, Exhausted> {
 /// [`FreeError`]; nothing is freed then, but for [`FreeError::Damaged`].
 pub(crate) fn free(address: u64, tag: Option<u32>) -> Result<Block, FreeError> {
     let stack = trace::capture();
+    if is_paged(address) {
+        paged::open();
+        paged::unlock(address);
+    }
     with(|pool| pool.free(address, tag, stack)).ok_or(FreeError::Unknown)?
 }
 
 /// The block that holds or once held `address`, live or freed.
 pub(crate) fn find(address: u64) -> Option<Block> {
-    with(|pool| pool.near(address).filter(|block| block.contains(address))).flatten()
+    with(|pool| {
+        let near = pool.area(address).near(address);
+        near.filter(|block| block.contains(address))
+    })
+    .flatten()
+}
+
+/// Whether the driver cannot have another page.
+pub(crate) fn is_exhausted() -> bool {
+    with(|pool| pool.driver_bytes + PAGE as usize > DRIVER_BYTES_MOST).unwrap_or(true)
+}
+
+/// Whether an address lies in paged pool.
+pub(super) fn is_paged(address: u64) -> bool {
+    (PAGED_POOL..HIGH).contains(&address)
+}
+
+/// Makes all of paged pool untouchable, or touchable again; `resident` pages stay as they are.
+pub(super) fn protect_paged(is_open: bool, resident: &[(u64, usize)]) {
+    with(|pool| {
+        let Area { region, blocks } = &pool.paged;
+        let access = if is_open {
+            Access::ReadWrite
+        } else {
+            Access::None
+        };
+        if !region.protect_all(access) {
+            for block in blocks.iter().filter(|block| block.freed.is_none()) {
+                region.protect(&[block.pages()], access);
+            }
+        }
+        if !is_open {
+            for piece in resident {
+                region.protect(&[*piece], Access::ReadWrite);
+            }
+        }
+    });
 }
 
 /// What an address in the pool is.
 pub(super) fn place(address: u64) -> Place {
-    with(|pool| pool.place(address)).unwrap_or(Place::Unmapped)
+    with(|pool| pool.area(address).place(address)).unwrap_or(Place::Unmapped)
 }
 
 impl Pool {
+    /// The area that an address lies in.
+    fn area(&mut self, address: u64) -> &mut Area {
+        if is_paged(address) {
+            &mut self.paged
+        } else {
+            &mut self.nonpaged
+        }
+    }
+
     fn allocate(&mut self, request: Request, stack: StackId) -> Result<u64, Exhausted> {
         let size = request.size.max(1);
         let align = request.align.max(1) as u64;
@@ -134,7 +208,12 @@ impl Pool {
                 .filter(|bytes| *bytes <= DRIVER_BYTES_MOST)
                 .ok_or(Exhausted)?,
         };
-        let first = self.region.take(room, align).ok_or(Exhausted)?;
+        let area = if request.kind == Kind::Paged {
+            &mut self.paged
+        } else {
+            &mut self.nonpaged
+        };
+        let first = area.region.take(room, align).ok_or(Exhausted)?;
         let address = (first + (room - size) as u64) / align * align;
         let block = Block {
             address,
@@ -142,13 +221,14 @@ impl Pool {
             tag: request.tag,
             kind: request.kind,
             owner: request.owner,
-            serial: self.blocks.len() as u64 + 1,
+            serial: self.serial + 1,
             allocated: stack,
             freed: None,
             reach: Reach::Whole,
         };
         // INVARIANT: the region gives ascending addresses.
-        self.blocks.push(block);
+        area.blocks.push(block);
+        self.serial += 1;
         // INVARIANT: `room` is what `Block::pages` gives back in `free`.
         self.driver_bytes = driver_bytes;
         let fill = |from: u64, to: u64, byte| mem::fill(from, (to - from) as usize, byte);
@@ -161,8 +241,9 @@ impl Pool {
     }
 
     fn free(&mut self, address: u64, tag: Option<u32>, stack: StackId) -> Result<Block, FreeError> {
-        let index = self.index_near(address).ok_or(FreeError::Unknown)?;
-        let block = self.blocks[index];
+        let area = self.area(address);
+        let index = area.index_near(address).ok_or(FreeError::Unknown)?;
+        let block = area.blocks[index];
         if !block.contains(address) {
             return Err(FreeError::Unknown);
         }
@@ -175,51 +256,24 @@ impl Pool {
         if tag.is_some_and(|tag| tag != block.tag) {
             return Err(FreeError::WrongTag(block));
         }
-        self.restrict(&[address], Reach::Whole);
-        let damage = self.damage(&block);
+        area.restrict(&[address], Reach::Whole);
+        let damage = damage(&block);
         let (first, bytes) = block.pages();
-        self.region.give_back(first, bytes);
+        area.region.give_back(first, bytes);
         IS_UNSEALED.set(true);
+        area.blocks[index].freed = Some(stack);
+        let block = area.blocks[index];
         if block.owner == Owner::Driver {
             self.driver_bytes -= bytes;
         }
-        self.blocks[index].freed = Some(stack);
         match damage {
-            None => Ok(self.blocks[index]),
-            Some(offset) => Err(FreeError::Damaged {
-                block: self.blocks[index],
-                offset,
-            }),
+            None => Ok(block),
+            Some(offset) => Err(FreeError::Damaged { block, offset }),
         }
     }
+}
 
-    /// Offset of the byte nearest to the block, outside of it, that was overwritten.
-    fn damage(&self, block: &Block) -> Option<i64> {
-        let (first, bytes) = block.pages();
-        let before = (block.address - first) as usize;
-        let behind = (first + bytes as u64 - block.end()) as usize;
-        // What is left of the pages is less than a page, but for large alignments.
-        let is_whole = |at: u64, bytes: usize| {
-            let mut page = [0; PAGE as usize];
-            page.get_mut(..bytes)
-                .is_some_and(|page| mem::read_into(at, page).is_ok() && *page == INTACT[..bytes])
-        };
-        if is_whole(first, before) && is_whole(block.end(), behind) {
-            return None;
-        }
-        let overwritten = |byte: &u8| *byte != SLACK;
-        let behind = mem::read_bytes(block.end(), behind).unwrap_or_default();
-        let before = mem::read_bytes(first, before).unwrap_or_default();
-        let distance = behind.iter().position(overwritten);
-        distance
-            .map(|distance| (block.size + distance) as i64)
-            .or(before
-                .iter()
-                .rev()
-                .position(overwritten)
-                .map(|d| -1 - d as i64))
-    }
-
+impl Area {
     /// The last block that begins at `address` or before it.
     fn index_near(&self, address: u64) -> Option<usize> {
         self.blocks
@@ -233,40 +287,67 @@ impl Pool {
 
     fn place(&self, address: u64) -> Place {
         let before = self.near(address);
-        let after = self
-            .blocks
-            .get(
-                self.blocks
-                    .partition_point(|block| block.address <= address),
-            )
-            .copied();
-        if let Some(block) = before {
-            let (first, bytes) = block.pages();
-            let guard_end = first + bytes as u64 + PAGE;
-            if block.contains(address) && block.freed.is_none() {
-                return Place::Block(block);
-            }
-            if address < guard_end && block.freed.is_some() {
-                return Place::FreedBlock(block);
-            }
-            if address < guard_end {
-                return Place::BeyondBlock {
-                    block,
-                    distance: address - block.end(),
-                };
-            }
+        if let Some(block) = before.filter(|block| block.contains(address)) {
+            return match block.freed {
+                None => Place::Block(block),
+                Some(_) => Place::FreedBlock(block),
+            };
         }
-        match after {
-            Some(block) if address >= block.pages().0 && block.freed.is_some() => {
-                Place::FreedBlock(block)
+        let after = self.blocks.get(
+            self.blocks
+                .partition_point(|block| block.address <= address),
+        );
+        // The page between two blocks guards both; the nearer one is meant.
+        let behind = before
+            .filter(|block| {
+                let (first, bytes) = block.pages();
+                address < first + bytes as u64 + PAGE
+            })
+            .map(|block| (address - block.end(), block));
+        let ahead = after
+            .filter(|block| address + PAGE >= block.pages().0)
+            .map(|block| (block.address - address, *block));
+        match (behind, ahead) {
+            (Some((distance, block)), ahead) if ahead.is_none_or(|(other, _)| distance < other) => {
+                match block.freed {
+                    None => Place::BeyondBlock { block, distance },
+                    Some(_) => Place::FreedBlock(block),
+                }
             }
-            Some(block) if address + PAGE >= block.pages().0 => Place::BeforeBlock {
-                block,
-                distance: block.address - address,
+            (_, Some((distance, block))) => match block.freed {
+                None => Place::BeforeBlock { block, distance },
+                Some(_) => Place::FreedBlock(block),
             },
             _ => Place::Pool,
         }
     }
+}
+
+/// Offset of the byte nearest to the block, outside of it, that was overwritten.
+fn damage(block: &Block) -> Option<i64> {
+    let (first, bytes) = block.pages();
+    let before = (block.address - first) as usize;
+    let behind = (first + bytes as u64 - block.end()) as usize;
+    // What is left of the pages is less than a page, but for large alignments.
+    let is_whole = |at: u64, bytes: usize| {
+        let mut page = [0; PAGE as usize];
+        page.get_mut(..bytes)
+            .is_some_and(|page| mem::read_into(at, page).is_ok() && *page == INTACT[..bytes])
+    };
+    if is_whole(first, before) && is_whole(block.end(), behind) {
+        return None;
+    }
+    let overwritten = |byte: &u8| *byte != SLACK;
+    let behind = mem::read_bytes(block.end(), behind).unwrap_or_default();
+    let before = mem::read_bytes(first, before).unwrap_or_default();
+    let distance = behind.iter().position(overwritten);
+    distance
+        .map(|distance| (block.size + distance) as i64)
+        .or(before
+            .iter()
+            .rev()
+            .position(overwritten)
+            .map(|d| -1 - d as i64))
 }
 
 #[cfg(test)]

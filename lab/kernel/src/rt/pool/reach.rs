@@ -1,16 +1,22 @@
 //! Live blocks that the image may only read, or not touch at all, for a time.
 
-use super::{Pool, Reach, with};
+use super::{Area, Reach, is_paged, with};
 use crate::rt::mapping::Access;
 
 /// Changes what the image may do with live blocks, given by their addresses. What lies there stays.
 ///
 /// The lab touches memory as the image does, so it must take a block back before it looks into it.
 pub(crate) fn restrict(blocks: &[u64], reach: Reach) {
-    with(|pool| pool.restrict(blocks, reach));
+    // Paged pool has protection of its own.
+    let blocks: Vec<u64> = blocks
+        .iter()
+        .copied()
+        .filter(|block| !is_paged(*block))
+        .collect();
+    with(|pool| pool.nonpaged.restrict(&blocks, reach));
 }
 
-impl Pool {
+impl Area {
     /// Blocks that were allocated one after the other change together.
     pub(super) fn restrict(&mut self, blocks: &[u64], reach: Reach) {
         let mut indices: Vec<usize> = blocks

@@ -4,7 +4,7 @@
 use std::io;
 
 use crate::rt::{
-    layout::{HIGH, PAGE, POOL},
+    layout::PAGE,
     mapping::{Access, Mapping},
 };
 
@@ -15,15 +15,17 @@ const CHUNK_BYTES: u64 = 4 << 20;
 const MADV_GUARD_INSTALL: libc::c_int = 102;
 const MADV_GUARD_REMOVE: libc::c_int = 103;
 
-/// The pool's address space.
+/// A part of the pool's address space.
 ///
 /// # Invariants
-/// With guards: `[POOL, opened)` is readable and writable memory of which every page is guarded that
-/// is not part of a piece in use. Without: pages of pieces in use are readable and writable, no
-/// others. Nothing at or above `next` was ever given out. What is in `unsealed` is not in use and can
-/// still be touched: ranges that begin and end with pieces that were given back.
+/// With guards: `[space.address(), opened)` is readable and writable memory (but for what
+/// [`Region::protect`] has closed) of which every page is guarded that is not part of a piece in use.
+/// Without: pages of pieces in use are readable and writable, no others. Nothing at or above `next`
+/// was ever given out. What is in `unsealed` is not in use and can still be touched: ranges that begin
+/// and end with pieces that were given back.
 pub(super) struct Region {
     space: Mapping,
+    end: u64,
     next: u64,
     opened: u64,
     has_guards: bool,
@@ -31,31 +33,37 @@ pub(super) struct Region {
 }
 
 impl Region {
-    pub(super) fn new() -> io::Result<Self> {
-        let mut region = Self::with_guards()?;
-        if region.open(POOL + CHUNK_BYTES).is_err() {
+    /// Takes the addresses from `start` to `end`.
+    pub(super) fn new(start: u64, end: u64) -> io::Result<Self> {
+        let mut region = Self::with_guards(start, end)?;
+        if region.extend(start + CHUNK_BYTES).is_err() {
             region.use_protection()?;
         }
         Ok(region)
     }
 
-    fn with_guards() -> io::Result<Self> {
-        let space = Mapping::private(POOL, (HIGH - POOL) as usize, Access::None)?;
+    fn with_guards(start: u64, end: u64) -> io::Result<Self> {
+        let space = Mapping::private(start, (end - start) as usize, Access::None)?;
         // A first guard page lies in front of the first piece.
         Ok(Self {
             space,
-            next: POOL + PAGE,
-            opened: POOL,
+            end,
+            next: start + PAGE,
+            opened: start,
             has_guards: true,
             unsealed: Vec::new(),
         })
     }
 
+    fn offset(&self, address: u64) -> u64 {
+        address - self.space.address()
+    }
+
     /// Does without guards in page tables: Linux before 6.13 has none.
     fn use_protection(&mut self) -> io::Result<()> {
         self.has_guards = false;
-        self.space
-            .protect(0, (self.opened + CHUNK_BYTES - POOL) as usize, Access::None)
+        let touched = self.offset(self.opened) + CHUNK_BYTES;
+        self.space.protect(0, touched as usize, Access::None)
     }
 
     /// Address of `bytes` (whole pages) of zeroed memory that ends at a guard page, at a multiple
@@ -63,16 +71,13 @@ impl Region {
     pub(super) fn take(&mut self, bytes: usize, align: u64) -> Option<u64> {
         let first = self.next.checked_next_multiple_of(align.max(PAGE))?;
         let end = first.checked_add(bytes as u64)?;
-        let next = end.checked_add(PAGE).filter(|next| *next <= HIGH)?;
+        let next = end.checked_add(PAGE).filter(|next| *next <= self.end)?;
+        let offset = self.offset(first);
         if self.has_guards {
-            self.open(next).ok()?;
-            self.space
-                .advise(first - POOL, bytes, MADV_GUARD_REMOVE)
-                .ok()?;
+            self.extend(next).ok()?;
+            self.space.advise(offset, bytes, MADV_GUARD_REMOVE).ok()?;
         } else {
-            self.space
-                .protect(first - POOL, bytes, Access::ReadWrite)
-                .ok()?;
+            self.space.protect(offset, bytes, Access::ReadWrite).ok()?;
         }
         self.next = next;
         Some(first)
@@ -91,8 +96,9 @@ impl Region {
 
     /// Makes what was given back untouchable for ever, and lets go of its memory.
     pub(super) fn seal(&mut self) {
+        let start = self.space.address();
         for (first, end) in self.unsealed.drain(..) {
-            let (offset, bytes) = (first - POOL, (end - first) as usize);
+            let (offset, bytes) = (first - start, (end - first) as usize);
             let done = if self.has_guards {
                 self.space.advise(offset, bytes, MADV_GUARD_INSTALL)
             } else {
@@ -112,19 +118,31 @@ impl Region {
         let done = if self.has_guards {
             // A guard is a mark in the page table, which is left alone.
             let all = (last - first) as usize + bytes;
-            self.space.protect(first - POOL, all, access)
+            self.space.protect(self.offset(*first), all, access)
         } else {
-            pieces
-                .iter()
-                .try_for_each(|(first, bytes)| self.space.protect(first - POOL, *bytes, access))
+            pieces.iter().try_for_each(|(first, bytes)| {
+                self.space.protect(self.offset(*first), *bytes, access)
+            })
         };
         done.expect("Linux can protect pages of ours");
     }
 
-    /// Opens guarded memory up to `end`.
-    fn open(&mut self, end: u64) -> io::Result<()> {
+    /// Makes all pieces in use untouchable for a time, or touchable again, if guards make it possible to
+    /// do that with all at once.
+    pub(super) fn protect_all(&self, access: Access) -> bool {
+        if self.has_guards {
+            let bytes = self.offset(self.opened) as usize;
+            self.space
+                .protect(0, bytes, access)
+                .expect("Linux can protect pages of ours");
+        }
+        self.has_guards
+    }
+
+    /// Adds guarded memory up to `end`.
+    fn extend(&mut self, end: u64) -> io::Result<()> {
         while self.opened < end {
-            let offset = self.opened - POOL;
+            let offset = self.offset(self.opened);
             self.space
                 .protect(offset, CHUNK_BYTES as usize, Access::ReadWrite)?;
             self.space
@@ -138,6 +156,7 @@ impl Region {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rt::layout::{PAGED_POOL, POOL};
     use crate::rt::{machine, mem, signal::Handlers};
 
     #[test]
@@ -145,7 +164,7 @@ mod tests {
         let _only = machine::only();
         let _handlers = Handlers::install().expect("signals");
         for has_guards in [true, false] {
-            let mut region = Region::with_guards().expect("address space");
+            let mut region = Region::with_guards(POOL, PAGED_POOL).expect("address space");
             if !has_guards {
                 region.use_protection().expect("protection");
             }

@@ -37,7 +37,7 @@ pub(crate) use super::machine::Reason;
 use super::{
     context::{self, CURRENT},
     journal::{self, What},
-    layout,
+    layout, paged,
     processor::{self, Processors},
     random::Random,
     signal, stack,
@@ -58,7 +58,7 @@ pub(crate) const COPY_BYTES_PER_NS: u64 = 8;
 /// allows a single DPC 20 s by default.
 pub(crate) const DISPATCH_LIMIT_NS: u64 = 20_000_000_000;
 /// Imports that one callback may call, one after another and without waiting.
-const BUSY_LIMIT: u64 = 5_000_000;
+const BUSY_LIMIT: u64 = 1_000_000;
 
 /// A kernel thread or DPC body, never reused within a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -241,15 +241,24 @@ fn start(name: &str, processor: Option<u32>, body: Box<dyn FnOnce()>) -> ThreadI
 
 /// A scheduling point: another thread may run before this returns.
 pub(crate) fn point() {
+    check_dispatch();
     let switch = fast(|fast| {
         let dispatch = fast.irql.get() >= DISPATCH_LEVEL;
-        if dispatch && fast.now_ns.get() - fast.dispatch_since_ns.get() > DISPATCH_LIMIT_NS {
-            hang(HangKind::DispatchTooLong);
-        }
         fast.has_dpc.get() && !dispatch || random(fast.odds.get()) == 0
     });
     if switch {
         suspend();
+    }
+}
+
+/// Ends the run when the processor has been at DISPATCH_LEVEL for too long.
+fn check_dispatch() {
+    let stay_ns = fast(|fast| match fast.irql.get() {
+        DISPATCH_LEVEL.. => fast.now_ns.get() - fast.dispatch_since_ns.get(),
+        _ => 0,
+    });
+    if stay_ns > DISPATCH_LIMIT_NS {
+        hang(HangKind::DispatchTooLong);
     }
 }
 
@@ -265,6 +274,7 @@ pub(super) fn pause() {
     const WEIGHT: u64 = 50;
     fast(|fast| fast.pauses.set(fast.pauses.get().saturating_add(1)));
     note_work(WEIGHT);
+    check_dispatch();
     suspend();
 }
 
@@ -370,6 +380,9 @@ pub(crate) fn raise(level: u8) -> u8 {
         old
     });
     journal::note(|| What::Level);
+    if level >= DISPATCH_LEVEL {
+        paged::close();
+    }
     old
 }
 

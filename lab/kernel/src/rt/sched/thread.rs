@@ -11,6 +11,7 @@ use super::{
 use crate::rt::{
     context::{self, Context},
     journal::{self, What},
+    paged,
 };
 
 /// Bytes of a host stack: room for formatting, symbols and panics.
@@ -205,6 +206,9 @@ pub(super) fn resume(id: ThreadId, processors: &Processors) -> bool {
                 .set(!machine.processors[processor as usize].queue.is_empty());
             fast.switches.set(fast.switches.get() + 1);
         });
+        if thread.irql >= DISPATCH_LEVEL {
+            paged::close();
+        }
         processors.enter(processor, thread_object(id));
         journal::note_of(id, processor, thread.irql, || What::Runs);
         (
@@ -230,6 +234,8 @@ pub(super) fn resume(id: ThreadId, processors: &Processors) -> bool {
             thread.pauses = fast.pauses.get();
             fast.current.set(None);
             journal::note_of(id, fast.processor.get(), thread.irql, || What::Rests);
+            // What the scheduler looks at for threads may be paged.
+            fast.irql.set(PASSIVE_LEVEL);
         });
         thread.coroutine = Some(coroutine);
     });

@@ -343,3 +343,38 @@ fn a_fault_of_the_lab_itself_is_one_line_and_exit_code_3() {
         "{errors}"
     );
 }
+
+#[test]
+fn paged_memory_is_closed_at_dispatch_level_and_nowhere_else() {
+    for (name, level, expected) in [("TouchPaged", 1, 5), ("Pageable", 1, 4)] {
+        let Some(outcome) = run(1, move |find, results| {
+            let result = call_driver(find(name), &[level]);
+            results.borrow_mut().push(result);
+        }) else {
+            return;
+        };
+        assert_eq!(outcome.results, [expected], "{name}: {:?}", outcome.end);
+    }
+    let (Some((touch, frames)), Some((run, runs))) = (fault("TouchPaged", 2), fault("Pageable", 2))
+    else {
+        return;
+    };
+    assert!(touch.is_paged_out);
+    let Place::Block(block) = touch.place else {
+        panic!("{:?}", touch.place)
+    };
+    assert_eq!((block.kind, touch.access), (Kind::Paged, Access::Read));
+    assert_eq!(frames[0], "TouchPaged");
+    // The next instruction after the raise is in the section.
+    assert!(run.is_paged_out);
+    assert_eq!(run.access, Access::Execute);
+    assert!(
+        matches!(&run.place, Place::Image { section, .. } if section == "PAGE"),
+        "{:?}",
+        run.place
+    );
+    assert!(
+        runs.iter().any(|function| function == "Pageable"),
+        "{runs:?}"
+    );
+}

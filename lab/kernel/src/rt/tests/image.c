@@ -144,6 +144,27 @@ EXPORT u64 SpinUntil(u64 value) {
 }
 __attribute__((section("INIT"))) EXPORT u64 Initialize(void) { return 9; }
 
+__declspec(dllimport) void *AllocatePaged(u64 size);
+static void raise(u64 level) { __asm__ volatile("mov %0, %%cr8" : : "r"(level)); }
+// Touches paged pool below DISPATCH_LEVEL, at `level`, and below again.
+EXPORT u64 TouchPaged(u64 level) {
+    volatile u64 *block = AllocatePaged(64);
+    block[0] = 5;
+    raise(2);
+    raise(0);
+    block[1] = block[0];
+    raise(level);
+    u64 value = block[1];
+    raise(0);
+    Free((void *)block);
+    return value;
+}
+__attribute__((section("PAGE"))) EXPORT u64 Pageable(u64 level) {
+    raise(level);
+    raise(0);
+    return level + 3;
+}
+
 EXPORT u64 Irql(u64 level) {
     u64 before, during;
     __asm__ volatile("mov %%cr8, %0" : "=r"(before));

@@ -66,6 +66,24 @@ const IMPORTS: &[Import] = &[
     },
     Import {
         module: "test.sys",
+        name: "AllocatePaged",
+        run: |call| {
+            let size = call.arg(0) as usize;
+            let tag = u32::from_le_bytes(*b"Test");
+            let (kind, owner) = (Kind::Paged, Owner::Driver);
+            pool::allocate(Request {
+                tag,
+                size,
+                align: 16,
+                kind,
+                zeroed: true,
+                owner,
+            })
+            .unwrap_or(0)
+        },
+    },
+    Import {
+        module: "test.sys",
         name: "Free",
         run: |call| match pool::free(call.arg(0), None) {
             Ok(_) => 0,
@@ -187,6 +205,7 @@ fn build(folder: &Path) -> Option<(Vec<u8>, std::path::PathBuf)> {
         "/opt:noref",
         "/opt:noicf",
         "/section:INIT,ERD",
+        "/section:PAGE,ERP",
         &out_option,
     ];
     arguments.extend(inputs.iter().map(String::as_str));

@@ -334,7 +334,7 @@ fn missing_imports_are_all_named() {
     let error = result.err().expect("imports are missing").to_string();
     assert_eq!(
         error,
-        "image.sys imports what the lab does not know: test.sys!Allocate, test.sys!CallBack, \
+        "image.sys imports what the lab does not know: test.sys!Allocate, test.sys!AllocatePaged, test.sys!CallBack, \
          test.sys!Depth, test.sys!Free, test.sys!Note, test.sys!Variable, test.sys!Yield"
     );
 }

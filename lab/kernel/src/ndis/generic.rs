@@ -1,0 +1,23 @@
+//! Generic objects: handles of drivers that have none of NDIS.
+
+use super::handle::{self, Handle};
+use crate::nt::imports;
+use crate::rt::{Call, pool};
+
+imports! {
+    "ndis.sys":
+    NdisAllocateGenericObject => allocate,
+    NdisFreeGenericObject => free,
+}
+
+fn allocate(_: &Call<'_>) -> u64 {
+    if pool::is_exhausted() {
+        return 0;
+    }
+    handle::open(Handle::Generic)
+}
+
+fn free(call: &Call<'_>) -> u64 {
+    handle::close(call.arg(0));
+    0
+}
