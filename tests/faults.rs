@@ -40,7 +40,6 @@ const OPEN: &[&str] = &[
     "nbl",
     "oid",
     "owner",
-    "pool",
     "registration",
     "storage",
     "unload",
@@ -251,7 +250,11 @@ fn every_monitor_has_its_plays() {
     let known: BTreeSet<String> = coverage::monitors();
     let named = |rules: &mut dyn Iterator<Item = &String>| -> BTreeSet<String> {
         let rules: BTreeSet<String> = rules.cloned().collect();
-        let unknown: Vec<_> = rules.difference(&known).collect();
+        // Rules of the lab's own stand beside Microsoft's.
+        let unknown: Vec<_> = rules
+            .difference(&known)
+            .filter(|rule| !rule.starts_with("lab-"))
+            .collect();
         assert!(unknown.is_empty(), "not monitors: {unknown:?}");
         rules
     };

@@ -226,7 +226,7 @@ fn stuck() {
         return emit(Kind::Overdue(Overdue::Run));
     }
     match watch::any_running() {
-        Some((_, routine)) => watch::emit_about(Kind::Overdue(Overdue::Workers), routine),
+        Some((_, routine)) => emit_about(Kind::Overdue(Overdue::Workers), routine),
         None => emit(Kind::Overdue(Overdue::Workers)),
     }
 }

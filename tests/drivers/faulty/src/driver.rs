@@ -22,8 +22,14 @@ static FRIENDLY: [u16; 22] = text::wide(b"deferlwf faulty filter");
 static UNIQUE: [u16; 38] = text::wide(b"{5b6e2f0c-6f0e-4d0b-9c43-0d8a5a6a7a11}");
 static SERVICE: [u16; 6] = text::wide(b"faulty");
 
+static OBJECT: AtomicPtr<DRIVER_OBJECT> = AtomicPtr::new(null_mut());
 static HANDLE: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 static PLAY: AtomicPtr<Play> = AtomicPtr::new(null_mut());
+
+/// The driver object.
+pub(crate) fn object() -> *mut DRIVER_OBJECT {
+    OBJECT.load(Ordering::Acquire)
+}
 
 /// The driver's NDIS handle, from `FilterSetOptions` on.
 pub(crate) fn handle() -> NDIS_HANDLE {
@@ -38,14 +44,17 @@ pub(crate) fn play() -> &'static Play {
 }
 
 #[unsafe(no_mangle)]
-extern "system" fn DriverEntry(
-    driver: *mut DRIVER_OBJECT,
-    registry_path: *mut UNICODE_STRING,
-) -> NTSTATUS {
+#[rustfmt::skip]
+extern "system" fn DriverEntry(driver: *mut DRIVER_OBJECT, registry_path: *mut UNICODE_STRING) -> NTSTATUS { // warned: unload-absent by unload-present
+    enter(driver, registry_path)
+}
+
+fn enter(driver: *mut DRIVER_OBJECT, registry_path: *mut UNICODE_STRING) -> NTSTATUS {
     let Some(play) = configuration::play(registry_path) else {
         return STATUS_OBJECT_NAME_NOT_FOUND;
     };
     PLAY.store(ptr::from_ref(play).cast_mut(), Ordering::Release);
+    OBJECT.store(driver, Ordering::Release);
     // SAFETY: the system's object, valid while the driver is loaded.
     unsafe { (*driver).DriverUnload = Some(unload) };
     let loaded = play.load.map_or(STATUS_SUCCESS, |load| load(driver));

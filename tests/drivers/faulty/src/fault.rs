@@ -11,14 +11,27 @@
 //! A function with a marked call is `#[inline(never)]` where it is small, and [`stay`](crate::play::stay) comes behind
 //! the call where nothing else does: the report shows the frame only then.
 
+mod argument;
 mod call;
 mod calling;
+mod image;
 mod irql;
 mod irql_highest;
 mod lifecycle;
 mod lock;
+mod mdl;
+mod mdl_partial;
+mod memory_gone;
+mod memory_machine;
+mod memory_null;
+mod memory_owner;
+mod memory_paged;
 mod nbl;
 mod pool;
+mod pool_edge;
+mod pool_free;
+mod pool_request;
+mod storage;
 mod thread;
 mod timer;
 mod work;
@@ -28,14 +41,27 @@ use crate::play::{NOTHING, Play};
 /// All plays, by area.
 static AREAS: &[&[Play]] = &[
     &[NOTHING],
+    argument::PLAYS,
     call::PLAYS,
     calling::PLAYS,
+    image::PLAYS,
     irql::PLAYS,
     irql_highest::PLAYS,
     lifecycle::PLAYS,
     lock::PLAYS,
+    mdl::PLAYS,
+    mdl_partial::PLAYS,
+    memory_gone::PLAYS,
+    memory_machine::PLAYS,
+    memory_null::PLAYS,
+    memory_owner::PLAYS,
+    memory_paged::PLAYS,
     nbl::PLAYS,
     pool::PLAYS,
+    pool_edge::PLAYS,
+    pool_free::PLAYS,
+    pool_request::PLAYS,
+    storage::PLAYS,
     thread::PLAYS,
     timer::PLAYS,
     work::PLAYS,

@@ -2,7 +2,10 @@
 
 use core::hint::black_box;
 
-use crate::abi::{ExAllocatePool2, ExFreePoolWithTag, POOL_FLAG_NON_PAGED};
+use crate::abi::{
+    ExAllocatePool2, ExFreePoolWithTag, POOL_FLAG_NON_PAGED, POOL_FLAG_PAGED,
+    POOL_FLAG_UNINITIALIZED,
+};
 use crate::module::Module;
 use crate::play::{Play, stay};
 
@@ -14,8 +17,8 @@ pub(crate) const PLAYS: &[Play] = &[
     Play::in_attach("pool-double-free", double_free),
 ];
 
-/// Pool tag of the blocks here, `Flt!`.
-const TAG: u32 = u32::from_le_bytes(*b"Flt!");
+/// Pool tag of the blocks of plays, `Flt!`.
+pub(super) const TAG: u32 = u32::from_le_bytes(*b"Flt!");
 
 /// A size that ends where its alignment does.
 const FULL: usize = 64;
@@ -23,12 +26,27 @@ const FULL: usize = 64;
 /// A size that leaves slack behind the block.
 const SLACK: usize = 61;
 
-fn allocate(size: usize) -> *mut u8 {
+/// Zeroed nonpaged pool, or NULL.
+pub(super) fn allocate(size: usize) -> *mut u8 {
     // SAFETY: callable up to DISPATCH_LEVEL for nonpaged pool.
     unsafe { ExAllocatePool2(POOL_FLAG_NON_PAGED, size as u64, TAG).cast() }
 }
 
-fn free(block: *mut u8) {
+/// The same with rubbish in it.
+pub(super) fn uninitialized(size: usize) -> *mut u8 {
+    let flags = POOL_FLAG_NON_PAGED | POOL_FLAG_UNINITIALIZED;
+    // SAFETY: callable up to DISPATCH_LEVEL for nonpaged pool.
+    unsafe { ExAllocatePool2(flags, size as u64, TAG).cast() }
+}
+
+/// Zeroed paged pool, or NULL. Called at PASSIVE_LEVEL.
+pub(super) fn paged(size: usize) -> *mut u8 {
+    // SAFETY: PASSIVE_LEVEL.
+    unsafe { ExAllocatePool2(POOL_FLAG_PAGED, size as u64, TAG).cast() }
+}
+
+/// Frees a block that is live.
+pub(super) fn free(block: *mut u8) {
     // SAFETY: a live block of this tag.
     unsafe { ExFreePoolWithTag(block.cast(), TAG) };
 }
