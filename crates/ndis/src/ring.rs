@@ -106,7 +106,7 @@ impl<H: Copy> SnapshotRing<H> {
         })?;
         Ok(Self {
             entries,
-            bytes: PoolVec::try_from_fn(tag, bytes, |_| UnsafeCell::new(0))?,
+            bytes: PoolVec::try_zeroed(tag, bytes)?,
             stride: snapshot,
             mask: count.wrapping_sub(1),
             tail: Lonely(AtomicUsize::new(0)),

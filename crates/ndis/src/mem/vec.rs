@@ -1,6 +1,7 @@
 //! A row of values in pool.
 
 use core::alloc::Layout;
+use core::cell::UnsafeCell;
 use core::fmt;
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
@@ -62,6 +63,30 @@ impl<T> PoolVec<T> {
             row.length = index.saturating_add(1);
         }
         Ok(row)
+    }
+}
+
+impl PoolVec<UnsafeCell<u8>> {
+    /// Makes `length` bytes of zero: the system gives pool so, and no byte is written again.
+    ///
+    /// # IRQL
+    ///
+    /// At or below `DISPATCH_LEVEL`.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfMemory`], also when the row would be larger than memory can be.
+    pub fn try_zeroed(tag: Tag, length: usize) -> Result<Self, OutOfMemory> {
+        let layout = Layout::array::<UnsafeCell<u8>>(length).map_err(|_| OutOfMemory)?;
+        let address = pool::allocate(layout, tag)?.cast();
+        // INVARIANT: just allocated; zeroed memory is `length` bytes.
+        Ok(Self {
+            address,
+            length,
+            layout,
+            tag,
+            _owns: PhantomData,
+        })
     }
 }
 
@@ -134,6 +159,8 @@ mod tests {
 
     #[test]
     fn empty_rows_and_values_without_size_need_no_memory() {
+        let mut zeroed = PoolVec::try_zeroed(TAG, 5).expect("memory");
+        assert!(zeroed.len() == 5 && zeroed.iter_mut().all(|byte| *byte.get_mut() == 0));
         assert!(PoolVec::try_from_fn(TAG, 0, |_| 0_u64).is_ok_and(|row| row.is_empty()));
         assert!(PoolVec::try_from_fn(TAG, 9, |_| ()).is_ok_and(|row| row.len() == 9));
     }

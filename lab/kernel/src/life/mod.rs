@@ -5,6 +5,7 @@ mod control;
 mod stage;
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 
 use lab_rules::Kind;
 use lab_rules::event::{Loaded, Overdue};
@@ -41,6 +42,8 @@ const DATA: &[&[DataExport]] = &[nt::DATA];
 type Show = Box<dyn FnMut(&Progress)>;
 
 thread_local! {
+    /// The image that was run last, and its bytes.
+    static PARSED: RefCell<Option<(Vec<u8>, Rc<lab_pe::Image>)>> = const { RefCell::new(None) };
     static SHOW: RefCell<Option<Show>> = const { RefCell::new(None) };
     /// Why the image is no filter that can be run, if so.
     static REFUSAL: RefCell<Option<String>> = const { RefCell::new(None) };
@@ -53,7 +56,7 @@ pub(crate) fn run(config: RunConfig, progress: Show) -> Result<Report, Failure> 
     let bad = |error: &dyn std::fmt::Display| {
         Failure::BadInput(format!("{}: {error}", config.image_name))
     };
-    let image = lab_pe::Image::parse(&config.image).map_err(|error| bad(&error))?;
+    let image = parse(&config.image).map_err(|error| bad(&error))?;
     let seed = config.seed;
     let loaded = loaded(&image);
     let mut machine = Machine::load(rt::Config {
@@ -143,6 +146,18 @@ pub(crate) fn run(config: RunConfig, progress: Show) -> Result<Report, Failure> 
         call_sites: injection::take_report(),
         timeline: rt::journal::take(),
         ..report(seed, &names, &macs, device, outcome)
+    })
+}
+
+/// The image in these bytes: the one of the last run, if they are the same.
+fn parse(bytes: &[u8]) -> Result<Rc<lab_pe::Image>, lab_pe::Error> {
+    PARSED.with_borrow_mut(|parsed| match parsed {
+        Some((known, image)) if known == bytes => Ok(Rc::clone(image)),
+        _ => {
+            let image = Rc::new(lab_pe::Image::parse(bytes)?);
+            *parsed = Some((bytes.to_owned(), Rc::clone(&image)));
+            Ok(image)
+        }
     })
 }
 

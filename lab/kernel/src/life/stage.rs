@@ -169,7 +169,7 @@ fn run_traffic(show: &dyn Fn(&'static str), stop: Stop, chaos: Option<Chaos>, fr
     // Progress moves the limit: it is for what stands still.
     let mut done = adapter::frames_done();
     let mut limit_ns = sched::now() + LIMIT_NS;
-    let enough = frames_total - frames_total / 4;
+    let enough = frames_total - frames_total / 8;
     let is_quiet = || {
         operating.get() == 0
             && if ends_early {

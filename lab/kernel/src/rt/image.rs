@@ -20,8 +20,8 @@ const DEFAULT_COOKIE: u64 = 0x2B99_2DDF_A232;
 /// An image that is ready to run.
 #[derive(Debug)]
 pub(super) struct LoadedImage {
-    pub(super) plan: Image,
-    pub(super) findings: Findings,
+    pub(super) plan: Rc<Image>,
+    pub(super) findings: Rc<Findings>,
     memory: Twice,
     /// Unwind information that was looked up, by its RVA.
     unwind: RefCell<BTreeMap<u32, Rc<UnwindInfo>>>,
@@ -30,19 +30,19 @@ pub(super) struct LoadedImage {
 impl LoadedImage {
     /// Maps `plan` at the fixed address and binds it to `registry`.
     pub(super) fn load(
-        plan: Image,
+        plan: Rc<Image>,
         name: &str,
         registry: &Registry,
         random: &mut Random,
     ) -> Result<Self, LoadError> {
         let bound = registry.bind(&plan, name)?;
-        let findings = patch::examine(&plan);
+        let findings = patch::examined(&plan);
         Self::map(plan, findings, &bound, random).map_err(LoadError::host("map the image"))
     }
 
     fn map(
-        plan: Image,
-        findings: Findings,
+        plan: Rc<Image>,
+        findings: Rc<Findings>,
         bound: &[(u32, u64)],
         random: &mut Random,
     ) -> io::Result<Self> {

@@ -6,6 +6,7 @@ use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
+    rc::Rc,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -28,7 +29,7 @@ use super::{
 /// What a machine is made of.
 pub(crate) struct Config {
     /// The validated image.
-    pub(crate) image: lab_pe::Image,
+    pub(crate) image: Rc<lab_pe::Image>,
     /// Its file name, for errors.
     pub(crate) name: String,
     /// Where its symbols are, if anywhere.

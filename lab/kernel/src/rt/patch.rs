@@ -7,7 +7,7 @@
 //! `pause` is rewritten in the same way and becomes a scheduling point: a loop that spins until
 //! another processor has done something would never end otherwise.
 
-use std::collections::BTreeSet;
+use std::{cell::RefCell, collections::BTreeSet, rc::Rc};
 
 use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Instruction, OpKind};
 use lab_pe::Image;
@@ -33,6 +33,23 @@ pub(super) struct Findings {
     pub(super) patches: Vec<Patch>,
     /// Offset and mnemonic of what stays as it is.
     pub(super) nondeterministic: Vec<(u32, &'static str)>,
+}
+
+thread_local! {
+    /// The image that was examined last: the runs of a process are mostly of one.
+    static LAST: RefCell<Option<(Rc<Image>, Rc<Findings>)>> = const { RefCell::new(None) };
+}
+
+/// What [`examine`] finds, or found the last time.
+pub(super) fn examined(image: &Rc<Image>) -> Rc<Findings> {
+    LAST.with_borrow_mut(|last| match last {
+        Some((known, findings)) if Rc::ptr_eq(known, image) => Rc::clone(findings),
+        _ => {
+            let findings = Rc::new(examine(image));
+            *last = Some((Rc::clone(image), Rc::clone(&findings)));
+            findings
+        }
+    })
 }
 
 /// Decodes every function of the image: those with unwind information from end to end, and leaf

@@ -1,6 +1,11 @@
 //! Functions and source lines from a PDB.
 
-use std::{fs::File, path::Path};
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    fs::File,
+    path::{Path, PathBuf},
+};
 
 use pdb_addr2line::{ContextPdbData, TypeFormatterFlags, pdb::PDB};
 
@@ -29,10 +34,38 @@ pub(crate) fn check(path: &Path, image: &Image) -> Result<(), String> {
     read().map_err(|error| error.to_string())
 }
 
+/// Symbols that were looked up, of one PDB of one image: the runs of a process are mostly of one.
+#[derive(Default)]
+struct Known {
+    pdb: PathBuf,
+    reference: Option<PdbReference>,
+    symbols: BTreeMap<u32, Vec<Symbol>>,
+}
+
+thread_local!(static KNOWN: RefCell<Known> = RefCell::default());
+
 /// The symbols of each RVA, innermost first; none where the PDB knows nothing, cannot be read, or
 /// belongs to another build of the image, which [`check`] tells beforehand.
 pub(super) fn look_up(pdb: &Path, rvas: &[u32]) -> Vec<Vec<Symbol>> {
-    read(pdb, rvas).unwrap_or_else(|_| vec![Vec::new(); rvas.len()])
+    let reference = machine::with_image(|image| image.plan.pdb.clone()).flatten();
+    KNOWN.with_borrow_mut(|known| {
+        if known.pdb != pdb || known.reference != reference {
+            *known = Known {
+                pdb: pdb.to_owned(),
+                reference,
+                symbols: BTreeMap::new(),
+            };
+        }
+        let symbols = &mut known.symbols;
+        let mut new: Vec<u32> = rvas.to_vec();
+        new.retain(|rva| !symbols.contains_key(rva));
+        if !new.is_empty() {
+            let found = read(pdb, known.reference.as_ref(), &new).unwrap_or_default();
+            symbols.extend(new.into_iter().zip(found));
+        }
+        let find = |rva| symbols.get(rva).cloned().unwrap_or_default();
+        rvas.iter().map(find).collect()
+    })
 }
 
 type Error = Box<dyn std::error::Error>;
@@ -53,9 +86,12 @@ fn open(path: &Path, reference: Option<&PdbReference>) -> Result<PDB<'static, Fi
     }
 }
 
-fn read(path: &Path, rvas: &[u32]) -> Result<Vec<Vec<Symbol>>, Error> {
-    let reference = machine::with_image(|image| image.plan.pdb.clone()).flatten();
-    let data = ContextPdbData::try_from_pdb(open(path, reference.as_ref())?)?;
+fn read(
+    path: &Path,
+    reference: Option<&PdbReference>,
+    rvas: &[u32],
+) -> Result<Vec<Vec<Symbol>>, Error> {
+    let data = ContextPdbData::try_from_pdb(open(path, reference)?)?;
     let context = data.make_context_with_formatter_flags(
         TypeFormatterFlags::default() | TypeFormatterFlags::NO_ARGUMENTS,
     )?;

@@ -89,7 +89,7 @@ pub(super) struct Histories {
 impl Histories {
     /// Takes an event; `stack` is asked for if it is about an object.
     pub(super) fn note(&mut self, place: Place, kind: &Kind, stack: impl Fn() -> StackId) {
-        if let Kind::Nbl(NblEvent::Home { nbl, blocks }) = kind {
+        if let Kind::Nbl(NblEvent::Home { nbl, blocks } | NblEvent::Away { nbl, blocks }) = kind {
             self.parts.extend(blocks.iter().map(|block| (*block, *nbl)));
         }
         let mut known = None;

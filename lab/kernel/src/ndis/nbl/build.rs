@@ -45,9 +45,30 @@ const CONTEXT: u64 = 4;
 #[derive(Default)]
 struct Parts {
     blocks: Vec<u64>,
+    /// The rest of a block that small structures share: where it begins and ends.
+    rest: (u64, u64),
     read_only: Vec<u64>,
     header: Option<u64>,
     shadow: Shadow,
+}
+
+impl Parts {
+    /// Zeroed memory for a small structure, which shares a block with others of the same NET_BUFFER_LIST: they come and
+    /// go together, and what is written into a neighbour is found when it comes home. The first one, the
+    /// NET_BUFFER_LIST, ends where the guard begins.
+    fn lend(&mut self, size: usize) -> u64 {
+        const BLOCK: usize = 4096;
+        const ALIGN: u64 = 16;
+        let bytes = (size as u64).next_multiple_of(ALIGN);
+        if self.rest.1 - self.rest.0 < bytes {
+            let length = BLOCK.max(bytes as usize);
+            let block = driver::lend(Lent::Packet, length);
+            self.blocks.push(block);
+            self.rest = (block, block + length as u64);
+        }
+        self.rest.1 -= bytes;
+        self.rest.1
+    }
 }
 
 /// What one NET_BUFFER_LIST is like.
@@ -108,8 +129,7 @@ fn fill(
     making: Making,
 ) -> Result<u64, BadAddress> {
     use NET_BUFFER_LIST as N;
-    let nbl = driver::lend(Lent::Packet, N::SIZE);
-    parts.blocks.push(nbl);
+    let nbl = parts.lend(N::SIZE);
     let shape = Shape {
         path,
         is_read_only: sched::chance(1, 4),
@@ -207,8 +227,7 @@ fn out_of_band(nbl: u64, path: NblPath, frame: &Frame, cancel_id: u64) -> Result
 /// A NET_BUFFER for one frame, its bytes spread over one or more MDLs.
 fn net_buffer(parts: &mut Parts, shape: Shape, frame: &Frame) -> Result<u64, BadAddress> {
     use NET_BUFFER as N;
-    let nb = driver::lend(Lent::Packet, N::SIZE);
-    parts.blocks.push(nb);
+    let nb = parts.lend(N::SIZE);
     let mut backfill = 0;
     if shape.header.is_none() && sched::chance(1, 2) {
         backfill = sched::random(BACKFILL) as usize;
@@ -335,8 +354,7 @@ fn mdl_of(parts: &mut Parts, part: Part<'_>, is_read_only: bool) -> Result<u64, 
             parts.read_only.push(buffer);
         }
     }
-    let mdl = driver::lend(Lent::Packet, mdl::size(buffer, length as u64));
-    parts.blocks.push(mdl);
+    let mdl = parts.lend(mdl::size(buffer, length as u64));
     // Some are mapped already, some the reader must map.
     let flags = match sched::random(3) {
         0 => MDL_PAGES_LOCKED,

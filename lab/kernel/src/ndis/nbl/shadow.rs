@@ -9,7 +9,10 @@ use crate::rt::mem::{self, BadAddress};
 /// Pieces of memory with their content.
 #[derive(Default)]
 pub(super) struct Shadow {
-    pieces: Vec<(u64, Vec<u8>, Alteration)>,
+    /// Address and bytes of each.
+    pieces: Vec<(u64, usize, Alteration)>,
+    /// What was in them, one after the other.
+    content: Vec<u8>,
 }
 
 impl Shadow {
@@ -19,9 +22,14 @@ impl Shadow {
         length: usize,
         alteration: Alteration,
     ) -> Result<(), BadAddress> {
-        self.pieces
-            .push((address, mem::read_bytes(address, length)?, alteration));
-        Ok(())
+        let old = self.content.len();
+        self.content.resize(old + length, 0);
+        let read = mem::read_into(address, &mut self.content[old..]);
+        match read {
+            Ok(()) => self.pieces.push((address, length, alteration)),
+            Err(_) => self.content.truncate(old),
+        }
+        read
     }
 
     /// Keeps what is not the filter's of a NET_BUFFER_LIST.
@@ -78,12 +86,16 @@ impl Shadow {
 
     /// The first piece that is no longer what it was.
     pub(super) fn first_difference(&self) -> Option<Alteration> {
-        let changed = |(address, old, _): &&(u64, Vec<u8>, Alteration)| {
-            mem::read_bytes(*address, old.len()).as_ref() != Ok(old)
-        };
+        let mut content = self.content.as_slice();
+        let mut now = Vec::new();
         self.pieces
             .iter()
-            .find(changed)
-            .map(|(.., alteration)| *alteration)
+            .find_map(|(address, length, alteration)| {
+                let (old, rest) = content.split_at(*length);
+                content = rest;
+                now.resize(*length, 0);
+                let is_same = mem::read_into(*address, &mut now).is_ok() && now == old;
+                (!is_same).then_some(*alteration)
+            })
     }
 }

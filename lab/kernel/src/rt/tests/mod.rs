@@ -244,7 +244,7 @@ fn run_with<R>(
         })
         .collect();
     let mut machine = Machine::load(Config {
-        image,
+        image: image.into(),
         name: "image.sys".into(),
         pdb: Some(pdb.clone()),
         seed,

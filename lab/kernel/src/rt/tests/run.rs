@@ -316,7 +316,7 @@ fn missing_imports_are_all_named() {
         run: |_| 0,
     }];
     let result = Machine::load(Config {
-        image: lab_pe::Image::parse(bytes).expect("sound"),
+        image: lab_pe::Image::parse(bytes).expect("sound").into(),
         name: "image.sys".into(),
         pdb: None,
         seed: 0,
