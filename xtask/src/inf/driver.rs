@@ -19,6 +19,8 @@ pub(crate) struct Driver {
     pub(crate) unique_name: String,
     pub(crate) service_name: String,
     pub(crate) parameters: Vec<Parameter>,
+    /// Names of parameters that are text.
+    pub(crate) texts: Vec<String>,
 }
 
 impl Driver {
@@ -44,7 +46,12 @@ impl Driver {
                 range(body).context("src/parameter.rs: a `Range` that is not understood")
             })
             .collect::<Result<Vec<_>>>()?;
+        let texts = parameter
+            .split(": Text = text!(")
+            .skip(1)
+            .filter_map(|text| Some(text.split('"').nth(1)?.to_owned()));
         Ok(Self {
+            texts: texts.collect(),
             unique_name: word("unique_name")?,
             service_name: word("service_name")?,
             parameters,
@@ -86,5 +93,8 @@ mod tests {
             driver.parameters.len(),
             text.matches("keyword: text!").count()
         );
+        assert_eq!(driver.texts, ["Block"]);
+        let keywords = driver.parameters.len() + driver.texts.len();
+        assert_eq!(keywords, text.matches("text!(\"").count());
     }
 }

@@ -71,6 +71,8 @@ const BROKEN: &[(&str, &str, &str)] = &[
     ("inf-team-binding", "BindingOptions, 0x00010001, 0", "BindingOptions, 0x00010001, 4"),
     ("inf-parameter", "%SnapLen%\n", "%SnapLen%\nHKR, Parameters\\FilterDriverParams\\SnapLen, type, 0, \"dwords\"\n;"),
     ("inf-instance-parameter", "HKR, Parameters, NdisIm", "HKR, Parameters\\FilterInstanceParams\\x, type, 0, int\nHKR, Parameters, NdisIm"),
+    ("inf-parameter", "optional,  0x00000000, \"1\"", "optional,  0x00000000, \"0\""),
+    ("inf-parameter-driver", "FilterAdapterParams\\Block, ", "FilterAdapterParams\\Blocked, "),
     ("inf-parameter-driver", "max,       0x00000000, \"2048\"", "max,       0x00000000, \"2000\""),
     // These break other rules as well: a section that goes leaves those that it named unused.
     ("inf-monitoring-not-mandatory", "FilterType, 0x00010001, 2\n", "FilterType, 0x00010001, 1\nHKR, Ndi, FilterRunType, 0x00010001, 1\n"),

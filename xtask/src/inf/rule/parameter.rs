@@ -98,12 +98,11 @@ fn each_described(
 
 fn complete(subject: &Subject<'_>) -> Vec<Finding> {
     each_described(subject, |parameter| {
+        // What may be left out needs no default.
+        let is_optional = parameter.values.get("optional") == Some(&"1");
         for name in ["paramdesc", "type", "default"] {
-            if parameter
-                .values
-                .get(name)
-                .is_none_or(|text| text.is_empty())
-            {
+            let text = parameter.values.get(name);
+            if text.is_none_or(|text| text.is_empty()) && !(is_optional && name == "default") {
                 return Some(format!("no {name}"));
             }
         }
@@ -150,6 +149,16 @@ fn as_the_driver_reads(subject: &Subject<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for install in &subject.map.installs {
         let described = described(install);
+        let is_text = |parameter: &&Described<'_>| parameter.values.get("type") == Some(&"edit");
+        let texts: Vec<_> = described.iter().filter(is_text).collect();
+        let missing = driver.texts.iter().filter(|name| {
+            let mut names = texts.iter();
+            !names.any(|parameter| parameter.name == name.as_str())
+        });
+        findings.extend(missing.map(|name| {
+            let what = format!("the driver reads the text {name}, which is not described");
+            Finding::new(install.section.line, what)
+        }));
         let known: Vec<_> = described
             .iter()
             .map(|parameter| Parameter {
@@ -168,8 +177,11 @@ fn as_the_driver_reads(subject: &Subject<'_>) -> Vec<Finding> {
             Finding::new(install.section.line, what)
         }));
         for parameter in &described {
-            let mut names = driver.parameters.iter();
-            if !names.any(|read| read.name == parameter.name) {
+            let numbers = driver.parameters.iter().map(|read| &read.name);
+            if !numbers
+                .chain(&driver.texts)
+                .any(|name| name == parameter.name)
+            {
                 let what = format!("the driver does not read {}", parameter.name);
                 findings.push(Finding::new(parameter.line, what));
             }
