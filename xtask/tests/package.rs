@@ -68,11 +68,16 @@ fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
-/// The lines of a manifest about what is signed, before it is.
-fn unsigned(package: &Path) -> String {
-    let manifest = fs::read_to_string(package.join("manifest.json")).unwrap();
-    let (_, unsigned) = manifest.split_once("\"unsigned\"").unwrap();
-    unsigned.to_owned()
+/// What a manifest says of each file that is not signed, and of what is signed before it is.
+fn contents(package: &Path) -> String {
+    let text = fs::read_to_string(package.join("manifest.json")).unwrap();
+    let manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let files = manifest["files"].as_array().unwrap().iter();
+    let plain: Vec<_> = files
+        .filter(|file| !["deferlwf.sys", "deferlwf.cat"].contains(&file["name"].as_str().unwrap()))
+        .collect();
+    assert!(plain.len() >= 4, "{text}");
+    format!("{plain:?} {}", manifest["unsigned"])
 }
 
 #[test]
@@ -82,15 +87,29 @@ fn a_package_verifies_and_a_flipped_byte_does_not() {
         let made = succeed(&["package", "--arch", arch, "--yes"]);
         let package = PathBuf::from(made.trim());
         let checked = succeed(&["check-package", "--arch", arch, "--yes"]);
-        assert_eq!(checked.matches("ok ").count(), 6, "{checked}");
+        assert_eq!(checked.matches("ok ").count(), 7, "{checked}");
 
-        // What is signed is the same when it is made again.
-        let first = unsigned(&package);
+        // Made again, all of it is the same but signatures and their time.
+        let first = contents(&package);
         succeed(&["package", "--arch", arch, "--yes"]);
-        assert_eq!(unsigned(&package), first);
+        assert_eq!(contents(&package), first);
 
         let scratch = Scratch::new(&format!("flip-{arch}"));
-        for file in ["deferlwf.sys", "deferlwf.inf", "deferlwf.cat"] {
+        const MEMBERS: &str = "signify: both members are in the catalog";
+        for (file, sees) in [
+            (
+                "deferlwf.sys",
+                "osslsigncode: the image's signature; osslsigncode: the image is in the catalog; \
+                 signify: the image's signature; signify: both members are in the catalog",
+            ),
+            // osslsigncode knows no members but images.
+            ("deferlwf.inf", MEMBERS),
+            (
+                "deferlwf.cat",
+                "osslsigncode: the catalog's signature; osslsigncode: the image is in the catalog; \
+                 signify: both members are in the catalog",
+            ),
+        ] {
             let folder = scratch.0.join(file);
             copy_folder(&package, &folder);
             let path = folder.join(file);
@@ -105,17 +124,12 @@ fn a_package_verifies_and_a_flipped_byte_does_not() {
             };
             bytes[place] ^= 1;
             fs::write(&path, &bytes).unwrap();
-            // The manifest sees it; and without the manifest's hash, the signatures do.
+            // The manifest sees it; and without the manifest's hash, the programs of others do, each by itself.
             let complaint = fail(&["check-package", text(&folder), "--yes"], 1);
             assert!(complaint.contains("manifest"), "{complaint}");
             drop_hashes(&folder);
             let complaint = fail(&["check-package", text(&folder), "--yes"], 1);
-            let program = if file == "deferlwf.inf" {
-                "signify"
-            } else {
-                "osslsigncode"
-            };
-            assert!(complaint.contains(program), "{file}: {complaint}");
+            assert_eq!(complaint, format!("error: what does not hold: {sees}"));
         }
     }
 }
@@ -180,6 +194,200 @@ fn wrong_input_gets_one_sentence() {
     assert!(complaint.contains("is no package"), "{complaint}");
     let complaint = fail(&["check-inf", text(&empty.join("no.inf"))], 2);
     assert!(complaint.contains("cannot read"), "{complaint}");
+}
+
+/// The programs that judge packages, asked as `check-package` asks them: whether each accepts `file`, by itself or as a
+/// member of `catalog`.
+fn verdicts(package: &Path, file: &Path, catalog: Option<&Path>) -> [bool; 2] {
+    let authority = package.join("../test-ca.pem");
+    let mut osslsigncode = Command::new("osslsigncode");
+    osslsigncode
+        .args(["verify", "-CAfile"])
+        .arg(&authority)
+        .arg("-TSA-CAfile")
+        .arg(&authority);
+    if let Some(catalog) = catalog {
+        osslsigncode.arg("-catalog").arg(catalog);
+    }
+    osslsigncode.arg("-in").arg(file);
+    let mut signify = Command::new(package.join("../../python/bin/python3"));
+    signify
+        .arg(package.join("../verify.py"))
+        .args([&authority, &authority])
+        .arg(catalog.unwrap_or(Path::new("-")))
+        .arg(file);
+    [osslsigncode, signify].map(|mut command| command.output().unwrap().status.success())
+}
+
+/// Copies `file` with a byte in its middle flipped.
+fn flip(file: &Path) -> PathBuf {
+    let mut bytes = fs::read(file).unwrap();
+    let place = bytes.len() / 2;
+    bytes[place] ^= 1;
+    let flipped = file.with_extension("flipped");
+    fs::write(&flipped, bytes).unwrap();
+    flipped
+}
+
+/// Runs a command of `line`, split at blanks, in `folder`; says whether it went well.
+fn shell(folder: &Path, line: &str) -> bool {
+    let mut words = line.split(' ');
+    let mut command = Command::new(words.next().unwrap());
+    let output = command.args(words).current_dir(folder).output();
+    output.is_ok_and(|output| output.status.success())
+}
+
+#[test]
+#[ignore = "compiles the driver, and asks Debian"]
+fn the_judges_accept_what_other_tools_made() {
+    let package = PathBuf::from(succeed(&["package", "--yes"]).trim());
+    succeed(&["check-package", "--yes"]);
+    let scratch = Scratch::new("foreign");
+    let keys = package.join("../test-authority");
+
+    // An image that Debian's sbsign has signed.
+    if shell(&scratch.0, "sbsign --version")
+        || shell(
+            &scratch.0,
+            "apt-get install -y --no-install-recommends sbsigntool",
+        )
+    {
+        let built = package.join("../../driver/x64/release/deferlwf.sys");
+        let signed = scratch.0.join("deferlwf.sys");
+        let mut sbsign = Command::new("sbsign");
+        sbsign.arg("--key").arg(keys.join("signer.key"));
+        sbsign.arg("--cert").arg(keys.join("signer.pem"));
+        sbsign.arg("--output").arg(&signed).arg(&built);
+        assert!(sbsign.output().unwrap().status.success());
+        assert_eq!(verdicts(&package, &signed, None), [true; 2]);
+        assert_eq!(verdicts(&package, &flip(&signed), None), [false; 2]);
+        // What nobody has signed.
+        assert_eq!(verdicts(&package, &built, None), [false; 2]);
+    } else {
+        println!("skipped: an image of another tool: no sbsign, and no apt-get that brings it");
+    }
+
+    // A catalog that makecat has made, in the sources of Debian's osslsigncode, which has no signature yet.
+    let Some(files) = makecat_sample(&scratch.0) else {
+        println!("skipped: a catalog of another tool: no sources of Debian");
+        return;
+    };
+    // Signing fills an image up to 8 bytes and hashes that; signify hashes what there is.
+    let (catalog, member) = (scratch.0.join("sample.cat"), scratch.0.join("member.exe"));
+    let mut bytes = fs::read(files.join("unsigned.exe")).unwrap();
+    bytes.resize(bytes.len().next_multiple_of(8), 0);
+    fs::write(&member, bytes).unwrap();
+    let mut sign = Command::new("osslsigncode");
+    sign.args(["sign", "-h", "sha256", "-certs"]);
+    sign.arg(keys.join("signer.pem")).arg("-key");
+    sign.arg(keys.join("signer.key")).arg("-in");
+    sign.arg(files.join("unsigned.cat"))
+        .arg("-out")
+        .arg(&catalog);
+    assert!(sign.output().unwrap().status.success());
+    assert_eq!(verdicts(&package, &member, Some(&catalog)), [true; 2]);
+    assert_eq!(
+        verdicts(&package, &flip(&member), Some(&catalog)),
+        [false; 2]
+    );
+    // Ours is not in it.
+    let image = package.join("deferlwf.sys");
+    assert_eq!(verdicts(&package, &image, Some(&catalog)), [false; 2]);
+}
+
+/// The folder of the sample, from Debian's source package, with package lists of our own beside the machine's.
+fn makecat_sample(folder: &Path) -> Option<PathBuf> {
+    let output = Command::new("apt-get")
+        .args(["indextargets", "--format", "$(REPO_URI)"])
+        .output()
+        .ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    let mirror = text
+        .lines()
+        .find(|line| line.trim_end_matches('/').ends_with("/debian"))?;
+    fs::create_dir_all(folder.join("apt/lists/partial")).ok()?;
+    // Debian 13: the sample in Debian 12's is of version 1.
+    let sources = format!("deb-src {mirror} trixie main\n");
+    fs::write(folder.join("apt/sources.list"), sources).ok()?;
+    let apt = format!(
+        "apt-get -o Dir::Etc::sourcelist={0}/apt/sources.list -o Dir::Etc::sourceparts=- \
+         -o Dir::State::lists={0}/apt/lists -o APT::Sandbox::User=root",
+        folder.display()
+    );
+    let has_source = shell(folder, &format!("{apt} update"))
+        && shell(
+            folder,
+            &format!("{apt} source --download-only --tar-only osslsigncode"),
+        );
+    let archive = fs::read_dir(folder)
+        .ok()?
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .find(|name| name.contains(".orig.tar."))?;
+    let is_unpacked = shell(
+        folder,
+        &format!("tar --extract --one-top-level=sample --strip-components=1 --file {archive}"),
+    );
+    let files = folder.join("sample/tests/files");
+    (has_source && is_unpacked && files.join("unsigned.cat").is_file()).then_some(files)
+}
+
+#[test]
+fn a_missing_tool_gets_one_sentence() {
+    let folder = Path::new(&std::env::var_os("CARGO").unwrap())
+        .parent()
+        .unwrap()
+        .to_owned();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    command
+        .current_dir(root())
+        .env("PATH", folder)
+        .args(["package", "--image", "x.sys"]);
+    let output = command.output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{errors}");
+    assert!(
+        errors.contains("not found; on Debian or Ubuntu install with: ")
+            && errors.lines().count() == 1,
+        "{errors}"
+    );
+}
+
+#[test]
+#[ignore = "compiles the driver"]
+fn a_certificate_that_is_given_signs() {
+    let package = PathBuf::from(succeed(&["package", "--yes"]).trim());
+    let scratch = Scratch::new("given");
+    let image = scratch.0.join("deferlwf.sys");
+    let built = package.join("../../driver/x64/release/deferlwf.sys");
+    for extension in ["sys", "pdb", "map"] {
+        fs::copy(
+            built.with_extension(extension),
+            image.with_extension(extension),
+        )
+        .unwrap();
+    }
+    let (certificate, key) = (scratch.0.join("c.pem"), scratch.0.join("c.key"));
+    make_certificate(&certificate, &key, "1", "codeSigning");
+    // What decodes its traces comes along.
+    fs::write(scratch.0.join("trace.tmf"), "a trace format").unwrap();
+    succeed(&[
+        "package",
+        "--yes",
+        "--image",
+        text(&image),
+        "--certificate",
+        text(&certificate),
+        "--key",
+        text(&key),
+    ]);
+    assert!(package.join("trace.tmf").is_file());
+    // By its own authority it is trusted, and by the test authority it is not.
+    let checked = succeed(&["check-package", "--yes", "--authority", text(&certificate)]);
+    assert_eq!(checked.matches("ok ").count(), 7, "{checked}");
+    let complaint = fail(&["check-package", "--yes"], 1);
+    assert!(complaint.contains("the image's signature"), "{complaint}");
+    // The default again, for whoever comes next.
+    succeed(&["package", "--yes"]);
 }
 
 fn make_certificate(certificate: &Path, key: &Path, days: &str, purpose: &str) {

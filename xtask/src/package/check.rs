@@ -13,7 +13,7 @@ use crate::{
     architecture::Architecture, failure::Failed, inf, program, python, repository::Repository,
 };
 
-/// What PyPI's signify is asked: are both members in the catalog, and do the signatures hold?
+/// What PyPI's signify is asked: do the signatures hold, and are both members in the catalog?
 const SIGNIFY: &str = include_str!("verify.py");
 const PACKAGES: &[&str] = &["signify==0.9.3"];
 
@@ -49,46 +49,68 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let manifest = Manifest::read(folder)?;
     let name = |extension: &str| folder.join(format!("{}.{extension}", manifest.name));
     let (sys, inf_file, cat) = (name("sys"), name("inf"), name("cat"));
-    step(
+    let verify = |file: &Path, catalog| sign::verify(file, authority, &test_authority, catalog);
+    let mut checks = Checks::default();
+    checks.note(
         "manifest: every file is as described",
         manifest.check(folder),
-    )?;
-    step(
+    );
+    checks.note(
         "check-inf: every rule holds",
         inf::check_file(&inf_file, repository.root(), false),
-    )?;
-    let verify = |file: &Path, catalog| sign::verify(file, authority, &test_authority, catalog);
-    step("osslsigncode: the image's signature", verify(&sys, None))?;
-    step("osslsigncode: the catalog's signature", verify(&cat, None))?;
-    step(
+    );
+    checks.note("osslsigncode: the image's signature", verify(&sys, None));
+    checks.note("osslsigncode: the catalog's signature", verify(&cat, None));
+    checks.note(
         "osslsigncode: the image is in the catalog",
         verify(&sys, Some(&cat)),
-    )?;
+    );
+    let (image, members) = (
+        "signify: the image's signature",
+        "signify: both members are in the catalog",
+    );
     if arguments.offline {
-        println!("skipped signify: both members are in the catalog");
-        return Ok(());
+        println!("skipped {image}\nskipped {members}");
+        return checks.end();
     }
     let python = python::environment(repository.target_folder(), PACKAGES, arguments.yes)?;
     let script = packages.join("verify.py");
     fs::write(&script, SIGNIFY).with_context(|| format!("cannot write {}", script.display()))?;
-    let mut command = Command::new(python);
-    command.arg(&script).arg(authority).arg(&cat);
-    command.arg(&sys).arg(&inf_file);
-    step(
-        "signify: both members are in the catalog",
-        program::run(&mut command).map(drop),
-    )
+    let signify = |catalog: &Path, files: &[&Path]| {
+        let mut command = Command::new(&python);
+        command.arg(&script).arg(authority).arg(&test_authority);
+        command.arg(catalog).args(files);
+        program::run(&mut command).map(drop)
+    };
+    checks.note(image, signify(Path::new("-"), &[&sys]));
+    checks.note(members, signify(&cat, &[&sys, &inf_file]));
+    checks.end()
 }
 
-fn step(what: &str, result: Result<()>) -> Result<()> {
-    match result {
-        Ok(()) => {
-            println!("ok      {what}");
-            Ok(())
+/// What did not hold; the checks go on, so that each program says what it sees.
+#[derive(Default)]
+struct Checks {
+    broken: Vec<&'static str>,
+}
+
+impl Checks {
+    fn note(&mut self, what: &'static str, result: Result<()>) {
+        match result {
+            Ok(()) => println!("ok      {what}"),
+            Err(error) => {
+                eprintln!("broken  {what}: {error:#}");
+                self.broken.push(what);
+            }
         }
-        Err(error) => {
-            eprintln!("broken  {what}");
-            bail!(Failed(format!("{what}: {error:#}")))
+    }
+
+    fn end(self) -> Result<()> {
+        if self.broken.is_empty() {
+            return Ok(());
         }
+        bail!(Failed(format!(
+            "what does not hold: {}",
+            self.broken.join("; ")
+        )))
     }
 }

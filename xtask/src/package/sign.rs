@@ -38,7 +38,7 @@ pub(super) fn prepare(yes: bool) -> Result<()> {
     let help = help.context("cannot run osslsigncode")?;
     if !String::from_utf8_lossy(&[help.stdout, help.stderr].concat()).contains("-TSA-certs") {
         bail!(
-            "this osslsigncode makes no time stamps of its own (-TSA-certs); install version 2.7 or later"
+            "this osslsigncode makes no time stamps of its own (-TSA-certs); install version 2.7 or later (Debian 12: from bookworm-backports)"
         );
     }
     Ok(())

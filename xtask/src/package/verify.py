@@ -1,4 +1,7 @@
-"""Asks PyPI's signify whether files are in a catalog that is signed: verify.py AUTHORITY.pem X.cat MEMBER..."""
+"""Asks PyPI's signify: verify.py AUTHORITY.pem TIMESTAMP-AUTHORITY.pem CATALOG FILE...
+
+Are the files in CATALOG, which is signed? With - for CATALOG: do their own signatures hold?
+"""
 
 import pathlib
 import re
@@ -14,10 +17,26 @@ from signify.x509 import Certificate, CertificateStore  # noqa: E402
 
 re.search = search
 
-authority, catalog, *members = sys.argv[1:]
-store = CertificateStore(list(Certificate.from_pems(pathlib.Path(authority).read_bytes())), trusted=True)
+authority, timestamp_authority, catalog, *members = sys.argv[1:]
+
+
+def certificates(path):
+    return list(Certificate.from_pems(pathlib.Path(path).read_bytes()))
+
+
+# signify has one store for who signs and who tells the time, so who signs is looked at again afterwards.
+signers = {certificate.sha256_fingerprint for certificate in certificates(authority)}
+store = CertificateStore(certificates(authority) + certificates(timestamp_authority), trusted=True)
 for path in members:
-    with open(path, "rb") as member, open(catalog, "rb") as listing:
+    with open(path, "rb") as member:
         file = AuthenticodeFile.from_stream(member, file_name=path, allow_flat=True)
-        file.add_catalog(listing, check=True)
-        file.verify(multi_verify_mode="all", signature_types="catalog", trusted_certificate_store=store)
+        kinds = "embedded"
+        if catalog != "-":
+            kinds = "catalog"
+            with open(catalog, "rb") as listing:
+                file.add_catalog(listing, check=True)
+        found = file.verify(multi_verify_mode="all", signature_types=kinds, trusted_certificate_store=store)
+        for *_, chains in found:
+            for chain in chains:
+                if not any(certificate.sha256_fingerprint in signers for certificate in chain):
+                    sys.exit(f"{path} is signed by another authority")
