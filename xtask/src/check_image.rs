@@ -27,10 +27,17 @@ pub(crate) struct Arguments {
 /// Checks the image that `arguments` name and lists every rule.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let table = ImportTable::read(Repository::open()?.root())?;
-    let map = arguments
-        .map
-        .clone()
-        .unwrap_or_else(|| arguments.image.with_extension("map"));
+    let map = arguments.map.clone().unwrap_or_else(|| {
+        // A build that was refused has its map where that of another would be.
+        let image = &arguments.image;
+        let is_refused = image.extension() == Some("refused".as_ref());
+        let image = if is_refused {
+            image.with_extension("")
+        } else {
+            image.clone()
+        };
+        image.with_extension("map")
+    });
     check(&arguments.image, &map, &table, true)
 }
 
