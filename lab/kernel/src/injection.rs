@@ -70,6 +70,7 @@ const CAN_FAIL: &[CanFail] = &[
     allocation("IoAllocateMdl", How::Null),
     allocation("IoAllocateWorkItem", How::Null),
     allocation("MmMapLockedPagesSpecifyCache", How::Null),
+    allocation("NdisAllocateCloneOidRequest", NDIS_NO_MEMORY),
     allocation("NdisAllocateGenericObject", How::Null),
     allocation("NdisAllocateIoWorkItem", How::Null),
     allocation("NdisAllocateMdl", How::Null),

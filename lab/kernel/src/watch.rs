@@ -363,7 +363,7 @@ fn driver_stack() -> trace::StackId {
     }
 }
 
-/// Remembers the handler that NBLs are given to.
+/// Remembers the handler that NBLs, or an OID request, are given to.
 pub(crate) fn note_handler(nbls: &[u64], handler: u64) {
     let stack = trace::of_code(handler);
     HISTORIES.with_borrow_mut(|histories| histories.note_handler(nbls, stack));

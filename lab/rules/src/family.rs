@@ -34,6 +34,8 @@ use crate::Monitor;
 /// A fresh set of all monitors.
 pub(crate) fn monitors() -> Vec<Box<dyn Monitor>> {
     vec![
+        // What it knows of a wait is more than the level.
+        Box::<oid::OidMonitor>::default(),
         Box::<irql::IrqlMonitor>::default(),
         Box::<image::ImageMonitor>::default(),
         Box::<argument::ArgumentMonitor>::default(),
@@ -45,7 +47,6 @@ pub(crate) fn monitors() -> Vec<Box<dyn Monitor>> {
         Box::<mdl::MdlMonitor>::default(),
         Box::<storage::StorageMonitor>::default(),
         Box::<thread::ThreadMonitor>::default(),
-        Box::<oid::OidMonitor>::default(),
         Box::<derived::DerivedMonitor>::default(),
         Box::<pool::PoolMonitor>::default(),
         Box::<fault::FaultMonitor>::default(),

@@ -28,8 +28,10 @@ pub enum Origin {
     Set(u64),
     /// The thread was started.
     Started(u64),
-    /// The NBL was given to a handler of the filter.
+    /// The NBL or OID request was given to a handler of the filter.
     Given(u64),
+    /// The OID request was sent by the filter.
+    Sent(u64),
 }
 
 impl Origin {
@@ -42,6 +44,7 @@ impl Origin {
             Self::Set(_) => "the stack is where it was set",
             Self::Started(_) => "the stack is where it was started",
             Self::Given(_) => "the handler that took it is shown",
+            Self::Sent(_) => "the stack is where it was sent",
         }
     }
 }

@@ -33,6 +33,7 @@ enum Operation {
     Reattach,
     Device,
     CancelSend,
+    Request,
 }
 
 impl Operation {
@@ -45,6 +46,7 @@ impl Operation {
             Self::Reattach => "detach and attach",
             Self::Device => "device request",
             Self::CancelSend => "cancelled send",
+            Self::Request => "OID request",
         }
     }
 }
@@ -75,6 +77,7 @@ fn possible() -> Vec<Operation> {
         (Operation::Reattach, true),
         (Operation::Device, !device::names().is_empty()),
         (Operation::CancelSend, handlers.path.cancel_send != 0),
+        (Operation::Request, ndis::has_oid_handlers()),
     ]
     .into_iter()
     .filter(|(_, is_possible)| *is_possible)
@@ -117,8 +120,9 @@ fn operate(adapter: u32, chaos: &Chaos) {
         Operation::Reattach => reattach(adapter),
         Operation::Device => ask_device(&chaos.requests),
         Operation::CancelSend => with_control(adapter, || {
-            traffic::at_some_level(|| path::cancel(adapter, sched::random(u64::MAX)));
+            traffic::at_some_level(|| path::cancel_any(adapter));
         }),
+        Operation::Request => ndis::ask_oids(adapter, 1),
     }
     let name = operation.name();
     COUNTS.with_borrow_mut(|counts| *counts.entry(name).or_default() += 1);

@@ -157,6 +157,14 @@ fn run_traffic(show: &dyn Fn(&'static str), stop: Stop, chaos: Option<Chaos>, fr
         if let Some(chaos) = &chaos {
             chaos::start(adapter, chaos, begin(&operating));
         }
+        if ndis::has_oid_handlers() {
+            operating.set(operating.get() + 1);
+            let operating = Rc::clone(&operating);
+            sched::spawn(&format!("asker {adapter}"), None, move || {
+                ndis::ask_all_oids(adapter);
+                operating.set(operating.get() - 1);
+            });
+        }
         sched::spawn(&format!("events {adapter}"), None, move || {
             sched::sleep_until(sched::now() + sched::random(EVENTS_NS));
             if adapter::enter_control(adapter) {

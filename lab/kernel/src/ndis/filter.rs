@@ -6,8 +6,9 @@ use lab_rules::event::HandlerSet;
 
 use crate::abi::ndis::{
     NDIS_FILTER_DRIVER_CHARACTERISTICS as C, NDIS_FILTER_PARTIAL_CHARACTERISTICS as P,
+    NDIS_OBJECT_HEADER,
 };
-use crate::rt::mem::BadAddress;
+use crate::rt::mem::{BadAddress, Field};
 
 /// The handlers that can differ per module.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,6 +48,9 @@ pub(crate) struct Handlers {
     pub(crate) cancel_oid_request: u64,
     pub(crate) direct_oid_request: u64,
     pub(crate) direct_oid_request_complete: u64,
+    pub(crate) cancel_direct_oid_request: u64,
+    pub(crate) synchronous_oid_request: u64,
+    pub(crate) synchronous_oid_request_complete: u64,
     pub(crate) status: u64,
     pub(crate) net_pnp_event: u64,
     pub(crate) device_pnp_event: u64,
@@ -55,6 +59,13 @@ pub(crate) struct Handlers {
 impl Handlers {
     /// From `NDIS_FILTER_DRIVER_CHARACTERISTICS`.
     pub(crate) fn read(at: u64) -> Result<Self, BadAddress> {
+        let revision = NDIS_OBJECT_HEADER::Revision.read(at)?;
+        let since = |first: u8, handler: Field<u64>| {
+            if revision < first {
+                return Ok(0);
+            }
+            handler.read(at)
+        };
         Ok(Self {
             set_options: C::SetOptionsHandler.read(at)?,
             set_module_options: C::SetFilterModuleOptionsHandler.read(at)?,
@@ -72,8 +83,11 @@ impl Handlers {
             oid_request: C::OidRequestHandler.read(at)?,
             oid_request_complete: C::OidRequestCompleteHandler.read(at)?,
             cancel_oid_request: C::CancelOidRequestHandler.read(at)?,
-            direct_oid_request: C::DirectOidRequestHandler.read(at)?,
-            direct_oid_request_complete: C::DirectOidRequestCompleteHandler.read(at)?,
+            direct_oid_request: since(2, C::DirectOidRequestHandler)?,
+            direct_oid_request_complete: since(2, C::DirectOidRequestCompleteHandler)?,
+            cancel_direct_oid_request: since(2, C::CancelDirectOidRequestHandler)?,
+            synchronous_oid_request: since(3, C::SynchronousOidRequestHandler)?,
+            synchronous_oid_request_complete: since(3, C::SynchronousOidRequestCompleteHandler)?,
             status: C::StatusHandler.read(at)?,
             net_pnp_event: C::NetPnPEventHandler.read(at)?,
             device_pnp_event: C::DevicePnPEventNotifyHandler.read(at)?,
@@ -99,6 +113,9 @@ impl Handlers {
             cancel_oid_request: self.cancel_oid_request != 0,
             direct_oid_request: self.direct_oid_request != 0,
             direct_oid_request_complete: self.direct_oid_request_complete != 0,
+            cancel_direct_oid_request: self.cancel_direct_oid_request != 0,
+            synchronous_oid_request: self.synchronous_oid_request != 0,
+            synchronous_oid_request_complete: self.synchronous_oid_request_complete != 0,
             status: self.status != 0,
             net_pnp_event: self.net_pnp_event != 0,
             device_pnp_event: self.device_pnp_event != 0,

@@ -10,6 +10,7 @@ mod interface;
 mod memory;
 mod nbl;
 mod netpnp;
+mod oid;
 mod out_of_band;
 mod own;
 pub(crate) mod path;
@@ -30,7 +31,7 @@ use crate::abi::constant::{NdisDeviceStateD0, NdisDeviceStateD3};
 use crate::rt::Import;
 
 /// Everything that `ndis.sys` offers.
-pub(crate) const IMPORTS: [&[Import]; 24] = [
+pub(crate) const IMPORTS: [&[Import]; 25] = [
     config::IMPORTS,
     control_device::IMPORTS,
     data_space::IMPORTS,
@@ -41,6 +42,7 @@ pub(crate) const IMPORTS: [&[Import]; 24] = [
     memory::IMPORTS,
     module::IMPORTS,
     netpnp::IMPORTS,
+    oid::IMPORTS,
     out_of_band::IMPORTS,
     own::buffer::IMPORTS,
     own::context::IMPORTS,
@@ -58,6 +60,9 @@ pub(crate) const IMPORTS: [&[Import]; 24] = [
 ];
 
 pub(crate) use handle::counts as handle_counts;
+pub(crate) use oid::{
+    ask_all as ask_all_oids, ask_some as ask_oids, concerns_filter as has_oid_handlers,
+};
 pub(crate) use timer::set_count as timers_set;
 
 /// Forgets everything: a run begins.
@@ -65,6 +70,7 @@ pub(crate) fn reset() {
     handle::reset();
     filter::set(None);
     nbl::reset();
+    oid::reset();
     own::reset();
     data_space::reset();
     config::reset();
@@ -96,6 +102,8 @@ pub(crate) fn notify(adapter: u32) {
 pub(crate) fn change_power(adapter: u32, meanwhile: impl FnOnce()) {
     netpnp::query_power(adapter);
     netpnp::set_power(adapter, NdisDeviceStateD3);
+    oid::set_power(adapter);
     meanwhile();
+    oid::set_power(adapter);
     netpnp::set_power(adapter, NdisDeviceStateD0);
 }

@@ -10,7 +10,7 @@ use lab_rules::event::{Callback, HandlerSet, ModuleEvent, NblPath};
 use super::filter::{self, PathHandlers};
 use super::handle::{self, Handle};
 use super::register::read_header;
-use super::{adapter, disturbance, netpnp};
+use super::{adapter, disturbance, netpnp, oid};
 use crate::abi::constant::{
     NDIS_FILTER_ATTRIBUTES_REVISION_1, NDIS_FILTER_PARTIAL_CHARACTERISTICS_REVISION_1,
     NDIS_OBJECT_TYPE_FILTER_ATTRIBUTES, NDIS_OBJECT_TYPE_FILTER_PARTIAL_CHARACTERISTICS,
@@ -32,6 +32,9 @@ imports! {
     NdisSetOptionalHandlers => set_optional_handlers,
     NdisFRestartFilter => restart_filter,
 }
+
+/// OID requests to a module that was never started.
+const EARLY_REQUESTS: u32 = 2;
 
 const PENDING: u32 = NDIS_STATUS_PENDING.cast_unsigned();
 
@@ -126,6 +129,8 @@ fn start(adapter: u32) {
     sched::sleep_until(sched::now() + sched::random(20_000));
     adapter::begin_change(adapter);
     if attach(adapter) {
+        // Requests come before the first restart too.
+        oid::ask_some(adapter, EARLY_REQUESTS);
         restart(adapter);
     }
     adapter::end_change(adapter);
@@ -210,13 +215,15 @@ pub(crate) fn restart(adapter: u32) {
     if result == PENDING {
         result = wait_for_completion(adapter);
     }
-    emit(Kind::Module(ModuleEvent::RestartReturned {
+    let (has_changed, unknown_changed) = parameters.changes().or_fault();
+    let returned = ModuleEvent::RestartReturned {
         adapter,
         status: result,
-        was_null: true,
-        has_changed: parameters.has_attributes(),
-        unknown_changed: false,
-    }));
+        was_null: parameters.was_null(),
+        has_changed,
+        unknown_changed,
+    };
+    watch::emit_about(Kind::Module(returned), filter.handlers.restart);
     parameters.release();
     if result == 0 {
         change(adapter, |module| module.state = State::Running);

@@ -137,15 +137,30 @@ fn note(nbls: &[u64], change: impl Fn(&mut Record)) {
 
 /// The sends with a cancel id that the filter was given and that are not home.
 pub(super) fn given_with(adapter: u32, cancel_id: u64) -> Vec<u64> {
+    sends(adapter, |nbl, record| {
+        (record.making.cancel_id == cancel_id && record.was_given).then_some(nbl)
+    })
+}
+
+/// The sends with a cancel id that are not home.
+pub(super) fn sends_with(adapter: u32, cancel_id: u64) -> Vec<u64> {
+    sends(adapter, |nbl, record| {
+        (record.making.cancel_id == cancel_id).then_some(nbl)
+    })
+}
+
+/// The cancel ids of sends that are not home.
+pub(super) fn cancel_ids(adapter: u32) -> Vec<u64> {
+    sends(adapter, |_, record| Some(record.making.cancel_id))
+}
+
+fn sends(adapter: u32, pick: impl Fn(u64, &Record) -> Option<u64>) -> Vec<u64> {
     RECORDS.with_borrow(|records| {
-        let has_id = |record: &Record| {
-            record.adapter == adapter
-                && record.path == NblPath::Send
-                && record.making.cancel_id == cancel_id
-                && record.was_given
-        };
-        let with_id = records.iter().filter(|(_, record)| has_id(record));
-        with_id.map(|(nbl, _)| *nbl).collect()
+        let is_send = |record: &Record| (record.adapter, record.path) == (adapter, NblPath::Send);
+        let sends = records.iter().filter(|(_, record)| is_send(record));
+        sends
+            .filter_map(|(nbl, record)| pick(*nbl, record))
+            .collect()
     })
 }
 

@@ -8,8 +8,9 @@ use super::{handle, module, nbl, own};
 use crate::abi::constant::{
     NDIS_RECEIVE_FLAGS_DISPATCH_LEVEL, NDIS_RECEIVE_FLAGS_RESOURCES,
     NDIS_RETURN_FLAGS_DISPATCH_LEVEL, NDIS_SEND_COMPLETE_FLAGS_DISPATCH_LEVEL,
-    NDIS_SEND_FLAGS_DISPATCH_LEVEL,
+    NDIS_SEND_FLAGS_DISPATCH_LEVEL, NDIS_STATUS_SEND_ABORTED,
 };
+use crate::abi::ndis::NET_BUFFER_LIST;
 use crate::driver;
 use crate::nt::imports;
 use crate::rt::Call;
@@ -129,21 +130,54 @@ fn give(adapter: u32, path: NblPath, nbls: &[u64], low_resources: bool) {
     }));
 }
 
+/// A protocol cancels sends that are on their way, or nothing at all.
+pub(crate) fn cancel_any(adapter: u32) {
+    let ids = nbl::cancel_ids(adapter);
+    let id = match ids.get(sched::random(ids.len() as u64 + 1) as usize) {
+        Some(id) => *id,
+        None => sched::random(u64::MAX),
+    };
+    cancel(adapter, id);
+}
+
 /// A protocol cancels its sends with an identifier. Without a handler NDIS goes past the filter.
 pub(crate) fn cancel(adapter: u32, id: u64) {
-    if let Some((context, path)) = module::path(adapter)
-        && path.cancel_send != 0
-    {
-        emit(Kind::Nbl(NblEvent::CancelAsked {
-            adapter,
-            nbls: nbl::given_with(adapter, id),
-        }));
-        driver::call(
-            Callback::FilterCancelSendNetBufferLists,
-            Some(adapter),
-            path.cancel_send,
-            &[context, id],
-        );
+    match module::path(adapter) {
+        Some((context, path)) if path.cancel_send != 0 => {
+            emit(Kind::Nbl(NblEvent::CancelAsked {
+                adapter,
+                nbls: nbl::given_with(adapter, id),
+            }));
+            driver::call(
+                Callback::FilterCancelSendNetBufferLists,
+                Some(adapter),
+                path.cancel_send,
+                &[context, id],
+            );
+        }
+        _ => cancel_at_miniport(adapter, id),
+    }
+}
+
+/// The miniport completes at once what it has with this identifier.
+fn cancel_at_miniport(adapter: u32, id: u64) {
+    let with_id = nbl::sends_with(adapter, id);
+    let cancelled = adapter::with_mut(adapter, |adapter| {
+        let waiting = &mut adapter.with_neighbour[side(NblPath::Send)];
+        let (cancelled, rest) = std::mem::take(waiting)
+            .into_iter()
+            .partition::<Vec<u64>, _>(|nbl| with_id.contains(nbl));
+        *waiting = rest;
+        cancelled
+    });
+    nbl::hand_back(&cancelled);
+    for nbl in &cancelled {
+        NET_BUFFER_LIST::Status
+            .write(*nbl, NDIS_STATUS_SEND_ABORTED)
+            .or_fault();
+    }
+    if !cancelled.is_empty() {
+        complete_up(adapter, cancelled);
     }
 }
 
@@ -341,8 +375,9 @@ fn return_(call: &Call<'_>) -> u64 {
     0
 }
 
-/// The miniport of the lab completes what it has soon enough: there is nothing to cancel.
 fn cancel_send(call: &Call<'_>) -> u64 {
-    handle::module("NdisFCancelSendNetBufferLists", call.arg(0));
+    if let Some(adapter) = handle::module("NdisFCancelSendNetBufferLists", call.arg(0)) {
+        cancel_at_miniport(adapter, call.arg(1));
+    }
     0
 }

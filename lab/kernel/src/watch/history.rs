@@ -122,11 +122,16 @@ impl Histories {
     pub(super) fn stack_of(&self, origin: Origin) -> Option<StackId> {
         let steps = |address| self.objects.get(address).map(|object| object.steps.iter());
         let step = match &origin {
-            Origin::Allocated(address) => steps(address)?.find(|step| step.what == ALLOCATED),
+            Origin::Allocated(address) => {
+                steps(address)?.find(|step| [ALLOCATED, CLONED].contains(&step.what))
+            }
             Origin::Queued(address) => steps(address)?.rfind(|step| step.what == QUEUED),
             Origin::Set(address) => steps(address)?.rfind(|step| step.what == SET),
             Origin::Started(address) => steps(address)?.rfind(|step| step.what == STARTED),
-            Origin::Given(address) => steps(address)?.rfind(|step| GIVEN.contains(&step.what)),
+            Origin::Given(address) => {
+                steps(address)?.rfind(|step| step.what == ASKED || GIVEN.contains(&step.what))
+            }
+            Origin::Sent(address) => steps(address)?.rfind(|step| step.what == SENT),
         };
         step.map(|step| step.stack)
     }
@@ -139,7 +144,8 @@ impl Histories {
             | Origin::Queued(it)
             | Origin::Set(it)
             | Origin::Started(it)
-            | Origin::Given(it),
+            | Origin::Given(it)
+            | Origin::Sent(it),
         ) = origin
         {
             addresses.push(it);
@@ -171,6 +177,10 @@ const QUEUED: &str = "queued";
 const SET: &str = "set";
 const STARTED: &str = "started";
 const FREED: &str = "freed";
+const CLONED: &str = "made as a clone";
+const SENT: &str = "sent below";
+/// A request that was given to one of the driver's handlers.
+const ASKED: &str = "given to the filter";
 /// Given to one of the driver's handlers.
 const GIVEN: [&str; 3] = [
     "given to the filter to send",
@@ -326,7 +336,7 @@ fn each_oid_step(event: &OidEvent, mut each: impl FnMut(Noun, u64, &'static str,
     use Holder::{Driver, Nobody, Others};
     match event {
         OidEvent::Given { request, .. } => {
-            each(OID, request.request, "given to the filter", Driver);
+            each(OID, request.request, ASKED, Driver);
         }
         OidEvent::Answered {
             request, status, ..
@@ -340,15 +350,16 @@ fn each_oid_step(event: &OidEvent, mut each: impl FnMut(Noun, u64, &'static str,
         OidEvent::Completed { request, .. } => each(OID, request.request, "completed", Others),
         OidEvent::Cloned { source, clone, .. } => {
             each(OID, *source, "cloned", Driver);
-            each(OID, *clone, "made as a clone", Driver);
+            each(OID, *clone, CLONED, Driver);
         }
         OidEvent::CloneFreed { clone, .. } => each(OID, *clone, FREED, Nobody),
-        OidEvent::Sent { request, .. } => each(OID, request.request, "sent below", Others),
+        OidEvent::Sent { request, .. } => each(OID, request.request, SENT, Others),
         OidEvent::Back {
             request, status, ..
         } if *status != PENDING => {
             each(OID, request.request, "came back from below", Driver);
         }
+        OidEvent::Overdue { request, .. } => each(OID, *request, "waited for in vain", Driver),
         OidEvent::Altered { request, .. } => each(OID, *request, "found changed", Others),
         _ => {}
     }

@@ -149,6 +149,8 @@ pub enum Lent {
     Restart,
     /// A status indication.
     Status,
+    /// An OID request or its information buffer.
+    Request,
     /// The system buffer of an IRP.
     SystemBuffer,
     /// A work item.
@@ -159,12 +161,13 @@ pub enum Lent {
 
 impl Lent {
     /// All of them, with the pool tag of their memory.
-    const TAGS: [(Self, [u8; 4]); 8] = [
+    const TAGS: [(Self, [u8; 4]); 9] = [
         (Self::Packet, *b"LabP"),
         (Self::Configuration, *b"LabC"),
         (Self::Attach, *b"LabA"),
         (Self::Restart, *b"LabR"),
         (Self::Status, *b"LabS"),
+        (Self::Request, *b"LabO"),
         (Self::SystemBuffer, *b"LabB"),
         (Self::WorkItem, *b"LabW"),
         (Self::Other, *b"Lab "),

@@ -88,6 +88,15 @@ pub enum OidEvent {
         /// The `RequestId` it was given.
         id: u64,
     },
+    /// The filter has not finished a request that it was given.
+    Overdue {
+        /// The adapter.
+        adapter: u32,
+        /// The request.
+        request: u64,
+        /// Virtual nanoseconds since it was given.
+        waited_ns: u64,
+    },
     /// A member that is reserved for others, or the memory of a pending request, was changed.
     Altered {
         /// The adapter.

@@ -78,6 +78,7 @@ impl Monitor for FaultMonitor {
             &rule::DETACH_CONTEXT_UAF,
             &rule::DV_STACK_SWITCH,
             &rule::DV_LIST_CORRUPTION,
+            &rule::OID_QUERY_BUFFER_LENGTH,
             &rule::LAB_FAULT,
             &rule::LAB_STACK_OVERFLOW,
         ]
@@ -126,6 +127,7 @@ fn gives_pointer(name: &str) -> bool {
     .iter()
     .any(|start| name.starts_with(start))
         && !name.starts_with("NdisAllocateTimerObject")
+        && !name.starts_with("NdisAllocateCloneOidRequest")
         && !name.starts_with("NdisAllocateNetBufferListContext")
 }
 
@@ -199,11 +201,12 @@ impl FaultMonitor {
                 Lent::Attach | Lent::Restart => &rule::ATTACH_PARAMS_NOT_RETAINED,
                 Lent::Status => &rule::STATUS_BUFFER_NOT_KEPT,
                 Lent::WorkItem => &rule::WI_NO_USE_AFTER_FREE,
-                Lent::SystemBuffer | Lent::Other => return None,
+                Lent::Request | Lent::SystemBuffer | Lent::Other => return None,
             }),
             Region::PoolPast { tag, .. } => Some(match Lent::of_tag(tag)? {
                 Lent::Packet => &rule::NB_MULTIPLE_MDLS,
                 Lent::SystemBuffer => &rule::IRP_INPUT_VALIDATED,
+                Lent::Request => &rule::OID_QUERY_BUFFER_LENGTH,
                 Lent::Attach | Lent::Restart | Lent::Status => &rule::HDR_CHECK_BEFORE_READ,
                 Lent::Configuration | Lent::WorkItem | Lent::Other => return None,
             }),

@@ -11,7 +11,7 @@ use crate::family::state::{ModuleState, States};
 use crate::{BugCheck, Finding, Monitor, Rule, catalogue as rule};
 
 /// `NDIS_STATUS_SEND_ABORTED`.
-const SEND_ABORTED: u32 = 0xC001_000C;
+const SEND_ABORTED: u32 = 0xC023_000C;
 /// Bytes of an Ethernet header without a tag.
 const ETHERNET_HEADER: u32 = 14;
 /// Driver Verifier's limits for sends of miniports, which stand for what filters hold, in ns.
@@ -512,7 +512,7 @@ mod tests {
             all
         };
         check::<FrameMonitor>(vec![
-            ("aborted", run(vec![complete(0xC001_000C)]), vec![]),
+            ("aborted", run(vec![complete(0xC023_000C)]), vec![]),
             ("kept", run(vec![]), vec!["cancel-send-scan"]),
             ("status", run(vec![complete(0)]), vec!["cancel-send-status"]),
             ("queues", keeps(true), vec![]),

@@ -4,10 +4,11 @@ use crate::event::{Event, Kind};
 use crate::{BugCheck, Finding, Monitor, Rule, catalogue as rule};
 
 /// Structures whose header has a rule of its own, which another monitor watches.
-const OTHERS: [&str; 3] = [
+const OTHERS: [&str; 4] = [
     "NDIS_FILTER_DRIVER_CHARACTERISTICS",
     "NDIS_FILTER_ATTRIBUTES",
     "NDIS_STATUS_INDICATION",
+    "NDIS_OID_REQUEST",
 ];
 
 /// Looks at the image and at every header.

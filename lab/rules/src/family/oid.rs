@@ -1,29 +1,19 @@
 //! OID requests: given, answered, cloned, sent, completed, cancelled.
 
+mod finish;
 mod watched;
 
 use std::collections::BTreeMap;
 
 use crate::event::{
-    Callback, Event, Header, Kind, ModuleEvent, OidAlteration, OidEvent, OidKind, OidPath,
-    OidRequest, PASSIVE_LEVEL, Registration,
+    Callback, Event, HandlerSet, Header, Kind, ModuleEvent, OidAlteration, OidEvent, OidPath,
+    OidRequest, PASSIVE_LEVEL, PoolEvent, Registration,
 };
 use crate::family::running::Running;
 use crate::family::state::{ModuleState, PENDING, States};
-use crate::{BugCheck, Finding, Monitor, Rule, catalogue as rule};
+use crate::{BugCheck, Finding, Monitor, Origin, Rule, catalogue as rule};
 
-/// Driver Verifier's limit for a request, in ns.
-const LIMIT_NS: u64 = 12_000_000_000;
-/// How long a cancelled request may stay, in ns.
-const CANCEL_NS: u64 = 1_000_000_000;
-const NDIS_STATUS_REQUEST_ABORTED: u32 = 0xC001_000C;
 const NDIS_STATUS_NOT_SUPPORTED: u32 = 0xC000_00BB;
-const NDIS_STATUS_INVALID_LENGTH: u32 = 0xC001_0014;
-const NDIS_STATUS_BUFFER_TOO_SHORT: u32 = 0xC001_0016;
-/// `OID_PNP_SET_POWER`, `OID_RECEIVE_FILTER_CLEAR_FILTER`, `OID_RECEIVE_FILTER_FREE_QUEUE`.
-const MUST_SUCCEED: [u32; 3] = [0xFD01_0101, 0x0001_0227, 0x0001_0224];
-/// `OID_GEN_RSS_SET_INDIRECTION_TABLE_ENTRIES`.
-const RSS_TABLE: u32 = 0x0001_02C0;
 
 /// A request that NDIS gave to the filter.
 #[derive(Clone, Copy, Debug)]
@@ -62,8 +52,8 @@ pub(crate) struct OidMonitor {
     own: BTreeMap<u64, Own>,
     /// Originals whose clone could not be had.
     refused: Vec<u64>,
-    /// Whether completion and cancel handlers are there: regular, direct, cancel.
-    handlers: (bool, bool, bool),
+    /// What is registered.
+    handlers: HandlerSet,
     /// Ids that were passed on in the running cancellation.
     passed_on: Vec<u64>,
     /// Adapter and id of the cancellation that runs.
@@ -80,12 +70,27 @@ impl Monitor for OidMonitor {
             Kind::Oid(oid) => self.observe_oid(event, oid),
             Kind::Registration(Registration { handlers, .. })
             | Kind::Module(ModuleEvent::HandlersChanged { handlers, .. }) => {
-                self.handlers = (
-                    handlers.oid_request_complete,
-                    handlers.direct_oid_request_complete,
-                    handlers.cancel_oid_request,
-                );
+                self.handlers = *handlers;
                 None
+            }
+            Kind::Returned(returned)
+                if returned.name == "NdisAllocateCloneOidRequest"
+                    && returned.result & 0xFFFF_FFFF != 0 =>
+            {
+                // A call that was made to fail has no event of its own.
+                self.refused.push(returned.arguments.0[1]);
+                None
+            }
+            Kind::Pool(PoolEvent::Freed { block, size, .. }) => {
+                let is_within = |(request, own): &(&u64, &Own)| {
+                    own.is_below && own.source.is_none() && request.wrapping_sub(*block) < *size
+                };
+                let (request, _) = self.own.iter().find(is_within)?;
+                Some(about(
+                    &rule::OID_REQUEST_NOT_TOUCHED_PENDING,
+                    *request,
+                    "was freed while it is pending below",
+                ))
             }
             Kind::Import(import) => {
                 let waits = import.name == "NdisWaitEvent";
@@ -106,12 +111,14 @@ impl Monitor for OidMonitor {
                     |(_, own): &(&u64, &Own)| own.is_below && Some(own.adapter) == call.adapter;
                 let (request, _) = self.own.iter().find(is_left)?;
                 let happened = format!("FilterDetach returned with OID request {request:#x} below");
-                Some(Finding::new(&rule::DETACH_NO_OWN_OID, happened))
+                let finding = Finding::new(&rule::DETACH_NO_OWN_OID, happened);
+                Some(finding.since(Origin::Sent(*request)))
             }
             Kind::Left(_) => {
                 let (clone, _) = self.own.iter().find(|(_, own)| own.source.is_some())?;
                 let happened = format!("OID clone {clone:#x} is left after unload");
-                Some(Finding::new(&rule::OID_CLONE_BALANCED, happened))
+                let finding = Finding::new(&rule::OID_CLONE_BALANCED, happened);
+                Some(finding.since(Origin::Allocated(*clone)))
             }
             _ => None,
         };
@@ -139,7 +146,10 @@ impl OidMonitor {
                 status,
                 path,
                 ..
-            } => self.answer(event, *path, request, *status),
+            } => self
+                .answer(event, *path, request, *status)
+                // The handler has returned: its stack is gone.
+                .map(|finding| finding.since(Origin::Given(request.request))),
             OidEvent::Completed {
                 path,
                 request,
@@ -187,6 +197,20 @@ impl OidMonitor {
                 self.passed_on.push(*id);
                 None
             }
+            OidEvent::Overdue {
+                request, waited_ns, ..
+            } => {
+                let given = self.given.get(request)?;
+                let seconds = waited_ns / 1_000_000_000;
+                let (rule, why) = if given.is_pending {
+                    (&rule::OID_TIMED, "was left pending")
+                } else {
+                    (&rule::OID_ONE_AT_A_TIME, "is still in its handler")
+                };
+                let finding = about(rule, *request, &format!("{why} for {seconds} s"))
+                    .since(Origin::Given(*request));
+                Some(finding.with(BugCheck::new(0x7C, &[0x25, 0x24, *request])))
+            }
             OidEvent::Altered {
                 request,
                 alteration,
@@ -206,7 +230,11 @@ impl OidMonitor {
                         "was changed or freed while it was pending below",
                     ),
                 };
-                Some(about(rule, *request, why))
+                let origin = match alteration {
+                    OidAlteration::Pending => Origin::Sent(*request),
+                    OidAlteration::Reserved | OidAlteration::Synchronous => Origin::Given(*request),
+                };
+                Some(about(rule, *request, why).since(origin))
             }
         }
     }
@@ -258,7 +286,6 @@ impl OidMonitor {
     ) -> Option<Finding> {
         let address = request.request;
         if path == OidPath::Synchronous {
-            self.given.remove(&address);
             return match status {
                 PENDING => Some(about(
                     &rule::SYNC_OID_NO_PENDING,
@@ -287,7 +314,11 @@ impl OidMonitor {
                     "was left pending though its clone could not be had",
                 ));
             }
-            return (!self.handlers.2).then(|| {
+            let can_cancel = match path {
+                OidPath::Direct => self.handlers.cancel_direct_oid_request,
+                _ => self.handlers.cancel_oid_request,
+            };
+            return (!can_cancel).then(|| {
                 about(
                     &rule::REG_QUEUE_OIDS_NEEDS_CANCEL,
                     address,
@@ -306,6 +337,9 @@ impl OidMonitor {
         status: u32,
     ) -> Option<Finding> {
         let address = request.request;
+        if path == OidPath::Synchronous {
+            return self.end_synchronously(event, request, status);
+        }
         if let Some(own) = self.own.get(&address) {
             let rule = if own.source.is_some() {
                 &rule::OID_COMPLETE_SAME_POINTER
@@ -341,107 +375,6 @@ impl OidMonitor {
             return Some(about(rule, address, why).with(BugCheck::new(0xC4, &[0x0009_1002])));
         }
         self.finish(event, path, request, status)
-    }
-
-    /// A given request ends with a final status.
-    fn finish(
-        &mut self,
-        event: &Event,
-        path: OidPath,
-        request: &OidRequest,
-        status: u32,
-    ) -> Option<Finding> {
-        let address = request.request;
-        let given = self.given.remove(&address)?;
-        self.finished.insert(address, path);
-        self.refused.retain(|refused| *refused != address);
-        let fail = |rule, why: &str| Some(about(rule, address, why));
-        let clone = self.own.iter().find(|(_, own)| own.source == Some(address));
-        if let Some((_, own)) = clone {
-            return if own.is_below {
-                fail(
-                    &rule::OID_BOTH_COMPLETION_PATHS,
-                    "was finished while its clone is below",
-                )
-            } else {
-                fail(
-                    &rule::OID_CLONE_FREED_FIRST,
-                    "was finished before its clone was freed",
-                )
-            };
-        }
-        let age_ns = event.time_ns.saturating_sub(given.since_ns);
-        if age_ns > LIMIT_NS {
-            let rule = if given.is_pending {
-                &rule::OID_TIMED
-            } else {
-                &rule::OID_ONE_AT_A_TIME
-            };
-            let finding = about(rule, address, "took longer than 12 seconds");
-            return Some(finding.with(BugCheck::new(0xC4, &[0x0009_2003])));
-        }
-        if request.bytes_done > request.buffer_len {
-            let finding = about(
-                &rule::OID_BYTES_IN_BOUNDS,
-                address,
-                "came back with more bytes done than its buffer has",
-            );
-            return Some(finding.with(BugCheck::new(0x7C, &[0x1D, address])));
-        }
-        if [NDIS_STATUS_INVALID_LENGTH, NDIS_STATUS_BUFFER_TOO_SHORT].contains(&status)
-            && request.bytes_needed == 0
-        {
-            return fail(
-                &rule::OID_QUERY_BUFFER_LENGTH,
-                "was refused for its length, and BytesNeeded is not set",
-            );
-        }
-        if let Some(cancelled_ns) = given.cancelled_ns {
-            let is_late = event.time_ns.saturating_sub(cancelled_ns) > CANCEL_NS;
-            if given.below.is_none() && (is_late || status != NDIS_STATUS_REQUEST_ABORTED) {
-                return fail(
-                    &rule::OID_CANCEL_LOCAL,
-                    "was cancelled, and did not end at once with NDIS_STATUS_REQUEST_ABORTED",
-                );
-            }
-        }
-        let is_failure = status >= 0xC000_0000;
-        if is_failure && given.below.is_none() && MUST_SUCCEED.contains(&request.oid) {
-            let finding = about(
-                &rule::OID_MUST_SUCCEED_LIST,
-                address,
-                "was failed and is one that may not fail",
-            );
-            return Some(finding.with(BugCheck::new(0xC4, &[0x0009_1001, request.oid.into()])));
-        }
-        if request.oid == RSS_TABLE && (given.is_pending || given.processor != event.processor) {
-            return fail(
-                &rule::RSSV2_OID_NOT_DELAYED,
-                "moves indirection entries and was delayed, or moved to another processor",
-            );
-        }
-        if let Some(below) = given.below {
-            let is_copied = request.bytes_done == below.bytes_done
-                && request.bytes_needed == below.bytes_needed;
-            if !is_copied {
-                return fail(
-                    &rule::OID_COPY_BACK,
-                    "does not have the byte counts that its clone came back with",
-                );
-            }
-        }
-        let wanted = given.below.map_or(1, |below| below.supported_revision);
-        (!is_failure
-            && request.kind == OidKind::Set
-            && wanted != 0
-            && request.supported_revision == 0)
-            .then(|| {
-                about(
-                    &rule::OID_SUPPORTED_REVISION,
-                    address,
-                    "was set, and SupportedRevision is 0",
-                )
-            })
     }
 
     fn clone_made(&mut self, adapter: u32, source: u64, clone: u64) -> Option<Finding> {
@@ -507,15 +440,14 @@ impl OidMonitor {
                 "does not lie in nonpaged memory",
             );
         }
-        let (has_regular, has_direct, _) = self.handlers;
         match path {
-            OidPath::Regular if !has_regular => {
+            OidPath::Regular if !self.handlers.oid_request_complete => {
                 return fail(
                     &rule::REG_PAIR_OID_CALL_NEEDS_COMPLETE,
                     "was sent, and there is no FilterOidRequestComplete",
                 );
             }
-            OidPath::Direct if !has_direct => {
+            OidPath::Direct if !self.handlers.direct_oid_request_complete => {
                 return fail(
                     &rule::REG_PAIR_DIRECT_CALL_NEEDS_COMPLETE,
                     "was sent, and there is no FilterDirectOidRequestComplete",

@@ -6,20 +6,26 @@ use crate::abi::constant::{
     MediaConnectStateConnected, MediaDuplexStateFull, NDIS_FILTER_ATTACH_PARAMETERS_REVISION_4,
     NDIS_FILTER_PAUSE_PARAMETERS_REVISION_1, NDIS_FILTER_RESTART_PARAMETERS_REVISION_1,
     NDIS_OBJECT_TYPE_FILTER_ATTACH_PARAMETERS, NDIS_OBJECT_TYPE_FILTER_PAUSE_PARAMETERS,
-    NDIS_OBJECT_TYPE_FILTER_RESTART_PARAMETERS, NDIS_OBJECT_TYPE_OFFLOAD, NDIS_OFFLOAD_REVISION_6,
-    NDIS_OFFLOAD_REVISION_7, NDIS_PAUSE_NDIS_INTERNAL,
+    NDIS_OBJECT_TYPE_FILTER_RESTART_PARAMETERS, NDIS_OBJECT_TYPE_OFFLOAD,
+    NDIS_OBJECT_TYPE_RESTART_GENERAL_ATTRIBUTES, NDIS_OFFLOAD_REVISION_6, NDIS_OFFLOAD_REVISION_7,
+    NDIS_PAUSE_NDIS_INTERNAL, NDIS_RESTART_GENERAL_ATTRIBUTES_REVISION_2,
     NDIS_SIZEOF__FILTER_RESTART_PARAMETERS_REVISION_1,
     NDIS_SIZEOF_FILTER_ATTACH_PARAMETERS_REVISION_4,
     NDIS_SIZEOF_FILTER_PAUSE_PARAMETERS_REVISION_1, NDIS_SIZEOF_NDIS_OFFLOAD_REVISION_6,
-    NDIS_SIZEOF_NDIS_OFFLOAD_REVISION_7, NdisMedium802_3, NdisPhysicalMedium802_3,
+    NDIS_SIZEOF_NDIS_OFFLOAD_REVISION_7, NDIS_SIZEOF_RESTART_GENERAL_ATTRIBUTES_REVISION_2,
+    NdisMedium802_3, NdisPhysicalMedium802_3,
 };
 use crate::abi::ndis::{
     NDIS_FILTER_ATTACH_PARAMETERS as A, NDIS_FILTER_PAUSE_PARAMETERS as P,
-    NDIS_FILTER_RESTART_PARAMETERS as R, NDIS_OFFLOAD,
+    NDIS_FILTER_RESTART_PARAMETERS as R, NDIS_OFFLOAD, NDIS_RESTART_ATTRIBUTES as RA,
+    NDIS_RESTART_GENERAL_ATTRIBUTES as G,
 };
 use crate::driver;
+use crate::memory;
 use crate::ndis::register::write_header;
 use crate::ndis::{adapter, version};
+use crate::rt::mem::{self, BadAddress};
+use crate::rt::sched;
 use crate::watch::OrFault;
 
 /// Link speed in bits per second.
@@ -107,8 +113,25 @@ impl Attach {
     }
 }
 
-/// `NDIS_FILTER_RESTART_PARAMETERS`, without attributes: nothing may be propagated.
-pub(super) struct Restart(u64);
+/// `NDIS_FILTER_RESTART_PARAMETERS`, with attributes to propagate or without.
+pub(super) struct Restart {
+    address: u64,
+    attributes: Vec<Attribute>,
+}
+
+/// A restart attribute as it was given: its address and its bytes, the link to the next left out.
+struct Attribute {
+    address: u64,
+    oid: u32,
+    bytes: Vec<u8>,
+}
+
+/// `OID_GEN_MINIPORT_RESTART_ATTRIBUTES`.
+const GENERAL: u32 = 0x0001_021D;
+/// An OID of some vendor's, and the bytes that go with it.
+const PRIVATE: (u32, usize) = (0xFF00_0A77, 24);
+/// More attributes than any list has.
+const ATTRIBUTES: usize = 64;
 
 impl Restart {
     pub(super) fn new(adapter: u32) -> Self {
@@ -127,21 +150,116 @@ impl Restart {
             R::LowerIfNetLuid.write(at, net_luid(lower_index))
         };
         fill().or_fault();
-        Self(at)
+        let mut addresses = Vec::new();
+        if sched::chance(1, 2) {
+            addresses.extend([general_attributes(), private_attributes()]);
+        }
+        if sched::chance(1, 2) {
+            addresses.reverse();
+        }
+        let mut next = 0;
+        for address in addresses.iter().rev() {
+            RA::Next.write(*address, next).or_fault();
+            next = *address;
+        }
+        R::RestartAttributes.write(at, next).or_fault();
+        let attributes = addresses
+            .into_iter()
+            .map(|address| attribute(address).or_fault());
+        Self {
+            address: at,
+            attributes: attributes.collect(),
+        }
     }
 
     pub(super) fn address(&self) -> u64 {
-        self.0
+        self.address
     }
 
-    /// Whether the driver has added attributes.
-    pub(super) fn has_attributes(&self) -> bool {
-        R::RestartAttributes.read(self.0).or_fault() != 0
+    /// Whether there was nothing to propagate.
+    pub(super) fn was_null(&self) -> bool {
+        self.attributes.is_empty()
     }
 
+    /// Whether the filter changed the list or what is in it, and whether it changed an entry that it
+    /// cannot know.
+    pub(super) fn changes(&self) -> Result<(bool, bool), BadAddress> {
+        let now = self.now()?;
+        let is_kept = |given: &Attribute| {
+            let same = now.iter().find(|entry| entry.address == given.address);
+            same.is_some_and(|entry| entry.oid == given.oid && entry.bytes == given.bytes)
+        };
+        let has_changed =
+            now.len() != self.attributes.len() || !self.attributes.iter().all(is_kept);
+        let mut unknown = self.attributes.iter().filter(|given| given.oid != GENERAL);
+        Ok((has_changed, !unknown.all(is_kept)))
+    }
+
+    /// The list as it is now.
+    fn now(&self) -> Result<Vec<Attribute>, BadAddress> {
+        let mut list = Vec::new();
+        let mut next = R::RestartAttributes.read(self.address)?;
+        while next != 0 && list.len() < ATTRIBUTES {
+            list.push(attribute(next)?);
+            next = RA::Next.read(next)?;
+        }
+        Ok(list)
+    }
+
+    /// Takes the memory away, also that of entries which the filter has added.
     pub(super) fn release(self) {
-        driver::release(self.0);
+        let given: Vec<u64> = self.attributes.iter().map(|given| given.address).collect();
+        let now = self.now().or_fault();
+        let added = now.iter().filter(|entry| !given.contains(&entry.address));
+        added.for_each(|entry| memory::free(entry.address, None));
+        given.into_iter().for_each(driver::release);
+        driver::release(self.address);
     }
+}
+
+fn attribute(address: u64) -> Result<Attribute, BadAddress> {
+    let length = RA::DataLength.read(address)? as usize;
+    Ok(Attribute {
+        address,
+        oid: RA::Oid.read(address)?,
+        bytes: mem::read_bytes(RA::Data.of(address), length)?,
+    })
+}
+
+/// An entry with room for its data.
+fn entry(oid: u32, length: usize) -> u64 {
+    let entry = driver::lend(Lent::Restart, RA::Data.offset() as usize + length);
+    RA::Oid.write(entry, oid).or_fault();
+    RA::DataLength.write(entry, length as u32).or_fault();
+    entry
+}
+
+fn general_attributes() -> u64 {
+    let entry = entry(GENERAL, G::SIZE);
+    let at = RA::Data.of(entry);
+    write_header(
+        at,
+        NDIS_OBJECT_TYPE_RESTART_GENERAL_ATTRIBUTES,
+        NDIS_RESTART_GENERAL_ATTRIBUTES_REVISION_2,
+        NDIS_SIZEOF_RESTART_GENERAL_ATTRIBUTES_REVISION_2,
+    );
+    let fill = || {
+        G::MtuSize.write(at, 1500)?;
+        G::MaxXmitLinkSpeed.write(at, LINK_SPEED)?;
+        G::MaxRcvLinkSpeed.write(at, LINK_SPEED)?;
+        G::LookaheadSize.write(at, 1500)?;
+        G::MaxMulticastListSize.write(at, 32)
+    };
+    fill().or_fault();
+    entry
+}
+
+fn private_attributes() -> u64 {
+    let (oid, length) = PRIVATE;
+    let entry = entry(oid, length);
+    let bytes: Vec<u8> = (0..length).map(|_| sched::random(256) as u8).collect();
+    driver::write(RA::Data.of(entry), &bytes);
+    entry
 }
 
 /// `NDIS_FILTER_PAUSE_PARAMETERS`.

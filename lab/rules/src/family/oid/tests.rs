@@ -6,7 +6,7 @@ mod synchronous;
 use super::OidMonitor;
 use crate::event::{
     Callback, Event, HandlerSet, Header, Kind, Left, ModuleEvent, OidAlteration, OidEvent, OidKind,
-    OidPath, OidRequest,
+    OidPath, OidRequest, PoolEvent,
 };
 use crate::table::{at, check, enter, import, leave, level};
 

@@ -46,9 +46,100 @@ fn cancellation_reaches_the_request() {
             vec![],
         ),
         (
-            "completed all the same",
+            "its end was on the way",
             after(vec![given(), pends(), cancel(), end(), completed()]),
+            vec![],
+        ),
+        (
+            "completed all the same",
+            after(vec![
+                given(),
+                pends(),
+                cancel(),
+                end(),
+                later(1, completed()),
+            ]),
             vec!["oid-cancel-local"],
+        ),
+        (
+            "aborted much later",
+            after(vec![
+                given(),
+                pends(),
+                cancel(),
+                end(),
+                later(2, completed_as(request(GIVEN), 0xC001_000C)),
+            ]),
+            vec!["oid-cancel-local"],
+        ),
+    ]);
+}
+
+#[test]
+fn what_is_not_finished_is_told_of() {
+    let overdue = || {
+        oid(OidEvent::Overdue {
+            adapter: 0,
+            request: GIVEN,
+            waited_ns: 13_000_000_000,
+        })
+    };
+    check::<OidMonitor>(vec![
+        (
+            "pending",
+            after(vec![given(), pends(), overdue()]),
+            vec!["oid-timed"],
+        ),
+        (
+            "in the handler",
+            after(vec![given(), overdue()]),
+            vec!["oid-one-at-a-time"],
+        ),
+        (
+            "finished meanwhile",
+            after(vec![given(), pends(), completed(), overdue()]),
+            vec![],
+        ),
+    ]);
+}
+
+#[test]
+fn memory_of_a_request_below_stays() {
+    let free = || {
+        at(Kind::Pool(PoolEvent::Freed {
+            block: OWN - 8,
+            size: 64,
+            tag: 0,
+        }))
+    };
+    check::<OidMonitor>(vec![
+        (
+            "below",
+            after(vec![sent(OWN), back(OWN, PENDING), free()]),
+            vec!["oid-request-not-touched-pending"],
+        ),
+        ("back", after(vec![sent(OWN), back(OWN, 0), free()]), vec![]),
+    ]);
+}
+
+#[test]
+fn a_direct_request_is_queued_where_it_can_be_cancelled() {
+    let queues = |cancel_direct_oid_request: bool| {
+        let mut all = with_handlers(HandlerSet {
+            cancel_oid_request: !cancel_direct_oid_request,
+            cancel_direct_oid_request,
+            ..HandlerSet::default()
+        });
+        all.push(given_as(OidPath::Direct, request(GIVEN)));
+        all.push(answered(OidPath::Direct, PENDING));
+        all
+    };
+    check::<OidMonitor>(vec![
+        ("with a handler", queues(true), vec![]),
+        (
+            "without",
+            queues(false),
+            vec!["reg-queue-oids-needs-cancel"],
         ),
     ]);
 }

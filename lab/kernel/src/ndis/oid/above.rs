@@ -1,0 +1,319 @@
+//! The upper edge: NDIS and protocols ask, and the filter may answer or pass on.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+
+use lab_rules::Kind;
+use lab_rules::event::{Callback, OidAlteration, OidEvent, OidPath};
+
+use super::ask::{self, Ask};
+use super::{PENDING, below, request};
+use crate::abi::constant::{NDIS_STATUS_ALREADY_COMPLETE, NDIS_STATUS_SUCCESS};
+use crate::driver;
+use crate::ndis::filter::{self, Handlers};
+use crate::ndis::{adapter, module, traffic};
+use crate::rt::mem;
+use crate::rt::sched::{self, Wait};
+use crate::watch::{self, OrFault, emit};
+
+/// How long the filter may take for a request, in ns: Driver Verifier's 12 seconds and a bit.
+const LIMIT_NS: u64 = 12_500_000_000;
+/// The longest pause before a request, in ns.
+const GAP_NS: u64 = 60_000;
+/// The longest time before a request is cancelled, in ns.
+const PATIENCE_NS: u64 = 20_000;
+
+/// A request that the filter has.
+struct Given {
+    /// What it was finished with.
+    status: Option<u32>,
+    reserved: Vec<u8>,
+    /// Of a synchronous request.
+    fixed: Vec<u8>,
+}
+
+thread_local! {
+    static GIVEN: RefCell<BTreeMap<u64, Given>> = const { RefCell::new(BTreeMap::new()) };
+    /// Adapters on which a regular request is under way.
+    static BUSY: RefCell<BTreeSet<u32>> = const { RefCell::new(BTreeSet::new()) };
+    static LAST_ID: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Forgets all requests: a run begins.
+pub(super) fn reset() {
+    GIVEN.take();
+    BUSY.take();
+    LAST_ID.set(0);
+}
+
+/// Whether the filter sees any requests at all; else they pass it by.
+pub(crate) fn concerns_filter() -> bool {
+    !paths().is_empty()
+}
+
+/// The interfaces that the filter has handlers for.
+fn paths() -> Vec<OidPath> {
+    let handlers = filter::registered()
+        .map(|filter| filter.handlers)
+        .unwrap_or_default();
+    [
+        (OidPath::Regular, handlers.oid_request),
+        (OidPath::Direct, handlers.direct_oid_request),
+        (
+            OidPath::Synchronous,
+            handlers.synchronous_oid_request | handlers.synchronous_oid_request_complete,
+        ),
+    ]
+    .into_iter()
+    .filter(|(_, handler)| *handler != 0)
+    .map(|(path, _)| path)
+    .collect()
+}
+
+/// Asks an adapter's stack so many times.
+pub(crate) fn ask_some(adapter: u32, count: u32) {
+    for _ in 0..count {
+        if !concerns_filter() {
+            return;
+        }
+        sched::sleep_until(sched::now() + sched::random(GAP_NS));
+        let paths = paths();
+        // Most requests are regular ones.
+        let regular = paths.first().filter(|_| sched::chance(1, 2));
+        let path = regular.or_else(|| paths.get(sched::random(paths.len().max(1) as u64) as usize));
+        if let Some(path) = path {
+            ask(adapter, ask::any(*path));
+        }
+    }
+}
+
+/// Asks an adapter's stack for all that the adapter knows, with other requests in between.
+pub(crate) fn ask_all(adapter: u32) {
+    let asks = paths().into_iter().flat_map(ask::all);
+    for one in asks {
+        ask_some(adapter, sched::random(2) as u32);
+        ask(adapter, one);
+    }
+}
+
+/// Tells an adapter's stack of a new power state.
+pub(crate) fn set_power(adapter: u32) {
+    if paths().contains(&OidPath::Regular) {
+        ask(adapter, ask::power());
+    }
+}
+
+/// Asks once, unless the module is being detached.
+fn ask(adapter: u32, ask: Ask) {
+    if !adapter::enter_control(adapter) {
+        return;
+    }
+    if ask.path == OidPath::Regular {
+        sched::wait(&mut || BUSY.with_borrow_mut(|busy| busy.insert(adapter)));
+    }
+    if let (Some(filter), Some((context, _))) = (filter::registered(), module::path(adapter)) {
+        let id = LAST_ID.get() + 1;
+        LAST_ID.set(id);
+        let built = request::build(&ask, id);
+        match ask.path {
+            OidPath::Synchronous => {
+                traffic::at_some_level(|| {
+                    ask_synchronously(adapter, &filter.handlers, context, built.request)
+                });
+            }
+            path => give(adapter, path, &filter.handlers, context, &built),
+        }
+        GIVEN.with_borrow_mut(|given| given.remove(&built.request));
+        built.release();
+    }
+    if ask.path == OidPath::Regular {
+        BUSY.with_borrow_mut(|busy| busy.remove(&adapter));
+    }
+    adapter::leave_control(adapter);
+}
+
+/// Notes that the filter has a request.
+fn note(adapter: u32, path: OidPath, request: u64, handler: u64) {
+    let given = Given {
+        status: None,
+        reserved: request::reserved_bytes(request).or_fault(),
+        fixed: request::fixed_bytes(request).or_fault(),
+    };
+    GIVEN.with_borrow_mut(|all| all.insert(request, given));
+    watch::note_handler(&[request], handler);
+    emit(Kind::Oid(OidEvent::Given {
+        adapter,
+        path,
+        request: request::read(request).or_fault(),
+    }));
+}
+
+/// Gives the filter a request that it may finish later.
+fn give(adapter: u32, path: OidPath, handlers: &Handlers, context: u64, built: &request::Built) {
+    let (callback, handler, cancel) = match path {
+        OidPath::Direct => (
+            Callback::FilterDirectOidRequest,
+            handlers.direct_oid_request,
+            (
+                Callback::FilterCancelDirectOidRequest,
+                handlers.cancel_direct_oid_request,
+            ),
+        ),
+        _ => (
+            Callback::FilterOidRequest,
+            handlers.oid_request,
+            (
+                Callback::FilterCancelOidRequest,
+                handlers.cancel_oid_request,
+            ),
+        ),
+    };
+    let request = built.request;
+    note(adapter, path, request, handler);
+    watch_over(adapter, request);
+    traffic::at_some_level(|| {
+        let status = driver::call_status(callback, Some(adapter), handler, &[context, request]);
+        emit(Kind::Oid(OidEvent::Answered {
+            adapter,
+            path,
+            request: request::read(request).or_fault(),
+            status,
+        }));
+        if status != PENDING {
+            check(adapter, request, OidAlteration::Reserved);
+            finish(request, status);
+        }
+    });
+    let patience_ns = sched::now() + sched::random(PATIENCE_NS);
+    let is_over = sched::wait_until(patience_ns, &mut || is_done(request));
+    if is_over == Wait::TimedOut && built.can_be_cancelled && sched::chance(1, 2) {
+        emit(Kind::Oid(OidEvent::CancelGiven {
+            adapter,
+            id: built.id,
+        }));
+        let (callback, handler) = cancel;
+        if handler == 0 {
+            // NDIS goes past the filter.
+            below::cancel(adapter, built.id);
+        } else {
+            let arguments = [context, built.id];
+            traffic::at_some_level(|| driver::call(callback, Some(adapter), handler, &arguments));
+        }
+    }
+    sched::wait(&mut || is_done(request));
+}
+
+/// Says so if the filter takes too long.
+fn watch_over(adapter: u32, request: u64) {
+    let since_ns = sched::now();
+    sched::spawn(&format!("oid watchdog {adapter}"), None, move || {
+        let is_over = || GIVEN.with_borrow(|given| !given.contains_key(&request));
+        let limit_ns = since_ns + LIMIT_NS;
+        if sched::wait_until(limit_ns, &mut || is_over() || is_done(request)) == Wait::TimedOut {
+            emit(Kind::Oid(OidEvent::Overdue {
+                adapter,
+                request,
+                waited_ns: LIMIT_NS,
+            }));
+        }
+    });
+}
+
+/// Whether the filter has finished a request.
+fn is_done(request: u64) -> bool {
+    GIVEN.with_borrow(|given| {
+        given
+            .get(&request)
+            .is_some_and(|given| given.status.is_some())
+    })
+}
+
+/// The filter has finished a request.
+pub(super) fn finish(request: u64, status: u32) {
+    GIVEN.with_borrow_mut(|given| {
+        if let Some(given) = given.get_mut(&request) {
+            given.status.get_or_insert(status);
+        }
+    });
+}
+
+/// Compares what the filter must leave alone in a request that it has.
+pub(super) fn check(adapter: u32, request: u64, alteration: OidAlteration) {
+    let now = match alteration {
+        OidAlteration::Synchronous => request::fixed_bytes(request),
+        _ => request::reserved_bytes(request),
+    };
+    let is_changed = GIVEN.with_borrow(|given| {
+        given.get(&request).is_some_and(|given| {
+            let before = match alteration {
+                OidAlteration::Synchronous => &given.fixed,
+                _ => &given.reserved,
+            };
+            now.as_ref() != Ok(before)
+        })
+    });
+    if is_changed {
+        emit(Kind::Oid(OidEvent::Altered {
+            adapter,
+            request,
+            alteration,
+        }));
+    }
+}
+
+/// A synchronous request: down through the filter, and up again.
+fn ask_synchronously(adapter: u32, handlers: &Handlers, context: u64, request: u64) {
+    let path = OidPath::Synchronous;
+    let check_both = || {
+        check(adapter, request, OidAlteration::Synchronous);
+        check(adapter, request, OidAlteration::Reserved);
+    };
+    let call_context = driver::object(8);
+    let mut status = NDIS_STATUS_SUCCESS.cast_unsigned();
+    let handler = handlers.synchronous_oid_request;
+    note(adapter, path, request, handler);
+    if handler != 0 {
+        let callback = Callback::FilterSynchronousOidRequest;
+        let arguments = [context, request, call_context];
+        status = driver::call_status(callback, Some(adapter), handler, &arguments);
+        emit(Kind::Oid(OidEvent::Answered {
+            adapter,
+            path,
+            request: request::read(request).or_fault(),
+            status,
+        }));
+        check_both();
+    }
+    let goes_on = status == NDIS_STATUS_SUCCESS.cast_unsigned();
+    if status == NDIS_STATUS_ALREADY_COMPLETE.cast_unsigned() {
+        status = NDIS_STATUS_SUCCESS.cast_unsigned();
+    }
+    if goes_on {
+        status = below::answer(request).or_fault();
+        let handler = handlers.synchronous_oid_request_complete;
+        if handler != 0 {
+            // The adapter has filled in what is its to fill in.
+            GIVEN.with_borrow_mut(|given| {
+                if let Some(given) = given.get_mut(&request) {
+                    given.fixed = request::fixed_bytes(request).or_fault();
+                }
+            });
+            let out = driver::object(4);
+            driver::write(out, &status.to_le_bytes());
+            let callback = Callback::FilterSynchronousOidRequestComplete;
+            let own: u64 = mem::read(call_context).or_fault();
+            let arguments = [context, request, out, own];
+            driver::call(callback, Some(adapter), handler, &arguments);
+            status = mem::read(out).or_fault();
+            driver::release(out);
+            check_both();
+        }
+    }
+    emit(Kind::Oid(OidEvent::Completed {
+        adapter,
+        path,
+        request: request::read(request).or_fault(),
+        status,
+    }));
+    driver::release(call_context);
+}
