@@ -27,6 +27,11 @@ mod memory_null;
 mod memory_owner;
 mod memory_paged;
 mod nbl;
+mod oid;
+mod oid_clone;
+mod oid_finish;
+mod oid_own;
+mod oid_sync;
 mod pool;
 mod pool_edge;
 mod pool_free;
@@ -57,6 +62,11 @@ static AREAS: &[&[Play]] = &[
     memory_owner::PLAYS,
     memory_paged::PLAYS,
     nbl::PLAYS,
+    oid::PLAYS,
+    oid_clone::PLAYS,
+    oid_finish::PLAYS,
+    oid_own::PLAYS,
+    oid_sync::PLAYS,
     pool::PLAYS,
     pool_edge::PLAYS,
     pool_free::PLAYS,

@@ -52,6 +52,31 @@ impl Module {
         ptr::from_ref(self).cast_mut().cast()
     }
 
+    /// Keeps a pointer.
+    pub(crate) fn keep(&self, what: *mut c_void) {
+        self.kept.store(what, Ordering::Release);
+    }
+
+    /// Takes what is kept, so that nobody else does; NULL where nothing is.
+    pub(crate) fn take(&self) -> *mut c_void {
+        self.kept.swap(ptr::null_mut(), Ordering::AcqRel)
+    }
+
+    /// Something begins that pause and detach wait for.
+    pub(crate) fn begin(&self) {
+        self.busy.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// It has ended.
+    pub(crate) fn end(&self) {
+        self.busy.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Waits until what has begun has ended. Called at PASSIVE_LEVEL.
+    pub(crate) fn drain_work(&self) {
+        Self::drain(&self.busy);
+    }
+
     /// Lets a datapath handler in; `false` if the module is paused.
     pub(crate) fn enter(&self) -> bool {
         self.inside.fetch_add(1, Ordering::AcqRel);
