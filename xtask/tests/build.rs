@@ -259,6 +259,22 @@ fn wrong_input_gives_one_line_and_exit_code_2() {
 
 #[cfg(not(windows))]
 #[test]
+fn a_toolchain_that_cannot_be_had_has_an_exit_code_of_its_own() {
+    // A PATH with nothing but Cargo and rustc on it.
+    let cargo = PathBuf::from(std::env::var_os("CARGO").unwrap());
+    let mut command = xtask(&root(), &["build", "--toolchain", "rustup"]);
+    command.env("PATH", cargo.parent().unwrap());
+    let output = output(command);
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{error}");
+    assert!(
+        error.contains("cannot be had: no rustup toolchain") && error.lines().count() == 1,
+        "{error}"
+    );
+}
+
+#[cfg(not(windows))]
+#[test]
 fn plain_cargo_says_what_to_run_instead() {
     let root = root();
     for task in ["build", "test"] {

@@ -86,7 +86,7 @@ def annotations(header):
 
 
 def overlay(include):
-    """A view of the kit in which letter case does not matter, as its headers expect; -I needs it with lower-case names."""
+    """A view of the kit in which letter case does not matter, as its headers expect."""
 
     def folder(path):
         entries = []
@@ -111,9 +111,11 @@ class Kit:
         first.mkdir(exist_ok=True)
         for header in ANNOTATED:
             (first / header).write_text(annotations(header))
-        view = scratch / "overlay.json"
-        view.write_text(json.dumps(overlay(include)))
-        self.arguments = [*FLAGS, f"--target={target}", *defines, "-ivfsoverlay", str(view), "-I", str(first)]
+        self.arguments = [*FLAGS, f"--target={target}", *defines, "-I", str(first)]
+        if os.name != "nt":
+            view = scratch / "overlay.json"
+            view.write_text(json.dumps(overlay(include)))
+            self.arguments += ["-ivfsoverlay", str(view)]
         for name in ("km/crt", "km", "shared"):
             self.arguments += ["-I", str(include / name)]
         self.index = cindex.Index.create()

