@@ -1,19 +1,22 @@
 //! `cargo xtask sdv`: the table of docs/sdv.md, of every official rule and what holds it here.
 
-use std::{
-    collections::BTreeMap,
-    fmt::Write,
-    fs,
-    path::{Path, PathBuf},
-};
+mod evidence;
+mod official;
+mod table;
+
+use std::{fs, path::Path};
 
 use anyhow::{Context, Result, bail};
-use toml_edit::{DocumentMut, InlineTable, Value};
 
+use self::{
+    evidence::{collect_sources, tests_of, untruths},
+    official::parse,
+    table::{held, table},
+};
 use crate::{
     failure::Failed,
     repository::{Repository, write_if_changed},
-    rules::{self, Holder},
+    rules,
 };
 
 /// Microsoft's rules.
@@ -24,22 +27,28 @@ const BEGIN: &str = "<!-- begin: made by cargo xtask sdv -->\n";
 const END: &str = "<!-- end -->\n";
 /// Where a driver's calls are wrapped.
 const WRAPPERS: &str = "crates/ndis/src";
-/// Tasks that a check may be one of.
-const TASKS: &[&str] = &["check-image", "check-inf", "lint"];
-const PAGES: &str = "https://learn.microsoft.com/windows-hardware/drivers/devtest/";
+/// Where monitors have their tables of tests, and where the plays are that break rules.
+const TABLES: &str = "lab/rules/src/family";
+const PLAYS: &str = "tests/drivers/faulty/src";
 
 /// Write the table of official rules in docs/sdv.md.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Only say whether it is as it should be.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "list")]
     check: bool,
+    /// Print each rule with its tests: compile-fail tests, rows in the tables of monitors, plays of the faulty driver.
+    #[arg(long)]
+    list: bool,
 }
 
 /// Writes or checks the table.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let repository = Repository::open()?;
     let root = repository.root();
+    if arguments.list {
+        return list(root);
+    }
     let text = document(root)?;
     let path = root.join(DOCUMENT);
     if !arguments.check {
@@ -54,6 +63,26 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
+/// Prints each rule that something holds, and the tests that show it.
+fn list(root: &Path) -> Result<()> {
+    let text = fs::read_to_string(root.join(OFFICIAL))
+        .with_context(|| format!("cannot read {OFFICIAL}"))?;
+    let holders = rules::holders(root)?;
+    let (mut tables, mut plays) = (Vec::new(), Vec::new());
+    collect_sources(&root.join(TABLES), &mut tables)?;
+    collect_sources(&root.join(PLAYS), &mut plays)?;
+    for rule in parse(&text).with_context(|| OFFICIAL.to_owned())? {
+        let model = rule.model.to_uppercase();
+        println!("{model} {}: {}", rule.name, held(&rule, &holders));
+        for id in &rule.rules {
+            for test in tests_of(id, &tables, &plays) {
+                println!("    {id}: {test}");
+            }
+        }
+    }
+    Ok(())
+}
+
 /// The document with the table as it has to be; fails when what the table would say is not true.
 fn document(root: &Path) -> Result<String> {
     let read = |name: &str| {
@@ -61,8 +90,8 @@ fn document(root: &Path) -> Result<String> {
     };
     let rules = parse(&read(OFFICIAL)?).with_context(|| OFFICIAL.to_owned())?;
     let holders = rules::holders(root)?;
-    let mut sources = String::new();
-    append_sources(&root.join(WRAPPERS), &mut sources)?;
+    let mut sources = Vec::new();
+    collect_sources(&root.join(WRAPPERS), &mut sources)?;
     let wrong = untruths(&rules, &holders, &sources, |case| {
         rules::case_path(root, case).exists()
     });
@@ -81,221 +110,12 @@ fn document(root: &Path) -> Result<String> {
     ))
 }
 
-/// One of Microsoft's rules.
-#[derive(Default)]
-struct Official {
-    /// `ndis` or `wdm`.
-    model: String,
-    set: String,
-    name: String,
-    page: String,
-    /// The option of Driver Verifier that checks it.
-    verifier: Option<String>,
-    is_static: bool,
-    /// Rules of the catalogue that say the same.
-    rules: Vec<String>,
-    /// Compile-fail tests.
-    cases: Vec<String>,
-    uncalled: Option<String>,
-    check: Option<String>,
-    no: Option<String>,
-}
-
-fn parse(text: &str) -> Result<Vec<Official>> {
-    let document: DocumentMut = text.parse()?;
-    let mut rules = Vec::new();
-    for (model, sets) in document.iter() {
-        let sets = sets.as_table().context("a model is a table")?;
-        for (set, entries) in sets {
-            let entries = entries.as_table().context("a rule set is a table")?;
-            for (name, entry) in entries {
-                let table = entry
-                    .as_inline_table()
-                    .with_context(|| format!("{name} is no inline table"))?;
-                let mut rule = official(table).with_context(|| name.to_owned())?;
-                (rule.model, rule.set, rule.name) = (model.into(), set.into(), name.into());
-                rules.push(rule);
-            }
-        }
-    }
-    Ok(rules)
-}
-
-fn official(table: &InlineTable) -> Result<Official> {
-    let mut rule = Official {
-        is_static: true,
-        ..Official::default()
-    };
-    for (key, value) in table {
-        let text = || {
-            let text = value.as_str().map(str::to_owned);
-            text.with_context(|| format!("{key} is no string"))
-        };
-        match key {
-            "page" => rule.page = text()?,
-            "verifier" => rule.verifier = Some(text()?),
-            "static" => rule.is_static = value.as_bool().context("static is true or false")?,
-            "rules" => rule.rules = list(value)?,
-            "cases" => rule.cases = list(value)?,
-            "uncalled" => rule.uncalled = Some(text()?),
-            "check" => rule.check = Some(text()?),
-            "no" => rule.no = Some(text()?),
-            _ => bail!("there is no key {key}"),
-        }
-    }
-    Ok(rule)
-}
-
-fn list(value: &Value) -> Result<Vec<String>> {
-    let entries = value.as_array().context("no list")?.iter();
-    entries
-        .map(|entry| entry.as_str().map(str::to_owned).context("no string"))
-        .collect()
-}
-
-fn append_sources(folder: &Path, sources: &mut String) -> Result<()> {
-    let entries =
-        fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?;
-    for entry in entries {
-        let path: PathBuf = entry?.path();
-        if path.is_dir() {
-            append_sources(&path, sources)?;
-        } else {
-            *sources += &fs::read_to_string(&path)
-                .with_context(|| format!("cannot read {}", path.display()))?;
-        }
-    }
-    Ok(())
-}
-
-/// What the table would say and is not so.
-fn untruths(
-    rules: &[Official],
-    holders: &BTreeMap<String, Holder>,
-    wrappers: &str,
-    has_case: impl Fn(&str) -> bool,
-) -> Vec<String> {
-    let mut wrong = Vec::new();
-    for rule in rules {
-        let mut note = |what: String| wrong.push(format!("{} ({}): {what}", rule.name, rule.model));
-        for id in rule.rules.iter().filter(|id| !holders.contains_key(*id)) {
-            note(format!("there is no rule {id}"));
-        }
-        for case in rule.cases.iter().filter(|case| !has_case(case)) {
-            note(format!("there is no compile-fail test {case}"));
-        }
-        if let Some(name) = rule
-            .uncalled
-            .as_ref()
-            .filter(|name| wrappers.contains(*name))
-        {
-            note(format!("{WRAPPERS} does have {name}"));
-        }
-        if let Some(check) = &rule.check
-            && !TASKS.iter().any(|task| check.starts_with(task))
-        {
-            note(format!("no task does {check:?}"));
-        }
-        let is_held = !rule.rules.is_empty() || !rule.cases.is_empty();
-        if !is_held && rule.uncalled.is_none() && rule.check.is_none() && rule.no.is_none() {
-            note("nothing is said of what holds it".to_owned());
-        }
-    }
-    wrong
-}
-
-/// The table, with its totals.
-fn table(rules: &[Official], holders: &BTreeMap<String, Holder>) -> String {
-    let mut totals: BTreeMap<&str, usize> = BTreeMap::new();
-    let mut rows = String::new();
-    let mut section = String::new();
-    for rule in rules {
-        let model = rule.model.to_uppercase();
-        let title = format!("{model}: {}", rule.set);
-        if title != section {
-            let head = "| Rule | Driver Verifier | Held by |\n|---|---|---|";
-            let _ = write!(rows, "\n### {title}\n\n{head}\n");
-            section = title;
-        }
-        *totals.entry(kind(rule, holders)).or_default() += 1;
-        let page = rule.page.trim_end_matches(".md");
-        let star = if rule.is_static { "" } else { " \\*" };
-        let verifier = rule.verifier.as_deref().unwrap_or("-");
-        let held = held(rule, holders);
-        let _ = writeln!(
-            rows,
-            "| [{}]({PAGES}{page}){star} | {verifier} | {held} |",
-            rule.name
-        );
-    }
-    let count = |kind| totals.get(kind).copied().unwrap_or_default();
-    format!(
-        "{} rules: {} watched by the lab, {} of them refused by types as well; {} refused by types alone; {} about functions that `ndis` has no call of; \
-         {} by a check; {} by nothing yet; {} for drivers that are no filters.\n{rows}",
-        rules.len(),
-        count("monitor") + count("both"),
-        count("both"),
-        count("type"),
-        count("uncalled"),
-        count("check"),
-        count("nothing"),
-        count("no"),
-    )
-}
-
-/// The strongest of what holds a rule.
-fn kind(rule: &Official, holders: &BTreeMap<String, Holder>) -> &'static str {
-    let has = |kind: &str| {
-        let mut of_rule = rule.rules.iter().filter_map(|id| holders.get(id));
-        of_rule.any(|holder| holder.kind == kind && !holder.is_open)
-    };
-    let has_type = !rule.cases.is_empty() || has("type");
-    match (has("monitor"), has_type) {
-        (true, true) => "both",
-        (true, false) => "monitor",
-        (false, true) => "type",
-        _ if rule.uncalled.is_some() => "uncalled",
-        _ if rule.check.is_some() || has("lint") || has("inf") => "check",
-        _ if rule.no.is_some() => "no",
-        _ => "nothing",
-    }
-}
-
-/// The last column.
-fn held(rule: &Official, holders: &BTreeMap<String, Holder>) -> String {
-    let (mut monitors, mut cases, mut rest) = (Vec::new(), Vec::new(), Vec::new());
-    for id in &rule.rules {
-        let Some(holder) = holders.get(id) else {
-            continue;
-        };
-        match holder.kind.as_str() {
-            "monitor" => monitors.push(format!("`{id}`")),
-            "type" if holder.is_open => rest.push(format!("`{id}`: open")),
-            "type" => cases.push(format!("`{}`", holder.detail)),
-            "lint" => rest.push(format!("lint `{}`", holder.detail)),
-            "inf" => rest.push(format!("`check-inf` (`{id}`)")),
-            _ => rest.push(format!("`{id}`: {}", holder.detail)),
-        }
-    }
-    cases.extend(rule.cases.iter().map(|case| format!("`{case}`")));
-    let mut parts = Vec::new();
-    if !monitors.is_empty() {
-        parts.push(format!("monitor {}", monitors.join(", ")));
-    }
-    if !cases.is_empty() {
-        parts.push(format!("type {}", cases.join(", ")));
-    }
-    parts.extend(rest);
-    let uncalled = rule.uncalled.iter();
-    parts.extend(uncalled.map(|name| format!("`ndis` has no call of `{name}`")));
-    parts.extend(rule.check.iter().cloned());
-    parts.extend(rule.no.iter().cloned());
-    parts.join("; ")
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::collections::BTreeMap;
+
+    use super::{evidence::Source, *};
+    use crate::rules::Holder;
 
     #[test]
     fn the_document_is_up_to_date() {
@@ -337,6 +157,27 @@ mod tests {
         ])
     }
 
+    fn source(name: &str, text: &str) -> Source {
+        Source {
+            name: name.to_owned(),
+            text: text.to_owned(),
+        }
+    }
+
+    #[test]
+    fn tests_are_rows_and_plays_with_the_rules_name() {
+        let tables = [
+            source("a.rs", "(\"one\", 1)"),
+            source("b.rs", "(\"one-more\", 1)"),
+        ];
+        let plays = [source(
+            "p.rs",
+            "f(); // caught: first by one\ng(); // caught: other by one-more\nh(); // legal: last near one\n",
+        )];
+        let found = tests_of("one", &tables, &plays);
+        assert_eq!(found, ["table in a.rs", "play first"]);
+    }
+
     #[test]
     fn a_row_says_what_holds() {
         let table = table(&parse(GOOD).expect("rules"), &holders());
@@ -363,7 +204,7 @@ mod tests {
             (
                 "\"IoX\"",
                 "\"IoY\"",
-                "B (ndis): crates/ndis/src does have IoY",
+                "B (ndis): crates/ndis/src does have IoY, in x.rs",
             ),
             (", no = \"for miniports\"", "", "C (wdm): nothing is said"),
             (
@@ -373,7 +214,8 @@ mod tests {
             ),
         ] {
             let rules = parse(&GOOD.replace(from, to)).expect("rules");
-            let wrong = untruths(&rules, &holders(), "calls IoY", |case| case == "c");
+            let wrappers = [source("x.rs", "calls IoY")];
+            let wrong = untruths(&rules, &holders(), &wrappers, |case| case == "c");
             assert!(
                 matches!(&wrong[..], [one] if one.contains(what)),
                 "{what}: {wrong:?}"
