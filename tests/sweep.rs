@@ -79,5 +79,19 @@ fn a_driver_that_leaks_when_memory_fails_is_caught() {
     let output = sweep("faulty").with(["--set", "Fault=pool-leak"]).output();
     assert_eq!(output.exit, 1, "{}", output.stderr);
     let summary: Summary = output.object();
-    assert!(!summary.failures.is_empty());
+    let failure = summary
+        .failures
+        .iter()
+        .find(|failure| !failure.import.is_empty())
+        .expect("a call that failed");
+    assert!(failure.replay.contains("--fail "), "{}", failure.replay);
+    let again = Lab::command_line(&failure.replay).broken();
+    assert_eq!(Some(&again), failure.violation.as_ref());
+}
+
+#[test]
+fn a_call_that_never_comes_is_told() {
+    let lab = Lab::run(&driver("passthru")).with(["--hard", "--fail", "ExAllocatePool2@1"]);
+    let notes = lab.clean().notes;
+    assert!(notes[0].contains("ExAllocatePool2@1"), "{notes:?}");
 }

@@ -307,7 +307,7 @@ impl RunArguments {
         }
     }
 
-    /// The shell command that repeats this run.
+    /// The shell command that repeats this run; what is the default is left out.
     pub fn replay(&self) -> String {
         let mut words = vec![
             "lwf-lab".to_owned(),
@@ -319,7 +319,9 @@ impl RunArguments {
             option("--pcap", path_word(path));
         }
         option("--seed", self.seed.to_string());
-        option("--ndis", format!("6.{}", self.ndis));
+        if self.ndis != 89 {
+            option("--ndis", format!("6.{}", self.ndis));
+        }
         for local in &self.local {
             option("--local", local_word(local));
         }
@@ -329,8 +331,12 @@ impl RunArguments {
         for setting in &self.settings {
             option("--set", word(&setting.text));
         }
-        option("--processors", self.processors.to_string());
-        option("--workers", self.workers.to_string());
+        if self.processors != 2 {
+            option("--processors", self.processors.to_string());
+        }
+        if self.workers != 2 {
+            option("--workers", self.workers.to_string());
+        }
         if !self.modes.is_empty() {
             let modes: Vec<&str> = self.modes.iter().map(|mode| mode.as_str()).collect();
             option("--modes", modes.join(","));

@@ -39,6 +39,15 @@ pub(crate) fn write(title: &str, finding: &Finding, out: &mut String) -> fmt::Re
     write_indented("before", finding.history.iter().cloned(), out)
 }
 
+/// Writes what matters of `finding`: the rule, what happened, and the driver's innermost frame.
+pub(crate) fn write_short(title: &str, finding: &Finding, out: &mut String) -> fmt::Result {
+    writeln!(out, "\n{title}: {}", finding.rule)?;
+    writeln!(out, "  rule      {}", finding.statement)?;
+    writeln!(out, "  page      {}", finding.page)?;
+    writeln!(out, "  happened  {}", finding.happened)?;
+    write_indented("stack", finding.stack.iter().take(1).map(frame_line), out)
+}
+
 /// Frames of a step that are shown; the JSON object has all.
 const STEP_FRAMES: usize = 4;
 

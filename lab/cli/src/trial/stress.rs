@@ -38,6 +38,8 @@ pub struct Summary {
     pub packets_per_seed: Option<Spread>,
     /// Packets given to the filter in all seeds.
     pub packets: Directions,
+    /// Control operations per seed.
+    pub operations_per_seed: Option<Spread>,
     /// Control operations of all seeds, by name.
     pub operations: BTreeMap<String, u64>,
     /// What does not fail a seed: the first finding of each rule, with its seed.
@@ -49,11 +51,13 @@ pub struct Summary {
     pub failure: Option<Failure>,
 }
 
-/// A finding and its seed.
+/// A finding and where it came.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Seeded {
-    /// The seed.
+    /// The lowest of its seeds.
     pub seed: u64,
+    /// How many seeds have it.
+    pub seeds: u64,
     /// The finding.
     pub finding: Finding,
 }
@@ -96,9 +100,10 @@ pub(crate) fn execute(arguments: &StressArguments) -> Result<Summary, Error> {
         &arguments.subject,
         jobs(arguments.jobs),
         tasks,
-        |_, life| {
-            progress.advance();
-            gathered.take(life)
+        |number, life| {
+            let goes_on = gathered.take(number, life);
+            progress.advance(|| gathered.note(from));
+            goes_on
         },
     )?;
     drop(progress);
@@ -123,10 +128,14 @@ pub(crate) fn execute(arguments: &StressArguments) -> Result<Summary, Error> {
 /// What came so far.
 #[derive(Default)]
 struct Gathered {
+    /// All tasks below this one are done, and so are these.
+    next: usize,
+    ahead: BTreeSet<usize>,
     digests: BTreeSet<String>,
     events: Vec<u64>,
     packets: Vec<u64>,
     packets_each_way: Directions,
+    operations_each: Vec<u64>,
     operations: BTreeMap<String, u64>,
     warnings: BTreeMap<String, Seeded>,
     failed: BTreeMap<u64, Life>,
@@ -134,32 +143,47 @@ struct Gathered {
 
 impl Gathered {
     /// Takes a life; tells whether to go on.
-    fn take(&mut self, life: Life) -> bool {
+    fn take(&mut self, number: usize, life: Life) -> bool {
+        self.ahead.insert(number);
+        while self.ahead.remove(&self.next) {
+            self.next += 1;
+        }
         self.digests.insert(life.schedule_digest.clone());
         self.events.push(life.events);
         self.packets.push(life.packets.send + life.packets.receive);
         self.packets_each_way = self.packets_each_way.plus(life.packets);
+        self.operations_each.push(life.operations.values().sum());
         for (name, number) in &life.operations {
             *self.operations.entry(name.clone()).or_default() += number;
         }
         for finding in &life.warnings {
-            let seeded = Seeded {
+            let new = || Seeded {
                 seed: life.seed,
+                seeds: 0,
                 finding: finding.clone(),
             };
-            let known = self
-                .warnings
-                .entry(finding.rule.clone())
-                .or_insert_with(|| seeded.clone());
-            if seeded.seed < known.seed {
-                *known = seeded;
+            let known = self.warnings.entry(finding.rule.clone());
+            let known = known.or_insert_with(new);
+            if life.seed < known.seed {
+                (known.seed, known.finding) = (life.seed, finding.clone());
             }
+            known.seeds += 1;
         }
         let is_clean = life.is_clean();
         if !is_clean {
             self.failed.insert(life.seed, life);
         }
         is_clean
+    }
+
+    /// What a person who waits may want to know.
+    fn note(&self, from: u64) -> String {
+        format!(
+            "{} distinct, {} rules warned of; to go on later: --from {}",
+            count(self.digests.len() as u64),
+            self.warnings.len(),
+            from + self.next as u64
+        )
     }
 
     fn summary(mut self, arguments: &StressArguments) -> Summary {
@@ -179,6 +203,7 @@ impl Gathered {
             events: Spread::of(&self.events),
             packets_per_seed: Spread::of(&self.packets),
             packets: self.packets_each_way,
+            operations_per_seed: Spread::of(&self.operations_each),
             operations: self.operations,
             warnings: self.warnings.into_values().collect(),
             elapsed: Duration::default(),
@@ -198,11 +223,12 @@ pub fn render(summary: &Summary) -> String {
 fn write(summary: &Summary, out: &mut String) -> fmt::Result {
     writeln!(
         out,
-        "{} - {} of {} seeds from {}, {:.1} a second",
+        "{} - {} of {} seeds from {} in {:.1} s, {:.1} a second",
         summary.image,
         count(summary.played),
         count(summary.seeds),
         summary.from,
+        summary.elapsed.as_secs_f64(),
         summary.played as f64 / summary.elapsed.as_secs_f64()
     )?;
     for note in &summary.notes {
@@ -212,6 +238,7 @@ fn write(summary: &Summary, out: &mut String) -> fmt::Result {
     for (label, spread, unit) in [
         ("Events", &summary.events, "per seed"),
         ("Packets", &summary.packets_per_seed, "per seed, both ways"),
+        ("Operations", &summary.operations_per_seed, "per seed"),
     ] {
         if let Some(spread) = spread {
             writeln!(
@@ -225,16 +252,26 @@ fn write(summary: &Summary, out: &mut String) -> fmt::Result {
     }
     writeln!(
         out,
-        "                {} sent, {} received",
+        "In all          {} packets sent, {} received",
         count(summary.packets.send),
         count(summary.packets.receive)
     )?;
-    writeln!(out, "Operations      {}", tally(&summary.operations))?;
-    for Seeded { seed, finding } in &summary.warnings {
-        finding::write(&format!("WARNING, seed {seed}"), finding, out)?;
+    writeln!(out, "                {}", tally(&summary.operations))?;
+    for Seeded {
+        seed,
+        seeds,
+        finding,
+    } in &summary.warnings
+    {
+        let title = format!("WARNING in {} seeds, first in {seed}", count(*seeds));
+        finding::write_short(&title, finding, out)?;
     }
     let Some(failure) = &summary.failure else {
-        return writeln!(out, "Clean: no rule broken in any seed.");
+        return writeln!(
+            out,
+            "\nClean: no rule broken in any seed, {} rules warned of.",
+            summary.warnings.len()
+        );
     };
     if let Some(violation) = &failure.violation {
         finding::write(
@@ -246,5 +283,5 @@ fn write(summary: &Summary, out: &mut String) -> fmt::Result {
     for disagreement in &failure.disagreements {
         writeln!(out, "COUNTS DIFFER   seed {}: {disagreement}", failure.seed)?;
     }
-    writeln!(out, "Failed. To see it again:\n  {}", failure.replay)
+    writeln!(out, "\nFailed. To see it again:\n  {}", failure.replay)
 }

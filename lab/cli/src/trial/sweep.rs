@@ -108,8 +108,8 @@ pub(crate) fn execute(arguments: &SweepArguments) -> Result<Summary, Error> {
             jobs(arguments.jobs),
             asked,
             |number, life| {
-                progress.advance();
                 lives.insert(number, life);
+                progress.advance(|| format!("{} call stacks", count(sweep.known.len() as u64)));
                 true
             },
         )?;
@@ -278,17 +278,22 @@ fn write(summary: &Summary, out: &mut String) -> fmt::Result {
     }
     table.write(out);
     for warning in &summary.warnings {
-        finding::write("WARNING", warning, out)?;
+        finding::write_short("WARNING", warning, out)?;
     }
     for failure in summary.failures.iter().take(SHOWN) {
         write_failure(failure, out)?;
     }
     match summary.failures.len() {
-        0 => writeln!(out, "\nClean: no rule broken, whatever failed."),
+        0 => writeln!(
+            out,
+            "\nClean: no rule broken, whatever failed; {} rules warned of.",
+            summary.warnings.len()
+        ),
         number => writeln!(
             out,
-            "\nFailed: {} lives, the first {SHOWN} are above.",
-            count(number as u64)
+            "\nFailed: {} lives; above are {}. --json tells all.",
+            count(number as u64),
+            number.min(SHOWN)
         ),
     }
 }
