@@ -49,7 +49,12 @@ pub(crate) fn rubbish(lent: Lent, size: usize) -> u64 {
 
 /// The same, for an object that the driver asks for: none is to be had when the pool is empty.
 pub(crate) fn rubbish_if_any(lent: Lent, size: usize) -> Option<u64> {
-    (!pool::is_exhausted()).then(|| rubbish(lent, size))
+    (!is_short()).then(|| rubbish(lent, size))
+}
+
+/// Whether the driver has taken so much pool that there is none left for what it asks of NDIS.
+pub(crate) fn is_short() -> bool {
+    pool::is_exhausted()
 }
 
 fn allocate(lent: Lent, size: usize, zeroed: bool) -> u64 {

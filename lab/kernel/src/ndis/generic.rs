@@ -1,8 +1,9 @@
 //! Generic objects: handles of drivers that have none of NDIS.
 
 use super::handle::{self, Handle};
+use crate::driver;
 use crate::nt::imports;
-use crate::rt::{Call, pool};
+use crate::rt::Call;
 
 imports! {
     "ndis.sys":
@@ -11,7 +12,7 @@ imports! {
 }
 
 fn allocate(_: &Call<'_>) -> u64 {
-    if pool::is_exhausted() {
+    if driver::is_short() {
         return 0;
     }
     handle::open(Handle::Generic)

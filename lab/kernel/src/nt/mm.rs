@@ -53,7 +53,7 @@ fn map_locked_pages(call: &Call<'_>) -> u64 {
     let address = mdl::address(mdl).or_fault();
     // Another processor may do something meanwhile. Where memory is short, so are mappings.
     sched::point();
-    if pool::is_exhausted() {
+    if driver::is_short() {
         return 0;
     }
     let mut flags = flags(mdl).or_fault() | MDL_MAPPED_TO_SYSTEM_VA;

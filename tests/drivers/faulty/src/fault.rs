@@ -14,6 +14,7 @@
 mod argument;
 mod call;
 mod calling;
+mod derived;
 mod image;
 mod irql;
 mod irql_highest;
@@ -49,6 +50,7 @@ static AREAS: &[&[Play]] = &[
     argument::PLAYS,
     call::PLAYS,
     calling::PLAYS,
+    derived::PLAYS,
     image::PLAYS,
     irql::PLAYS,
     irql_highest::PLAYS,

@@ -76,7 +76,7 @@ fn enter(pool: u64, blocks: Vec<u64>) -> u64 {
 
 fn allocate(call: &Call<'_>) -> u64 {
     let (handle, chain, offset, length) = (call.arg(0), call.arg(1), call.arg_u32(2), call.arg(3));
-    let usable = |pool: &pool::Pool| !pool.has_lists && pool.data_size == 0;
+    let usable = |pool: &pool::Pool| !pool.has_lists && pool.data_size == 0 && !driver::is_short();
     if !pool::look_up(handle).as_ref().is_some_and(usable) {
         return 0;
     }

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 
 use lab_rules::event::Lent;
 
+use crate::abi::constant::NDIS_STATUS_RESOURCES;
 use crate::abi::ndis::{NET_BUFFER_LIST, NET_BUFFER_LIST_CONTEXT as C};
 use crate::driver;
-use crate::nt::{SUCCESS, imports};
+use crate::nt::{SUCCESS, imports, status};
 use crate::rt::Call;
 use crate::rt::mem::BadAddress;
 use crate::watch::OrFault;
@@ -61,6 +62,9 @@ fn allocate(call: &Call<'_>) -> u64 {
             C::Offset.write(first, rest).or_fault();
             return SUCCESS;
         }
+    }
+    if driver::is_short() {
+        return status(NDIS_STATUS_RESOURCES);
     }
     let area = area(nbl, size, backfill).or_fault();
     ADDED.with_borrow_mut(|added| added.insert(area));

@@ -4,6 +4,7 @@ use super::{buffer, enter, leave, link_buffers, list, pool};
 use crate::abi::constant::NDIS_CLONE_FLAGS_USE_ORIGINAL_MDLS;
 use crate::abi::ndis::{NET_BUFFER, NET_BUFFER_LIST};
 use crate::abi::nt::MDL;
+use crate::driver;
 use crate::ndis::data_space::{self, Piece};
 use crate::nt::imports;
 use crate::rt::Call;
@@ -22,7 +23,8 @@ imports! {
 
 /// Whether a handle is that of a pool of such structures, or left out.
 fn is_pool(handle: u64, has_lists: bool) -> bool {
-    handle == 0 || pool::look_up(handle).is_some_and(|pool| pool.has_lists == has_lists)
+    !driver::is_short()
+        && (handle == 0 || pool::look_up(handle).is_some_and(|pool| pool.has_lists == has_lists))
 }
 
 /// A NET_BUFFER over pieces of other MDLs' memory, with `room` more bytes of data in front of them

@@ -28,7 +28,8 @@ pub(super) fn bare(pool: u64, blocks: &mut Vec<u64>) -> Result<u64, BadAddress> 
 
 fn allocate(call: &Call<'_>) -> u64 {
     let (handle, size, backfill) = (call.arg(0), call.arg_u16(1), call.arg_u16(2));
-    let Some(pool) = pool::look_up(handle).filter(|pool| pool.has_lists) else {
+    let usable = |pool: &pool::Pool| pool.has_lists && !driver::is_short();
+    let Some(pool) = pool::look_up(handle).filter(usable) else {
         return 0;
     };
     let mut blocks = Vec::new();
@@ -48,7 +49,9 @@ fn allocate(call: &Call<'_>) -> u64 {
 fn allocate_with_buffer(call: &Call<'_>) -> u64 {
     let (handle, size, backfill) = (call.arg(0), call.arg_u16(1), call.arg_u16(2));
     let (chain, offset, length) = (call.arg(3), call.arg_u32(4), call.arg(5));
-    let usable = |pool: &pool::Pool| pool.has_lists && pool.has_buffer && pool.data_size == 0;
+    let usable = |pool: &pool::Pool| {
+        pool.has_lists && pool.has_buffer && pool.data_size == 0 && !driver::is_short()
+    };
     let Some(pool) = pool::look_up(handle).filter(usable) else {
         return 0;
     };

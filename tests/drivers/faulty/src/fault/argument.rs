@@ -6,11 +6,12 @@ use core::ptr::null_mut;
 
 use super::pool::{TAG, allocate, free};
 use crate::abi::{
-    DRIVER_OBJECT, KeStallExecutionProcessor, LARGE_INTEGER, NDIS_OBJECT_HEADER,
-    NDIS_OBJECT_TYPE_TIMER_CHARACTERISTICS, NDIS_PORT_NUMBER, NDIS_TIMER_CHARACTERISTICS,
-    NET_BUFFER_LIST, NTSTATUS, NdisAllocateTimerObject, NdisCancelTimerObject,
-    NdisFIndicateReceiveNetBufferLists, NdisFSendNetBufferLists, NdisFreeTimerObject, NdisMSleep,
-    NdisSetTimerObject, RtlCopyMemoryNonTemporal, STATUS_SUCCESS,
+    DISPATCH_LEVEL, DRIVER_OBJECT, KeLowerIrql, KeStallExecutionProcessor, KfRaiseIrql,
+    LARGE_INTEGER, NDIS_OBJECT_HEADER, NDIS_OBJECT_TYPE_TIMER_CHARACTERISTICS, NDIS_PORT_NUMBER,
+    NDIS_SEND_FLAGS_DISPATCH_LEVEL, NDIS_TIMER_CHARACTERISTICS, NET_BUFFER_LIST, NTSTATUS,
+    NdisAllocateTimerObject, NdisCancelTimerObject, NdisFIndicateReceiveNetBufferLists,
+    NdisFSendNetBufferLists, NdisFreeTimerObject, NdisMSleep, NdisSetTimerObject,
+    RtlCopyMemoryNonTemporal, STATUS_SUCCESS,
 };
 use crate::driver;
 use crate::module::Module;
@@ -46,6 +47,17 @@ pub(crate) const PLAYS: &[Play] = &[
     Play {
         name: "flags-undefined-sent",
         send: Some(send_undefined),
+        ..NOTHING
+    },
+    Play {
+        name: "flags-dispatch-missing",
+        send: Some(send_unflagged),
+        ..NOTHING
+    },
+    Play {
+        name: "flags-plain",
+        send: Some(send_plain),
+        receive: Some(receive_plain),
         ..NOTHING
     },
 ];
@@ -211,5 +223,53 @@ fn receive_more(
     let (handle, flags) = (module.handle, flags | MORE);
     // SAFETY: none: this is the fault.
     unsafe { NdisFIndicateReceiveNetBufferLists(handle, lists, port, count, flags) }; // warned: flags-more-lists by flags-more-nbls-reserved
+    (null_mut(), 0)
+}
+
+/// Sends at DISPATCH_LEVEL without saying so.
+fn send_unflagged(
+    module: &'static Module,
+    lists: *mut NET_BUFFER_LIST,
+    port: NDIS_PORT_NUMBER,
+    flags: u32,
+) -> *mut NET_BUFFER_LIST {
+    let (handle, flags) = (module.handle, flags & !NDIS_SEND_FLAGS_DISPATCH_LEVEL);
+    // SAFETY: lowered below.
+    let old = unsafe { KfRaiseIrql(DISPATCH_LEVEL) };
+    // SAFETY: none: this is the fault.
+    unsafe { NdisFSendNetBufferLists(handle, lists, port, flags) }; // warned: flags-dispatch-missing by flags-dispatch-used
+    // SAFETY: the level that the raise returned.
+    unsafe { KeLowerIrql(old) };
+    null_mut()
+}
+
+/// Sends on with the flags that it was given, and at DISPATCH_LEVEL with the one that says so.
+// legal: flags-plain near flags-switch-only, flags-undefined-bits, flags-dispatch-used, flags-more-nbls-reserved
+fn send_plain(
+    module: &'static Module,
+    lists: *mut NET_BUFFER_LIST,
+    port: NDIS_PORT_NUMBER,
+    flags: u32,
+) -> *mut NET_BUFFER_LIST {
+    let (handle, flags) = (module.handle, flags | NDIS_SEND_FLAGS_DISPATCH_LEVEL);
+    // SAFETY: lowered below.
+    let old = unsafe { KfRaiseIrql(DISPATCH_LEVEL) };
+    // SAFETY: the lists are the driver's to send on.
+    unsafe { NdisFSendNetBufferLists(handle, lists, port, flags) };
+    // SAFETY: the level that the raise returned.
+    unsafe { KeLowerIrql(old) };
+    null_mut()
+}
+
+/// Indicates on with the flags that it was given.
+fn receive_plain(
+    module: &'static Module,
+    lists: *mut NET_BUFFER_LIST,
+    port: NDIS_PORT_NUMBER,
+    count: u32,
+    flags: u32,
+) -> (*mut NET_BUFFER_LIST, u32) {
+    // SAFETY: the lists are the driver's to indicate on.
+    unsafe { NdisFIndicateReceiveNetBufferLists(module.handle, lists, port, count, flags) };
     (null_mut(), 0)
 }

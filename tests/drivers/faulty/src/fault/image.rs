@@ -4,18 +4,23 @@ use core::ffi::c_void;
 use core::hint::black_box;
 use core::mem::zeroed;
 use core::ptr::null_mut;
+use core::sync::atomic::{AtomicPtr, Ordering};
 
 use super::pool::TAG;
 use crate::abi::{
-    NDIS_FILTER_PARTIAL_CHARACTERISTICS, NDIS_FILTER_PARTIAL_CHARACTERISTICS_REVISION_1,
-    NDIS_OBJECT_HEADER, NDIS_OBJECT_TYPE_FILTER_PARTIAL_CHARACTERISTICS,
-    NDIS_OBJECT_TYPE_TIMER_CHARACTERISTICS, NDIS_SIZEOF_FILTER_PARTIAL_CHARACTERISTICS_REVISION_1,
-    NDIS_STATUS, NDIS_STATUS_SUCCESS, NDIS_TIMER_CHARACTERISTICS, NdisAllocateTimerObject,
-    NdisFreeTimerObject, NdisSetOptionalHandlers,
+    DEVICE_OBJECT, IRP, IofCompleteRequest, NDIS_DEVICE_OBJECT_ATTRIBUTES,
+    NDIS_DEVICE_OBJECT_ATTRIBUTES_REVISION_1, NDIS_FILTER_PARTIAL_CHARACTERISTICS,
+    NDIS_FILTER_PARTIAL_CHARACTERISTICS_REVISION_1, NDIS_HANDLE, NDIS_OBJECT_HEADER,
+    NDIS_OBJECT_TYPE_DEVICE_OBJECT_ATTRIBUTES, NDIS_OBJECT_TYPE_FILTER_PARTIAL_CHARACTERISTICS,
+    NDIS_OBJECT_TYPE_TIMER_CHARACTERISTICS, NDIS_SIZEOF_DEVICE_OBJECT_ATTRIBUTES_REVISION_1,
+    NDIS_SIZEOF_FILTER_PARTIAL_CHARACTERISTICS_REVISION_1, NDIS_STATUS, NDIS_STATUS_SUCCESS,
+    NDIS_TIMER_CHARACTERISTICS, NTSTATUS, NdisAllocateTimerObject, NdisDeregisterDeviceEx,
+    NdisFreeTimerObject, NdisRegisterDeviceEx, NdisSetOptionalHandlers, PDRIVER_DISPATCH,
+    STATUS_SUCCESS,
 };
 use crate::module::Module;
 use crate::play::{NOTHING, Play};
-use crate::{datapath, driver};
+use crate::{datapath, driver, text};
 
 pub(crate) const PLAYS: &[Play] = &[
     Play::in_attach("header-wrong-type", wrong_type),
@@ -29,6 +34,17 @@ pub(crate) const PLAYS: &[Play] = &[
     Play {
         name: "header-partial-right",
         module_options: Some(partial_right),
+        ..NOTHING
+    },
+    Play {
+        name: "header-device-wrong",
+        registered: Some(device_wrong),
+        ..NOTHING
+    },
+    Play {
+        name: "header-device-right",
+        registered: Some(device_right),
+        unload: Some(end_device),
         ..NOTHING
     },
 ];
@@ -122,4 +138,82 @@ fn partial_right(module: &'static Module) -> NDIS_STATUS {
     // SAFETY: in FilterSetModuleOptions; the handlers are the ones that were registered.
     unsafe { NdisSetOptionalHandlers(module.handle, (&raw mut given).cast()) };
     NDIS_STATUS_SUCCESS
+}
+
+static DEVICE_NAME: [u16; 14] = text::wide(b"\\Device\\Faulty");
+static LINK_NAME: [u16; 18] = text::wide(b"\\DosDevices\\Faulty");
+/// For the system and administrators.
+static SDDL: [u16; 15] = text::wide(b"D:P(A;;GA;;;SY)");
+
+static DEVICE: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
+
+extern "system" fn dispatch(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
+    // SAFETY: the system passes a live IRP.
+    unsafe { (*irp).IoStatus.Information = 0 };
+    // SAFETY: the IRP is completed once.
+    unsafe { IofCompleteRequest(irp, 0) };
+    STATUS_SUCCESS
+}
+
+/// Registers a device under a header of this size; gives the status.
+#[inline(always)]
+fn device(size: u16) -> (NDIS_DEVICE_OBJECT_ATTRIBUTES, [PDRIVER_DISPATCH; 28]) {
+    // SAFETY: plain data and nullable pointers: all zeroes is a value.
+    let empty: NDIS_DEVICE_OBJECT_ATTRIBUTES = unsafe { zeroed() };
+    let attributes = NDIS_DEVICE_OBJECT_ATTRIBUTES {
+        Header: NDIS_OBJECT_HEADER {
+            Type: NDIS_OBJECT_TYPE_DEVICE_OBJECT_ATTRIBUTES,
+            Revision: NDIS_DEVICE_OBJECT_ATTRIBUTES_REVISION_1,
+            Size: size,
+        },
+        ..empty
+    };
+    let mut table: [PDRIVER_DISPATCH; 28] = [None; 28];
+    // Create, close and cleanup.
+    for major in [0, 2, 18] {
+        table[major] = Some(dispatch);
+    }
+    (attributes, table)
+}
+
+/// Registers a device under the size of a header alone.
+fn device_wrong(handle: NDIS_HANDLE) -> NTSTATUS {
+    let (mut attributes, mut table) = device(size_of::<NDIS_OBJECT_HEADER>() as u16);
+    let (mut name, mut link) = (text::string(&DEVICE_NAME), text::string(&LINK_NAME));
+    let (mut object, mut device) = (null_mut(), null_mut());
+    attributes.DeviceName = &raw mut name;
+    attributes.SymbolicName = &raw mut link;
+    attributes.MajorFunctions = table.as_mut_ptr();
+    let given = &raw mut attributes;
+    // SAFETY: none: this is the fault.
+    let status = unsafe { NdisRegisterDeviceEx(handle, given, &raw mut object, &raw mut device) }; // caught: header-device-wrong by dev-attributes
+    black_box(status);
+    STATUS_SUCCESS
+}
+
+/// Registers a device.
+// legal: header-device-right near dev-attributes
+fn device_right(handle: NDIS_HANDLE) -> NTSTATUS {
+    let (mut attributes, mut table) = device(NDIS_SIZEOF_DEVICE_OBJECT_ATTRIBUTES_REVISION_1);
+    let (mut name, mut link) = (text::string(&DEVICE_NAME), text::string(&LINK_NAME));
+    let (mut object, mut device) = (null_mut(), null_mut());
+    let sddl = text::string(&SDDL);
+    attributes.DeviceName = &raw mut name;
+    attributes.SymbolicName = &raw mut link;
+    attributes.MajorFunctions = table.as_mut_ptr();
+    attributes.DefaultSDDLString = &raw const sddl;
+    let given = &raw mut attributes;
+    // SAFETY: PASSIVE_LEVEL; all pointers are valid for the call.
+    unsafe { NdisRegisterDeviceEx(handle, given, &raw mut object, &raw mut device) };
+    DEVICE.store(device, Ordering::Release);
+    STATUS_SUCCESS
+}
+
+fn end_device() -> bool {
+    let device = DEVICE.load(Ordering::Acquire);
+    if !device.is_null() {
+        // SAFETY: registered above; PASSIVE_LEVEL.
+        unsafe { NdisDeregisterDeviceEx(device) };
+    }
+    true
 }

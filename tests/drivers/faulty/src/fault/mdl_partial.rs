@@ -3,11 +3,13 @@
 use core::ffi::c_void;
 use core::hint::black_box;
 use core::ptr::null_mut;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::pool::{allocate, free, paged};
 use crate::abi::{
-    IoAllocateMdl, IoBuildPartialMdl, IoFreeMdl, MDL, MmBuildMdlForNonPagedPool,
+    HANDLE, IoAllocateMdl, IoBuildPartialMdl, IoFreeMdl, MDL, MmBuildMdlForNonPagedPool,
     MmMapLockedPagesSpecifyCache, MmProbeAndLockPages, MmUnlockPages, MmUnmapLockedPages,
+    NdisMSleep, PsCreateSystemThread, ZwClose,
 };
 use crate::module::Module;
 use crate::play::{Play, stay};
@@ -18,6 +20,8 @@ pub(crate) const PLAYS: &[Play] = &[
     Play::in_attach("mdl-part-rebuilt", rebuild),
     Play::in_attach("mdl-part-unlocked", unlock_part),
     Play::in_attach("mdl-part-whole", use_whole),
+    Play::in_attach("mdl-mapped-by-two", map_by_two),
+    Play::in_attach("mdl-mapped-in-turn", map_in_turn),
 ];
 
 const SIZE: u32 = 256;
@@ -125,4 +129,88 @@ fn use_whole(_: &'static Module) {
     unsafe { MmUnlockPages(source) };
     free_mdl(source);
     free(block);
+}
+
+/// Maps of one MDL, by each of two threads.
+const MAPS: u32 = 2_000;
+/// Threads that have not ended.
+static MAPPING: AtomicU32 = AtomicU32::new(0);
+
+#[inline(never)]
+#[rustfmt::skip]
+fn map_once(mdl: *mut MDL) {
+    // SAFETY: the pages are locked; that another thread maps them at the same time is the fault.
+    let mapped = unsafe { MmMapLockedPagesSpecifyCache(mdl, KERNEL, CACHED, null_mut(), 0, PRIORITY) }; // caught: mdl-mapped-by-two by mdl-map-one-thread
+    if !mapped.is_null() {
+        // SAFETY: mapped above.
+        unsafe { MmUnmapLockedPages(mapped, mdl) };
+    }
+}
+
+extern "system" fn map_on(mdl: *mut c_void) {
+    for _ in 0..MAPS {
+        map_once(mdl.cast());
+    }
+    MAPPING.store(0, Ordering::Release);
+}
+
+fn start(mdl: *mut MDL) -> HANDLE {
+    MAPPING.store(1, Ordering::Release);
+    let mut handle = null_mut();
+    // SAFETY: PASSIVE_LEVEL; the handle is valid for the call.
+    unsafe {
+        PsCreateSystemThread(
+            &raw mut handle,
+            0,
+            null_mut(),
+            null_mut(),
+            null_mut(),
+            Some(map_on),
+            mdl.cast(),
+        )
+    };
+    handle
+}
+
+fn wait(thread: HANDLE) {
+    while MAPPING.load(Ordering::Acquire) != 0 {
+        // SAFETY: PASSIVE_LEVEL.
+        unsafe { NdisMSleep(1_000) };
+    }
+    // SAFETY: created by `start`.
+    unsafe { ZwClose(thread) };
+    // The thread's last instructions.
+    // SAFETY: PASSIVE_LEVEL.
+    unsafe { NdisMSleep(1_000) };
+}
+
+fn end(mdl: *mut MDL, block: *mut u8) {
+    // SAFETY: locked before.
+    unsafe { MmUnlockPages(mdl) };
+    free_mdl(mdl);
+    free(block);
+}
+
+/// Maps one MDL from two threads.
+fn map_by_two(_: &'static Module) {
+    let block = paged(SIZE as usize);
+    let mdl = locked(block);
+    let thread = start(mdl);
+    for _ in 0..MAPS {
+        map_once(mdl);
+    }
+    wait(thread);
+    end(mdl, block);
+}
+
+/// Maps one MDL from one thread, and then from another.
+// legal: mdl-mapped-in-turn near mdl-map-one-thread, mdl-map-locked
+fn map_in_turn(_: &'static Module) {
+    let block = paged(SIZE as usize);
+    let mdl = locked(block);
+    for _ in 0..MAPS / 100 {
+        map_once(mdl);
+    }
+    wait(start(mdl));
+    end(mdl, block);
 }

@@ -49,11 +49,11 @@ fn use_pool(_: &'static Module) {
 const BLOCKS: usize = 24;
 
 /// All of pool, for as long as it lives.
-struct Empty([*mut u8; BLOCKS]);
+pub(super) struct Empty([*mut u8; BLOCKS]);
 
 impl Empty {
     /// Takes all of pool, in ever smaller blocks.
-    fn take() -> Self {
+    pub(super) fn take() -> Self {
         let (mut blocks, mut size) = ([null_mut::<u8>(); BLOCKS], 1_usize << 30);
         for block in &mut blocks {
             while size >= 4096 && block.is_null() {
@@ -67,7 +67,7 @@ impl Empty {
     }
 
     /// Gives it back.
-    fn end(self) {
+    pub(super) fn end(self) {
         for block in self.0 {
             if !block.is_null() {
                 free(block);

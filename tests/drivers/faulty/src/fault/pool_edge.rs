@@ -114,7 +114,7 @@ fn follow_poison(_: &'static Module) {
 
 /// Uses every byte of blocks of all sorts, and frees them.
 // legal: pool-whole near mem-overrun, mem-use-after-free, mem-double-free, mem-free-pair, mem-zero-size
-// legal: pool-whole near sdv-alloc-memory-tag, unload-pool-freed, mem-nx-pool, mem-deprecated-api, dv-must-succeed
+// legal: pool-whole near unload-present, sdv-alloc-memory-tag, unload-pool-freed, mem-nx-pool, mem-deprecated-api, dv-must-succeed
 fn use_whole(_: &'static Module) {
     for size in [1, 15, 16, 17, SMALL, PAGE - 1, PAGE, PAGE + 1] {
         let block = allocate(size);

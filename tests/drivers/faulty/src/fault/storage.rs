@@ -9,9 +9,10 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use super::pool::{TAG, allocate, free, paged};
 use crate::abi::{
     ExAllocateFromLookasideListEx, ExDeleteLookasideListEx, ExFreePoolWithTag,
-    ExFreeToLookasideListEx, ExInitializeLookasideListEx, IoInitializeWorkItem, IoQueueWorkItemEx,
-    IoSizeofWorkItem, IoUninitializeWorkItem, KEVENT, KeInitializeEvent, KeInitializeSpinLock,
-    KeWaitForSingleObject, LARGE_INTEGER, LOOKASIDE_LIST_EX, NdisMSleep, NonPagedPoolNx,
+    ExFreeToLookasideListEx, ExInitializeLookasideListEx, ExQueueWorkItem, IoInitializeWorkItem,
+    IoQueueWorkItemEx, IoSizeofWorkItem, IoUninitializeWorkItem, KEVENT, KeInitializeEvent,
+    KeInitializeSpinLock, KeWaitForSingleObject, LARGE_INTEGER, LOOKASIDE_LIST_EX, NdisMSleep,
+    NonPagedPoolNx, WORK_QUEUE_ITEM,
 };
 use crate::driver;
 use crate::module::Module;
@@ -26,6 +27,8 @@ pub(crate) const PLAYS: &[Play] = &[
     Play::in_attach("work-item-freed-queued", item_freed_queued),
     Play::in_attach("work-item-context-freed", item_context_freed),
     Play::in_attach("work-item-whole", item_whole),
+    Play::in_attach("work-item-critical", item_critical),
+    Play::in_attach("work-item-plain", item_plain),
     Play::in_attach("lookaside-freed", lookaside_freed),
     Play::in_attach("lookaside-twice", lookaside_twice),
     Play::in_attach("lookaside-left", lookaside_left),
@@ -158,7 +161,7 @@ fn item_context_freed(_: &'static Module) {
 
 /// Initialises, queues, waits, uninitialises and frees.
 // legal: work-item-whole near wi-initialize-storage, wi-uninitialize-before-free, wi-memory-freed-active
-// legal: work-item-whole near wi-context-outlives, wi-queue-type
+// legal: work-item-whole near wi-context-outlives, wi-queue-type, exqueue-not-for-devices
 fn item_whole(_: &'static Module) {
     // SAFETY: callable at any level.
     let bytes = unsafe { IoSizeofWorkItem() };
@@ -173,6 +176,42 @@ fn item_whole(_: &'static Module) {
     unsafe { IoUninitializeWorkItem(item.cast()) };
     free(item);
     free(context);
+}
+
+/// Queues a work item where only the system's own belong.
+#[inline(never)]
+fn item_critical(_: &'static Module) {
+    const CRITICAL: i32 = 0;
+    let item = allocate(SIZE);
+    if item.is_null() {
+        return;
+    }
+    initialize(item);
+    // SAFETY: none: this is the fault.
+    unsafe { IoQueueWorkItemEx(item.cast(), Some(run), CRITICAL, null_mut()) }; // warned: work-item-critical by wi-queue-type
+    wait_for_run();
+    // SAFETY: no run waits.
+    unsafe { IoUninitializeWorkItem(item.cast()) };
+    free(item);
+}
+
+extern "system" fn run_plain(_: *mut c_void) {
+    RUNS.fetch_add(1, Ordering::AcqRel);
+}
+
+/// Queues an item that does not keep the driver loaded.
+#[inline(never)]
+fn item_plain(_: &'static Module) {
+    let item = allocate(size_of::<WORK_QUEUE_ITEM>()).cast::<WORK_QUEUE_ITEM>();
+    if item.is_null() {
+        return;
+    }
+    // SAFETY: a live block of that size.
+    unsafe { (*item).WorkerRoutine = run_plain as *mut c_void };
+    // SAFETY: none: this is the fault.
+    unsafe { ExQueueWorkItem(item, DELAYED) }; // warned: work-item-plain by exqueue-not-for-devices
+    wait_for_run();
+    free(item.cast());
 }
 
 fn initialize_list(list: *mut u8) {
