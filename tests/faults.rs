@@ -28,14 +28,11 @@ const OPEN: &[&str] = &[
     "calling",
     "derived",
     "device",
-    "dispatch_flag",
     "fault",
-    "frame",
     "irp",
     "irql",
     "lifecycle",
     "lock",
-    "nbl",
     "oid",
     "owner",
     "registration",
@@ -44,10 +41,16 @@ const OPEN: &[&str] = &[
 ];
 
 fn faulty(play: &str, seed: u64) -> Lab {
+    faulty_with(play, seed, &BTreeSet::new())
+}
+
+/// The same with what marks add: arguments, and a capture as `@NAME`.
+fn faulty_with(play: &str, seed: u64, added: &BTreeSet<&str>) -> Lab {
+    let traffic = added.iter().find_map(|argument| argument.strip_prefix('@'));
     Lab::run(&driver("faulty"))
-        .pcap(&capture("ping"))
+        .pcap(&capture(traffic.unwrap_or("ping")))
         .set("Fault", play)
-        .with(["--disturb"])
+        .with(added.iter().filter(|argument| !argument.starts_with('@')))
         .seed(seed)
 }
 
@@ -75,8 +78,10 @@ fn failures(plays: &[(&&str, &Vec<&Mark>)]) -> BTreeMap<String, String> {
     let failures = Mutex::new(BTreeMap::new());
     let work = || {
         while let Some((play, marks)) = plays.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let arguments = marks.iter().flat_map(|mark| &mark.arguments);
+            let arguments: BTreeSet<&str> = arguments.map(String::as_str).collect();
             let failure = SEEDS
-                .map(|seed| (seed, faulty(play, seed).output()))
+                .map(|seed| (seed, faulty_with(play, seed, &arguments).output()))
                 .find_map(|(seed, output)| {
                     let told = marks.iter().find_map(|mark| complaint(mark, &output))?;
                     Some(format!("{play}, seed {seed}: {told}"))

@@ -54,6 +54,8 @@ pub(crate) struct Mark {
     pub(crate) place: (PathBuf, u32),
     /// What comes of it.
     pub(crate) outcome: Outcome,
+    /// What else the command line of its runs has.
+    pub(crate) arguments: Vec<String>,
 }
 
 /// All marks.
@@ -66,10 +68,11 @@ pub(crate) fn all() -> Vec<Mark> {
     for (path, text) in sources() {
         for (index, line) in text.lines().enumerate() {
             let place = (path.clone(), index as u32 + 1);
-            marks.extend(read(line).map(|(play, outcome)| Mark {
+            marks.extend(read(line).map(|(play, outcome, arguments)| Mark {
                 play,
                 place,
                 outcome,
+                arguments,
             }));
         }
     }
@@ -77,13 +80,15 @@ pub(crate) fn all() -> Vec<Mark> {
 }
 
 /// The mark of a line.
-fn read(line: &str) -> Option<(String, Outcome)> {
+fn read(line: &str) -> Option<(String, Outcome, Vec<String>)> {
     // What documents the marks is no mark.
     if line.trim_start().starts_with("//!") {
         return None;
     }
     let comment = line.rsplit_once("// ")?.1;
     let (kind, rest) = comment.split_once(": ")?;
+    let (rest, arguments) = rest.split_once(" with ").unwrap_or((rest, ""));
+    let arguments = arguments.split_whitespace().map(str::to_owned).collect();
     let by = || {
         let (play, rule) = rest
             .split_once(" by ")
@@ -96,7 +101,7 @@ fn read(line: &str) -> Option<(String, Outcome)> {
         let rules = rules.filter(|rule| !rule.is_empty()).map(str::to_owned);
         (play.trim().to_owned(), rules.collect())
     };
-    Some(match kind {
+    let (play, outcome) = match kind {
         "caught" => {
             let (play, rule) = by();
             (play, Outcome::Caught(rule))
@@ -114,7 +119,8 @@ fn read(line: &str) -> Option<(String, Outcome)> {
             (play, Outcome::Declined(rules))
         }
         _ => return None,
-    })
+    };
+    Some((play, outcome, arguments))
 }
 
 /// The names of all plays: what follows `name: ` and the constructors of `Play`.

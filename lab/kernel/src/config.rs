@@ -24,8 +24,9 @@ pub struct RunConfig {
     pub parameters: Vec<(String, ParameterValue)>,
     /// When the stacks stop.
     pub stop: Stop,
-    /// Whether sends are cancelled, packets come while a module does not run, and sends are looped
-    /// back; so it is in a hard life anyway. Such packets come beside those of the adapters.
+    /// Whether sends are cancelled, packets come while a module does not run, sends are looped back,
+    /// and the stacks stop while the filter may still hold packets; so it is in a hard life anyway.
+    /// Such packets come beside those of the adapters.
     pub disturb: bool,
     /// Who talks to the control device, if anyone.
     pub control: Option<Control>,

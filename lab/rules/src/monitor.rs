@@ -32,6 +32,8 @@ pub enum Origin {
     Given(u64),
     /// The OID request was sent by the filter.
     Sent(u64),
+    /// An NBL of the filter's own was sent or indicated.
+    Handed(u64),
 }
 
 impl Origin {
@@ -45,6 +47,7 @@ impl Origin {
             Self::Started(_) => "the stack is where it was started",
             Self::Given(_) => "the handler that took it is shown",
             Self::Sent(_) => "the stack is where it was sent",
+            Self::Handed(_) => "the stack is where it was sent or indicated",
         }
     }
 }

@@ -191,6 +191,9 @@ fn run_traffic(show: &dyn Fn(&'static str), stop: Stop, chaos: Option<Chaos>, fr
         let now_done = adapter::frames_done();
         if now_done != done {
             (done, limit_ns) = (now_done, sched::now() + LIMIT_NS);
+        } else if ndis::is_disturbed() && adapter::all_given() && operating.get() == 0 {
+            // What the filter holds until the pause does not keep a stack from pausing.
+            break;
         } else if sched::now() >= limit_ns {
             return stuck();
         }

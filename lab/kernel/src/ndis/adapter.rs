@@ -211,6 +211,15 @@ pub(crate) fn all_events_done() -> bool {
     ADAPTERS.with_borrow(|adapters| adapters.iter().all(|adapter| adapter.events_done))
 }
 
+/// Whether every frame and event was given.
+pub(crate) fn all_given() -> bool {
+    ADAPTERS.with_borrow(|adapters| {
+        adapters
+            .iter()
+            .all(|adapter| adapter.sources == [0; 2] && adapter.events_done)
+    })
+}
+
 /// Whether every frame and event was given and every structure is home.
 pub(crate) fn all_home() -> bool {
     ADAPTERS.with_borrow(|adapters| {

@@ -24,6 +24,11 @@ pub(super) fn configure(is_on: bool) {
     IS_ON.set(is_on);
 }
 
+/// Whether this run has such things.
+pub(super) fn is_on() -> bool {
+    IS_ON.get()
+}
+
 /// A protocol has sent with this cancel id, and may think better of it.
 pub(super) fn cancel(adapter: u32, id: u64) {
     if IS_ON.get() && sched::chance(1, CANCELLED) {
@@ -40,9 +45,7 @@ pub(super) fn intrude(adapter: u32) {
         (NblPath::Send, Direction::Send),
         (NblPath::Receive, Direction::Receive),
     ] {
-        if let Some(frame) = any_frame(adapter, direction)
-            && sched::chance(1, 2)
-        {
+        if let Some(frame) = any_frame(adapter, direction) {
             let making = Making {
                 is_extra: true,
                 ..Making::of(direction)

@@ -82,6 +82,11 @@ pub(crate) fn guard_packets(is_on: bool) {
     nbl::configure_reach(is_on);
 }
 
+/// Whether a run is like that: see [`disturb`].
+pub(crate) fn is_disturbed() -> bool {
+    disturbance::is_on()
+}
+
 /// Sends are cancelled, packets come while a module does not run, and sends are looped back, if so.
 pub(crate) fn disturb(is_on: bool) {
     disturbance::configure(is_on);

@@ -76,6 +76,8 @@ struct Record {
     blocks: Vec<u64>,
     /// Blocks of them that the filter may only read.
     read_only: Vec<u64>,
+    /// The block with nothing but unused space, if there is one that nobody may use.
+    unused: Option<u64>,
     /// The block with the headers, if header and data are split.
     header: Option<u64>,
     /// The miniport has taken the headers back.
@@ -117,6 +119,7 @@ pub(super) fn reset() {
 /// Notes that the filter is given structures.
 pub(super) fn note_given(nbls: &[u64]) {
     note(nbls, |record| record.was_given = true);
+    away::tell_unused(nbls);
     away::lend(nbls);
 }
 

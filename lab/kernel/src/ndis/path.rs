@@ -28,7 +28,9 @@ imports! {
 
 /// The default port.
 const PORT: u64 = 0;
-/// How often others may come in between while a protocol copies what it is lent, at most.
+/// How long a protocol takes to copy what it is lent, at most, in ns; and how often others come in
+/// between.
+const COPY_NS: u64 = 60_000;
 const COPY_POINTS: u64 = 6;
 
 /// A dispatch-level flag for a call made now, with other flags.
@@ -66,11 +68,12 @@ pub(super) fn send_down(adapter: u32, nbls: Vec<u64>) {
                 path.send,
                 &arguments,
             );
-            emit(Kind::Nbl(NblEvent::HandlerReturned {
+            let returned = NblEvent::HandlerReturned {
                 adapter,
                 path: NblPath::Send,
                 nbls,
-            }));
+            };
+            watch::emit_about(Kind::Nbl(returned), path.send);
         }
         _ => reach_miniport(adapter, nbls),
     }
@@ -101,19 +104,21 @@ pub(super) fn indicate_up(adapter: u32, nbls: Vec<u64>, low_resources: bool) {
             if low_resources {
                 nbl::hand_back(&nbls);
                 let now = nbl::follow(first).or_fault();
-                emit(Kind::Nbl(NblEvent::LentBack {
+                let lent_back = NblEvent::LentBack {
                     adapter,
                     given: nbls.clone(),
                     now,
-                }));
+                };
+                watch::emit_about(Kind::Nbl(lent_back), path.receive);
                 nbls.into_iter().for_each(nbl::bring_home);
             } else {
                 nbl::take_headers(&nbls);
-                emit(Kind::Nbl(NblEvent::HandlerReturned {
+                let returned = NblEvent::HandlerReturned {
                     adapter,
                     path: NblPath::Receive,
                     nbls,
-                }));
+                };
+                watch::emit_about(Kind::Nbl(returned), path.receive);
             }
         }
         _ if low_resources => nbls.into_iter().for_each(nbl::bring_home),
@@ -352,6 +357,9 @@ fn indicate(call: &Call<'_>) -> u64 {
     nbl::withdraw(&nbls);
     if low_resources {
         // The protocol copies what it wants: then they are the filter's again.
+        if sched::irql() < DISPATCH_LEVEL && sched::chance(1, 2) {
+            sched::sleep_until(sched::now() + sched::random(COPY_NS));
+        }
         for _ in 0..sched::random(COPY_POINTS) {
             sched::point();
         }

@@ -11,14 +11,17 @@ use super::{disturbance, nbl, path};
 use crate::rt::sched::{self, DISPATCH_LEVEL};
 use crate::{Direction, Frame};
 
-/// The most structures of one call, and of one in [`BURSTS`].
+/// The most structures of one call: of most, of one in [`BURSTS`], and of less than [`FEW_OFTEN`].
 const BATCH: u64 = 16;
 const BURST: u64 = 64;
+const FEW: u64 = 3;
 const BURSTS: u64 = 24;
+const FEW_OFTEN: u64 = 13;
 /// The longest pause between two batches, and before a neighbour finishes what it has, in ns.
 const GAP_NS: u64 = 20_000;
-/// One in so many receives comes with low resources.
+/// One in so many receives comes with low resources, and where much is disturbed.
 const LOW_RESOURCES: u64 = 12;
+const LOW_RESOURCES_OFTEN: u64 = 4;
 /// The most NET_BUFFERs of one send.
 const BUFFERS: usize = 4;
 
@@ -118,10 +121,10 @@ fn frames_of(adapter: u32, direction: Direction, lane: usize, lanes: usize) -> V
 
 /// How many structures the next call has, at most.
 fn batch_len() -> u64 {
-    let most = if sched::chance(1, BURSTS) {
-        BURST
-    } else {
-        BATCH
+    let most = match sched::random(BURSTS) {
+        0 => BURST,
+        1..FEW_OFTEN => FEW,
+        _ => BATCH,
     };
     1 + sched::random(most)
 }
@@ -186,7 +189,12 @@ fn receive_all(adapter: u32, frames: &[usize]) {
             batch.push(nbl::build(adapter, &[frame(adapter, *index)], making));
             next += 1;
         }
-        let low_resources = sched::chance(1, LOW_RESOURCES);
+        let one_in = if disturbance::is_on() {
+            LOW_RESOURCES_OFTEN
+        } else {
+            LOW_RESOURCES
+        };
+        let low_resources = sched::chance(1, one_in);
         if sched::chance(1, 4) {
             path::indicate_up(adapter, batch, low_resources);
         } else {

@@ -132,6 +132,7 @@ impl Histories {
                 steps(address)?.rfind(|step| step.what == ASKED || GIVEN.contains(&step.what))
             }
             Origin::Sent(address) => steps(address)?.rfind(|step| step.what == SENT),
+            Origin::Handed(address) => steps(address)?.rfind(|step| HANDED.contains(&step.what)),
         };
         step.map(|step| step.stack)
     }
@@ -145,7 +146,8 @@ impl Histories {
             | Origin::Set(it)
             | Origin::Started(it)
             | Origin::Given(it)
-            | Origin::Sent(it),
+            | Origin::Sent(it)
+            | Origin::Handed(it),
         ) = origin
         {
             addresses.push(it);
@@ -154,7 +156,7 @@ impl Histories {
                 Region::PoolPast { block, .. }
                 | Region::PoolBefore { block, .. }
                 | Region::PoolFreed { block, .. } => Some(block),
-                Region::GivenAway { block, .. } => {
+                Region::GivenAway { block, .. } | Region::ReadOnly { block, .. } => {
                     Some(self.parts.get(&block).copied().unwrap_or(block))
                 }
                 _ => None,
@@ -186,6 +188,12 @@ const GIVEN: [&str; 3] = [
     "given to the filter to send",
     "given to the filter as received",
     "lent to the filter (low resources)",
+];
+
+/// Sent or indicated by the driver.
+const HANDED: [&str; 2] = [
+    "sent on with NdisFSendNetBufferLists",
+    "indicated with NdisFIndicateReceiveNetBufferLists",
 ];
 
 /// Tells what an event means for each object that it is about: kind, address, what happened, who has it then.
@@ -309,9 +317,9 @@ fn each_packet_step(event: &NblEvent, mut each: impl FnMut(Noun, u64, &'static s
         }
         NblEvent::Handed { nbls, call, .. } => {
             let what = match call {
-                NblCall::Send => "sent on with NdisFSendNetBufferLists",
+                NblCall::Send => HANDED[0],
                 NblCall::SendComplete => "completed with NdisFSendNetBufferListsComplete",
-                NblCall::Indicate => "indicated with NdisFIndicateReceiveNetBufferLists",
+                NblCall::Indicate => HANDED[1],
                 NblCall::Return => "returned with NdisFReturnNetBufferLists",
             };
             for handed in nbls {

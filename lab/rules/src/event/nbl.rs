@@ -95,6 +95,13 @@ pub enum NblEvent {
         /// The block with its headers.
         block: u64,
     },
+    /// A receive is given whose memory before the frame is out of reach.
+    Unused {
+        /// The structure.
+        nbl: u64,
+        /// The block without any byte of the frame.
+        block: u64,
+    },
     /// A foreign structure is with its owner for good: its memory goes.
     Home {
         /// The structure.

@@ -111,6 +111,9 @@ impl Display for NblEvent {
             Self::HeaderGone { nbl, .. } => {
                 write!(f, "   the headers of NBL {nbl:#x} are gone")
             }
+            Self::Unused { nbl, .. } => {
+                write!(f, "   NBL {nbl:#x} has memory that is not used")
+            }
             Self::Home { nbl, .. } => write!(f, "   NBL {nbl:#x} is home"),
             Self::PoolAllocated { pool, .. } => write!(f, "   NBL pool {pool:#x} allocated"),
             Self::CancelAsked { nbls, .. } => write!(f, "   to cancel: {}", Nbls(nbls)),

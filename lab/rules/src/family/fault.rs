@@ -21,6 +21,8 @@ pub(crate) struct FaultMonitor {
     parted: BTreeMap<u64, &'static Rule>,
     /// Blocks with headers that the miniport has taken back.
     headers: BTreeSet<u64>,
+    /// Blocks of receives that hold nothing of the frame.
+    unused: BTreeSet<u64>,
     /// The last call that handed a structure over.
     calls: BTreeMap<u64, &'static Rule>,
 }
@@ -154,6 +156,9 @@ impl FaultMonitor {
                         .extend(blocks.iter().map(|block| (*block, *rule)));
                 }
             }
+            NblEvent::Unused { block, .. } => {
+                self.unused.insert(*block);
+            }
             NblEvent::HeaderGone { block, .. } => {
                 self.headers.insert(*block);
             }
@@ -184,6 +189,7 @@ impl FaultMonitor {
                 })
             }
             Region::GivenAway { block, object } => Some(match object {
+                Lent::Packet if self.unused.contains(&block) => &rule::NB_CURRENT_OFFSET,
                 Lent::Packet if self.headers.contains(&block) => &rule::HDSPLIT_HEADER_LIFETIME,
                 Lent::Packet => {
                     let work_item = self.running.inside(thread, Callback::is_work_item);

@@ -8,7 +8,7 @@ use crate::event::{
 };
 use crate::family::running::Running;
 use crate::family::state::{ModuleState, States};
-use crate::{BugCheck, Finding, Monitor, Rule, catalogue as rule};
+use crate::{BugCheck, Finding, Monitor, Origin, Rule, catalogue as rule};
 
 /// `NDIS_STATUS_SEND_ABORTED`.
 const SEND_ABORTED: u32 = 0xC023_000C;
@@ -98,7 +98,8 @@ impl Monitor for FrameMonitor {
                 let happened = format!(
                     "NBL {nbl:#x} was indicated with NDIS_RECEIVE_FLAGS_RESOURCES and never freed; nobody returns it"
                 );
-                Some(Finding::new(&rule::RX_RESOURCES_RECLAIM_INLINE, happened))
+                let finding = Finding::new(&rule::RX_RESOURCES_RECLAIM_INLINE, happened);
+                Some(finding.since(Origin::Handed(*nbl)))
             }
             _ => None,
         };

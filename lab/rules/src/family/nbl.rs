@@ -8,6 +8,7 @@ use crate::event::{
     Alteration, Callback, Chain, Event, HandedNbl, Kind, NblCall, NblEvent, NblPath, Overdue,
 };
 use crate::family::count_text;
+use crate::family::running::Running;
 use crate::family::state::{ModuleState, PAUSED, States};
 use crate::{BugCheck, Finding, Monitor, Rule, catalogue as rule};
 use inside::Inside;
@@ -23,6 +24,7 @@ pub(crate) struct NblMonitor {
     states: States,
     ledger: Ledger,
     inside: Inside,
+    running: Running,
 }
 
 impl Monitor for NblMonitor {
@@ -39,8 +41,17 @@ impl Monitor for NblMonitor {
             return Some(finding);
         }
         let through = self.inside.observe(event);
+        self.running.observe(event);
         match &event.kind {
-            Kind::Nbl(nbl) => self.observe_nbl(nbl),
+            Kind::Nbl(nbl) => {
+                let is_work_item = self.running.inside(event.thread, Callback::is_work_item);
+                let finding = self.observe_nbl(nbl)?;
+                // Of what a work item originates another rule says more.
+                let says_less = [&rule::PAUSE_NO_NEW_SEND, &rule::PAUSE_NO_NEW_RECEIVE];
+                let is_told = is_work_item.is_some()
+                    && says_less.iter().any(|rule| rule.id == finding.rule.id);
+                (!is_told).then_some(finding)
+            }
             Kind::Leave { call, .. } if call.callback == Callback::FilterDetach => {
                 self.check_left(call.adapter, "FilterDetach returned")
             }
@@ -209,6 +220,7 @@ impl NblMonitor {
             NblEvent::CancelAsked { .. }
             | NblEvent::Away { .. }
             | NblEvent::HeaderGone { .. }
+            | NblEvent::Unused { .. }
             | NblEvent::Home { .. }
             | NblEvent::PoolAllocated { .. } => None,
             NblEvent::Allocated { nbl, pool } => {
@@ -440,14 +452,18 @@ impl NblMonitor {
             Origin::Foreign(_) => entry.holder == Holder::Filter,
             Origin::Own(_) => entry.holder != Holder::Filter || adapter.is_none(),
         };
-        let (nbl, _) = self
+        let (nbl, entry) = self
             .ledger
             .iter()
             .find(|(_, entry)| concerns(entry) && is_left(entry))?;
         let happened = format!("{when} with NBL {nbl:#x} outstanding");
         let finding =
             Finding::new(&rule::DETACH_NO_NBL, happened).with(BugCheck::new(0x7C, &[0x27, 1]));
-        Some(finding.since(crate::Origin::Given(nbl)))
+        let since = match entry.origin {
+            Origin::Foreign(_) => crate::Origin::Given(nbl),
+            Origin::Own(_) => crate::Origin::Allocated(nbl),
+        };
+        Some(finding.since(since))
     }
 }
 
@@ -506,7 +522,11 @@ fn pause_finding((nbl, entry): (u64, Entry)) -> Finding {
         ),
     };
     let happened = format!("the pause is complete, but {what}: NBL {nbl:#x}");
-    Finding::new(rule, happened).since(crate::Origin::Given(nbl))
+    let since = match entry.origin {
+        Origin::Foreign(_) => crate::Origin::Given(nbl),
+        Origin::Own(_) => crate::Origin::Handed(nbl),
+    };
+    Finding::new(rule, happened).since(since)
 }
 
 #[cfg(test)]

@@ -8,6 +8,9 @@
 //!   neighbour (several such lines add up; `near` and what follows may be missing);
 //! - `// declined: NAME near RULE` the same, where `DriverEntry` fails lawfully.
 //!
+//! ` with ARGUMENT …` at the end of a mark adds to the command line of the play's runs; `@NAME` is the capture of that
+//! name in place of `ping`.
+//!
 //! A function with a marked call is `#[inline(never)]` where it is small, and [`stay`](crate::play::stay) comes behind
 //! the call where nothing else does: the report shows the frame only then.
 
@@ -15,6 +18,8 @@ mod argument;
 mod call;
 mod calling;
 mod derived;
+mod frame;
+mod frame_hold;
 mod image;
 mod irql;
 mod irql_highest;
@@ -28,6 +33,11 @@ mod memory_null;
 mod memory_owner;
 mod memory_paged;
 mod nbl;
+mod nbl_alter;
+mod nbl_lent;
+mod nbl_own;
+mod nbl_pause;
+mod nbl_touch;
 mod oid;
 mod oid_clone;
 mod oid_finish;
@@ -51,6 +61,8 @@ static AREAS: &[&[Play]] = &[
     call::PLAYS,
     calling::PLAYS,
     derived::PLAYS,
+    frame::PLAYS,
+    frame_hold::PLAYS,
     image::PLAYS,
     irql::PLAYS,
     irql_highest::PLAYS,
@@ -64,6 +76,11 @@ static AREAS: &[&[Play]] = &[
     memory_owner::PLAYS,
     memory_paged::PLAYS,
     nbl::PLAYS,
+    nbl_alter::PLAYS,
+    nbl_lent::PLAYS,
+    nbl_own::PLAYS,
+    nbl_pause::PLAYS,
+    nbl_touch::PLAYS,
     oid::PLAYS,
     oid_clone::PLAYS,
     oid_finish::PLAYS,

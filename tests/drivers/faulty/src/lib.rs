@@ -25,6 +25,7 @@ mod event;
 mod fault;
 mod level;
 mod module;
+mod packet;
 mod play;
 mod request;
 mod text;

@@ -42,7 +42,7 @@ pub(super) fn lend(nbls: &[u64]) {
         pool::restrict(&of_records(nbls, read_only), Reach::Read);
         let gone = |record: &Record| {
             let header = record.header.filter(|_| record.is_header_gone);
-            header.into_iter().collect()
+            header.into_iter().chain(record.unused).collect()
         };
         pool::restrict(&of_records(nbls, gone), Reach::None);
     }
@@ -53,6 +53,19 @@ fn of_records(nbls: &[u64], blocks: impl Fn(&Record) -> Vec<u64>) -> Vec<u64> {
         let records = nbls.iter().filter_map(|nbl| records.get(nbl));
         records.flat_map(blocks).collect()
     })
+}
+
+/// Tells of memory before frames that nobody may use.
+pub(super) fn tell_unused(nbls: &[u64]) {
+    if !IS_ON.get() {
+        return;
+    }
+    for nbl in nbls {
+        let unused = RECORDS.with_borrow(|records| records.get(nbl)?.unused);
+        if let Some(block) = unused {
+            emit(Kind::Nbl(NblEvent::Unused { nbl: *nbl, block }));
+        }
+    }
 }
 
 /// The miniport has taken headers back: the structure of each, and the block.
@@ -113,8 +126,8 @@ pub(super) fn take_back(nbls: &[u64]) {
         pool::restrict(&free, Reach::Whole);
     }
     let restricted = |record: &Record| {
-        let header = record.header.iter().copied();
-        record.read_only.iter().copied().chain(header).collect()
+        let gone = record.header.into_iter().chain(record.unused);
+        record.read_only.iter().copied().chain(gone).collect()
     };
     pool::restrict(&of_records(nbls, restricted), Reach::Whole);
 }

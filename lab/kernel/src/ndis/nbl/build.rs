@@ -49,6 +49,7 @@ struct Parts {
     rest: (u64, u64),
     read_only: Vec<u64>,
     header: Option<u64>,
+    unused: Option<u64>,
     shadow: Shadow,
 }
 
@@ -112,6 +113,7 @@ pub(crate) fn build(adapter: u32, frames: &[Frame], making: Making) -> u64 {
         shadow: parts.shadow,
         blocks: parts.blocks,
         read_only: parts.read_only,
+        unused: parts.unused,
         header: parts.header,
         is_header_gone: false,
         was_given: false,
@@ -233,7 +235,7 @@ fn net_buffer(parts: &mut Parts, shape: Shape, frame: &Frame) -> Result<u64, Bad
         backfill = sched::random(BACKFILL) as usize;
     }
     // Sometimes the unused space is an MDL of its own, and the frame begins in the second.
-    let is_apart = backfill > 0 && sched::chance(1, 4);
+    let is_apart = backfill > 0 && sched::chance(1, 3);
     let mut chain = 0;
     let mut mdls = Vec::new();
     for part in spread(shape, &frame.data, backfill, is_apart)
@@ -244,6 +246,10 @@ fn net_buffer(parts: &mut Parts, shape: Shape, frame: &Frame) -> Result<u64, Bad
         MDL::Next.write(mdl, chain)?;
         chain = mdl;
         mdls.push(mdl);
+    }
+    // A sender's is there for headers; a receive has nothing to be put in front of.
+    if is_apart && shape.path == NblPath::Receive {
+        parts.unused = Some(mdl::address(chain)?);
     }
     if shape.header.is_some() {
         parts.header = Some(mdl::address(chain)?);

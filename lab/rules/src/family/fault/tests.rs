@@ -125,6 +125,13 @@ fn what_went_before_tells_more() {
             "nbl-no-touch-after-send",
         ),
         (
+            vec![
+                at(Kind::Nbl(NblEvent::Unused { nbl: 1, block })),
+                gone(Lent::Packet),
+            ],
+            "nb-current-offset",
+        ),
+        (
             vec![header_gone(), gone(Lent::Packet)],
             "hdsplit-header-lifetime",
         ),

@@ -1,0 +1,265 @@
+//! Receives that were only lent (`NDIS_RECEIVE_FLAGS_RESOURCES`).
+
+use core::ffi::c_void;
+use core::ptr::null_mut;
+use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+
+use crate::abi::{
+    KeStallExecutionProcessor, MDL, NDIS_FILTER_DRIVER_CHARACTERISTICS, NDIS_HANDLE,
+    NDIS_PORT_NUMBER, NDIS_RECEIVE_FLAGS_RESOURCES, NET_BUFFER_LIST, NdisAllocateIoWorkItem,
+    NdisCopyFromNetBufferToNetBuffer, NdisCopyReceiveNetBufferListInfo,
+    NdisFIndicateReceiveNetBufferLists, NdisFReturnNetBufferLists, NdisFreeIoWorkItem,
+    NdisQueueIoWorkItem,
+};
+use crate::datapath::{self, chain, return_flags};
+use crate::driver;
+use crate::module::Module;
+use crate::packet::{self, Chain, Lists, buffer, next};
+use crate::play::{NOTHING, Play};
+
+pub(crate) const PLAYS: &[Play] = &[
+    Play {
+        name: "nbl-lent-returned",
+        receive: Some(return_lent),
+        ..NOTHING
+    },
+    Play {
+        name: "nbl-lent-reversed",
+        characteristics: Some(reverse),
+        ..NOTHING
+    },
+    Play {
+        name: "nbl-lent-unflagged",
+        characteristics: Some(unflag),
+        ..NOTHING
+    },
+    Play {
+        name: "nbl-lent-still-out",
+        characteristics: Some(leave_out),
+        ..NOTHING
+    },
+    Play {
+        name: "nbl-lent-copied",
+        receive: Some(copy),
+        ..packet::ORIGINATOR
+    },
+    Play {
+        name: "nbl-lent-own-left",
+        detach: Some(leave),
+        receive: Some(lend_own),
+        ..packet::ORIGINATOR
+    },
+    Play {
+        name: "nbl-lent-own",
+        receive: Some(lend_own_and_free),
+        ..packet::ORIGINATOR
+    },
+];
+
+/// Returns what it was only lent.
+fn return_lent(
+    module: &'static Module,
+    lists: Lists,
+    _: NDIS_PORT_NUMBER,
+    count: u32,
+    flags: u32,
+) -> (Lists, u32) {
+    if flags & NDIS_RECEIVE_FLAGS_RESOURCES == 0 {
+        return (lists, count);
+    }
+    // SAFETY: none: this is the fault.
+    unsafe { NdisFReturnNetBufferLists(module.handle, lists, return_flags(flags)) }; // caught: nbl-lent-returned by nbl-return-not-resources with --disturb @large
+    (null_mut(), 0)
+}
+
+/// What is wrong when an indication returns is reported with its handler: each play has its own.
+fn reverse(characteristics: &mut NDIS_FILTER_DRIVER_CHARACTERISTICS) {
+    characteristics.ReceiveNetBufferListsHandler = Some(reversing);
+}
+
+/// Turns the chain round that it was lent.
+#[rustfmt::skip] // The mark stays on this line.
+extern "system" fn reversing( // caught: nbl-lent-reversed by rx-resources-chain-restored with --disturb @large
+    context: NDIS_HANDLE,
+    lists: Lists,
+    port: NDIS_PORT_NUMBER,
+    count: u32,
+    flags: u32,
+) {
+    datapath::receive(context, lists, port, count, flags);
+    if flags & NDIS_RECEIVE_FLAGS_RESOURCES != 0 && count > 1 {
+        let (mut rest, mut turned) = (lists, null_mut());
+        while !rest.is_null() {
+            let next = next(rest);
+            packet::set_next(rest, turned);
+            (turned, rest) = (rest, next);
+        }
+    }
+}
+
+fn unflag(characteristics: &mut NDIS_FILTER_DRIVER_CHARACTERISTICS) {
+    characteristics.ReceiveNetBufferListsHandler = Some(unflagging);
+}
+
+/// Indicates what it was lent as if it were given.
+#[rustfmt::skip] // The mark stays on this line.
+extern "system" fn unflagging( // caught: nbl-lent-unflagged by rx-resources-indicate-flag with --disturb @large
+    context: NDIS_HANDLE,
+    lists: Lists,
+    port: NDIS_PORT_NUMBER,
+    count: u32,
+    flags: u32,
+) {
+    datapath::receive(context, lists, port, count, flags & !NDIS_RECEIVE_FLAGS_RESOURCES);
+}
+
+fn leave_out(characteristics: &mut NDIS_FILTER_DRIVER_CHARACTERISTICS) {
+    characteristics.ReceiveNetBufferListsHandler = Some(leaving);
+}
+
+/// What the work item indicates.
+static LENT: AtomicPtr<NET_BUFFER_LIST> = AtomicPtr::new(null_mut());
+static COUNT: AtomicU32 = AtomicU32::new(0);
+/// How far the work item is: asked for, about to indicate, done.
+static STAGE: AtomicU32 = AtomicU32::new(0);
+const ASKED: u32 = 1;
+const BEGUN: u32 = 2;
+const DONE: u32 = 3;
+
+/// Lets a work item indicate what it was lent, and returns before that is done.
+#[rustfmt::skip] // The mark stays on this line.
+extern "system" fn leaving( // caught: nbl-lent-still-out by rx-resources-regain-before-return with --disturb @large
+    context: NDIS_HANDLE,
+    lists: Lists,
+    port: NDIS_PORT_NUMBER,
+    count: u32,
+    flags: u32,
+) {
+    let module = Module::of(context);
+    let is_free = || {
+        let order = Ordering::AcqRel;
+        STAGE.compare_exchange(0, ASKED, order, Ordering::Acquire).is_ok()
+    };
+    if flags & NDIS_RECEIVE_FLAGS_RESOURCES == 0 || !is_free() {
+        return datapath::receive(context, lists, port, count, flags);
+    }
+    LENT.store(lists, Ordering::Release);
+    COUNT.store(count, Ordering::Release);
+    module.busy.fetch_add(1, Ordering::AcqRel);
+    // SAFETY: the driver's handle lives until unload.
+    let item = unsafe { NdisAllocateIoWorkItem(driver::handle()) };
+    // SAFETY: the item waits for no run; the context lives until `busy` is zero.
+    unsafe { NdisQueueIoWorkItem(item, Some(indicate), context) };
+    while STAGE.load(Ordering::Acquire) < BEGUN {
+        // SAFETY: callable at any level.
+        unsafe { KeStallExecutionProcessor(1) };
+    }
+    for _ in 0..24 {
+        // SAFETY: callable at any level.
+        unsafe { KeStallExecutionProcessor(1) };
+    }
+    let _ = STAGE.compare_exchange(DONE, 0, Ordering::AcqRel, Ordering::Acquire);
+}
+
+/// Indicates what a handler was lent.
+extern "system" fn indicate(context: *mut c_void, item: NDIS_HANDLE) {
+    // SAFETY: the item is the handler's, and runs for the only time.
+    unsafe { NdisFreeIoWorkItem(item) };
+    let module = Module::of(context);
+    let lists = LENT.load(Ordering::Acquire);
+    let (count, flags) = (COUNT.load(Ordering::Acquire), NDIS_RECEIVE_FLAGS_RESOURCES);
+    STAGE.store(BEGUN, Ordering::Release);
+    // SAFETY: lent, unless the handler has returned.
+    unsafe { NdisFIndicateReceiveNetBufferLists(module.handle, lists, 0, count, flags) };
+    STAGE.store(DONE, Ordering::Release);
+    module.busy.fetch_sub(1, Ordering::AcqRel);
+}
+
+// legal: nbl-lent-copied near rx-resources-not-kept, rx-resources-copy-to-queue, rx-resources-chain-restored with --disturb @large
+// legal: nbl-lent-copied near rx-resources-regain-before-return, rx-resources-indicate-flag, nbl-return-not-resources with --disturb @large
+// legal: nbl-lent-copied near nbl-sourcehandle-own-receive, nbl-own-not-returned-down, clone-copy-right-direction with --disturb @large
+
+/// Memory for as many bytes as a list has.
+fn room(list: Lists) -> (*mut MDL, u32) {
+    // SAFETY: the driver has the list.
+    let bytes = unsafe { (*buffer(list)).DataLength };
+    (packet::mdl(bytes), bytes)
+}
+
+/// Indicates copies of what it is lent, which live as long as they need.
+fn copy(
+    module: &'static Module,
+    lists: Lists,
+    port: NDIS_PORT_NUMBER,
+    count: u32,
+    flags: u32,
+) -> (Lists, u32) {
+    if flags & NDIS_RECEIVE_FLAGS_RESOURCES == 0 {
+        return (lists, count);
+    }
+    let mut copies = Chain::new();
+    for list in chain(lists) {
+        let (mdl, bytes) = room(list);
+        let copy = packet::over(module, mdl, bytes);
+        let mut copied = 0;
+        // SAFETY: both NET_BUFFERs are the driver's at the moment.
+        unsafe {
+            NdisCopyFromNetBufferToNetBuffer(
+                buffer(copy),
+                0,
+                bytes,
+                buffer(list),
+                0,
+                &raw mut copied,
+            )
+        };
+        // SAFETY: both lists are the driver's at the moment.
+        unsafe { NdisCopyReceiveNetBufferListInfo(copy, list) };
+        copies.push(copy);
+    }
+    packet::count(count);
+    let flags = flags & !NDIS_RECEIVE_FLAGS_RESOURCES;
+    // SAFETY: the module runs; the copies are its own.
+    unsafe { NdisFIndicateReceiveNetBufferLists(module.handle, copies.first, port, count, flags) };
+    (null_mut(), 0)
+}
+
+/// Indicates a packet of its own that nobody returns, and forgets it.
+fn lend_own(
+    module: &'static Module,
+    lists: Lists,
+    _: NDIS_PORT_NUMBER,
+    count: u32,
+    flags: u32,
+) -> (Lists, u32) {
+    if module.progress.swap(1, Ordering::AcqRel) == 0 {
+        let own = packet::over(module, null_mut(), 0);
+        let flags = flags | NDIS_RECEIVE_FLAGS_RESOURCES;
+        // SAFETY: the module runs; the packet is its own.
+        unsafe { NdisFIndicateReceiveNetBufferLists(module.handle, own, 0, 1, flags) }; // caught: nbl-lent-own-left by rx-resources-reclaim-inline with @large
+    }
+    (lists, count)
+}
+
+/// Leaves the pool as it is, with a packet.
+fn leave(_: &'static Module) -> bool {
+    true
+}
+
+// legal: nbl-lent-own near rx-resources-reclaim-inline, detach-no-nbl, pool-freed-after-nbls with @large
+
+/// Indicates a packet of its own that nobody returns, and frees it.
+fn lend_own_and_free(
+    module: &'static Module,
+    lists: Lists,
+    _: NDIS_PORT_NUMBER,
+    count: u32,
+    flags: u32,
+) -> (Lists, u32) {
+    let own = packet::over(module, packet::mdl(packet::FRAME), packet::FRAME);
+    let lent = flags | NDIS_RECEIVE_FLAGS_RESOURCES;
+    // SAFETY: the module runs; the packet is its own.
+    unsafe { NdisFIndicateReceiveNetBufferLists(module.handle, own, 0, 1, lent) };
+    packet::free(own);
+    (lists, count)
+}
