@@ -62,6 +62,7 @@ const CAN_FAIL: &[CanFail] = &[
     allocation("ExAllocateFromNPagedLookasideList", How::Null),
     allocation("ExAllocateFromPagedLookasideList", How::Null),
     allocation("ExAllocatePool", How::Null),
+    allocation("ExAllocateCacheAwareRundownProtection", How::Null),
     allocation("ExAllocatePool2", How::Null),
     allocation("ExAllocatePool3", How::Null),
     allocation("ExAllocatePoolWithTag", How::Null),
@@ -109,6 +110,7 @@ const CAN_FAIL: &[CanFail] = &[
         How::StatusAt(0, NDIS_STATUS_RESOURCES),
     ),
     other("PsCreateSystemThread", NO_MEMORY),
+    other("PsImpersonateClient", NO_MEMORY),
     other("ZwOpenKey", NO_MEMORY),
     other("ZwQueryValueKey", NO_MEMORY),
 ];

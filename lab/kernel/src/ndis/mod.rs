@@ -28,7 +28,7 @@ pub(crate) mod traffic;
 pub(crate) mod version;
 
 use crate::abi::constant::{NdisDeviceStateD0, NdisDeviceStateD3};
-use crate::rt::Import;
+use crate::rt::{Import, sched};
 
 /// Everything that `ndis.sys` offers.
 pub(crate) const IMPORTS: [&[Import]; 25] = [
@@ -92,10 +92,12 @@ pub(crate) fn disturb(is_on: bool) {
     disturbance::configure(is_on);
 }
 
-/// A status indication and PnP events reach an adapter's stack.
+/// A status indication and PnP events reach an adapter's stack, and a protocol cancels what it has
+/// not sent.
 pub(crate) fn indicate_events(adapter: u32) {
     status::indicate_link_state(adapter, true);
     netpnp::notify(adapter);
+    traffic::at_some_level(|| path::cancel(adapter, sched::random(u64::MAX)));
 }
 
 /// PnP events reach an adapter's stack.
