@@ -32,7 +32,6 @@ const OPEN: &[&str] = &[
     "irp",
     "irql",
     "lifecycle",
-    "lock",
     "oid",
     "owner",
     "registration",

@@ -7150,6 +7150,10 @@ unsafe extern "system" {
     pub fn ExAcquireSpinLockExclusiveAtDpcLevel(SpinLock: *mut EX_SPIN_LOCK);
     pub fn ExAcquireSpinLockShared(SpinLock: *mut EX_SPIN_LOCK) -> KIRQL;
     pub fn ExAcquireSpinLockSharedAtDpcLevel(SpinLock: *mut EX_SPIN_LOCK);
+    pub fn ExAllocateCacheAwareRundownProtection(
+        PoolType: POOL_TYPE,
+        PoolTag: ULONG,
+    ) -> *mut c_void;
     pub fn ExAllocateFromLookasideListEx(Lookaside: *mut LOOKASIDE_LIST_EX) -> *mut c_void;
     pub fn ExAllocateFromNPagedLookasideList(Lookaside: *mut NPAGED_LOOKASIDE_LIST) -> *mut c_void;
     pub fn ExAllocateFromPagedLookasideList(Lookaside: *mut PAGED_LOOKASIDE_LIST) -> *mut c_void;
@@ -7190,6 +7194,7 @@ unsafe extern "system" {
         Parameters: *mut EXT_DELETE_PARAMETERS,
     ) -> BOOLEAN;
     pub fn ExFlushLookasideListEx(Lookaside: *mut LOOKASIDE_LIST_EX);
+    pub fn ExFreeCacheAwareRundownProtection(RunRefCacheAware: *mut c_void);
     pub fn ExFreePool(P: *mut c_void);
     pub fn ExFreePool2(
         P: *mut c_void,

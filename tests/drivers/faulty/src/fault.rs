@@ -18,6 +18,7 @@ mod argument;
 mod call;
 mod calling;
 mod derived;
+mod dispatch;
 mod frame;
 mod frame_hold;
 mod image;
@@ -43,6 +44,7 @@ mod oid_clone;
 mod oid_finish;
 mod oid_own;
 mod oid_sync;
+mod pause_timer;
 mod pool;
 mod pool_edge;
 mod pool_free;
@@ -63,6 +65,7 @@ static AREAS: &[&[Play]] = &[
     derived::PLAYS,
     frame::PLAYS,
     frame_hold::PLAYS,
+    dispatch::PLAYS,
     image::PLAYS,
     irql::PLAYS,
     irql_highest::PLAYS,
@@ -86,6 +89,7 @@ static AREAS: &[&[Play]] = &[
     oid_finish::PLAYS,
     oid_own::PLAYS,
     oid_sync::PLAYS,
+    pause_timer::PLAYS,
     pool::PLAYS,
     pool_edge::PLAYS,
     pool_free::PLAYS,

@@ -20,6 +20,7 @@
 mod abi;
 mod configuration;
 mod datapath;
+mod device;
 mod driver;
 mod event;
 mod fault;

@@ -1,5 +1,6 @@
 //! Calls from a routine that must not make them.
 
+use core::ffi::c_void;
 use core::mem::zeroed;
 use core::ptr::null_mut;
 use core::sync::atomic::Ordering;
@@ -47,9 +48,15 @@ pub(crate) const PLAYS: &[Play] = &[
         ..NOTHING
     },
     Play {
+        name: "calling-cancel-kept",
+        characteristics: Some(keep_cancels),
+        ..NOTHING
+    },
+    Play {
         name: "calling-legal",
         net_pnp: Some(forward),
         device_pnp: Some(notify),
+        cancel_send: Some(pass_cancel_on),
         send: Some(trust_flags),
         work: Some(nothing_special),
         ..NOTHING
@@ -156,9 +163,20 @@ fn open_configuration_from_work(_: &'static Module) {
     }
 }
 
+fn keep_cancels(to: &mut NDIS_FILTER_DRIVER_CHARACTERISTICS) {
+    to.CancelSendNetBufferListsHandler = Some(keep_cancel);
+}
+
+/// Does not tell the layer below what is cancelled.
+#[rustfmt::skip] // The mark stays on this line.
+extern "system" fn keep_cancel(context: NDIS_HANDLE, _: *mut c_void) { // caught: calling-cancel-kept by cancel-send-forward
+    Module::of(context);
+    stay();
+}
+
 // legal: calling-legal near attach-set-attributes-context, netpnp-forward-context
 // legal: calling-legal near netpnp-forbidden-events, netpnp-return, devpnp-forward-before-return, detach-closed-paths
-// legal: calling-legal near flags-irql-no-probe, config-when
+// legal: calling-legal near flags-irql-no-probe, config-when, cancel-send-forward
 
 fn forward(module: &'static Module, notification: *mut NET_PNP_EVENT_NOTIFICATION) -> NDIS_STATUS {
     let mut object = configuration::object(driver::handle());
@@ -176,6 +194,11 @@ fn forward(module: &'static Module, notification: *mut NET_PNP_EVENT_NOTIFICATIO
 fn notify(module: &'static Module, event: *mut NET_DEVICE_PNP_EVENT) {
     // SAFETY: the event that the callback was given, passed on inside it.
     unsafe { NdisFDevicePnPEventNotify(module.handle, event) };
+}
+
+fn pass_cancel_on(module: &'static Module, id: *mut c_void) {
+    // SAFETY: the id that the callback was given.
+    unsafe { NdisFCancelSendNetBufferLists(module.handle, id) };
 }
 
 fn trust_flags(

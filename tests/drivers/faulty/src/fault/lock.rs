@@ -212,7 +212,7 @@ extern "system" fn restart_and_keep_at_dispatch(context: NDIS_HANDLE, parameters
 }
 
 /// Leaves a lock acquired, and the level as it was.
-fn keep() {
+pub(super) fn keep() {
     let old = raise(DISPATCH_LEVEL);
     // SAFETY: a free lock, at DISPATCH_LEVEL; that it is not released is the fault.
     unsafe { KeAcquireSpinLockAtDpcLevel(KEPT.as_ptr()) };

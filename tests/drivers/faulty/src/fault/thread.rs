@@ -1,6 +1,7 @@
 //! What routines leave on their thread, and threads of the driver's own.
 
 use core::ffi::c_void;
+use core::hint::black_box;
 use core::mem::{MaybeUninit, zeroed};
 use core::ptr::null_mut;
 use core::sync::atomic::Ordering;
@@ -31,6 +32,13 @@ pub(crate) const PLAYS: &[Play] = &[
         ..NOTHING
     },
     Play {
+        name: "thread-at-detach",
+        attach: Some(start_watcher),
+        detach: Some(forget_watcher),
+        unload: Some(rest),
+        ..NOTHING
+    },
+    Play {
         name: "thread-legal",
         attach: Some(begin),
         work: Some(there_and_back),
@@ -38,6 +46,13 @@ pub(crate) const PLAYS: &[Play] = &[
         ..NOTHING
     },
     Play::in_attach("thread-waits", waits),
+    Play {
+        name: "thread-rundown",
+        attach: Some(begin_rundown),
+        work: Some(under_protection),
+        detach: Some(end_rundown),
+        ..NOTHING
+    },
 ];
 
 /// Pool tag of the blocks here, `FltH`.
@@ -45,6 +60,9 @@ const TAG: u32 = u32::from_le_bytes(*b"FltH");
 
 /// Longer than a run may wait for anything by chance, in microseconds.
 const LONG_US: u32 = 60_000_000;
+
+/// Looks at a module that last longer than any module.
+const LOOKS: u32 = 1_000_000;
 
 /// `THREAD_ALL_ACCESS`.
 const ALL_ACCESS: u32 = 0x001F_FFFF;
@@ -168,6 +186,38 @@ extern "system" fn sleep(_: *mut c_void) {
     let mut interval = from_now_us(LONG_US);
     // SAFETY: PASSIVE_LEVEL.
     unsafe { KeDelayExecutionThread(KERNEL_MODE, 0, &raw mut interval) };
+}
+
+/// Starts a thread that looks at the module for as long as the driver is there.
+fn start_watcher(module: &'static Module) {
+    let handle = start(watch, module.context());
+    if !handle.is_null() {
+        // SAFETY: opened by `start`.
+        unsafe { ZwClose(handle) };
+    }
+}
+
+/// Does not wait for it.
+fn forget_watcher(_: &'static Module) -> bool {
+    true
+}
+
+/// Gives the thread time for another look.
+fn rest() -> bool {
+    // SAFETY: PASSIVE_LEVEL.
+    unsafe { NdisMSleep(1_000) };
+    true
+}
+
+extern "system" fn watch(context: *mut c_void) {
+    let module: *const u32 = context.cast_const().cast();
+    for _ in 0..LOOKS {
+        // SAFETY: none: this is the fault, once the module is gone.
+        let word = black_box(unsafe { *module }); // caught: thread-at-detach by mem-use-after-free
+        let mut interval = from_now_us(10 + word % 2);
+        // SAFETY: PASSIVE_LEVEL.
+        unsafe { KeDelayExecutionThread(KERNEL_MODE, 0, &raw mut interval) };
+    }
 }
 
 // legal: thread-legal near callback-apc-balanced, wi-routine-apc, wi-routine-impersonation, wi-routine-silo
@@ -331,4 +381,39 @@ fn resources() {
     unsafe { KeLeaveCriticalRegion() };
     // SAFETY: free, and nobody asks for it.
     unsafe { ExDeleteResourceLite(&raw mut resource) };
+}
+
+// legal: thread-rundown near detach-no-workitem, wi-complete-before-unload
+
+/// Makes a rundown reference for each processor.
+fn begin_rundown(module: &'static Module) {
+    // SAFETY: PASSIVE_LEVEL.
+    let rundown = unsafe { ExAllocateCacheAwareRundownProtection(NonPagedPoolNx, TAG) };
+    module.kept.store(rundown.cast(), Ordering::Release);
+}
+
+/// Takes one reference, then two, unless the end has begun.
+fn under_protection(module: &'static Module) {
+    let rundown = module.kept.load(Ordering::Acquire).cast();
+    // SAFETY: allocated in attach.
+    if unsafe { ExAcquireRundownProtectionCacheAware(rundown) } == 0 {
+        return;
+    }
+    // SAFETY: allocated in attach.
+    let has_more = unsafe { ExAcquireRundownProtectionCacheAwareEx(rundown, 2) } != 0;
+    if has_more {
+        // SAFETY: taken above.
+        unsafe { ExReleaseRundownProtectionCacheAwareEx(rundown, 2) };
+    }
+    // SAFETY: taken above.
+    unsafe { ExReleaseRundownProtectionCacheAware(rundown) };
+}
+
+fn end_rundown(module: &'static Module) -> bool {
+    let rundown = module.kept.load(Ordering::Acquire).cast();
+    // SAFETY: PASSIVE_LEVEL.
+    unsafe { ExWaitForRundownProtectionReleaseCacheAware(rundown) };
+    // SAFETY: allocated in attach, and run down.
+    unsafe { ExFreeCacheAwareRundownProtection(rundown) };
+    true
 }
