@@ -1,7 +1,8 @@
 //! What a call must not be given, whatever went before: one row per function and rule.
 
-use crate::event::{Arguments, DISPATCH_LEVEL, Event, Import, Kind};
+use crate::event::{Arguments, Callback, DISPATCH_LEVEL, Event, Import, Kind};
 use crate::family::irql::level_name;
+use crate::family::running::Running;
 use crate::family::state::PENDING;
 use crate::{BugCheck, Finding, Monitor, Rule, catalogue as rule};
 
@@ -270,7 +271,9 @@ const CHECKS: &[Check] = &[
 
 /// Looks at the arguments of every call.
 #[derive(Debug, Default)]
-pub(crate) struct ArgumentMonitor;
+pub(crate) struct ArgumentMonitor {
+    running: Running,
+}
 
 impl Monitor for ArgumentMonitor {
     fn rules(&self) -> &'static [&'static Rule] {
@@ -299,12 +302,26 @@ impl Monitor for ArgumentMonitor {
     }
 
     fn observe(&mut self, event: &Event) -> Option<Finding> {
-        let Kind::Import(import) = &event.kind else {
-            return None;
+        let finding = match &event.kind {
+            Kind::Import(import) => self.check(event, import),
+            _ => None,
         };
+        self.running.observe(event);
+        finding
+    }
+}
+
+impl ArgumentMonitor {
+    fn check(&self, event: &Event, import: &Import) -> Option<Finding> {
+        // Nobody tells this handler its level.
+        let is_untold = self
+            .running
+            .innermost(event.thread)
+            .is_some_and(|call| call.callback == Callback::FilterCancelSendNetBufferLists);
         let check = CHECKS.iter().find(|check| {
             check.functions.contains(&import.name)
                 && (check.is_broken)(&import.arguments, event.irql)
+                && !(is_untold && check.rule == &rule::FLAGS_DISPATCH_USED)
         })?;
         Some(finding(check, import, event.irql))
     }
@@ -327,8 +344,8 @@ fn finding(check: &Check, import: &Import, irql: u8) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::ArgumentMonitor;
-    use crate::event::Event;
-    use crate::table::{broken, import};
+    use crate::event::{Callback, Event};
+    use crate::table::{broken, enter, import};
 
     fn at_dispatch(name: &'static str, given: &[u64]) -> Event {
         Event {
@@ -455,5 +472,16 @@ mod tests {
                 "{name}"
             );
         }
+    }
+
+    #[test]
+    fn a_handler_that_is_not_told_its_level_need_not_know_it() {
+        let complete = || at_dispatch("NdisFSendNetBufferListsComplete", &[1, 2, 0]);
+        let cancel = Callback::FilterCancelSendNetBufferLists;
+        assert_eq!(
+            broken::<ArgumentMonitor>([complete()]),
+            ["flags-dispatch-used"]
+        );
+        assert!(broken::<ArgumentMonitor>([enter(cancel, Some(0)), complete()]).is_empty());
     }
 }
