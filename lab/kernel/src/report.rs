@@ -99,6 +99,8 @@ pub struct TrafficCount {
     pub bytes: u64,
     /// Frames that came out at the filter's other side.
     pub passed: u64,
+    /// Frames that went past the filter, which was away, or out of the datapath by its own wish.
+    pub past: u64,
     /// Frames that the filter dropped: completed or returned without passing them on.
     pub dropped: u64,
     /// Frames that the filter originated itself.

@@ -266,7 +266,7 @@ fn record(finding: Finding, place: Place, stack: &dyn Fn() -> Vec<trace::Frame>)
         let stack = HISTORIES.with_borrow(|histories| histories.stack_of(origin))?;
         Some((trace::frames(stack), origin.text()))
     });
-    let objects = objects(finding.origin);
+    let objects = objects(finding.origin, &finding.happened);
     let (frames, happened) = match earlier {
         Some((frames, text)) => (frames, format!("{}; {text}", finding.happened)),
         None => (stack(), finding.happened),
@@ -300,10 +300,10 @@ fn record(finding: Finding, place: Place, stack: &dyn Fn() -> Vec<trace::Frame>)
 }
 
 /// What happened to the objects that the last event, or a finding about it, is about.
-fn objects(origin: Option<Origin>) -> Vec<ObjectHistory> {
+fn objects(origin: Option<Origin>, happened: &str) -> Vec<ObjectHistory> {
     let last = WATCH.with_borrow(|watch| {
         let event = watch.as_ref()?.history.back()?;
-        Some(HISTORIES.with_borrow(|histories| histories.of(origin, &event.kind)))
+        Some(HISTORIES.with_borrow(|histories| histories.of(origin, happened, &event.kind)))
     });
     let objects = last.unwrap_or_default();
     let steps = objects.iter().flat_map(|(_, object)| &object.steps);

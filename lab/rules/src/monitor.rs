@@ -37,6 +37,20 @@ pub enum Origin {
 }
 
 impl Origin {
+    /// The object's address.
+    #[must_use]
+    pub fn address(self) -> u64 {
+        match self {
+            Self::Allocated(address)
+            | Self::Queued(address)
+            | Self::Set(address)
+            | Self::Started(address)
+            | Self::Given(address)
+            | Self::Sent(address)
+            | Self::Handed(address) => address,
+        }
+    }
+
     /// The end of a sentence about the stack that is shown.
     #[must_use]
     pub fn text(self) -> &'static str {

@@ -45,6 +45,8 @@ pub(super) struct Life {
     pub(super) events: u64,
     /// Packets that NDIS gave to the filter.
     pub(super) packets: Directions,
+    /// Packets that went past it.
+    pub(super) past: u64,
     pub(super) operations: BTreeMap<String, u64>,
     /// Adapters on which the filter ran at some time, and all adapters.
     pub(super) running: usize,
@@ -159,6 +161,11 @@ impl Stage {
                     .map(|adapter| adapter.receive.packets)
                     .sum(),
             },
+            past: report
+                .adapters
+                .iter()
+                .map(|adapter| adapter.send.past + adapter.receive.past)
+                .sum(),
             operations: report
                 .operations
                 .iter()

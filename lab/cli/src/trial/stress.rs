@@ -34,10 +34,13 @@ pub struct Summary {
     pub distinct: u64,
     /// Events per seed.
     pub events: Option<Spread>,
-    /// Packets given to the filter, per seed and both ways together.
+    /// Packets per seed, both ways together: those given to the filter, and those that went past it because it was
+    /// away or out of the datapath by its own wish.
     pub packets_per_seed: Option<Spread>,
     /// Packets given to the filter in all seeds.
     pub packets: Directions,
+    /// Packets that went past it in all seeds.
+    pub past: u64,
     /// Control operations per seed.
     pub operations_per_seed: Option<Spread>,
     /// Control operations of all seeds, by name.
@@ -135,6 +138,7 @@ struct Gathered {
     events: Vec<u64>,
     packets: Vec<u64>,
     packets_each_way: Directions,
+    past: u64,
     operations_each: Vec<u64>,
     operations: BTreeMap<String, u64>,
     warnings: BTreeMap<String, Seeded>,
@@ -150,7 +154,9 @@ impl Gathered {
         }
         self.digests.insert(life.schedule_digest.clone());
         self.events.push(life.events);
-        self.packets.push(life.packets.send + life.packets.receive);
+        let given = life.packets.send + life.packets.receive;
+        self.packets.push(given + life.past);
+        self.past += life.past;
         self.packets_each_way = self.packets_each_way.plus(life.packets);
         self.operations_each.push(life.operations.values().sum());
         for (name, number) in &life.operations {
@@ -203,6 +209,7 @@ impl Gathered {
             events: Spread::of(&self.events),
             packets_per_seed: Spread::of(&self.packets),
             packets: self.packets_each_way,
+            past: self.past,
             operations_per_seed: Spread::of(&self.operations_each),
             operations: self.operations,
             warnings: self.warnings.into_values().collect(),
@@ -252,9 +259,10 @@ fn write(summary: &Summary, out: &mut String) -> fmt::Result {
     }
     writeln!(
         out,
-        "In all          {} packets sent, {} received",
+        "In all          {} packets sent, {} received, {} past the filter",
         count(summary.packets.send),
-        count(summary.packets.receive)
+        count(summary.packets.receive),
+        count(summary.past)
     )?;
     writeln!(out, "                {}", tally(&summary.operations))?;
     for Seeded {

@@ -292,6 +292,8 @@ pub(super) fn bring_home(nbl: u64) {
             counts.passed += packets;
         } else if was_given {
             counts.dropped += packets;
+        } else {
+            counts.past += packets;
         }
     });
 }

@@ -137,41 +137,59 @@ impl Histories {
         step.map(|step| step.stack)
     }
 
-    /// The objects that a finding about an event is about: what it blames, else those that the driver should have had.
-    pub(super) fn of(&self, origin: Option<Origin>, kind: &Kind) -> Vec<(u64, Object)> {
+    /// The objects that a finding about an event is about: what it blames or names, else what was touched, else those of
+    /// the event that the driver should have had.
+    pub(super) fn of(
+        &self,
+        origin: Option<Origin>,
+        happened: &str,
+        kind: &Kind,
+    ) -> Vec<(u64, Object)> {
         let mut addresses: Vec<u64> = Vec::new();
-        if let Some(
-            Origin::Allocated(it)
-            | Origin::Queued(it)
-            | Origin::Set(it)
-            | Origin::Started(it)
-            | Origin::Given(it)
-            | Origin::Sent(it)
-            | Origin::Handed(it),
-        ) = origin
-        {
-            addresses.push(it);
-        } else if let Kind::Fault(fault) = kind {
-            let block = match fault.region {
-                Region::PoolPast { block, .. }
-                | Region::PoolBefore { block, .. }
-                | Region::PoolFreed { block, .. } => Some(block),
-                Region::GivenAway { block, .. } | Region::ReadOnly { block, .. } => {
-                    Some(self.parts.get(&block).copied().unwrap_or(block))
-                }
-                _ => None,
-            };
-            addresses.extend(block);
-        } else {
+        addresses.extend(origin.map(Origin::address));
+        addresses.extend(named(happened).filter(|address| self.objects.contains_key(address)));
+        if let Kind::Fault(fault) = kind {
+            addresses.extend(self.touched(fault.region));
+        }
+        if addresses.is_empty() {
             each_step(kind, |_, address, _, _| addresses.push(address));
             let is_odd = |address: &u64| self.objects.get(address).is_some_and(|it| it.is_odd);
             if addresses.iter().any(is_odd) {
                 addresses.retain(is_odd);
             }
         }
-        let known = |address: u64| Some((address, self.objects.get(&address)?.clone()));
-        addresses.into_iter().filter_map(known).take(TOLD).collect()
+        let mut told = Vec::new();
+        for address in addresses {
+            if let Some(object) = self.objects.get(&address)
+                && told.len() < TOLD
+                && !told.iter().any(|(known, _)| *known == address)
+            {
+                told.push((address, object.clone()));
+            }
+        }
+        told
     }
+
+    /// The object that the memory of a region belongs to, or did.
+    fn touched(&self, region: Region) -> Option<u64> {
+        match region {
+            Region::PoolPast { block, .. }
+            | Region::PoolBefore { block, .. }
+            | Region::PoolFreed { block, .. } => Some(block),
+            Region::GivenAway { block, .. } | Region::ReadOnly { block, .. } => {
+                Some(self.parts.get(&block).copied().unwrap_or(block))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The addresses that a sentence names.
+fn named(sentence: &str) -> impl Iterator<Item = u64> {
+    sentence.split("0x").skip(1).filter_map(|rest| {
+        let end = rest.find(|c: char| !c.is_ascii_hexdigit());
+        u64::from_str_radix(&rest[..end.unwrap_or(rest.len())], 16).ok()
+    })
 }
 
 const ALLOCATED: &str = "allocated";
@@ -370,5 +388,76 @@ fn each_oid_step(event: &OidEvent, mut each: impl FnMut(Noun, u64, &'static str,
         OidEvent::Overdue { request, .. } => each(OID, *request, "waited for in vain", Driver),
         OidEvent::Altered { request, .. } => each(OID, *request, "found changed", Others),
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lab_rules::Kind;
+    use lab_rules::event::{PoolEvent, WorkItemEvent};
+
+    use super::{Histories, Holder, KEPT, named};
+    use crate::rt::trace;
+    use crate::watch::Place;
+
+    const PLACE: Place = Place {
+        time_ns: 7,
+        processor: 0,
+        thread: 1,
+        irql: 0,
+    };
+
+    #[test]
+    fn an_object_has_its_first_and_its_last_steps() {
+        let mut histories = Histories::default();
+        let mut note = |kind| histories.note(PLACE, &kind, || trace::of_code(0));
+        let routine_is_code = true;
+        note(Kind::WorkItem(WorkItemEvent::Allocated {
+            item: 16,
+            owner: lab_rules::event::WorkItemOwner::Driver,
+        }));
+        for _ in 0..KEPT {
+            note(Kind::WorkItem(WorkItemEvent::Queued {
+                item: 16,
+                routine: 1,
+                routine_is_code,
+                context: 0,
+            }));
+        }
+        let freed = Kind::WorkItem(WorkItemEvent::Freed { item: 16 });
+        note(freed.clone());
+        let told = histories.of(None, "nothing is named", &freed);
+        let (address, object) = &told[0];
+        let steps: Vec<&str> = object.steps.iter().map(|step| step.what).collect();
+        assert_eq!((*address, steps.len(), object.left_out), (16, KEPT, 2));
+        assert_eq!(
+            (steps[0], steps[1], steps[KEPT - 1]),
+            ("allocated", "queued", "freed")
+        );
+        assert!(object.holder == Holder::Nobody);
+    }
+
+    #[test]
+    fn what_a_sentence_names_comes_first() {
+        let mut histories = Histories::default();
+        for block in [16, 32] {
+            let allocated = PoolEvent::Allocated {
+                block,
+                size: 8,
+                tag: 1,
+                paged: false,
+            };
+            histories.note(PLACE, &Kind::Pool(allocated), || trace::of_code(0));
+        }
+        let event = Kind::Pool(PoolEvent::BadFree {
+            address: 16,
+            error: lab_rules::event::PoolFreeError::Unknown,
+        });
+        let told = histories.of(None, "block 0x20 (status 0x5), and 0x999", &event);
+        assert_eq!(
+            told.iter().map(|(address, _)| *address).collect::<Vec<_>>(),
+            [32]
+        );
+        assert_eq!(named("0x1f,0xg 0x").collect::<Vec<_>>(), [0x1f]);
     }
 }
