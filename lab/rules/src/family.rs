@@ -26,6 +26,7 @@ mod state;
 mod storage;
 mod thread;
 mod timer;
+mod under_way;
 mod unload;
 mod work_item;
 

@@ -8,6 +8,7 @@ use crate::event::{
 };
 use crate::family::running::Running;
 use crate::family::state::{ModuleState, States};
+use crate::family::under_way::UnderWay;
 use crate::{BugCheck, Finding, Monitor, Origin, Rule, catalogue as rule};
 
 /// `NDIS_STATUS_SEND_ABORTED`.
@@ -33,6 +34,7 @@ struct Given {
 pub(crate) struct FrameMonitor {
     states: States,
     running: Running,
+    under_way: UnderWay,
     given: BTreeMap<u64, Given>,
     own: BTreeSet<u64>,
     /// Own structures that were indicated with NDIS_RECEIVE_FLAGS_RESOURCES and not freed since.
@@ -105,6 +107,7 @@ impl Monitor for FrameMonitor {
         };
         self.states.observe(event);
         self.running.observe(event);
+        self.under_way.observe(event);
         finding
     }
 }
@@ -196,7 +199,10 @@ impl FrameMonitor {
     /// Own traffic at a time when there must be none.
     fn check_origin(&self, thread: u32, adapter: u32, call: NblCall, nbl: u64) -> Option<Finding> {
         let state = self.states.of(adapter);
-        let is_stopped = matches!(state, ModuleState::Pausing | ModuleState::Paused);
+        let is_stopped = match state {
+            ModuleState::Pausing => !self.under_way.is_older_than_pause(thread, adapter),
+            state => state == ModuleState::Paused,
+        };
         let in_work_item = self
             .running
             .inside(thread, Callback::is_work_item)

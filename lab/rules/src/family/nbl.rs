@@ -10,6 +10,7 @@ use crate::event::{
 use crate::family::count_text;
 use crate::family::running::Running;
 use crate::family::state::{ModuleState, PAUSED, States};
+use crate::family::under_way::UnderWay;
 use crate::{BugCheck, Finding, Monitor, Rule, catalogue as rule};
 use inside::Inside;
 use ledger::{Entry, Holder, Ledger, Origin};
@@ -25,6 +26,7 @@ pub(crate) struct NblMonitor {
     ledger: Ledger,
     inside: Inside,
     running: Running,
+    under_way: UnderWay,
 }
 
 impl Monitor for NblMonitor {
@@ -42,10 +44,11 @@ impl Monitor for NblMonitor {
         }
         let through = self.inside.observe(event);
         self.running.observe(event);
+        self.under_way.observe(event);
         match &event.kind {
             Kind::Nbl(nbl) => {
                 let is_work_item = self.running.inside(event.thread, Callback::is_work_item);
-                let finding = self.observe_nbl(nbl)?;
+                let finding = self.observe_nbl(nbl, event.thread)?;
                 // Of what a work item originates another rule says more.
                 let says_less = [&rule::PAUSE_NO_NEW_SEND, &rule::PAUSE_NO_NEW_RECEIVE];
                 let is_told = is_work_item.is_some()
@@ -102,7 +105,7 @@ impl NblMonitor {
         Some(finding.since(crate::Origin::Given(nbl)))
     }
 
-    fn observe_nbl(&mut self, event: &NblEvent) -> Option<Finding> {
+    fn observe_nbl(&mut self, event: &NblEvent, thread: u32) -> Option<Finding> {
         match event {
             NblEvent::Given {
                 adapter,
@@ -142,7 +145,7 @@ impl NblMonitor {
             } => check_chain(*call, *chain)
                 .or_else(|| {
                     nbls.iter()
-                        .find_map(|nbl| self.hand(*adapter, *call, *nbl, *low_resources))
+                        .find_map(|nbl| self.hand(*adapter, thread, *call, *nbl, *low_resources))
                 })
                 .or_else(|| check_count(*call, nbls.len(), (*count)?)),
             NblEvent::LentBack { given, now, .. } => self.check_lent(given, now),
@@ -264,6 +267,7 @@ impl NblMonitor {
     fn hand(
         &mut self,
         adapter: u32,
+        thread: u32,
         call: NblCall,
         handed: HandedNbl,
         low_resources: bool,
@@ -275,6 +279,7 @@ impl NblMonitor {
             ..
         } = handed;
         let state = self.states.of(adapter);
+        let is_under_way = self.under_way.is_older_than_pause(thread, adapter);
         let name = call.name();
         let Some(entry) = self.ledger.get(nbl) else {
             let (rule, why) = if self.ledger.was_settled(nbl) {
@@ -315,6 +320,7 @@ impl NblMonitor {
                     );
                 }
                 match state {
+                    ModuleState::Pausing if is_under_way => {}
                     ModuleState::Pausing | ModuleState::Paused => {
                         return fail(
                             &rule::PAUSE_NO_NEW_SEND,
@@ -363,6 +369,7 @@ impl NblMonitor {
                     );
                 }
                 match state {
+                    ModuleState::Pausing if is_under_way => {}
                     ModuleState::Pausing | ModuleState::Paused => {
                         return fail(
                             &rule::PAUSE_NO_NEW_RECEIVE,

@@ -4,7 +4,7 @@ use super::NblMonitor;
 use crate::event::{
     Alteration, Callback, Chain, Event, HandedNbl, Kind, Left, NblCall, NblEvent, NblPath, Overdue,
 };
-use crate::table::{at, broken, enter, leave};
+use crate::table::{at, broken, enter, leave, on};
 
 const SUCCESS: u32 = 0;
 const PAUSED: u32 = 0xC023_002A;
@@ -431,6 +431,27 @@ fn own_structures_stay_own() {
         "up at pause",
         &[&[allocated(), own(Indicate)][..], &pause()].concat(),
         &["pause-wait-own-receives"],
+    );
+    let pausing = || on(2, enter(Callback::FilterPause, Some(0)).kind);
+    check(
+        "indicated by who was at it when the pause began",
+        &[
+            allocated(),
+            enter(Callback::TimerFunction, None),
+            pausing(),
+            own(Indicate),
+        ],
+        &[],
+    );
+    check(
+        "indicated by who came after the pause began",
+        &[
+            allocated(),
+            pausing(),
+            enter(Callback::TimerFunction, None),
+            own(Indicate),
+        ],
+        &["pause-no-new-receive"],
     );
     check(
         "sent while paused",
