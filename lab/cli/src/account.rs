@@ -111,6 +111,10 @@ pub(crate) fn summarise(
         send: adapter.send.dropped,
         receive: adapter.receive.dropped,
     });
+    let originated = sum(|adapter| Directions {
+        send: adapter.send.originated,
+        receive: adapter.receive.originated,
+    });
     let packets = counted(sum(ndis_packets), driver_total.as_ref().map(driver_packets));
     let bytes = counted(sum(ndis_bytes), driver_total.as_ref().map(driver_bytes));
 
@@ -134,7 +138,7 @@ pub(crate) fn summarise(
         }
         if let Some(total) = before_unload.as_ref().map(Reading::total) {
             compare_work_items(report, &total, &mut disagreements);
-            compare_dropped(&dropped, &total, &mut disagreements);
+            compare_dropped(&dropped, &originated, &total, &mut disagreements);
         }
     }
 
@@ -167,6 +171,7 @@ pub(crate) fn summarise(
             receive: adapter.receive.passed,
         }),
         dropped,
+        originated,
         not_inspected: driver_total.as_ref().map(reasons),
         flow_count: flows.as_ref().map(|flows| flows.len() as u64),
         flows,
@@ -320,21 +325,33 @@ fn account_for_all(direction: &str, counters: &DirectionCounters, disagreements:
     }
 }
 
-/// Every packet that was not passed on is under one reason.
+/// Every packet that was not passed on, neither itself nor as a copy, is under one reason.
 fn compare_dropped(
-    by_lab: &Directions,
+    dropped: &Directions,
+    originated: &Directions,
     by_driver: &AdapterStatistics,
     disagreements: &mut Vec<String>,
 ) {
-    for (direction, by_lab, by_driver) in [
-        ("sent", by_lab.send, by_driver.send.dropped()),
-        ("received", by_lab.receive, by_driver.receive.dropped()),
+    for (direction, dropped, originated, by_driver) in [
+        (
+            "sent",
+            dropped.send,
+            originated.send,
+            by_driver.send.dropped(),
+        ),
+        (
+            "received",
+            dropped.receive,
+            originated.receive,
+            by_driver.receive.dropped(),
+        ),
     ] {
-        if by_lab != by_driver {
+        if dropped != by_driver + originated {
             disagreements.push(format!(
-                "of the packets {direction} the lab saw {} dropped, the driver {}",
-                count(by_lab),
-                count(by_driver)
+                "of the packets {direction} the lab saw {} dropped, the driver {}; and {} that the filter originated",
+                count(dropped),
+                count(by_driver),
+                count(originated)
             ));
         }
     }

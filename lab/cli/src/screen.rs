@@ -4,7 +4,9 @@ use std::fmt::{self, Write};
 
 use crate::finding;
 use crate::quantity::{self, count, nanoseconds, optional_count};
-use crate::summary::{Adapter, Counted, CountedPackets, Flow, ModeChange, Spread, Summary};
+use crate::summary::{
+    Adapter, Counted, CountedPackets, Directions, Flow, ModeChange, Spread, Summary,
+};
 use crate::table::{Align, Table};
 
 /// Flows shown; the JSON object has all of them.
@@ -173,6 +175,15 @@ fn write_traffic(summary: &Summary, out: &mut String) -> fmt::Result {
         count(summary.passed.receive),
         count(given.receive)
     )?;
+    let Directions { send, receive } = summary.originated;
+    if send + receive > 0 {
+        writeln!(
+            out,
+            "  originated: {} sent, {} received",
+            count(send),
+            count(receive)
+        )?;
+    }
     match (summary.packets.driver.not_inspected, &summary.not_inspected) {
         (Some(0), _) => writeln!(out, "  not inspected: 0"),
         (Some(total), Some(reasons)) => {

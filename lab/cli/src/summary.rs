@@ -31,6 +31,8 @@ pub struct Summary {
     pub passed: Directions,
     /// Packets that the filter completed or returned without passing them on.
     pub dropped: Directions,
+    /// Packets that the filter made itself, copies among them, and sent or indicated.
+    pub originated: Directions,
     /// Bytes of all adapters: the wire frame, a stripped VLAN tag included.
     pub bytes: Counted,
     /// Why packets were not inspected, by reason, without the reasons that never occurred.

@@ -100,6 +100,7 @@ fn clean() -> Summary {
             receive: 2310,
         },
         dropped: Directions::default(),
+        originated: Directions::default(),
         packets: packets(1010, 2310),
         bytes: counted(54_700, 3_481_400),
         not_inspected: Some(Vec::new()),

@@ -269,7 +269,7 @@ fn what_two_counts_differ_in_is_said() {
         ),
         (
             |statistics| statistics.send.dropped_late = 1,
-            "of the packets sent the lab saw 0 dropped, the driver 1",
+            "of the packets sent the lab saw 0 dropped, the driver 1; and 0 that the filter originated",
         ),
     ] {
         let mut changed = statistics();
