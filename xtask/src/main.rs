@@ -22,6 +22,7 @@ mod image;
 mod import_library;
 mod inf;
 mod lint;
+mod model;
 mod package;
 mod package_install;
 mod program;
@@ -66,6 +67,7 @@ enum Task {
     CompileFail(compile_fail::Arguments),
     Demo(demo::Arguments),
     Lint(lint::Arguments),
+    Models(model::Arguments),
     Package(package::Arguments),
     Rules(rules::Arguments),
     Sdv(sdv::Arguments),
@@ -87,6 +89,7 @@ fn run(task: &Task) -> Result<()> {
         Task::CompileFail(arguments) => compile_fail::run(arguments),
         Task::Demo(arguments) => demo::run(arguments),
         Task::Lint(arguments) => lint::run(arguments),
+        Task::Models(arguments) => model::run(arguments),
         Task::Package(arguments) => package::run(arguments),
         Task::Rules(arguments) => rules::run(arguments),
         Task::Sdv(arguments) => sdv::run(arguments),

@@ -144,6 +144,7 @@ fn steps(repository: &Repository, yes: bool) -> Result<Vec<Step>> {
         format!("test --locked --no-fail-fast --workspace{on_host} --exclude tests"),
         check,
     );
+    add("models of ndis", &xtask, "models".to_owned(), check);
     add(
         "misuse of ndis",
         &xtask,

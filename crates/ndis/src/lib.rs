@@ -92,6 +92,8 @@ pub mod lock;
 mod mdl;
 #[cfg(any(windows, test))]
 pub mod mem;
+#[cfg(all(test, loom))]
+mod model;
 #[cfg(windows)]
 pub mod nbl;
 #[cfg(any(windows, test))]
@@ -102,6 +104,8 @@ pub mod ring;
 mod rundown;
 #[cfg(windows)]
 mod status;
+#[cfg(any(windows, test))]
+mod sync;
 #[cfg(windows)]
 pub mod text;
 #[cfg(windows)]

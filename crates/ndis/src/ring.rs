@@ -3,13 +3,12 @@
 //! Any number of processors write, at any IRQL; one reader drains. All memory is there from the start. A full ring
 //! refuses the snapshot, and nobody waits for anybody.
 
+use crate::mem::{OutOfMemory, PoolVec, Tag};
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use core::cell::UnsafeCell;
 use core::fmt;
 use core::mem::MaybeUninit;
 use core::ops::ControlFlow;
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-
-use crate::mem::{OutOfMemory, PoolVec, Tag};
 
 /// Why a snapshot was not written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

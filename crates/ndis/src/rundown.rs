@@ -1,8 +1,7 @@
 //! Rundown: letting those who came in finish, and nobody in any more.
 
-use core::sync::atomic::{AtomicUsize, Ordering};
-
 use crate::irql::Passive;
+use crate::sync::atomic::{AtomicUsize, Ordering};
 
 /// How the last one out wakes the one who waits.
 ///
@@ -39,7 +38,7 @@ pub(crate) struct Rundown<S> {
 
 impl<S: Signal> Rundown<S> {
     /// A closed one.
-    pub(crate) const fn closed(drained: S) -> Self {
+    pub(crate) fn closed(drained: S) -> Self {
         Self {
             state: AtomicUsize::new(CLOSED),
             drained,
@@ -72,6 +71,11 @@ impl<S: Signal> Rundown<S> {
                 Err(now) => seen = now,
             }
         }
+    }
+
+    /// Whether a reference is given and not given back. A holder of one sees `true`.
+    pub(crate) fn is_occupied(&self) -> bool {
+        self.state.load(Ordering::Acquire) >= ONE
     }
 
     /// Gives a reference back. `self` may be gone when this returns.

@@ -48,7 +48,8 @@ const ROOMS: &[Room] = &[
     Room {
         folder: "crates/ndis",
         ours: &["ndis-sys"],
-        others: &["wdk", "wdk-alloc", "wdk-panic", "wdk-sys"],
+        // `loom` for models of tests.
+        others: &["loom", "wdk", "wdk-alloc", "wdk-panic", "wdk-sys"],
         has_unsafe: true,
         kernel: true,
         host: true,

@@ -1,6 +1,6 @@
 //! When a work item may be queued: the part without raw calls.
 
-use core::sync::atomic::{AtomicU8, Ordering};
+use crate::sync::atomic::{AtomicU8, Ordering};
 
 const IDLE: u8 = 0;
 const QUEUED: u8 = 1;
@@ -52,7 +52,7 @@ pub(crate) enum After {
 pub(crate) struct State(AtomicU8);
 
 impl State {
-    pub(crate) const fn idle() -> Self {
+    pub(crate) fn idle() -> Self {
         Self(AtomicU8::new(IDLE))
     }
 

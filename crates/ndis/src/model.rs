@@ -1,0 +1,350 @@
+//! Models for loom: every interleaving of a few threads, and every value that weak memory lets them see.
+//!
+//! `cargo xtask models` runs them. Memory that code under test hands from one thread to another stands as a
+//! `loom::cell::UnsafeCell`, which finds accesses that nothing orders.
+
+extern crate std;
+
+use core::ops::ControlFlow;
+use std::boxed::Box;
+use std::vec::Vec;
+
+use loom::cell::UnsafeCell;
+use loom::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use loom::sync::{Arc, Condvar, Mutex};
+use loom::thread;
+
+use crate::fifo::{Fifo, HoldLimit, Node, Overload, Stamp};
+use crate::irql::Passive;
+use crate::mem::Tag;
+use crate::ring::{NotWritten, SnapshotRing};
+use crate::rundown::{Rundown, Signal};
+use crate::work::{After, State, Wish};
+
+const TAG: Tag = Tag::new(*b"Test");
+
+/// A token for a host thread, which has no IRQL at all.
+fn passive() -> Passive {
+    // SAFETY: nothing in these models depends on the IRQL.
+    unsafe { Passive::assume() }
+}
+
+/// What one processor writes and another reads, with nothing but the code under test to order them.
+struct Handed(UnsafeCell<u32>);
+
+// SAFETY: loom finds accesses that are not ordered.
+unsafe impl Sync for Handed {}
+// SAFETY: as above.
+unsafe impl Send for Handed {}
+
+impl Handed {
+    fn new() -> Self {
+        Self(UnsafeCell::new(0))
+    }
+
+    fn set(&self, value: u32) {
+        // SAFETY: loom finds accesses that are not ordered.
+        self.0.with_mut(|place| unsafe { *place = value });
+    }
+
+    fn value(&self) -> u32 {
+        // SAFETY: loom finds accesses that are not ordered.
+        self.0.with(|place| unsafe { *place })
+    }
+}
+
+struct Item {
+    state: State,
+    is_queued: AtomicBool,
+    is_running: AtomicBool,
+    written: AtomicU32,
+    /// What the last run saw of `written`; runs follow one another.
+    seen: Handed,
+}
+
+impl Item {
+    fn run(&self) {
+        loop {
+            self.is_queued.store(false, Ordering::Relaxed);
+            self.state.start();
+            let running = self.is_running.swap(true, Ordering::Relaxed);
+            assert!(!running, "two runs");
+            self.seen.set(self.written.load(Ordering::Relaxed));
+            self.is_running.store(false, Ordering::Relaxed);
+            if self.state.finish(false) != After::Requeue {
+                return;
+            }
+            let queued = self.is_queued.swap(true, Ordering::Relaxed);
+            assert!(!queued, "queued twice");
+        }
+    }
+}
+
+/// As `WorkItem::queue`: the run is a thread of the system's.
+fn wish(item: &Arc<Item>) -> Option<thread::JoinHandle<()>> {
+    item.written.fetch_add(1, Ordering::Relaxed);
+    (item.state.wish() == Wish::Queue).then(|| {
+        let queued = item.is_queued.swap(true, Ordering::Relaxed);
+        assert!(!queued, "queued twice");
+        let item = Arc::clone(item);
+        thread::spawn(move || item.run())
+    })
+}
+
+#[test]
+fn work_item_runs_once_at_a_time_and_after_every_wish() {
+    loom::model(|| {
+        let item = Arc::new(Item {
+            state: State::idle(),
+            is_queued: AtomicBool::new(false),
+            is_running: AtomicBool::new(false),
+            written: AtomicU32::new(0),
+            seen: Handed::new(),
+        });
+        let other = {
+            let item = Arc::clone(&item);
+            thread::spawn(move || wish(&item))
+        };
+        let mine = wish(&item);
+        let others = other.join().expect("no assertion failed");
+        for run in [mine, others].into_iter().flatten() {
+            run.join().expect("no assertion failed");
+        }
+        assert_eq!(item.seen.value(), 2, "a wish was lost");
+        assert!(!item.state.watch(), "it rests");
+    });
+}
+
+#[derive(Default)]
+struct Flag(Mutex<bool>, Condvar);
+
+impl Signal for Flag {
+    fn set(&self) {
+        *self.0.lock().expect("lock") = true;
+        self.1.notify_all();
+    }
+
+    fn reset(&self) {
+        *self.0.lock().expect("lock") = false;
+    }
+
+    fn wait(&self, _irql: &mut Passive) {
+        let mut set = self.0.lock().expect("lock");
+        while !*set {
+            set = self.1.wait(set).expect("lock");
+        }
+    }
+}
+
+#[test]
+fn after_a_rundown_nobody_is_inside_and_nobody_comes() {
+    loom::model(|| {
+        let rundown = Arc::new(Rundown::closed(Flag::default()));
+        let inside = Arc::new([Handed::new(), Handed::new()]);
+        rundown.open();
+        let visitors: Vec<_> = (0..2)
+            .map(|visitor: usize| {
+                let (rundown, inside) = (Arc::clone(&rundown), Arc::clone(&inside));
+                thread::spawn(move || {
+                    if rundown.acquire() {
+                        inside[visitor].set(1);
+                        rundown.release();
+                    }
+                })
+            })
+            .collect();
+        rundown.close(&mut passive());
+        // What visitors did is over, and can be seen: else these accesses would race.
+        let _ = inside.iter().map(Handed::value).sum::<u32>();
+        inside.iter().for_each(|place| place.set(2));
+        assert!(!rundown.acquire(), "closed");
+        for visitor in visitors {
+            visitor.join().expect("no assertion failed");
+        }
+        assert!(inside.iter().all(|place| place.value() == 2), "came late");
+    });
+}
+
+/// A ring of two entries. Each entry's bytes stand as one `Handed`, found by their address.
+struct Ring {
+    ring: SnapshotRing<u32>,
+    bytes: [Handed; 2],
+}
+
+impl Ring {
+    fn new() -> Self {
+        Self {
+            ring: SnapshotRing::try_new(TAG, 2, 1).expect("memory"),
+            bytes: [Handed::new(), Handed::new()],
+        }
+    }
+
+    fn bytes(&self, at: *const u8) -> &Handed {
+        &self.bytes[at.addr() & 1]
+    }
+
+    fn write(&self, value: u32) -> bool {
+        let written = self.ring.write(|room| {
+            self.bytes(room.as_ptr()).set(value);
+            Ok::<_, ()>((value, 1))
+        });
+        assert_ne!(written, Err(NotWritten::Refused(())));
+        written.is_ok()
+    }
+
+    fn drain(&self) -> Vec<u32> {
+        let mut taken = Vec::new();
+        let _ = self.ring.drain(|&value, bytes| {
+            assert_eq!(self.bytes(bytes.as_ptr()).value(), value, "torn");
+            taken.push(value);
+            ControlFlow::Continue(())
+        });
+        taken
+    }
+}
+
+#[test]
+fn ring_hands_over_what_two_writers_write() {
+    loom::model(|| {
+        let ring = Arc::new(Ring::new());
+        let other = {
+            let ring = Arc::clone(&ring);
+            thread::spawn(move || assert!(ring.write(1), "room for two"))
+        };
+        let reader = {
+            let ring = Arc::clone(&ring);
+            thread::spawn(move || ring.drain())
+        };
+        assert!(ring.write(2), "room for two");
+        other.join().expect("no assertion failed");
+        let mut taken = reader.join().expect("no assertion failed");
+        taken.extend(ring.drain());
+        taken.sort_unstable();
+        assert_eq!(taken, [1, 2]);
+    });
+}
+
+#[test]
+fn ring_reuses_an_entry_after_it_was_read_and_not_before() {
+    loom::model(|| {
+        let ring = Arc::new(Ring::new());
+        let reader = {
+            let ring = Arc::clone(&ring);
+            thread::spawn(move || ring.drain())
+        };
+        let written: Vec<u32> = (1..=4).filter(|&value| ring.write(value)).collect();
+        let mut taken = reader.join().expect("no assertion failed");
+        taken.extend(ring.drain());
+        assert_eq!(taken, written, "in order, each once");
+    });
+}
+
+/// A list of one packet.
+struct Packet {
+    name: u32,
+    next: core::cell::Cell<Option<Nbl>>,
+    stamp: core::cell::Cell<u64>,
+}
+
+#[derive(Clone, Copy)]
+struct Nbl(&'static Packet);
+
+// SAFETY: the queue's lock, or the right to release, orders what happens to a packet.
+unsafe impl Send for Nbl {}
+
+impl Node for Nbl {
+    unsafe fn next(self) -> Option<Self> {
+        self.0.next.get()
+    }
+
+    unsafe fn set_next(self, next: Option<Self>) {
+        self.0.next.set(next);
+    }
+
+    unsafe fn stamp(self) -> Stamp {
+        Stamp(self.0.stamp.get())
+    }
+
+    unsafe fn set_stamp(self, stamp: Stamp) {
+        self.0.stamp.set(stamp.0);
+    }
+
+    unsafe fn packets(self) -> u32 {
+        1
+    }
+}
+
+fn packet(name: u32) -> Nbl {
+    Nbl(Box::leak(Box::new(Packet {
+        name,
+        next: core::cell::Cell::new(None),
+        stamp: core::cell::Cell::new(0),
+    })))
+}
+
+/// A queue, and where its packets go, which no lock protects: only who has the right touches it.
+struct Path {
+    fifo: Mutex<Fifo<Nbl>>,
+    out: UnsafeCell<Vec<u32>>,
+}
+
+// SAFETY: loom finds accesses that are not ordered.
+unsafe impl Sync for Path {}
+// SAFETY: as above.
+unsafe impl Send for Path {}
+
+impl Path {
+    fn append(&self, name: u32) {
+        let limit = HoldLimit {
+            packets: 8,
+            overload: Overload::Refuse,
+        };
+        let mut fifo = self.fifo.lock().expect("lock");
+        // SAFETY: the packet is made for it.
+        let kept = unsafe { fifo.append(Some(packet(name)), Stamp::new(0, 0, 0), limit, |_| true) };
+        assert_eq!(kept.held, 1);
+    }
+
+    /// As `Running::release`, and again as long as something is left.
+    fn release(&self) {
+        loop {
+            if !self.fifo.lock().expect("lock").take_right() {
+                // Who has it sees to the rest.
+                return;
+            }
+            loop {
+                let run = self.fifo.lock().expect("lock").take(1);
+                let Some(run) = run else { break };
+                let name = run.list.first.expect("a packet").0.name;
+                // SAFETY: loom finds accesses that are not ordered.
+                self.out.with_mut(|out| unsafe { (*out).push(name) });
+            }
+            let mut fifo = self.fifo.lock().expect("lock");
+            fifo.give_right_back();
+            if fifo.oldest().is_none() {
+                return;
+            }
+        }
+    }
+}
+
+#[test]
+fn queue_lets_packets_go_in_order_whoever_releases_them() {
+    loom::model(|| {
+        let path = Arc::new(Path {
+            fifo: Mutex::new(Fifo::new()),
+            out: UnsafeCell::new(Vec::new()),
+        });
+        path.append(1);
+        let other = {
+            let path = Arc::clone(&path);
+            thread::spawn(move || path.release())
+        };
+        path.append(2);
+        path.release();
+        other.join().expect("no assertion failed");
+        // SAFETY: loom finds accesses that are not ordered.
+        path.out.with(|out| assert_eq!(unsafe { &*out }, &[1, 2]));
+        assert!(!path.fifo.lock().expect("lock").is_busy(), "all are gone");
+    });
+}

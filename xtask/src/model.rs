@@ -1,0 +1,39 @@
+//! `cargo xtask models`: the loom models of `ndis`.
+//!
+//! They are built with `--cfg loom` for everything, so they have a target folder of their own.
+
+use std::{env, path::PathBuf, process::Command};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{failure::Failed, repository::Repository};
+
+/// Try every interleaving of what `ndis` does without a lock.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {}
+
+/// Runs the models.
+pub(crate) fn run(_arguments: &Arguments) -> Result<()> {
+    let repository = Repository::open()?;
+    let cargo = PathBuf::from(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // Without optimisation the larger ones take minutes.
+    let status = Command::new(&cargo)
+        .args([
+            "test",
+            "--locked",
+            "--release",
+            "--package",
+            "ndis",
+            "--lib",
+        ])
+        .arg("model::")
+        .env("RUSTFLAGS", "--cfg loom")
+        .env("CARGO_TARGET_DIR", repository.target_folder().join("loom"))
+        .current_dir(repository.root())
+        .status()
+        .context("cannot start cargo")?;
+    if !status.success() {
+        bail!(Failed("a model of ndis does not hold".to_owned()));
+    }
+    Ok(())
+}
