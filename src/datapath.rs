@@ -51,8 +51,8 @@ impl ReceivePath for Tap {
         packets: LowResources<'_>,
         irql: &mut AtMostDispatch,
     ) {
-        if holds::<Rx>(this).is_some() {
-            return inline::pass_lent(this, packets, irql);
+        if let Some(overload) = holds::<Rx>(this) {
+            return inline::pass_lent(this, packets, overload, irql);
         }
         let wrote = this.observe(Direction::Receive, packets.iter());
         packets.forward(irql);

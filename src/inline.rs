@@ -5,12 +5,15 @@
 //!                      │ beyond HoldLimit                 timer: after MaxHoldMs, as OnOverload says
 //!                      └─▶ OnOverload: drop, or held for its turn only
 //! ```
+//!
+//! What the adapter takes back (low resources, split headers) cannot be held: a copy takes its place.
 
 use inspect::{Direction, Verdict};
-use ndis::filter::{Attached, HoldPath, Running};
+use ndis::filter::{Attached, BothWays, HoldPath, OriginatePath, Running};
 use ndis::irql::{AtMostDispatch, Caller, Passive};
 use ndis::nbl::{
-    self, HoldLimit, LowResources, Nbl, NblBatch, Nbls, Overload, Rx, Turn, Tx, Unreadable,
+    self, HoldLimit, LowResources, Nbl, NblBatch, Nbls, Overload, OwnPackets, Released, Rx, Turn,
+    Tx, Unreadable,
 };
 use ndis::time;
 use ndis::timer::Timer;
@@ -35,16 +38,44 @@ pub(crate) struct Judge {
 }
 
 /// One of NDIS's two directions, as `inspect` calls it.
-pub(crate) trait Way: nbl::Direction {
+pub(crate) trait Way: nbl::Direction + Sized {
     const DIRECTION: Direction;
+
+    /// Puts copies in the place of what cannot be held, as far as there are any.
+    fn make_holdable<'c>(
+        this: &Running<'_, Tap>,
+        packets: NblBatch<'c, Self>,
+        irql: &mut impl Caller,
+    ) -> NblBatch<'c, Self>;
 }
 
 impl Way for Tx {
     const DIRECTION: Direction = Direction::Send;
+
+    fn make_holdable<'c>(
+        _this: &Running<'_, Tap>,
+        packets: NblBatch<'c, Self>,
+        _irql: &mut impl Caller,
+    ) -> NblBatch<'c, Self> {
+        packets
+    }
 }
 
 impl Way for Rx {
     const DIRECTION: Direction = Direction::Receive;
+
+    fn make_holdable<'c>(
+        this: &Running<'_, Tap>,
+        packets: NblBatch<'c, Self>,
+        irql: &mut impl Caller,
+    ) -> NblBatch<'c, Self> {
+        if !packets.iter().any(|list| list.is_header_split()) {
+            return packets;
+        }
+        let (packets, originals) = this.replace(packets, |list| list.is_header_split(), irql);
+        originals.return_(irql);
+        packets
+    }
 }
 
 /// How many packets, and how many of them were not seen before as sends.
@@ -58,13 +89,17 @@ impl Group {
     pub(crate) fn of<D: Way>(lists: Nbls<'_, D>) -> Self {
         let mut group = Self::default();
         for list in lists {
-            let packets = list.packets().count() as u64;
-            group.all = group.all.saturating_add(packets);
-            if !is_seen_before(&list) {
-                group.fresh = group.fresh.saturating_add(packets);
-            }
+            group.add(&list);
         }
         group
+    }
+
+    fn add<D: Way>(&mut self, list: &Nbl<'_, D>) {
+        let packets = list.packets().count() as u64;
+        self.all = self.all.saturating_add(packets);
+        if !is_seen_before(list) {
+            self.fresh = self.fresh.saturating_add(packets);
+        }
     }
 }
 
@@ -81,6 +116,17 @@ pub(crate) fn hold<D: Way>(
     irql: &mut impl Caller,
 ) {
     this.count_arrival(packets.iter());
+    let packets = D::make_holdable(this, packets, irql);
+    hold_counted(this, packets, overload, irql);
+}
+
+/// Holds packets that have been counted.
+fn hold_counted<D: Way>(
+    this: &Running<'_, Tap>,
+    packets: NblBatch<'_, D>,
+    overload: Overload,
+    irql: &mut impl Caller,
+) {
     let limit = HoldLimit {
         packets: this.settings.hold_limit(),
         overload,
@@ -110,15 +156,29 @@ pub(crate) fn hold<D: Way>(
     }
 }
 
-/// Deals with packets that cannot be held, because NDIS takes them back.
+/// Deals with packets that NDIS takes back: copies of them wait for their verdict.
 pub(crate) fn pass_lent(
     this: &Running<'_, Tap>,
     packets: LowResources<'_>,
+    overload: Overload,
     irql: &mut AtMostDispatch,
 ) {
     this.count_arrival(packets.iter());
-    let group = Group::of(packets.iter());
-    pass_at_once::<Rx, _>(this, group, irql, |irql| packets.forward(irql));
+    let mut missed = Group::default();
+    let copies = this.copy(&packets, |list| missed.add(list), irql);
+    if missed.all > 0 {
+        // Without a copy of each they pass as they are, or those without are dropped.
+        let whole = Group::of(packets.iter());
+        let released = this.while_idle::<Rx, _, _>(irql, |irql| packets.forward(irql));
+        let counters = this.counters.direction(Direction::Receive);
+        if let Some(released) = released {
+            counters.unholdable.add(whole, false);
+            copies.return_(irql);
+            return see_to_the_rest::<Rx, _>(this, released, irql);
+        }
+        counters.unholdable.add(missed, true);
+    }
+    hold_counted(this, copies, overload, irql);
 }
 
 /// Runs `forward` if nothing is held that it would overtake. If something is, the packets are dropped with it.
@@ -131,8 +191,18 @@ fn pass_at_once<D: Way, C: Caller>(
     let released = this.while_idle::<D, _, _>(irql, forward);
     let counters = this.counters.direction(D::DIRECTION);
     counters.unholdable.add(group, released.is_none());
-    if released.is_some_and(|released| released.oldest_ns.is_some()) {
-        // It came meanwhile, and its judge may have been refused the right.
+    if let Some(released) = released {
+        see_to_the_rest::<D, _>(this, released, irql);
+    }
+}
+
+/// What came while something passed at once waits for its judge, who may have been refused the right.
+fn see_to_the_rest<D: Way, R>(
+    this: &Running<'_, Tap>,
+    released: Released<R>,
+    irql: &mut impl Caller,
+) {
+    if released.oldest_ns.is_some() {
         let _ = this.judge(D::DIRECTION).worker.queue(irql);
     }
 }
@@ -275,6 +345,23 @@ impl Tap {
             }
         }
         verdict
+    }
+}
+
+/// Copies that can be on the way, and the longest frame that one has room for: 128 KiB for an adapter.
+const COPIES: OwnPackets = OwnPackets {
+    packets: 64,
+    bytes: 2048,
+};
+
+/// Received packets that cannot be held are copied.
+impl OriginatePath for Tap {
+    fn own_packets(_this: &Attached<'_, Self>, _irql: &mut Passive) -> BothWays<OwnPackets> {
+        BothWays {
+            send: OwnPackets::default(),
+            // In mode `tap` too: the mode can change while packets pass.
+            receive: COPIES,
+        }
     }
 }
 

@@ -41,7 +41,7 @@ use module::Tap;
 
 ndis::driver! {
     module: Tap,
-    handlers: [hold, bypass, control_device],
+    handlers: [hold, originate, bypass, control_device],
     unique_name: "{cdb9a2c8-4f0c-4b5f-8d67-5f3b8b2d7e11}",
     service_name: "deferlwf",
     friendly_name: "deferlwf packet tap",

@@ -42,6 +42,24 @@ fn without_overload_only_what_cannot_be_held_is_not_judged() {
 }
 
 #[test]
+fn what_ndis_takes_back_is_copied_and_judged() {
+    let mut copied = 0;
+    for seed in 1..=10 {
+        let summary = inline().seed(seed).clean();
+        copied += summary.originated.receive;
+        // What is longer than a copy has room for passes while nothing is held, and is dropped else.
+        let reasons = summary.not_inspected.unwrap_or_default();
+        let missed: u64 = reasons.iter().map(|reason| reason.packets).sum();
+        assert!(
+            missed < summary.originated.receive,
+            "seed {seed}: {missed} packets without a verdict"
+        );
+        assert_eq!(summary.originated.send, 0, "seed {seed}");
+    }
+    assert!(copied > 0, "nothing was lent");
+}
+
+#[test]
 fn a_short_queue_drops_or_passes_as_it_is_told() {
     for seed in 1..=10 {
         let short = inline().set("HoldLimit", 2).seed(seed);

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! - [`FilterModule`]: the life of a module; every filter implements it.
-//! - [`SendPath`], [`ReceivePath`], [`HoldPath`], [`BypassPath`], [`StatusPath`], [`PnpPath`]: paths. What [`driver!`](crate::driver!) is not told to
+//! - [`SendPath`], [`ReceivePath`], [`HoldPath`], [`OriginatePath`], [`BypassPath`], [`StatusPath`], [`PnpPath`]: paths. What [`driver!`](crate::driver!) is not told to
 //!   handle has a null handler, and NDIS passes it by.
 //! - [`Attached`], [`Running`]: a module in a state, lent to the callbacks.
 //!
@@ -35,7 +35,7 @@ pub(crate) use module::{ModuleCore, TAG};
 use crate::Status;
 use crate::driver::Installed;
 use crate::irql::{AtMostDispatch, Passive};
-use crate::nbl::{LowResources, NblBatch, Nbls, Rx, Tx};
+use crate::nbl::{LowResources, NblBatch, Nbls, OwnPackets, Rx, Tx};
 
 /// A filter module: what one adapter has of this driver.
 ///
@@ -213,6 +213,27 @@ pub trait HoldPath: SendPath + ReceivePath + Installed {
     fn sends_cancelled(this: &Attached<'_, Self>, packets: Nbls<'_, Tx>) {
         let _ = (this, packets);
     }
+}
+
+/// A filter that has packets of its own: copies of what it cannot hold, or what it makes up.
+///
+/// They are made ready in restart, and freed in pause when all are back. Their way back is this crate's.
+pub trait OriginatePath: StatusPath + Installed {
+    /// How many there are for each direction from the restart on that is under way. If memory is short there are fewer.
+    ///
+    /// # IRQL
+    ///
+    /// `PASSIVE_LEVEL`.
+    fn own_packets(this: &Attached<'_, Self>, irql: &mut Passive) -> BothWays<OwnPackets>;
+}
+
+/// Something for each direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BothWays<T> {
+    /// Down the stack.
+    pub send: T,
+    /// Up the stack.
+    pub receive: T,
 }
 
 /// A filter that NDIS can send packets past: while it has nothing to do with them, they cost nothing.

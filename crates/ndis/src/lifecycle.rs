@@ -12,7 +12,7 @@ use crate::Status;
 use crate::driver::Installed;
 use crate::event::Event;
 use crate::filter::{
-    AttachParameters, Attached, Attaching, HoldPath, ModuleCore, ModuleState, TAG,
+    AttachParameters, Attached, Attaching, BothWays, HoldPath, ModuleCore, ModuleState, TAG,
 };
 use crate::irql::Passive;
 use crate::mem::PoolArc;
@@ -85,6 +85,15 @@ pub(crate) unsafe fn restart<M: Installed>(
     let attached = unsafe { Attached::new(core) };
     match M::restart(&attached, irql) {
         Ok(()) => {
+            if let Some(own_packets) = M::HANDLERS.own_packets
+                && !core.is_bypassed()
+            {
+                let BothWays { send, receive } = own_packets(&attached, irql);
+                // SAFETY: this is restart, and pause empties; the handlers for the way back are there.
+                unsafe { core.side::<Tx>().own.fill(core.handle(), send, irql) };
+                // SAFETY: likewise.
+                unsafe { core.side::<Rx>().own.fill(core.handle(), receive, irql) };
+            }
             core.set_state(ModuleState::Running);
             // INVARIANT: the restart has succeeded.
             core.datapath.open();
@@ -117,7 +126,7 @@ pub(crate) unsafe fn drain<M: HoldPath>(core: &ModuleCore<M>, irql: &mut Passive
     let attached = unsafe { Attached::new(core) };
     let chain = core.held::<Tx>().take_all(irql);
     // SAFETY: the module is attached as long as this runs.
-    let callback = unsafe { Callback::<Tx>::new(core.handle(), None) };
+    let callback = unsafe { Callback::<Tx>::new(core.handle(), core.side::<Tx>(), false) };
     // SAFETY: the sends were held, so they are the module's, and no one else has them. (Nobody asks how many they are.)
     let sends = unsafe { callback.batch(chain, 0, 0, 0) };
     M::sends_drained(&attached, sends.iter());
@@ -125,7 +134,7 @@ pub(crate) unsafe fn drain<M: HoldPath>(core: &ModuleCore<M>, irql: &mut Passive
 
     let chain = core.held::<Rx>().take_all(irql);
     // SAFETY: as above.
-    let callback = unsafe { Callback::<Rx>::new(core.handle(), None) };
+    let callback = unsafe { Callback::<Rx>::new(core.handle(), core.side::<Rx>(), false) };
     // SAFETY: as above; they came without low resources, or they would not have been held.
     let receives = unsafe { callback.batch(chain, 0, 0, 0) };
     M::receives_drained(&attached, receives.iter());
@@ -181,6 +190,13 @@ impl<M: Installed> Stop for Stopping<'_, M> {
             // SAFETY: by the invariant: `order` calls it in pause, after `datapath` was closed.
             unsafe { drain(self.0, irql) };
         }
+    }
+
+    fn recall(&self, irql: &mut Passive) {
+        // SAFETY: by the invariant: `order` calls it in pause, after `datapath` was closed.
+        unsafe { self.0.side::<Tx>().own.empty(irql) };
+        // SAFETY: likewise.
+        unsafe { self.0.side::<Rx>().own.empty(irql) };
     }
 
     fn on_pause(&self, irql: &mut Passive) {

@@ -13,6 +13,7 @@
 mod batch;
 mod hold;
 mod oob;
+mod own;
 mod packet;
 mod raw;
 
@@ -20,11 +21,16 @@ pub use crate::fifo::{HoldLimit, Overload};
 pub use batch::{LowResources, NblBatch};
 pub use hold::{HeldCounts, Hold, Release, Released, Turn};
 pub use oob::{Segmentation, VlanTag};
+pub use own::OwnPackets;
 pub use packet::{Nbl, Nbls, Packet, Packets, Unreadable};
 
 pub(crate) use batch::Callback;
 pub(crate) use hold::Held;
+pub(crate) use own::OwnPool;
 pub(crate) use raw::Chain;
+
+use crate::irql::Passive;
+use crate::mem::OutOfMemory;
 
 /// Which way packets go. Implemented by [`Tx`] and [`Rx`], and by nothing else.
 pub trait Direction: sealed::Sealed {}
@@ -39,6 +45,26 @@ pub struct Rx;
 
 impl Direction for Tx {}
 impl Direction for Rx {}
+
+/// What a module has of one direction.
+pub(crate) struct Side {
+    /// Packets that wait.
+    pub(crate) held: Held,
+    /// Packets of its own.
+    pub(crate) own: OwnPool,
+}
+
+impl Side {
+    /// # Errors
+    ///
+    /// [`OutOfMemory`].
+    pub(crate) fn try_new(irql: &mut Passive) -> Result<Self, OutOfMemory> {
+        Ok(Self {
+            held: Held::new(),
+            own: OwnPool::try_new(irql)?,
+        })
+    }
+}
 
 mod sealed {
     /// What is different about the two ways.

@@ -27,6 +27,9 @@ pub(crate) trait Stop {
     /// Gives up the packets that are held: nobody can hold or release any more.
     fn drain(&self, irql: &mut Passive);
 
+    /// Waits for the packets of the module's own: nobody can send or indicate one any more.
+    fn recall(&self, irql: &mut Passive);
+
     /// Runs the driver's `pause`: no packet is inside, and each work item has run for every wish that came from one.
     fn on_pause(&self, irql: &mut Passive);
 
@@ -53,6 +56,7 @@ pub(crate) fn pause(module: &impl Stop, irql: &mut Passive) {
         }
     }
     module.drain(irql);
+    module.recall(irql);
     module.on_pause(irql);
 }
 
@@ -183,6 +187,11 @@ mod tests {
             self.assert_no_packet_is_inside();
         }
 
+        fn recall(&self, _irql: &mut Passive) {
+            self.step("recall");
+            self.assert_no_packet_is_inside();
+        }
+
         fn on_pause(&self, _irql: &mut Passive) {
             self.step("on_pause");
             self.assert_no_packet_is_inside();
@@ -231,7 +240,7 @@ mod tests {
             pause(&model, &mut passive());
         });
         let steps = model.steps.into_inner().expect("steps");
-        assert_eq!(steps, ["cancel timers", "drain", "on_pause"]);
+        assert_eq!(steps, ["cancel timers", "drain", "recall", "on_pause"]);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use core::ptr::NonNull;
 use ndis_sys::{
     NDIS_FILTER_ATTACH_PARAMETERS, NDIS_FILTER_PAUSE_PARAMETERS, NDIS_FILTER_RESTART_PARAMETERS,
     NDIS_HANDLE, NDIS_RECEIVE_FLAGS_DISPATCH_LEVEL, NDIS_RECEIVE_FLAGS_RESOURCES,
+    NDIS_RETURN_FLAGS_DISPATCH_LEVEL, NDIS_SEND_COMPLETE_FLAGS_DISPATCH_LEVEL,
     NDIS_SEND_FLAGS_DISPATCH_LEVEL, NDIS_STATUS, NDIS_STATUS_INDICATION, NET_BUFFER_LIST,
     NET_DEVICE_PNP_EVENT, NET_PNP_EVENT_NOTIFICATION, NdisFCancelSendNetBufferLists,
     NdisFReturnNetBufferLists, NdisFSendNetBufferListsComplete, NdisSetOptionalHandlers,
@@ -73,7 +74,11 @@ pub(crate) unsafe extern "system" fn set_module_options<M: BypassPath + Installe
     // the characteristics.
     let status =
         unsafe { NdisSetOptionalHandlers(core.handle(), (&raw mut characteristics).cast()) };
-    M::bypass_settled(&attached, Status::from_raw(status).ok(), &mut irql);
+    let result = Status::from_raw(status).ok();
+    if result.is_ok() {
+        core.set_bypassed(is_bypassed);
+    }
+    M::bypass_settled(&attached, result, &mut irql);
     // With the handlers that it had the module can go on.
     Status::SUCCESS.into_raw()
 }
@@ -129,7 +134,7 @@ pub(crate) unsafe extern "system" fn send<M: SendPath>(
     let mut irql = unsafe { AtMostDispatch::assume(at_dispatch) };
     let chain = Chain::new(chain);
     // SAFETY: the module is attached as long as this runs.
-    let callback = unsafe { Callback::<Tx>::new(core.handle(), Some(core.held::<Tx>())) };
+    let callback = unsafe { Callback::<Tx>::new(core.handle(), core.side::<Tx>(), true) };
     // SAFETY: NDIS has given the chain to this activation, for it to send. (Nobody asks how many NBLs it has.)
     let batch = unsafe { callback.batch(chain, 0, port, flags) };
     if core.datapath.acquire() {
@@ -157,7 +162,7 @@ pub(crate) unsafe extern "system" fn cancel_send<M: HoldPath>(
     if core.datapath.acquire() {
         let chain = core.held::<Tx>().take_cancelled(cancel_id, &mut irql);
         // SAFETY: the module is attached as long as this runs.
-        let callback = unsafe { Callback::<Tx>::new(core.handle(), None) };
+        let callback = unsafe { Callback::<Tx>::new(core.handle(), core.side::<Tx>(), false) };
         // SAFETY: the sends were held, so they are the module's, and no one else has them. (Nobody asks how many.)
         let sends = unsafe { callback.batch(chain, 0, 0, 0) };
         // SAFETY: the module is attached as long as this runs.
@@ -169,7 +174,7 @@ pub(crate) unsafe extern "system" fn cancel_send<M: HoldPath>(
     unsafe { NdisFCancelSendNetBufferLists(core.handle(), cancel_id) };
 }
 
-/// `FilterSendNetBufferListsComplete`: all NBLs come from above, none from us, so all go there.
+/// `FilterSendNetBufferListsComplete`: the module's own go back to it, all others up.
 pub(crate) unsafe extern "system" fn send_complete<M: FilterModule>(
     context: NDIS_HANDLE,
     chain: *mut NET_BUFFER_LIST,
@@ -177,9 +182,19 @@ pub(crate) unsafe extern "system" fn send_complete<M: FilterModule>(
 ) {
     // SAFETY: NDIS calls it between attach and detach.
     let core = unsafe { ModuleCore::<M>::from_context(context) };
-    // SAFETY: NDIS has given the chain back, whose NBLs came as sends through this module. The IRQL is as it was, so the
-    // flags are true.
-    unsafe { NdisFSendNetBufferListsComplete(core.handle(), chain, flags) };
+    let at_dispatch = flags & NDIS_SEND_COMPLETE_FLAGS_DISPATCH_LEVEL != 0;
+    // SAFETY: NDIS calls it at or below DISPATCH_LEVEL, and says so if it knows that it is DISPATCH_LEVEL.
+    let mut irql = unsafe { AtMostDispatch::assume(at_dispatch) };
+    // SAFETY: NDIS has given the chain back: its NBLs came as sends through this module, or are its own.
+    let chain = unsafe {
+        core.side::<Tx>()
+            .own
+            .take_back(Chain::new(chain), &mut irql)
+    };
+    if !chain.is_empty() {
+        // SAFETY: as above, and its own are not among them. The IRQL is as it was, so the flags are true.
+        unsafe { NdisFSendNetBufferListsComplete(core.handle(), chain.as_ptr(), flags) };
+    }
 }
 
 /// `FilterReceiveNetBufferLists`.
@@ -203,7 +218,7 @@ pub(crate) unsafe extern "system" fn receive<M: ReceivePath>(
         M::receive_refused(&unsafe { Attached::new(core) }, packets);
         if flags & NDIS_RECEIVE_FLAGS_RESOURCES == 0 {
             // SAFETY: the module is attached as long as this runs.
-            let callback = unsafe { Callback::<Rx>::new(core.handle(), Some(core.held::<Rx>())) };
+            let callback = unsafe { Callback::<Rx>::new(core.handle(), core.side::<Rx>(), true) };
             // SAFETY: NDIS has given the chain of `count` to this activation, without low resources.
             unsafe { callback.batch(chain, count, port, flags) }.return_(&mut irql);
         }
@@ -211,22 +226,22 @@ pub(crate) unsafe extern "system" fn receive<M: ReceivePath>(
     }
     // SAFETY: a reference of `datapath` is held until the end.
     let running = unsafe { Running::new(core) };
+    // SAFETY: the module is attached as long as this runs.
+    let callback = unsafe { Callback::<Rx>::new(core.handle(), core.side::<Rx>(), true) };
     if flags & NDIS_RECEIVE_FLAGS_RESOURCES != 0 {
         // SAFETY: NDIS has lent the chain to this activation, whose module is attached and running.
-        let packets = unsafe { LowResources::new(core.handle(), chain, count, port, flags) };
+        let packets = unsafe { LowResources::new(&callback, chain, count, port, flags) };
         M::receive_low_resources(&running, packets, &mut irql);
     } else {
-        // SAFETY: the module is attached as long as this runs.
-        let callback = unsafe { Callback::<Rx>::new(core.handle(), Some(core.held::<Rx>())) };
         // SAFETY: NDIS has given the chain of `count` to this activation, without low resources.
         let batch = unsafe { callback.batch(chain, count, port, flags) };
         M::receive(&running, batch, &mut irql);
-        core.report_leaked(callback.settle(&mut irql));
     }
+    core.report_leaked(callback.settle(&mut irql));
     core.datapath.release();
 }
 
-/// `FilterReturnNetBufferLists`: all NBLs come from below, none from us, so all go there.
+/// `FilterReturnNetBufferLists`: the module's own go back to it, all others down.
 pub(crate) unsafe extern "system" fn return_<M: FilterModule>(
     context: NDIS_HANDLE,
     chain: *mut NET_BUFFER_LIST,
@@ -234,9 +249,19 @@ pub(crate) unsafe extern "system" fn return_<M: FilterModule>(
 ) {
     // SAFETY: NDIS calls it between attach and detach.
     let core = unsafe { ModuleCore::<M>::from_context(context) };
-    // SAFETY: NDIS has given the chain back, whose NBLs came as receives through this module. The IRQL is as it was, so
-    // the flags are true.
-    unsafe { NdisFReturnNetBufferLists(core.handle(), chain, flags) };
+    let at_dispatch = flags & NDIS_RETURN_FLAGS_DISPATCH_LEVEL != 0;
+    // SAFETY: NDIS calls it at or below DISPATCH_LEVEL, and says so if it knows that it is DISPATCH_LEVEL.
+    let mut irql = unsafe { AtMostDispatch::assume(at_dispatch) };
+    // SAFETY: NDIS has given the chain back: its NBLs came as receives through this module, or are its own.
+    let chain = unsafe {
+        core.side::<Rx>()
+            .own
+            .take_back(Chain::new(chain), &mut irql)
+    };
+    if !chain.is_empty() {
+        // SAFETY: as above, and its own are not among them. The IRQL is as it was, so the flags are true.
+        unsafe { NdisFReturnNetBufferLists(core.handle(), chain.as_ptr(), flags) };
+    }
 }
 
 /// `FilterStatus`.

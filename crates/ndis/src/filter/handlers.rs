@@ -16,10 +16,14 @@ use ndis_sys::{
     NDIS_SIZEOF_FILTER_PARTIAL_CHARACTERISTICS_REVISION_1,
 };
 
-use super::{BypassPath, HoldPath, ModuleCore, PnpPath, ReceivePath, SendPath, StatusPath};
+use super::{
+    Attached, BothWays, BypassPath, HoldPath, ModuleCore, OriginatePath, PnpPath, ReceivePath,
+    SendPath, StatusPath,
+};
 use crate::device::{self, ControlDevice};
 use crate::driver::{Installed, Names};
 use crate::irql::Passive;
+use crate::nbl::OwnPackets;
 use crate::{lifecycle, thunk, version};
 
 /// The handlers that a driver registers, made by [`driver!`](crate::driver!).
@@ -37,8 +41,12 @@ pub struct Handlers<M: Installed> {
     module_options: FILTER_SET_FILTER_MODULE_OPTIONS_HANDLER,
     /// How pause gives up what is held.
     pub(crate) drain: Option<Drain<M>>,
+    /// How many packets of their own modules want.
+    pub(crate) own_packets: Option<WantOwnPackets<M>>,
     pub(crate) device: Option<device::Register<M>>,
 }
+
+type WantOwnPackets<M> = fn(&Attached<'_, M>, &mut Passive) -> BothWays<OwnPackets>;
 
 /// Gives up what a module holds.
 type Drain<M> = unsafe fn(&ModuleCore<M>, &mut Passive);
@@ -56,6 +64,7 @@ impl<M: Installed> Handlers<M> {
         device_pnp: None,
         module_options: None,
         drain: None,
+        own_packets: None,
         device: None,
     };
 
@@ -90,6 +99,24 @@ impl<M: Installed> Handlers<M> {
         self.cancel_send = Some(thunk::cancel_send::<M>);
         self.drain = Some(lifecycle::drain::<M>);
         self.send().receive()
+    }
+
+    /// Adds [`OriginatePath`]: the handlers that packets of the module's own come back through, and `FilterStatus`, which
+    /// NDIS wants beside that of returned receives.
+    #[must_use]
+    pub const fn originate(mut self) -> Self
+    where
+        M: OriginatePath,
+    {
+        self.send_complete = Some(thunk::send_complete::<M>);
+        self.return_ = Some(thunk::return_::<M>);
+        self.own_packets = Some(M::own_packets);
+        self.status()
+    }
+
+    /// Whether [`originate`](Self::originate) was called.
+    pub(crate) const fn can_originate(&self) -> bool {
+        self.own_packets.is_some()
     }
 
     /// Whether [`hold`](Self::hold) was called.

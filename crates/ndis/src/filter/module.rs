@@ -5,7 +5,7 @@ use core::ffi::c_void;
 use core::fmt;
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU8, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use ndis_sys::NDIS_HANDLE;
 use wdk_sys::ntddk;
@@ -17,7 +17,7 @@ use crate::debug;
 use crate::event::Event;
 use crate::irql::Passive;
 use crate::mem::{OutOfMemory, PoolArc, Tag};
-use crate::nbl::{Direction, Held};
+use crate::nbl::{Direction, Held, Side};
 use crate::rundown::Rundown;
 use crate::timer::Timing;
 use crate::work::{Item, List, State, WorkCounters};
@@ -81,8 +81,10 @@ pub(crate) struct ModuleCore<M: FilterModule> {
     leaked_batches: Counter,
     items: UnsafeCell<List<Item<M>>>,
     timers: UnsafeCell<List<Timing<M>>>,
-    sends: Held,
-    receives: Held,
+    sends: Side,
+    receives: Side,
+    /// Whether NDIS sends packets past the module. Changes while it is paused.
+    is_bypassed: AtomicBool,
     following: UnsafeCell<Option<NonNull<Self>>>,
     module: UnsafeCell<MaybeUninit<M>>,
 }
@@ -119,8 +121,9 @@ impl<M: FilterModule> ModuleCore<M> {
             leaked_batches: Counter::new(),
             items: UnsafeCell::new(List::try_new(TAG)?),
             timers: UnsafeCell::new(List::try_new(TAG)?),
-            sends: Held::new(),
-            receives: Held::new(),
+            sends: Side::try_new(irql)?,
+            receives: Side::try_new(irql)?,
+            is_bypassed: AtomicBool::new(false),
             following: UnsafeCell::new(None),
             module: UnsafeCell::new(MaybeUninit::uninit()),
         })
@@ -259,8 +262,21 @@ impl<M: FilterModule> ModuleCore<M> {
         });
     }
 
+    pub(crate) fn is_bypassed(&self) -> bool {
+        self.is_bypassed.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_bypassed(&self, is_bypassed: bool) {
+        self.is_bypassed.store(is_bypassed, Ordering::Relaxed);
+    }
+
     /// What the module holds of one direction.
     pub(crate) const fn held<D: Direction>(&self) -> &Held {
+        &self.side::<D>().held
+    }
+
+    /// What the module has of one direction.
+    pub(crate) const fn side<D: Direction>(&self) -> &Side {
         if D::IS_SEND {
             &self.sends
         } else {

@@ -5,11 +5,14 @@ use core::ops::Deref;
 
 use ndis_sys::NdisFRestartFilter;
 
-use super::{AttachParameters, FilterModule, HoldPath, ModuleCore, ModuleState};
+use super::{AttachParameters, FilterModule, HoldPath, ModuleCore, ModuleState, OriginatePath};
 use crate::Status;
 use crate::config::{self, Configuration};
 use crate::irql::{Caller, Passive};
-use crate::nbl::{Callback, Direction, HeldCounts, Hold, HoldLimit, NblBatch, Release, Released};
+use crate::nbl::{
+    Callback, Chain, Direction, HeldCounts, Hold, HoldLimit, LowResources, Nbl, NblBatch, Release,
+    Released, Rx,
+};
 use crate::work::WorkItemCounts;
 
 /// An attached module. It derefs to the driver's `M`.
@@ -201,7 +204,7 @@ impl<M: HoldPath> Running<'_, M> {
         let held = core.held::<D>();
         held.with_right(false, irql, |irql| {
             // SAFETY: the module is running, so its handle is valid.
-            let callback = unsafe { Callback::new(core.handle(), None) };
+            let callback = unsafe { Callback::new(core.handle(), core.side::<D>(), false) };
             // SAFETY: the right is this closure's until it returns.
             let mut release = unsafe { Release::new(held, callback) };
             let result = f(&mut release, irql);
@@ -223,6 +226,88 @@ impl<M: HoldPath> Running<'_, M> {
     ) -> Option<Released<R>> {
         self.attached.core.held::<D>().with_right(true, irql, f)
     }
+}
+
+impl<M: OriginatePath> Running<'_, M> {
+    /// Copies lent packets into packets of the module's own, as far as those are free and long enough, in order; `missed`
+    /// is shown what has no copy. What stands beside the frames is copied too.
+    ///
+    /// The copies can be held, and keep port and flags. Passed on beside what they are copies of, they are seen twice.
+    ///
+    /// # IRQL
+    ///
+    /// At or below `DISPATCH_LEVEL`.
+    pub fn copy<'c>(
+        &self,
+        packets: &LowResources<'c>,
+        missed: impl FnMut(&Nbl<'_, Rx>),
+        irql: &mut impl Caller,
+    ) -> NblBatch<'c, Rx> {
+        const { Self::ORIGINATES };
+        packets.copy(missed, irql)
+    }
+
+    /// Puts copies in the place of the lists that `choose` wants, as far as packets of the module's own are free and long
+    /// enough. The first result has the order of `packets`; the second is what has been replaced.
+    ///
+    /// # IRQL
+    ///
+    /// At or below `DISPATCH_LEVEL`.
+    pub fn replace<'c>(
+        &self,
+        packets: NblBatch<'c, Rx>,
+        choose: impl FnMut(&Nbl<'_, Rx>) -> bool,
+        irql: &mut impl Caller,
+    ) -> (NblBatch<'c, Rx>, NblBatch<'c, Rx>) {
+        const { Self::ORIGINATES };
+        packets.replace(choose, irql)
+    }
+
+    /// Sends (`Tx`) or indicates (`Rx`) a packet that the module makes up: `frame`, with nothing beside it. It comes back
+    /// by itself; pause waits for it.
+    ///
+    /// # IRQL
+    ///
+    /// At or below `DISPATCH_LEVEL`, and no lock held.
+    ///
+    /// # Errors
+    ///
+    /// [`Status::RESOURCES`]: no packet of the module's own is free, or long enough.
+    ///
+    /// <https://learn.microsoft.com/windows-hardware/drivers/network/sending-data-from-a-filter-driver>,
+    /// <https://learn.microsoft.com/windows-hardware/drivers/network/receiving-data-in-a-filter-driver>
+    pub fn originate<D: Direction>(
+        &self,
+        frame: &[u8],
+        port: u32,
+        irql: &mut impl Caller,
+    ) -> Result<(), Status> {
+        const { Self::ORIGINATES };
+        let core = self.attached.core;
+        let length = u32::try_from(frame.len()).map_err(|_| Status::RESOURCES)?;
+        let fill = |room: &mut [u8]| {
+            room.iter_mut()
+                .zip(frame)
+                .for_each(|(to, from)| *to = *from);
+            true
+        };
+        let packet = core
+            .side::<D>()
+            .own
+            .take(length, fill, irql)
+            .ok_or(Status::RESOURCES)?;
+        // SAFETY: the module is running, so its handle is valid.
+        let callback = unsafe { Callback::<D>::new(core.handle(), core.side::<D>(), false) };
+        // SAFETY: the packet is the module's own of this direction, and nobody else has it.
+        unsafe { callback.batch(Chain::new(packet.as_ptr()), 1, port, 0) }.forward(irql);
+        Ok(())
+    }
+
+    /// Packets come back through handlers that are registered.
+    const ORIGINATES: () = assert!(
+        M::HANDLERS.can_originate(),
+        "a filter that has packets of its own has `originate` among its handlers"
+    );
 }
 
 impl<'a, M: FilterModule> Deref for Running<'a, M> {

@@ -6,14 +6,14 @@ use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
 
 use ndis_sys::{
-    NDIS_HANDLE, NDIS_RECEIVE_FLAGS_DISPATCH_LEVEL, NDIS_RETURN_FLAGS_DISPATCH_LEVEL,
-    NDIS_SEND_COMPLETE_FLAGS_DISPATCH_LEVEL, NDIS_SEND_FLAGS_DISPATCH_LEVEL,
-    NdisFIndicateReceiveNetBufferLists, NdisFReturnNetBufferLists, NdisFSendNetBufferLists,
-    NdisFSendNetBufferListsComplete,
+    NDIS_HANDLE, NDIS_RECEIVE_FLAGS_DISPATCH_LEVEL, NDIS_RECEIVE_FLAGS_RESOURCES,
+    NDIS_RETURN_FLAGS_DISPATCH_LEVEL, NDIS_SEND_COMPLETE_FLAGS_DISPATCH_LEVEL,
+    NDIS_SEND_FLAGS_DISPATCH_LEVEL, NdisFIndicateReceiveNetBufferLists, NdisFReturnNetBufferLists,
+    NdisFSendNetBufferLists, NdisFSendNetBufferListsComplete,
 };
 
 use super::raw::{self, Chain, NblPointer, set_status};
-use super::{Direction, Held, Hold, Nbl, Nbls, Rx, Tx};
+use super::{Direction, Hold, Nbl, Nbls, Rx, Side, Tx};
 use crate::fifo::{HoldLimit, List, Stamp};
 use crate::irql::Caller;
 use crate::{Status, time};
@@ -27,8 +27,9 @@ use crate::{Status, time};
 /// 3. `batches` is the number of batches of the activation that were neither used nor dropped.
 pub(crate) struct Callback<'m, D> {
     handle: NDIS_HANDLE,
-    /// Where its batches may be held, if they may.
-    held: Option<&'m Held>,
+    side: &'m Side,
+    /// Whether its batches may be held.
+    may_hold: bool,
     unsettled: Cell<Chain>,
     batches: Cell<usize>,
     _way: PhantomData<D>,
@@ -37,11 +38,12 @@ pub(crate) struct Callback<'m, D> {
 impl<'m, D: Direction> Callback<'m, D> {
     /// # Safety
     ///
-    /// `handle` is that of a module, and valid as long as the value is. `held` is what that module holds of `D`.
-    pub(crate) const unsafe fn new(handle: NDIS_HANDLE, held: Option<&'m Held>) -> Self {
+    /// `handle` is that of a module, and valid as long as the value is. `side` is what that module has of `D`.
+    pub(crate) const unsafe fn new(handle: NDIS_HANDLE, side: &'m Side, may_hold: bool) -> Self {
         Self {
             handle,
-            held,
+            side,
+            may_hold,
             unsettled: Cell::new(Chain::EMPTY),
             batches: Cell::new(0),
             _way: PhantomData,
@@ -75,7 +77,7 @@ impl<'m, D: Direction> Callback<'m, D> {
     /// Refuses what is in dropped batches, and says how many batches were leaked.
     pub(crate) fn settle(self, irql: &mut impl Caller) -> usize {
         // SAFETY: invariant 2; the chain is given up with `self`, and its NBLs came in this direction.
-        unsafe { refuse::<D>(self.handle, self.unsettled.get(), irql) };
+        unsafe { refuse::<D>(self.handle, self.side, self.unsettled.get(), irql) };
         self.batches.get()
     }
 
@@ -164,18 +166,23 @@ impl<'c, D: Direction> NblBatch<'c, D> {
 
     /// Appends the batch to what the module holds, as far as `limit` allows.
     pub(crate) fn hold(self, limit: HoldLimit, irql: &mut impl Caller) -> Hold<'c, D> {
-        let Some(held) = self.callback.held else {
+        if !self.callback.may_hold {
             // What was held has its turn once.
             return Hold {
                 refused: self,
                 held: 0,
                 is_first: false,
             };
-        };
+        }
         let this = ManuallyDrop::new(self);
         let stamp = Stamp::new(this.port, this.flags, time::now_ns());
         // SAFETY: the batch owns the NBLs, which came in this direction without low resources, and is given up.
-        let kept = unsafe { held.append(this.chain, stamp, limit, irql) };
+        let kept = unsafe {
+            this.callback
+                .side
+                .held
+                .append(this.chain, stamp, limit, irql)
+        };
         Hold {
             // INVARIANT: what is left of `self`, which it replaces: as many batches as before.
             refused: Self {
@@ -193,11 +200,12 @@ impl<'c, D: Direction> NblBatch<'c, D> {
     }
 
     /// Takes the batch apart: from here on its NBLs are the caller's to give to NDIS.
-    fn into_parts(self) -> Parts {
+    fn into_parts(self) -> Parts<'c> {
         let this = ManuallyDrop::new(self);
         this.callback.close();
         Parts {
             handle: this.callback.handle,
+            side: this.callback.side,
             chain: this.chain,
             count: this.count,
             port: this.port,
@@ -243,7 +251,7 @@ impl<D: Direction> NblBatch<'_, D> {
     pub fn refuse(self, irql: &mut impl Caller) {
         let parts = self.into_parts();
         // SAFETY: the NBLs were owned, came in this direction, and are given up.
-        unsafe { refuse::<D>(parts.handle, parts.chain, irql) };
+        unsafe { refuse::<D>(parts.handle, parts.side, parts.chain, irql) };
     }
 }
 
@@ -259,7 +267,7 @@ impl NblBatch<'_, Tx> {
         let parts = self.into_parts();
         if parts.chain.first.is_some() {
             // SAFETY: the NBLs were owned, came as sends through this module, and are given up.
-            unsafe { complete(parts.handle, parts.chain, status, irql) };
+            unsafe { complete(parts.handle, parts.side, parts.chain, status, irql) };
         }
     }
 }
@@ -276,8 +284,53 @@ impl NblBatch<'_, Rx> {
         let parts = self.into_parts();
         if parts.chain.first.is_some() {
             // SAFETY: the NBLs were owned, came as receives without low resources, and are given up.
-            unsafe { return_to_ndis(parts.handle, parts.chain, irql) };
+            unsafe { return_to_ndis(parts.handle, parts.side, parts.chain, irql) };
         }
+    }
+}
+
+impl<'c> NblBatch<'c, Rx> {
+    /// Puts copies in the place of the lists that `choose` wants, as far as packets of the module's own are free and long
+    /// enough, and gives the lists that have been replaced second.
+    pub(crate) fn replace(
+        self,
+        mut choose: impl FnMut(&Nbl<'_, Rx>) -> bool,
+        irql: &mut impl Caller,
+    ) -> (Self, Self) {
+        let this = ManuallyDrop::new(self);
+        let mut kept = List::EMPTY;
+        let mut replaced = List::EMPTY;
+        let mut at = this.chain.first;
+        while let Some(nbl) = at {
+            // SAFETY: the batch owns the chain.
+            at = unsafe { raw::next(nbl) };
+            // SAFETY: likewise. The list is linked to nothing while it is looked at, so it is a chain of one.
+            unsafe { raw::set_next(nbl, Chain::EMPTY) };
+            let alone = Chain { first: Some(nbl) };
+            // SAFETY: the batch owns the list, and nobody changes it while it is looked at.
+            let copy = unsafe { Nbls::<Rx>::new(alone) }
+                .find(&mut choose)
+                .and_then(|list| this.callback.side.own.copy(&list, irql));
+            if let Some(copy) = copy {
+                // SAFETY: the list is owned, and in no chain any more.
+                unsafe { replaced.append(nbl) };
+                // SAFETY: the copy is the module's own, and linked to none.
+                unsafe { kept.append(copy) };
+            } else {
+                // SAFETY: the list is owned, and in no chain any more.
+                unsafe { kept.append(nbl) };
+            }
+        }
+        // INVARIANT: the lists of `self` and the copies, each in one of two batches; one more batch than before.
+        this.callback.open();
+        let side = |list: List<NblPointer>| Self {
+            chain: Chain { first: list.first },
+            count: list.count,
+            port: this.port,
+            flags: this.flags,
+            callback: this.callback,
+        };
+        (side(kept), side(replaced))
     }
 }
 
@@ -316,19 +369,18 @@ impl<D: Direction> fmt::Debug for NblBatch<'_, D> {
 ///
 /// `parts.chain` is what NDIS has lent to the activation, whole and in order, with the flags of the call; `handle` is
 /// that of the module.
-#[derive(Debug)]
 pub struct LowResources<'c> {
-    parts: Parts,
-    _lent: PhantomData<&'c ()>,
+    parts: Parts<'c>,
+    callback: &'c Callback<'c, Rx>,
 }
 
-impl LowResources<'_> {
+impl<'c> LowResources<'c> {
     /// # Safety
     ///
-    /// NDIS has lent the chain of `count` NBLs to the current activation of the module of `handle`, with `port` and
-    /// `flags`, of which `NDIS_RECEIVE_FLAGS_RESOURCES` is one. The value does not outlive the activation.
+    /// NDIS has lent the chain of `count` NBLs to the activation of `callback`, with `port` and `flags`, of which
+    /// `NDIS_RECEIVE_FLAGS_RESOURCES` is one.
     pub(crate) const unsafe fn new(
-        handle: NDIS_HANDLE,
+        callback: &'c Callback<'c, Rx>,
         chain: Chain,
         count: u32,
         port: u32,
@@ -337,13 +389,40 @@ impl LowResources<'_> {
         // INVARIANT: the caller's promise.
         Self {
             parts: Parts {
-                handle,
+                handle: callback.handle,
+                side: callback.side,
                 chain,
                 count,
                 port,
                 flags,
             },
-            _lent: PhantomData,
+            callback,
+        }
+    }
+
+    /// Copies the lists, as far as packets of the module's own are free and long enough; `missed` is shown the others.
+    pub(crate) fn copy(
+        &self,
+        mut missed: impl FnMut(&Nbl<'_, Rx>),
+        irql: &mut impl Caller,
+    ) -> NblBatch<'c, Rx> {
+        let mut copies = List::EMPTY;
+        for list in self.iter() {
+            match self.callback.side.own.copy(&list, irql) {
+                // SAFETY: the copy is ours, and linked to none.
+                Some(copy) => unsafe { copies.append(copy) },
+                None => missed(&list),
+            }
+        }
+        let chain = Chain {
+            first: copies.first,
+        };
+        // The copies are the module's for as long as it wants.
+        let flags = self.parts.flags & !NDIS_RECEIVE_FLAGS_RESOURCES;
+        // SAFETY: the copies are the module's own packets, which nobody else has.
+        unsafe {
+            self.callback
+                .batch(chain, copies.count, self.parts.port, flags)
         }
     }
 
@@ -369,10 +448,16 @@ impl LowResources<'_> {
     }
 }
 
+impl fmt::Debug for LowResources<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LowResources").finish_non_exhaustive()
+    }
+}
+
 /// What a call into NDIS needs.
-#[derive(Debug)]
-struct Parts {
+struct Parts<'m> {
     handle: NDIS_HANDLE,
+    side: &'m Side,
     chain: Chain,
     count: u32,
     port: u32,
@@ -391,7 +476,7 @@ fn dispatch_flag(flags: u32, bit: u32, irql: &impl Caller) -> u32 {
 /// # Safety
 ///
 /// The module of `parts.handle` is running, and may indicate the chain, which is not empty.
-unsafe fn indicate(parts: &Parts, irql: &mut impl Caller) {
+unsafe fn indicate(parts: &Parts<'_>, irql: &mut impl Caller) {
     let flags = dispatch_flag(parts.flags, NDIS_RECEIVE_FLAGS_DISPATCH_LEVEL, irql);
     // SAFETY: this function's contract.
     unsafe {
@@ -409,18 +494,23 @@ unsafe fn indicate(parts: &Parts, irql: &mut impl Caller) {
 ///
 /// # Safety
 ///
-/// The caller owns the chain, which came in direction `D` through the module of `handle`, without low resources, and is
-/// given up.
-unsafe fn refuse<D: Direction>(handle: NDIS_HANDLE, chain: Chain, irql: &mut impl Caller) {
+/// The caller owns the chain, which came in direction `D` through the module of `handle` and `side`, without low resources,
+/// or is of its own packets of that direction, and is given up.
+unsafe fn refuse<D: Direction>(
+    handle: NDIS_HANDLE,
+    side: &Side,
+    chain: Chain,
+    irql: &mut impl Caller,
+) {
     if chain.first.is_none() {
         return;
     }
     if D::IS_SEND {
         // SAFETY: this function's contract.
-        unsafe { complete(handle, chain, Status::FAILURE, irql) };
+        unsafe { complete(handle, side, chain, Status::FAILURE, irql) };
     } else {
         // SAFETY: this function's contract.
-        unsafe { return_to_ndis(handle, chain, irql) };
+        unsafe { return_to_ndis(handle, side, chain, irql) };
     }
 }
 
@@ -428,8 +518,20 @@ unsafe fn refuse<D: Direction>(handle: NDIS_HANDLE, chain: Chain, irql: &mut imp
 ///
 /// # Safety
 ///
-/// The caller owns the chain, which is not empty, came as sends through the module of `handle`, and is given up.
-unsafe fn complete(handle: NDIS_HANDLE, chain: Chain, status: Status, irql: &mut impl Caller) {
+/// The caller owns the chain, which came as sends through the module of `handle` and `side`, or is of its own sends, and
+/// is given up.
+pub(crate) unsafe fn complete(
+    handle: NDIS_HANDLE,
+    side: &Side,
+    chain: Chain,
+    status: Status,
+    irql: &mut impl Caller,
+) {
+    // SAFETY: this function's contract.
+    let chain = unsafe { side.own.take_back(chain, irql) };
+    if chain.first.is_none() {
+        return;
+    }
     let flags = dispatch_flag(0, NDIS_SEND_COMPLETE_FLAGS_DISPATCH_LEVEL, irql);
     // SAFETY: this function's contract.
     unsafe { set_status(chain, status) };
@@ -441,9 +543,19 @@ unsafe fn complete(handle: NDIS_HANDLE, chain: Chain, status: Status, irql: &mut
 ///
 /// # Safety
 ///
-/// The caller owns the chain, which is not empty, came as receives without low resources through the module of `handle`,
-/// and is given up.
-unsafe fn return_to_ndis(handle: NDIS_HANDLE, chain: Chain, irql: &mut impl Caller) {
+/// The caller owns the chain, which came as receives without low resources through the module of `handle` and `side`, or
+/// is of its own receives, and is given up.
+pub(crate) unsafe fn return_to_ndis(
+    handle: NDIS_HANDLE,
+    side: &Side,
+    chain: Chain,
+    irql: &mut impl Caller,
+) {
+    // SAFETY: this function's contract.
+    let chain = unsafe { side.own.take_back(chain, irql) };
+    if chain.first.is_none() {
+        return;
+    }
     let flags = dispatch_flag(0, NDIS_RETURN_FLAGS_DISPATCH_LEVEL, irql);
     // SAFETY: this function's contract.
     unsafe { NdisFReturnNetBufferLists(handle, chain.as_ptr(), flags) };

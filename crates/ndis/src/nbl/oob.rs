@@ -1,10 +1,11 @@
 //! What stands beside the frames of an NBL.
 
 use ndis_sys::{
-    Ieee8021QNetBufferListInfo, NDIS_NET_BUFFER_LIST_8021Q_INFO, NDIS_RSC_NBL_INFO,
-    NDIS_TCP_LARGE_SEND_OFFLOAD_NET_BUFFER_LIST_INFO, NDIS_UDP_RSC_OFFLOAD_NET_BUFFER_LIST_INFO,
-    NDIS_UDP_SEGMENTATION_OFFLOAD_NET_BUFFER_LIST_INFO, TcpLargeSendNetBufferListInfo,
-    TcpRecvSegCoalesceInfo, UdpRecvSegCoalesceOffloadInfo, UdpSegmentationOffloadInfo,
+    Ieee8021QNetBufferListInfo, NDIS_NET_BUFFER_LIST_8021Q_INFO, NDIS_NET_BUFFER_LIST_INFO,
+    NDIS_RSC_NBL_INFO, NDIS_TCP_LARGE_SEND_OFFLOAD_NET_BUFFER_LIST_INFO,
+    NDIS_UDP_RSC_OFFLOAD_NET_BUFFER_LIST_INFO, NDIS_UDP_SEGMENTATION_OFFLOAD_NET_BUFFER_LIST_INFO,
+    TcpLargeSendNetBufferListInfo, TcpRecvSegCoalesceInfo, UdpRecvSegCoalesceOffloadInfo,
+    UdpSegmentationOffloadInfo,
 };
 
 use super::raw::{self, NblPointer};
@@ -63,6 +64,16 @@ pub(super) unsafe fn vlan_tag(nbl: NblPointer) -> Option<VlanTag> {
         .ok()
         .filter(|&control| control != 0)
         .map(VlanTag)
+}
+
+/// The slots that say how many segments a received packet was joined from, which `NdisCopyReceiveNetBufferListInfo` leaves
+/// out.
+pub(super) fn coalescing_slots() -> &'static [NDIS_NET_BUFFER_LIST_INFO] {
+    if version::registered_minor() < UDP_COALESCING {
+        &[TcpRecvSegCoalesceInfo]
+    } else {
+        &[TcpRecvSegCoalesceInfo, UdpRecvSegCoalesceOffloadInfo]
+    }
 }
 
 /// The segments that a received packet was joined from.

@@ -22,6 +22,11 @@ pub struct Nbl<'a, D> {
 }
 
 impl<'a, D: Direction> Nbl<'a, D> {
+    /// The NBL, which may be read.
+    pub(super) const fn pointer(&self) -> NblPointer {
+        self.raw
+    }
+
     /// The packets of the list. Received lists of Ethernet have one, lists to send any number.
     #[must_use]
     pub fn packets(&self) -> Packets<'a> {

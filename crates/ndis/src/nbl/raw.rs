@@ -6,10 +6,13 @@
 use core::ffi::c_void;
 use core::ptr::NonNull;
 
-use ndis_sys::{NDIS_NET_BUFFER_LIST_INFO, NET_BUFFER, NET_BUFFER_LIST};
+use ndis_sys::{NDIS_HANDLE, NDIS_NET_BUFFER_LIST_INFO, NET_BUFFER, NET_BUFFER_LIST};
 use wdk_sys::MDL;
 
 use crate::Status;
+
+/// Slots of out-of-band data that every NDIS version from 6.84 has.
+const INFO_SLOTS: NDIS_NET_BUFFER_LIST_INFO = 26;
 
 pub(crate) type NblPointer = NonNull<NET_BUFFER_LIST>;
 
@@ -30,7 +33,11 @@ impl Chain {
         }
     }
 
-    pub(super) fn as_ptr(self) -> *mut NET_BUFFER_LIST {
+    pub(crate) const fn is_empty(self) -> bool {
+        self.first.is_none()
+    }
+
+    pub(crate) fn as_ptr(self) -> *mut NET_BUFFER_LIST {
         self.first.map_or(core::ptr::null_mut(), NonNull::as_ptr)
     }
 }
@@ -111,6 +118,85 @@ pub(super) unsafe fn info(nbl: NblPointer, slot: NDIS_NET_BUFFER_LIST_INFO) -> *
     let place = slots.cast::<*mut c_void>().wrapping_offset(slot as isize);
     // SAFETY: every NBL has the slots below 26, and nobody writes to them while somebody else may read the NBL.
     unsafe { place.read() }
+}
+
+/// Sets a slot of out-of-band data; likewise.
+///
+/// # Safety
+///
+/// The caller owns the NBL.
+pub(super) unsafe fn set_info(
+    nbl: NblPointer,
+    slot: NDIS_NET_BUFFER_LIST_INFO,
+    value: *mut c_void,
+) {
+    // SAFETY: this function's contract.
+    let slots = unsafe { &raw mut (*nbl.as_ptr()).NetBufferListInfo };
+    let place = slots.cast::<*mut c_void>().wrapping_offset(slot as isize);
+    // SAFETY: every NBL has the slots below 26, and the owner may write to them.
+    unsafe { place.write(value) };
+}
+
+/// # Safety
+///
+/// The caller owns the NBL, which is from a pool of its own.
+pub(super) unsafe fn set_flags(nbl: NblPointer, flags: u32) {
+    // SAFETY: this function's contract.
+    unsafe { (*nbl.as_ptr()).NblFlags = flags };
+}
+
+/// Makes a packet of `length` bytes of an NBL, whatever it was before, and gives its memory.
+///
+/// # Safety
+///
+/// The caller owns the NBL, which is from a pool of its own, and has one `NET_BUFFER` over one MDL that describes at least
+/// `length` bytes of nonpaged pool. `source` is the handle of its module.
+pub(super) unsafe fn make_whole(
+    nbl: NblPointer,
+    length: u32,
+    source: NDIS_HANDLE,
+) -> Option<NonNull<[u8]>> {
+    // SAFETY: this function's contract.
+    unsafe { set_next(nbl, Chain::EMPTY) };
+    // SAFETY: this function's contract.
+    unsafe { set_flags(nbl, 0) };
+    // SAFETY: this function's contract.
+    unsafe { (*nbl.as_ptr()).SourceHandle = source };
+    // SAFETY: this function's contract.
+    unsafe { (*nbl.as_ptr()).Status = Status::SUCCESS.into_raw() };
+    for slot in 0..INFO_SLOTS {
+        // SAFETY: this function's contract.
+        unsafe { set_info(nbl, slot, core::ptr::null_mut()) };
+    }
+    // SAFETY: this function's contract.
+    let packet = unsafe { first_net_buffer(nbl) }?.as_ptr();
+    // SAFETY: this function's contract.
+    let mdl = unsafe { (*packet).MdlChain };
+    // SAFETY: this function's contract.
+    unsafe { (*packet).CurrentMdl = mdl };
+    // SAFETY: this function's contract.
+    unsafe { (*packet).CurrentMdlOffset = 0 };
+    // SAFETY: this function's contract.
+    unsafe { (*packet).DataOffset = 0 };
+    // SAFETY: this function's contract.
+    unsafe { (*packet).DataLength = length };
+    // SAFETY: this function's contract.
+    unsafe { (*packet).ChecksumBias = 0 };
+    // SAFETY: this function's contract: the MDL describes nonpaged pool, whose address it therefore has.
+    let start = NonNull::new(unsafe { (*mdl).MappedSystemVa }.cast::<u8>())?;
+    Some(NonNull::slice_from_raw_parts(start, length as usize))
+}
+
+/// The MDLs of a packet of one's own.
+///
+/// # Safety
+///
+/// That of [`make_whole`].
+pub(super) unsafe fn mdl_chain(nbl: NblPointer) -> Option<NonNull<MDL>> {
+    // SAFETY: this function's contract.
+    let packet = unsafe { first_net_buffer(nbl) }?;
+    // SAFETY: this function's contract.
+    NonNull::new(unsafe { (*packet.as_ptr()).MdlChain })
 }
 
 /// # Safety
