@@ -25,12 +25,10 @@ const SEEDS: std::ops::RangeInclusive<u64> = 1..=2;
 /// Families of monitors that still lack plays.
 const OPEN: &[&str] = &[
     "argument",
-    "calling",
     "derived",
     "device",
     "fault",
     "irp",
-    "irql",
     "lifecycle",
     "oid",
     "owner",

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::event::{
-    Call, Callback, Event, Import, Kind, ModuleEvent, NblCall, NblEvent, NetPnpEvent,
+    Call, Callback, DISPATCH_LEVEL, Event, Import, Kind, ModuleEvent, NblCall, NblEvent,
+    NetPnpEvent,
 };
 use crate::family::running::Running;
 use crate::family::state::{ModuleState, SUCCESS, States};
@@ -122,7 +123,8 @@ impl CallingMonitor {
                 .inside(thread, |callback| wanted.contains(&callback))
                 .is_some()
         };
-        let is_wait = import.name.starts_with("KeWaitFor")
+        // A wait that only looks is legal at DISPATCH_LEVEL.
+        let is_wait = import.name.starts_with("KeWaitFor") && import.irql_max < DISPATCH_LEVEL
             || ["NdisWaitEvent", "NdisMSleep", "KeDelayExecutionThread"].contains(&import.name);
         let is_oid = import.name.starts_with("NdisFOidRequest")
             || import.name.starts_with("NdisFDirectOidRequest");

@@ -40,6 +40,7 @@ mod nbl_own;
 mod nbl_pause;
 mod nbl_touch;
 mod oid;
+mod oid_calling;
 mod oid_clone;
 mod oid_finish;
 mod oid_own;
@@ -85,6 +86,7 @@ static AREAS: &[&[Play]] = &[
     nbl_pause::PLAYS,
     nbl_touch::PLAYS,
     oid::PLAYS,
+    oid_calling::PLAYS,
     oid_clone::PLAYS,
     oid_finish::PLAYS,
     oid_own::PLAYS,
