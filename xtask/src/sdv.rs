@@ -140,7 +140,7 @@ mod tests {
 
     const GOOD: &str = "
         [ndis.Locking]
-        A = { page = \"a.md\", rules = [\"one\", \"two\"], cases = [\"c\"], verifier = \"DDI compliance\" }
+        A = { page = \"a.md\", rules = [\"one\", \"two\"], cases = [\"c\"], verifier = \"DDI compliance\", stop = \"0xC4/0x1\" }
         B = { page = \"b.md\", uncalled = \"IoX\", static = false }
         [wdm.Other]
         C = { page = \"c.md\", no = \"for miniports\" }";
@@ -184,7 +184,7 @@ mod tests {
         for line in [
             "3 rules: 1 watched by the lab, 1 of them refused by types as well; 0 refused",
             "### NDIS: Locking",
-            "devtest/a) | DDI compliance | monitor `one`; type `c`; `two`: it cannot be seen |",
+            "devtest/a) | DDI compliance, 0xC4/0x1 | monitor `one`; type `c`; `two`: it cannot be seen |",
             "devtest/b) \\* | - | `ndis` has no call of `IoX` |",
             "devtest/c) | - | for miniports |",
         ] {

@@ -13,6 +13,8 @@ pub(super) struct Official {
     pub(super) page: String,
     /// The option of Driver Verifier that checks it.
     pub(super) verifier: Option<String>,
+    /// How it stops the machine then.
+    pub(super) stop: Option<String>,
     pub(super) is_static: bool,
     /// Rules of the catalogue that say the same.
     pub(super) rules: Vec<String>,
@@ -56,6 +58,7 @@ fn official(table: &InlineTable) -> Result<Official> {
         match key {
             "page" => rule.page = text()?,
             "verifier" => rule.verifier = Some(text()?),
+            "stop" => rule.stop = Some(text()?),
             "static" => rule.is_static = value.as_bool().context("static is true or false")?,
             "rules" => rule.rules = words(value)?,
             "cases" => rule.cases = words(value)?,

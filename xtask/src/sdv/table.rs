@@ -23,7 +23,10 @@ pub(super) fn table(rules: &[Official], holders: &BTreeMap<String, Holder>) -> S
         *totals.entry(kind(rule, holders)).or_default() += 1;
         let page = rule.page.trim_end_matches(".md");
         let star = if rule.is_static { "" } else { " \\*" };
-        let verifier = rule.verifier.as_deref().unwrap_or("-");
+        let verifier = match (&rule.verifier, &rule.stop) {
+            (Some(option), Some(stop)) => format!("{option}, {stop}"),
+            (option, _) => option.as_deref().unwrap_or("-").to_owned(),
+        };
         let held = held(rule, holders);
         let _ = writeln!(
             rows,
@@ -34,7 +37,7 @@ pub(super) fn table(rules: &[Official], holders: &BTreeMap<String, Holder>) -> S
     let count = |kind| totals.get(kind).copied().unwrap_or_default();
     format!(
         "{} rules: {} watched by the lab, {} of them refused by types as well; {} refused by types alone; {} about functions that `ndis` has no call of; \
-         {} by a check; {} by nothing yet; {} for drivers that are no filters.\n{rows}",
+         {} by a check; {} by nothing yet; {} for drivers that are no filters, or about nothing that a page names.\n{rows}",
         rules.len(),
         count("monitor") + count("both"),
         count("both"),
