@@ -7874,7 +7874,7 @@ unsafe extern "system" {
         Token: *mut c_void,
         CopyOnOpen: BOOLEAN,
         EffectiveOnly: BOOLEAN,
-        ImpersonationLevel: ULONG,
+        ImpersonationLevel: i32,
     ) -> NTSTATUS;
     pub fn PsIsSystemThread(Thread: *mut c_void) -> BOOLEAN;
     pub fn PsReferencePrimaryToken(Process: *mut c_void) -> *mut c_void;

@@ -118,6 +118,9 @@ pub(super) struct Page {
     pub(super) min: u8,
     pub(super) max: u8,
     pub(super) page: String,
+    /// The header allows more, and a rule of Microsoft's says what the page says.
+    #[serde(default)]
+    pub(super) wins: bool,
 }
 
 #[derive(Debug, Deserialize)]

@@ -1,4 +1,4 @@
-//! The IRQL at which each function may be called: the header's annotation, else the page.
+//! The IRQL at which each function may be called: the header's annotation, else the page; the page where it says so.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -20,6 +20,9 @@ pub(super) fn table(facts: &Facts) -> String {
     }
     for (name, function) in facts.nt.functions.iter().chain(&facts.ndis.functions) {
         let Some(irql) = &function.irql else { continue };
+        if facts.pages.get(name).is_some_and(|page| page.wins) {
+            continue;
+        }
         if let Some(range) = range(irql, facts) {
             ranges.insert(name, range);
         }

@@ -377,3 +377,27 @@ fn word(text: &str) -> usize {
     text.find(|c: char| !(c.is_alphanumeric() || c == '_'))
         .unwrap_or(text.len())
 }
+
+/// serde keeps the last of two entries, so that the first would be a line that nobody reads.
+#[test]
+fn no_fact_stands_twice() {
+    for (name, text) in [
+        ("x64/ndis", include_str!("../../../abi/x64/ndis.json")),
+        ("x64/nt", include_str!("../../../abi/x64/nt.json")),
+        ("arm64/ndis", include_str!("../../../abi/arm64/ndis.json")),
+        ("arm64/nt", include_str!("../../../abi/arm64/nt.json")),
+    ] {
+        let mut section = "";
+        let mut seen = std::collections::BTreeSet::new();
+        for line in text.lines() {
+            let key = line.split_once(':').map_or(line, |(key, _)| key);
+            if key.starts_with(" \"") {
+                section = key;
+            }
+            if key.starts_with("  \"") {
+                assert!(seen.insert((section, key)), "{name}: {section}: {key}");
+            }
+        }
+        assert!(seen.len() > 500, "{name}");
+    }
+}

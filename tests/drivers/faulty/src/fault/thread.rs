@@ -68,7 +68,7 @@ const LOOKS: u32 = 1_000_000;
 const ALL_ACCESS: u32 = 0x001F_FFFF;
 
 /// `SecurityImpersonation`.
-const IMPERSONATION: u32 = 2;
+const IMPERSONATION: i32 = 2;
 
 fn keep_in_restart(to: &mut NDIS_FILTER_DRIVER_CHARACTERISTICS) {
     to.RestartHandler = Some(restart_in_region);
