@@ -85,9 +85,16 @@ thread_local! {
     static BOUND: Cell<Option<(&'static [&'static Import], Hooks)>> = const { Cell::new(None) };
 }
 
-/// Publishes what stubs call.
-pub(super) fn publish(functions: &'static [&'static Import], hooks: Hooks) {
-    BOUND.set(Some((functions, hooks)));
+/// Publishes what stubs call. Stubs outlive no run, but what they call must outlive them all: it is kept for ever, once
+/// for runs that offer the same.
+pub(super) fn publish(functions: &[&'static Import], hooks: Hooks) {
+    let same = |known: &&'static [&'static Import]| {
+        let mut pairs = known.iter().zip(functions);
+        known.len() == functions.len() && pairs.all(|(known, new)| std::ptr::eq(*known, *new))
+    };
+    let known = BOUND.get().map(|(known, _)| known).filter(same);
+    let kept = known.unwrap_or_else(|| functions.to_vec().leak());
+    BOUND.set(Some((kept, hooks)));
 }
 
 /// Called by the import thunk on the host stack.

@@ -193,7 +193,7 @@ impl Machine {
         pool::open().map_err(LoadError::host("map the pool"))?;
         trace::reset(config.pdb.as_deref());
         journal::reset(config.keeps_journal);
-        call::publish(registry.functions.clone().leak(), config.hooks);
+        call::publish(&registry.functions, config.hooks);
         sched::reset(
             random.next(),
             config.processors,
