@@ -1,0 +1,8 @@
+// error[E0599]: the device object is not handed out, so NDIS's part of its extension cannot be touched.
+
+use ndis::driver::Driver;
+use ndis::filter::FilterModule;
+
+pub fn extension<M: FilterModule>(driver: &Driver<M>) -> *mut u8 {
+    driver.device_extension()
+}

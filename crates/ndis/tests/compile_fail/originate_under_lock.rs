@@ -1,0 +1,16 @@
+// error[E0500, E0501]: NDIS cannot be called under a lock, and an own packet goes to NDIS.
+
+use ndis::filter::{OriginatePath, Running};
+use ndis::irql::AtMostDispatch;
+use ndis::lock::SpinLock;
+use ndis::nbl::Rx;
+
+pub fn originate<M: OriginatePath>(
+    module: &Running<'_, M>,
+    lock: &SpinLock<u32>,
+    irql: &mut AtMostDispatch,
+) {
+    lock.with(irql, |_, _| {
+        let _ = module.originate::<Rx>(&[0; 60], 0, irql);
+    });
+}

@@ -1,0 +1,9 @@
+// error[E0599]: only a filter whose own packets can come back has any.
+
+use ndis::filter::{FilterModule, Running};
+use ndis::irql::AtMostDispatch;
+use ndis::nbl::Tx;
+
+pub fn originate<M: FilterModule>(module: &Running<'_, M>, irql: &mut AtMostDispatch) {
+    let _ = module.originate::<Tx>(&[0; 60], 0, irql);
+}

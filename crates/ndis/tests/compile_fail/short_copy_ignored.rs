@@ -1,0 +1,7 @@
+// error[E0308]: a copy may be short or fail, and nothing is read of it before that is looked at.
+
+use ndis::nbl::Packet;
+
+pub fn ether_type(packet: &Packet<'_>) -> [u8; 2] {
+    packet.read::<2>(12)
+}
