@@ -86,6 +86,21 @@ fn a_slow_worker_is_overtaken_by_the_timer() {
     assert!(late, "no seed held a packet for too long");
 }
 
+/// Hard lives with a short queue: every packet passes once or is under one reason, pauses come in time, no rule is broken.
+#[test]
+fn hard_lives_with_a_short_queue_are_clean() {
+    for overload in [0, 1] {
+        let output = Lab::stress(&driver("deferlwf"))
+            .set("Mode", 2)
+            .set("HoldLimit", 4)
+            .set("OnOverload", overload)
+            .set("MaxFlows", 64)
+            .with(["--seeds", "60"])
+            .output();
+        assert_eq!(output.exit, 0, "{}{}", output.stdout, output.stderr);
+    }
+}
+
 #[test]
 fn a_rule_blocks_what_it_names_and_nothing_else() {
     let flow_of = |summary: &Summary, protocol: &str| {
