@@ -366,9 +366,7 @@ fn every_lock(module: &'static Module) {
     without_order();
     shared();
     readers_and_writer();
-    timer::queue_once(in_dpc);
-    // SAFETY: PASSIVE_LEVEL: the DPC has run when this returns.
-    unsafe { KeFlushQueuedDpcs() };
+    timer::run_once(in_dpc);
     // SAFETY: nothing is pending under the id, and no lock is held any more.
     unsafe { NdisFCancelSendNetBufferLists(module.handle, module.context()) };
     work::queue(module, in_work);

@@ -29,23 +29,61 @@ pub(crate) const PLAYS: &[Play] = &[
     },
 ];
 
-/// The timer that indicates what is held.
-static TIMER: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
+/// Pool tag of the blocks here, `FltP`.
+const TAG: u32 = u32::from_le_bytes(*b"FltP");
+
+/// What a module holds back, and the timer that indicates it.
+struct Held {
+    timer: NDIS_HANDLE,
+    lists: AtomicPtr<NET_BUFFER_LIST>,
+}
+
+impl Held {
+    /// That of a module, if there was memory for it.
+    fn of(module: &Module) -> Option<&Self> {
+        let block = module.kept.load(Ordering::Acquire).cast_const();
+        // SAFETY: NULL, or the block of attach, which lives until detach.
+        unsafe { block.cast::<Self>().as_ref() }
+    }
+
+    fn take(&self) -> *mut NET_BUFFER_LIST {
+        self.lists.swap(null_mut(), Ordering::AcqRel)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.lists.load(Ordering::Acquire).is_null()
+    }
+
+    fn set_timer(&self, time_us: u32) {
+        // SAFETY: allocated in attach, freed in detach.
+        unsafe { NdisSetTimerObject(self.timer, from_now_us(time_us), 0, null_mut()) };
+    }
+
+    /// Cancels the timer, and waits for its function. Called at PASSIVE_LEVEL.
+    fn stop_timer(&self) {
+        // SAFETY: allocated in attach, freed in detach.
+        unsafe { NdisCancelTimerObject(self.timer) };
+        // SAFETY: PASSIVE_LEVEL: the timer's function has returned when this returns.
+        unsafe { KeFlushQueuedDpcs() };
+    }
+}
 
 /// Later than the pause, in microseconds.
 const LATE_US: u32 = 10_000_000;
 
 fn make_timer(module: &'static Module) {
-    TIMER.store(
-        timer::allocate(indicate_held, module.context()),
-        Ordering::Release,
-    );
-}
-
-fn set_timer(time_us: u32) {
-    let timer = TIMER.load(Ordering::Acquire);
-    // SAFETY: allocated in attach.
-    unsafe { NdisSetTimerObject(timer, from_now_us(time_us), 0, null_mut()) };
+    // SAFETY: callable up to DISPATCH_LEVEL for nonpaged pool.
+    let block = unsafe { ExAllocatePool2(POOL_FLAG_NON_PAGED, size_of::<Held>() as u64, TAG) };
+    if block.is_null() {
+        return;
+    }
+    let held = Held {
+        timer: timer::allocate(indicate_held, module.context()),
+        lists: AtomicPtr::new(null_mut()),
+    };
+    // SAFETY: fresh memory of the right size, aligned to 16.
+    unsafe { block.cast::<Held>().write(held) };
+    module.kept.store(block, Ordering::Release);
 }
 
 /// Holds the first indication back, for the timer, and asks for a pause.
@@ -56,16 +94,18 @@ fn hold_first(
     count: u32,
     flags: u32,
 ) -> (*mut NET_BUFFER_LIST, u32) {
-    if flags & NDIS_RECEIVE_FLAGS_RESOURCES != 0
-        || module
-            .progress
-            .compare_exchange(0, count, Ordering::AcqRel, Ordering::Acquire)
-            .is_err()
-    {
+    let is_lent = flags & NDIS_RECEIVE_FLAGS_RESOURCES != 0;
+    let Some(held) = Held::of(module).filter(|_| !is_lent) else {
+        return (lists, count);
+    };
+    let first = module
+        .progress
+        .compare_exchange(0, count, Ordering::AcqRel, Ordering::Acquire);
+    if first.is_err() {
         return (lists, count);
     }
-    module.kept.store(lists.cast(), Ordering::Release);
-    set_timer(LATE_US);
+    held.lists.store(lists, Ordering::Release);
+    held.set_timer(LATE_US);
     // SAFETY: callable up to DISPATCH_LEVEL; the module is attached.
     unsafe { NdisFRestartFilter(module.handle) };
     (null_mut(), 0)
@@ -75,7 +115,7 @@ fn hold_first(
 #[rustfmt::skip] // The mark stays on its line.
 extern "system" fn indicate_held(_: *mut c_void, context: *mut c_void, _: *mut c_void, _: *mut c_void) {
     let module = Module::of(context);
-    let lists: *mut NET_BUFFER_LIST = module.kept.swap(null_mut(), Ordering::AcqRel).cast();
+    let lists = Held::of(module).map_or(null_mut(), Held::take);
     if !lists.is_null() {
         let count = module.progress.load(Ordering::Acquire);
         // SAFETY: the lists are the filter's, and passed on once, at DISPATCH_LEVEL.
@@ -86,15 +126,15 @@ extern "system" fn indicate_held(_: *mut c_void, context: *mut c_void, _: *mut c
 
 /// Waits until the timer has indicated what is held.
 fn let_timer_indicate(module: &'static Module) -> NDIS_STATUS {
-    if !module.kept.load(Ordering::Acquire).is_null() {
-        set_timer(1);
-    }
-    while !module.kept.load(Ordering::Acquire).is_null() {
+    let Some(held) = Held::of(module).filter(|held| !held.is_empty()) else {
+        return NDIS_STATUS_SUCCESS;
+    };
+    held.set_timer(1);
+    while !held.is_empty() {
         // SAFETY: PASSIVE_LEVEL.
         unsafe { NdisMSleep(100) };
     }
-    // SAFETY: PASSIVE_LEVEL: the timer's function has returned when this returns.
-    unsafe { KeFlushQueuedDpcs() };
+    held.stop_timer();
     NDIS_STATUS_SUCCESS
 }
 
@@ -102,11 +142,11 @@ fn let_timer_indicate(module: &'static Module) -> NDIS_STATUS {
 
 /// Cancels the timer, and returns itself what is held.
 fn cancel_and_return(module: &'static Module) -> NDIS_STATUS {
-    // SAFETY: allocated in attach.
-    unsafe { NdisCancelTimerObject(TIMER.load(Ordering::Acquire)) };
-    // SAFETY: PASSIVE_LEVEL: the timer's function has returned when this returns.
-    unsafe { KeFlushQueuedDpcs() };
-    let lists: *mut NET_BUFFER_LIST = module.kept.swap(null_mut(), Ordering::AcqRel).cast();
+    let Some(held) = Held::of(module) else {
+        return NDIS_STATUS_SUCCESS;
+    };
+    held.stop_timer();
+    let lists = held.take();
     if !lists.is_null() {
         // SAFETY: the lists are the filter's, and returned once, at PASSIVE_LEVEL.
         unsafe { NdisFReturnNetBufferLists(module.handle, lists, 0) };
@@ -114,13 +154,13 @@ fn cancel_and_return(module: &'static Module) -> NDIS_STATUS {
     NDIS_STATUS_SUCCESS
 }
 
-fn free_timer(_: &'static Module) -> bool {
-    let timer = TIMER.swap(null_mut(), Ordering::AcqRel);
-    // SAFETY: allocated in attach.
-    unsafe { NdisCancelTimerObject(timer) };
-    // SAFETY: PASSIVE_LEVEL: the timer's function has returned when this returns.
-    unsafe { KeFlushQueuedDpcs() };
-    // SAFETY: not set, and its function does not run.
-    unsafe { NdisFreeTimerObject(timer) };
+fn free_timer(module: &'static Module) -> bool {
+    if let Some(held) = Held::of(module) {
+        held.stop_timer();
+        // SAFETY: not set, and its function does not run.
+        unsafe { NdisFreeTimerObject(held.timer) };
+        // SAFETY: the block of attach, which nobody uses any more.
+        unsafe { ExFreePoolWithTag(module.kept.load(Ordering::Acquire), TAG) };
+    }
     true
 }

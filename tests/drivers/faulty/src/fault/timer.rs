@@ -205,6 +205,19 @@ pub(crate) fn queue_once(routine: Routine) {
     IN_IMAGE.queue();
 }
 
+/// Runs a DPC with this routine on the other processor, and waits for it.
+pub(crate) fn run_once(routine: Routine) {
+    let Some(shared) = Shared::in_block() else {
+        return;
+    };
+    shared.initialize_dpc(routine);
+    shared.target(other_processor());
+    shared.queue();
+    // SAFETY: PASSIVE_LEVEL: the routine has returned when this returns.
+    unsafe { KeFlushQueuedDpcs() };
+    shared.free();
+}
+
 /// Frees a timer that is set.
 #[inline(never)]
 fn free_set(_: &'static Module) {
@@ -469,7 +482,7 @@ fn free_kernel_timers(module: &'static Module) -> bool {
     true
 }
 
-// legal: dpc-legal near unload-nothing-pending, timer-oneshot-sync, detach-no-timer, timer-free-idle
+// legal: dpc-legal near unload-nothing-pending, timer-oneshot-sync, detach-no-timer, timer-free-idle, dpc-time
 
 /// DPCs of all kinds: for another processor, important, threaded, removed, flushed.
 fn dpcs(_: &'static Module) {
