@@ -14,8 +14,9 @@ use crate::abi::constant::{
 use crate::abi::nt::{DEVICE_OBJECT, FILE_OBJECT, IO_STACK_LOCATION, IO_STATUS_BLOCK, IRP};
 use crate::driver;
 use crate::rt::mem;
+use crate::rt::pool::{self, Reach};
 use crate::rt::sched;
-use crate::watch::{OrFault, emit};
+use crate::watch::{self, OrFault, emit};
 
 /// Major functions of a dispatch table.
 pub(crate) const MAJOR_FUNCTIONS: usize = 28;
@@ -215,7 +216,7 @@ fn request(file: &File, major: u32, code: u32, input: &[u8], output_len: u32) ->
     if !input.is_empty() {
         driver::write(buffer, input);
     }
-    let irp = driver::object(IRP::SIZE + IO_STACK_LOCATION::SIZE);
+    let irp = driver::lend(Lent::Irp, IRP::SIZE + IO_STACK_LOCATION::SIZE);
     let stack = irp + IRP::SIZE as u64;
     fill(irp, stack, file, major, buffer).or_fault();
     IO_STACK_LOCATION::Parameters_DeviceIoControl_OutputBufferLength
@@ -239,17 +240,20 @@ fn request(file: &File, major: u32, code: u32, input: &[u8], output_len: u32) ->
         routine,
         &[file.device.object, irp],
     );
+    pool::restrict(&[irp], Reach::Whole);
     let control = IO_STACK_LOCATION::Control.read(stack).or_fault();
     let marked_pending = u32::from(control) & SL_PENDING_RETURNED != 0;
-    emit(Kind::Irp(IrpEvent::Returned {
+    let returned = IrpEvent::Returned {
         irp,
         status,
         marked_pending,
-    }));
+    };
+    watch::emit_about(Kind::Irp(returned), routine);
     if status == STATUS_PENDING.cast_unsigned() {
         sched::wait(&mut || {
             DEVICES.with_borrow(|devices| devices.irps.get(&irp).is_none_or(|sent| sent.completed))
         });
+        pool::restrict(&[irp], Reach::Whole);
     }
     let answer = read_answer(irp, buffer, output_room).or_fault();
     DEVICES.with_borrow_mut(|devices| devices.irps.remove(&irp));
@@ -301,13 +305,21 @@ fn read_answer(irp: u64, buffer: u64, room: usize) -> Result<Answer, mem::BadAdd
 /// `IofCompleteRequest`.
 pub(crate) fn complete(irp: u64) {
     let block = irp.wrapping_add(IRP::IoStatus);
-    let status = IO_STATUS_BLOCK::Status
-        .read(block)
-        .or_fault()
-        .cast_unsigned();
-    let information = IO_STATUS_BLOCK::Information.read(block).or_fault();
     let known = DEVICES.with_borrow(|devices| devices.irps.contains_key(&irp));
-    let is_cancellable = IRP::CancelRoutine.read(irp).or_fault() != 0;
+    // One that was completed before is out of reach.
+    let is_again =
+        DEVICES.with_borrow(|devices| devices.irps.get(&irp).is_some_and(|sent| sent.completed));
+    let read = || {
+        let status = IO_STATUS_BLOCK::Status.read(block)?.cast_unsigned();
+        let information = IO_STATUS_BLOCK::Information.read(block)?;
+        Ok((status, information, IRP::CancelRoutine.read(irp)? != 0))
+    };
+    let (status, information, is_cancellable) = if is_again {
+        (0, 0, false)
+    } else {
+        let read: Result<_, mem::BadAddress> = read();
+        read.or_fault()
+    };
     emit(Kind::Irp(IrpEvent::Completed {
         irp,
         status,
@@ -320,4 +332,7 @@ pub(crate) fn complete(irp: u64) {
             sent.completed = true;
         }
     });
+    if known {
+        pool::restrict(&[irp], Reach::None);
+    }
 }

@@ -20,7 +20,7 @@ use lab_rules::{
 use crate::rt::journal::{self, What};
 use crate::rt::sched::{self, Reason, ThreadId};
 use crate::rt::{pool, trace};
-pub(crate) use call::{any_running, enter, is_inside, leave, running};
+pub(crate) use call::{any_running, enter, inside_of, is_inside, leave, running};
 use digest::Digest;
 pub(crate) use fault::{OrFault, fault_event};
 use history::{Histories, Object, Step};

@@ -98,3 +98,22 @@ pub(super) fn ask(phase: ControlPhase) {
     }
     CONTROL.set(Some(control));
 }
+
+/// Opens every other device of the driver's, asks for what no driver knows, and closes it.
+pub(super) fn try_others() {
+    /// METHOD_BUFFERED, FILE_ANY_ACCESS, of a vendor's device type and function.
+    const UNKNOWN: u32 = 0x8DEF << 16 | 0xDEF << 2;
+    let name = CONTROL.with_borrow(|control| control.as_ref().map(|known| known.device.clone()));
+    for other in device::names() {
+        if name
+            .as_ref()
+            .is_some_and(|name| name.eq_ignore_ascii_case(&other))
+        {
+            continue;
+        }
+        if let Some(Ok(file)) = device::open(&other) {
+            device::io_control(&file, UNKNOWN, &[0x5A; 8], 16);
+            device::close(file);
+        }
+    }
+}

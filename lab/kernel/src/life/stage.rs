@@ -41,7 +41,7 @@ pub(super) fn play(entry: u64, workers: u8, stop: Stop, frames_total: u64, chaos
     driver::release(registry_path);
     if status >= 0x8000_0000 {
         // The image does not stay loaded, and nobody calls its unload routine.
-        emit(Kind::Left(left(true)));
+        emit_about(Kind::Left(left(true)), entry);
         return refuse(format!("DriverEntry failed with {status:#010x}"));
     }
     let has_unload_routine = DRIVER_OBJECT::DriverUnload.read(driver_object).or_fault() != 0;
@@ -59,6 +59,7 @@ pub(super) fn play(entry: u64, workers: u8, stop: Stop, frames_total: u64, chaos
     run_traffic(&show, stop, chaos, frames_total);
     if stop == Stop::Idle {
         control::ask(ControlPhase::BeforePause);
+        control::try_others();
     }
     show("pause");
     stop_stacks(&show);
@@ -133,7 +134,15 @@ fn overdue(callback: Callback, adapter: u32, waited_ns: u64, pending: Option<Ove
             };
             emit_about(Kind::Overdue(hangs), routine);
         }
-        (None, Some(pending)) => emit(Kind::Overdue(pending)),
+        (None, Some(pending)) => {
+            let handlers = filter::registered().map(|filter| filter.handlers);
+            let handlers = handlers.unwrap_or_default();
+            let routine = match callback {
+                Callback::FilterPause => handlers.pause,
+                _ => handlers.restart,
+            };
+            emit_about(Kind::Overdue(pending), routine);
+        }
         (None, None) => {}
     }
 }
@@ -309,7 +318,7 @@ fn unload(driver_object: u64) {
     // business to wait for.
     sched::wait_until(sched::now() + LIMIT_NS, &mut worker::has_returned);
     driver::call(Callback::DriverUnload, None, routine, &[driver_object]);
-    emit(Kind::Left(left(false)));
+    emit_about(Kind::Left(left(false)), routine);
 }
 
 fn left(entry_failed: bool) -> Left {

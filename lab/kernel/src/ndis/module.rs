@@ -102,6 +102,11 @@ pub(crate) fn path(adapter: u32) -> Option<(u64, PathHandlers)> {
     is_attached.then_some((module.context, module.path))
 }
 
+/// The path handlers of a module, also while it is being attached.
+pub(crate) fn path_handlers(adapter: u32) -> PathHandlers {
+    get(adapter).path
+}
+
 /// Whether the first module's attach has ended.
 pub(crate) fn has_first_attach_ended() -> bool {
     get(0).has_tried
@@ -390,7 +395,14 @@ fn pause_complete(call: &Call<'_>) -> u64 {
 fn set_optional_handlers(call: &Call<'_>) -> u64 {
     let (handle, partial) = (call.arg(0), call.arg(1));
     if handle::look_up(handle) == Some(Handle::Driver) {
-        // There are no optional services of filter drivers.
+        // There are no optional services of filter drivers: this is for `FilterSetOptions` only.
+        if let Some(adapter) = watch::inside_of(Callback::FilterSetModuleOptions) {
+            emit(Kind::Module(ModuleEvent::HandlersChanged {
+                adapter,
+                handlers: effective(adapter),
+                in_set_module_options: false,
+            }));
+        }
         return SUCCESS;
     }
     let Some(adapter) = handle::module("NdisSetOptionalHandlers", handle) else {

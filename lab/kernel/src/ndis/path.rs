@@ -302,11 +302,12 @@ fn take(
     let adapter = handle::module(function.name(), module_handle)?;
     let (nbls, chain) = nbl::read_handed(call.arg(1), module_handle);
     let addresses = nbls.iter().map(|handed| handed.nbl).collect();
-    let has_return_handler = module::path(adapter).is_some_and(|(_, path)| match function {
+    let path = module::path_handlers(adapter);
+    let has_return_handler = match function {
         NblCall::Send => path.send_complete != 0,
         NblCall::Indicate => path.return_ != 0,
         NblCall::SendComplete | NblCall::Return => true,
-    });
+    };
     emit(Kind::Nbl(NblEvent::Handed {
         adapter,
         call: function,

@@ -34,6 +34,15 @@ pub(crate) fn is_inside(is: impl Fn(Call) -> bool) -> bool {
     })
 }
 
+/// The adapter of one of the driver's routines that this thread is inside.
+pub(crate) fn inside_of(callback: Callback) -> Option<u32> {
+    CALLS.with_borrow(|calls| {
+        let inside = calls.get(&sched::current())?;
+        let call = inside.iter().find(|(call, _)| call.callback == callback)?;
+        call.0.adapter
+    })
+}
+
 /// The address of a routine, if any thread is inside it.
 pub(crate) fn running(callback: Callback, adapter: Option<u32>) -> Option<u64> {
     let call = Call { callback, adapter };

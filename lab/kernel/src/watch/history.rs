@@ -297,7 +297,7 @@ fn each_step(kind: &Kind, mut each: impl FnMut(Noun, u64, &'static str, Holder))
             }
         },
         Kind::Device(event) => match *event {
-            DeviceEvent::Created { device, .. } => each(DEVICE, device, "created", Driver),
+            DeviceEvent::Created { device, .. } => each(DEVICE, device, ALLOCATED, Driver),
             DeviceEvent::Deleted { device, .. } => each(DEVICE, device, "deleted", Nobody),
         },
         _ => {}

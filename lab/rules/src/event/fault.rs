@@ -151,6 +151,8 @@ pub enum Lent {
     Status,
     /// An OID request or its information buffer.
     Request,
+    /// An IRP.
+    Irp,
     /// The system buffer of an IRP.
     SystemBuffer,
     /// A work item.
@@ -161,13 +163,14 @@ pub enum Lent {
 
 impl Lent {
     /// All of them, with the pool tag of their memory.
-    const TAGS: [(Self, [u8; 4]); 9] = [
+    const TAGS: [(Self, [u8; 4]); 10] = [
         (Self::Packet, *b"LabP"),
         (Self::Configuration, *b"LabC"),
         (Self::Attach, *b"LabA"),
         (Self::Restart, *b"LabR"),
         (Self::Status, *b"LabS"),
         (Self::Request, *b"LabO"),
+        (Self::Irp, *b"LabI"),
         (Self::SystemBuffer, *b"LabB"),
         (Self::WorkItem, *b"LabW"),
         (Self::Other, *b"Lab "),

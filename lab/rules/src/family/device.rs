@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::event::{DeviceEvent, Event, Kind};
-use crate::{Finding, Monitor, Rule, catalogue as rule};
+use crate::{Finding, Monitor, Origin, Rule, catalogue as rule};
 
 /// Follows the driver's device objects.
 #[derive(Debug, Default)]
@@ -57,10 +57,9 @@ impl Monitor for DeviceMonitor {
             }
             Kind::Left(_) => {
                 let device = self.alive.first()?;
-                Some(Finding::new(
-                    &rule::UNLOAD_DEVICES_GONE,
-                    format!("device {device:#x} is left after unload"),
-                ))
+                let happened = format!("device {device:#x} is left after unload");
+                let finding = Finding::new(&rule::UNLOAD_DEVICES_GONE, happened);
+                Some(finding.since(Origin::Allocated(*device)))
             }
             _ => None,
         }

@@ -207,6 +207,7 @@ impl FaultMonitor {
                 Lent::Attach | Lent::Restart => &rule::ATTACH_PARAMS_NOT_RETAINED,
                 Lent::Status => &rule::STATUS_BUFFER_NOT_KEPT,
                 Lent::WorkItem => &rule::WI_NO_USE_AFTER_FREE,
+                Lent::Irp => &rule::MEM_USE_AFTER_FREE,
                 Lent::Request | Lent::SystemBuffer | Lent::Other => return None,
             }),
             Region::PoolPast { tag, .. } => Some(match Lent::of_tag(tag)? {
@@ -214,7 +215,7 @@ impl FaultMonitor {
                 Lent::SystemBuffer => &rule::IRP_INPUT_VALIDATED,
                 Lent::Request => &rule::OID_QUERY_BUFFER_LENGTH,
                 Lent::Attach | Lent::Restart | Lent::Status => &rule::HDR_CHECK_BEFORE_READ,
-                Lent::Configuration | Lent::WorkItem | Lent::Other => return None,
+                Lent::Configuration | Lent::WorkItem | Lent::Irp | Lent::Other => return None,
             }),
             Region::PoolBefore { tag, .. } if Lent::of_tag(tag) == Some(Lent::Packet) => {
                 Some(&rule::NB_CURRENT_OFFSET)

@@ -262,7 +262,7 @@ impl LifecycleMonitor {
             }
             ModuleState::Attaching => {
                 let happened = format!("status {code:#x} was indicated before NdisFSetAttributes");
-                return Some(Finding::new(&rule::ATTACH_NO_STATUS, happened));
+                return Some(Finding::new(&rule::STATUS_LIFETIME, happened));
             }
             ModuleState::Detached => {
                 let happened = format!("status {code:#x} was indicated for a detached module");

@@ -3,7 +3,7 @@
 mod finish;
 mod watched;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::event::{
     Callback, Event, HandlerSet, Header, Kind, ModuleEvent, OidAlteration, OidEvent, OidPath,
@@ -50,6 +50,8 @@ pub(crate) struct OidMonitor {
     /// Requests that were finished, until their address is used again.
     finished: BTreeMap<u64, OidPath>,
     own: BTreeMap<u64, Own>,
+    /// Own requests that have come back, until their memory is freed or used again.
+    ended: BTreeSet<u64>,
     /// Originals whose clone could not be had.
     refused: Vec<u64>,
     /// What is registered.
@@ -82,6 +84,8 @@ impl Monitor for OidMonitor {
                 None
             }
             Kind::Pool(PoolEvent::Freed { block, size, .. }) => {
+                self.ended
+                    .retain(|ended| ended.wrapping_sub(*block) >= *size);
                 let is_within = |(request, own): &(&u64, &Own)| {
                     own.is_below && own.source.is_none() && request.wrapping_sub(*block) < *size
                 };
@@ -140,7 +144,10 @@ impl OidMonitor {
                 adapter,
                 path,
                 request,
-            } => self.take(event, *adapter, *path, request),
+            } => {
+                self.take(event, *adapter, *path, request);
+                None
+            }
             OidEvent::Answered {
                 request,
                 status,
@@ -177,6 +184,7 @@ impl OidMonitor {
                 if *status != PENDING {
                     if source.is_none() {
                         self.own.remove(&request.request);
+                        self.ended.insert(request.request);
                     } else if let Some(given) = source.and_then(|it| self.given.get_mut(&it)) {
                         given.below = Some(*request);
                     }
@@ -239,20 +247,9 @@ impl OidMonitor {
         }
     }
 
-    fn take(
-        &mut self,
-        event: &Event,
-        adapter: u32,
-        path: OidPath,
-        request: &OidRequest,
-    ) -> Option<Finding> {
-        let is_open = |(_, given): &(&u64, &Given)| {
-            given.adapter == adapter && given.path == OidPath::Regular
-        };
-        let open = (path == OidPath::Regular)
-            .then(|| self.given.iter().find(is_open).map(|(open, _)| *open))
-            .flatten();
+    fn take(&mut self, event: &Event, adapter: u32, path: OidPath, request: &OidRequest) {
         self.finished.remove(&request.request);
+        self.ended.remove(&request.request);
         self.given.insert(
             request.request,
             Given {
@@ -266,14 +263,6 @@ impl OidMonitor {
                 below: None,
             },
         );
-        open.map(|open| {
-            about(
-                &rule::OID_DOUBLE_REQUEST,
-                open,
-                "is not finished, and the next one has come",
-            )
-            .with(BugCheck::new(0xC4, &[0x0009_100E]))
-        })
     }
 
     /// The handler returned.
@@ -340,8 +329,10 @@ impl OidMonitor {
         if path == OidPath::Synchronous {
             return self.end_synchronously(event, request, status);
         }
-        if let Some(own) = self.own.get(&address) {
-            let rule = if own.source.is_some() {
+        let is_clone = self.own.get(&address).map(|own| own.source.is_some());
+        let is_own = is_clone.or(self.ended.contains(&address).then_some(false));
+        if let Some(is_clone) = is_own {
+            let rule = if is_clone {
                 &rule::OID_COMPLETE_SAME_POINTER
             } else {
                 &rule::OID_OWN_NOT_COMPLETED_UP

@@ -41,7 +41,7 @@ impl Monitor for RegistrationMonitor {
                         happened,
                     ));
                 }
-                let happened = "NdisSetOptionalHandlers was called outside FilterSetModuleOptions";
+                let happened = "NdisSetOptionalHandlers was given a handle that is not the one of the callback it was called from";
                 Some(Finding::new(&rule::SETMODULE_HANDLE_KIND, happened))
             }
             Kind::Nbl(NblEvent::Handed {

@@ -247,7 +247,7 @@ fn attach_sets_attributes_and_returns_a_final_status() {
     check(
         "status first",
         &[&[enter.clone(), status(false, true)]],
-        &["attach-no-status"],
+        &["status-lifetime"],
     );
     check(
         "status later",

@@ -203,13 +203,9 @@ fn requests_are_finished_once() {
             vec!["oid-complete-same-pointer"],
         ),
         (
-            "the next before the end",
-            after(vec![
-                given(),
-                pends(),
-                given_as(REGULAR, request(GIVEN + 8)),
-            ]),
-            vec!["oid-double-request"],
+            "own, back again",
+            after(vec![sent(OWN), back(OWN, 0), completed_as(request(OWN), 0)]),
+            vec!["oid-own-not-completed-up"],
         ),
         (
             "direct ones overlap",

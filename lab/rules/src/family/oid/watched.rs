@@ -4,7 +4,6 @@ use crate::{Rule, catalogue as rule};
 
 /// All of them.
 pub(super) const ALL: &[&Rule] = &[
-    &rule::OID_DOUBLE_REQUEST,
     &rule::OID_COMPLETE_ONCE,
     &rule::OID_DOUBLE_COMPLETE_WORKITEM,
     &rule::OID_DOUBLE_COMPLETE_DV,
