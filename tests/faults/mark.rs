@@ -68,73 +68,76 @@ pub(crate) fn all() -> Vec<Mark> {
     for (path, text) in sources() {
         for (index, line) in text.lines().enumerate() {
             let place = (path.clone(), index as u32 + 1);
-            marks.extend(read(line).map(|(play, outcome, arguments)| Mark {
-                play,
-                place,
-                outcome,
-                arguments,
-            }));
+            marks.extend(
+                read(line)
+                    .into_iter()
+                    .map(|(play, outcome, arguments)| Mark {
+                        play,
+                        place: place.clone(),
+                        outcome,
+                        arguments,
+                    }),
+            );
         }
     }
     marks
 }
 
-/// The mark of a line.
-fn read(line: &str) -> Option<(String, Outcome, Vec<String>)> {
+/// What a mark says: play, outcome, arguments.
+type Told = (String, Outcome, Vec<String>);
+
+/// The marks of a line.
+fn read(line: &str) -> Vec<Told> {
     // What documents the marks is no mark.
     if line.trim_start().starts_with("//!") {
-        return None;
+        return Vec::new();
     }
-    let comment = line.rsplit_once("// ")?.1;
-    let (kind, rest) = comment.split_once(": ")?;
-    let (rest, arguments) = rest.split_once(" with ").unwrap_or((rest, ""));
-    let arguments = arguments.split_whitespace().map(str::to_owned).collect();
-    let by = || {
-        let (play, rule) = rest
-            .split_once(" by ")
-            .unwrap_or_else(|| panic!("no rule: {line}"));
-        (play.to_owned(), rule.to_owned())
+    line.split("// ").skip(1).flat_map(marks).collect()
+}
+
+/// The marks of a comment.
+fn marks(comment: &str) -> Vec<Told> {
+    let Some((kind, rest)) = comment.trim().split_once(": ") else {
+        return Vec::new();
     };
-    let near = || {
+    let (rest, arguments) = rest.split_once(" with ").unwrap_or((rest, ""));
+    let arguments: Vec<String> = arguments.split_whitespace().map(str::to_owned).collect();
+    let by = |outcome: fn(String) -> Outcome| {
+        let broken = rest.split("; ").map(|one| {
+            let (play, rule) = one
+                .split_once(" by ")
+                .unwrap_or_else(|| panic!("no rule: {comment}"));
+            let outcome = outcome(rule.to_owned());
+            (play.to_owned(), outcome, arguments.clone())
+        });
+        broken.collect()
+    };
+    let near = |outcome: fn(Vec<String>) -> Outcome| {
         let (play, rules) = rest.split_once(" near ").unwrap_or((rest, ""));
         let rules = rules.split(',').map(str::trim);
         let rules = rules.filter(|rule| !rule.is_empty()).map(str::to_owned);
-        (play.trim().to_owned(), rules.collect())
+        let outcome = outcome(rules.collect());
+        vec![(play.trim().to_owned(), outcome, arguments.clone())]
     };
-    let (play, outcome) = match kind {
-        "caught" => {
-            let (play, rule) = by();
-            (play, Outcome::Caught(rule))
-        }
-        "warned" => {
-            let (play, rule) = by();
-            (play, Outcome::Warned(rule))
-        }
-        "legal" => {
-            let (play, rules) = near();
-            (play, Outcome::Legal(rules))
-        }
-        "declined" => {
-            let (play, rules) = near();
-            (play, Outcome::Declined(rules))
-        }
-        _ => return None,
-    };
-    Some((play, outcome, arguments))
+    match kind {
+        "caught" => by(Outcome::Caught),
+        "warned" => by(Outcome::Warned),
+        "legal" => near(Outcome::Legal),
+        "declined" => near(Outcome::Declined),
+        _ => Vec::new(),
+    }
 }
 
-/// The names of all plays: what follows `name: ` and the constructors of `Play`.
+/// The names of all plays: the texts in the tables, and what follows `name: ` elsewhere.
 pub(crate) fn plays() -> BTreeSet<String> {
     let mut plays = BTreeSet::new();
     for (_, text) in sources() {
-        for opening in ["name: \"", "Play::in_attach(", "Play::in_traffic("] {
-            for rest in text.split(opening).skip(1) {
-                let rest = rest.trim_start().trim_start_matches('"');
-                if let Some((name, _)) = rest.split_once('"') {
-                    plays.insert(name.to_owned());
-                }
-            }
-        }
+        let tables = text.split("PLAYS: &[Play] = &[").skip(1);
+        let tables = tables.filter_map(|rest| Some(rest.split_once("\n];")?.0));
+        let in_tables = tables.flat_map(|table| table.split('"').skip(1).step_by(2));
+        let elsewhere = text.split("name: \"").skip(1);
+        let elsewhere = elsewhere.filter_map(|rest| Some(rest.split_once('"')?.0));
+        plays.extend(in_tables.chain(elsewhere).map(str::to_owned));
     }
     plays
 }

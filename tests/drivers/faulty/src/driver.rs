@@ -45,7 +45,7 @@ pub(crate) fn play() -> &'static Play {
 
 #[unsafe(no_mangle)]
 #[rustfmt::skip]
-extern "system" fn DriverEntry(driver: *mut DRIVER_OBJECT, registry_path: *mut UNICODE_STRING) -> NTSTATUS { // warned: unload-absent by unload-present
+extern "system" fn DriverEntry(driver: *mut DRIVER_OBJECT, registry_path: *mut UNICODE_STRING) -> NTSTATUS { // warned: unload-absent by unload-present // caught: entry-pends by reg-no-pending-driver-entry; reg-entry-fails-registered by reg-fail-undo
     enter(driver, registry_path)
 }
 
@@ -108,7 +108,8 @@ extern "system" fn set_options(handle: NDIS_HANDLE, _context: NDIS_HANDLE) -> ND
         .map_or(NDIS_STATUS_SUCCESS, |options| options(handle))
 }
 
-fn characteristics() -> NDIS_FILTER_DRIVER_CHARACTERISTICS {
+/// What the driver registers.
+pub(crate) fn characteristics() -> NDIS_FILTER_DRIVER_CHARACTERISTICS {
     // SAFETY: plain data and nullable handlers: all zeroes is a value.
     let empty: NDIS_FILTER_DRIVER_CHARACTERISTICS = unsafe { zeroed() };
     // SAFETY: callable at any IRQL that DriverEntry has.

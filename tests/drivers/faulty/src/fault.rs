@@ -2,7 +2,7 @@
 //!
 //! Marks in these files say what comes of each play; `tests/faults.rs` reads them and nothing else:
 //!
-//! - `// caught: NAME by RULE` ends the line that the report must name;
+//! - `// caught: NAME by RULE` ends the line that the report must name (`; NAME by RULE` may follow);
 //! - `// warned: NAME by RULE` the same, where the rule only warns and the run goes on to its end;
 //! - `// legal: NAME near RULE, RULE` says that the play keeps all rules, and of which monitors it is the nearest
 //!   neighbour (several such lines add up; `near` and what follows may be missing);
@@ -17,11 +17,14 @@
 mod argument;
 mod call;
 mod calling;
+mod control;
 mod derived;
+mod device;
 mod dispatch;
 mod frame;
 mod frame_hold;
 mod image;
+mod irp;
 mod irql;
 mod irql_highest;
 mod lifecycle;
@@ -50,9 +53,11 @@ mod pool;
 mod pool_edge;
 mod pool_free;
 mod pool_request;
+mod registration;
 mod storage;
 mod thread;
 mod timer;
+mod transition;
 mod work;
 
 use crate::play::{NOTHING, Play};
@@ -63,11 +68,13 @@ static AREAS: &[&[Play]] = &[
     argument::PLAYS,
     call::PLAYS,
     calling::PLAYS,
+    device::PLAYS,
     derived::PLAYS,
     frame::PLAYS,
     frame_hold::PLAYS,
     dispatch::PLAYS,
     image::PLAYS,
+    irp::PLAYS,
     irql::PLAYS,
     irql_highest::PLAYS,
     lifecycle::PLAYS,
@@ -96,9 +103,11 @@ static AREAS: &[&[Play]] = &[
     pool_edge::PLAYS,
     pool_free::PLAYS,
     pool_request::PLAYS,
+    registration::PLAYS,
     storage::PLAYS,
     thread::PLAYS,
     timer::PLAYS,
+    transition::PLAYS,
     work::PLAYS,
 ];
 

@@ -71,7 +71,7 @@ fn complete_own_up(module: &'static Module, request: *mut NDIS_OID_REQUEST, stat
         return oid::complete(module, request, status);
     }
     // SAFETY: none: this is the fault.
-    unsafe { NdisFOidRequestComplete(module.handle, request, status) }; // caught: oid-own-completed-up by oid-complete-same-pointer
+    unsafe { NdisFOidRequestComplete(module.handle, request, status) }; // caught: oid-own-completed-up by oid-own-not-completed-up
     stay();
 }
 

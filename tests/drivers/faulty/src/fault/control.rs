@@ -1,0 +1,137 @@
+//! A device of the driver's: made, answered for, and given back as it should be.
+
+use core::ffi::c_void;
+use core::ptr::null_mut;
+use core::sync::atomic::{AtomicPtr, Ordering};
+
+use crate::abi::{
+    DEVICE_OBJECT, IRP, IofCompleteRequest, NDIS_DEVICE_OBJECT_ATTRIBUTES,
+    NDIS_DEVICE_OBJECT_ATTRIBUTES_REVISION_1, NDIS_HANDLE, NDIS_OBJECT_HEADER,
+    NDIS_OBJECT_TYPE_DEVICE_OBJECT_ATTRIBUTES, NDIS_SIZEOF_DEVICE_OBJECT_ATTRIBUTES_REVISION_1,
+    NDIS_STATUS_SUCCESS, NTSTATUS, NdisDeregisterDeviceEx, NdisRegisterDeviceEx, PDRIVER_DISPATCH,
+    STATUS_INVALID_DEVICE_REQUEST, STATUS_SUCCESS, UNICODE_STRING,
+};
+use crate::{driver, text};
+
+/// `IRP_MJ_CREATE`, `IRP_MJ_CLOSE`, `IRP_MJ_CLEANUP` and `IRP_MJ_DEVICE_CONTROL`.
+const CREATE: usize = 0;
+const CLOSE: usize = 2;
+const CLEANUP: usize = 0x12;
+const DEVICE_CONTROL: usize = 0x0E;
+
+/// A dispatch table.
+pub(crate) type Table = [PDRIVER_DISPATCH; 28];
+
+static NAME: [u16; 14] = text::wide(b"\\Device\\Faulty");
+static SYMBOLIC: [u16; 18] = text::wide(b"\\DosDevices\\Faulty");
+static SDDL: [u16; 31] = text::wide(b"D:P(A;;GA;;;SY)(A;;GA;;;BA)(D;;");
+static NAMES: [Shared; 3] = [
+    Shared(text::string(&NAME)),
+    Shared(text::string(&SYMBOLIC)),
+    Shared(text::string(&SDDL)),
+];
+
+/// A string over a static that nobody writes.
+struct Shared(UNICODE_STRING);
+
+// SAFETY: the string and its units are read only.
+unsafe impl Sync for Shared {}
+
+static DEVICE: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
+
+/// Keeps the device's handle.
+pub(crate) fn keep(device: NDIS_HANDLE) {
+    DEVICE.store(device, Ordering::Release);
+}
+
+/// The device's handle.
+pub(crate) fn kept() -> NDIS_HANDLE {
+    DEVICE.load(Ordering::Acquire)
+}
+
+/// What answers requests.
+pub(crate) type Dispatch = unsafe extern "system" fn(*mut DEVICE_OBJECT, *mut IRP) -> NTSTATUS;
+
+/// A table in which `control` answers `IRP_MJ_DEVICE_CONTROL`.
+pub(crate) fn table(control: Dispatch) -> Table {
+    let mut table: Table = [None; 28];
+    for (index, routine) in table.iter_mut().enumerate() {
+        *routine = match index {
+            CREATE | CLOSE | CLEANUP => Some(dispatch),
+            DEVICE_CONTROL => Some(control),
+            _ => None,
+        };
+    }
+    table
+}
+
+/// What to register with.
+pub(crate) fn attributes(table: &mut Table) -> NDIS_DEVICE_OBJECT_ATTRIBUTES {
+    let [name, symbolic, sddl] = &NAMES;
+    NDIS_DEVICE_OBJECT_ATTRIBUTES {
+        Header: NDIS_OBJECT_HEADER {
+            Type: NDIS_OBJECT_TYPE_DEVICE_OBJECT_ATTRIBUTES,
+            Revision: NDIS_DEVICE_OBJECT_ATTRIBUTES_REVISION_1,
+            Size: NDIS_SIZEOF_DEVICE_OBJECT_ATTRIBUTES_REVISION_1,
+        },
+        DeviceName: (&raw const name.0).cast_mut(),
+        SymbolicName: (&raw const symbolic.0).cast_mut(),
+        MajorFunctions: table.as_mut_ptr(),
+        ExtensionSize: 0,
+        DefaultSDDLString: &raw const sddl.0,
+        DeviceClassGuid: null_mut(),
+    }
+}
+
+/// Makes the device, with `control` for `IRP_MJ_DEVICE_CONTROL`.
+pub(crate) fn create(driver: NDIS_HANDLE, control: Dispatch) -> NTSTATUS {
+    let mut table = table(control);
+    let (mut it, mut object, mut handle) = (attributes(&mut table), null_mut(), null_mut());
+    // SAFETY: PASSIVE_LEVEL; all pointers are valid for the call.
+    let made =
+        unsafe { NdisRegisterDeviceEx(driver, &raw mut it, &raw mut object, &raw mut handle) };
+    if made != NDIS_STATUS_SUCCESS {
+        driver::deregister();
+        return made;
+    }
+    keep(handle);
+    STATUS_SUCCESS
+}
+
+/// Makes a device that knows no request.
+pub(crate) fn create_plain(driver: NDIS_HANDLE) -> NTSTATUS {
+    create(driver, ignore)
+}
+
+/// Gives the device back; the frame deregisters the driver then.
+pub(crate) fn remove() -> bool {
+    // SAFETY: registered in DriverEntry, given back once; PASSIVE_LEVEL.
+    unsafe { NdisDeregisterDeviceEx(kept()) };
+    true
+}
+
+/// Sets what a request ends with.
+pub(crate) fn set(irp: *mut IRP, status: NTSTATUS, information: u64) {
+    // SAFETY: the request is this driver's.
+    let block = unsafe { &mut (*irp).IoStatus };
+    block.Information = information;
+    block.Status = status;
+}
+
+/// Completes a request with a status and no output.
+pub(crate) fn finish(irp: *mut IRP, status: NTSTATUS) -> NTSTATUS {
+    set(irp, status, 0);
+    // SAFETY: the request is this driver's until here.
+    unsafe { IofCompleteRequest(irp, 0) };
+    status
+}
+
+/// Lets everybody open and close.
+pub(crate) extern "system" fn dispatch(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
+    finish(irp, STATUS_SUCCESS)
+}
+
+/// Knows no request.
+pub(crate) extern "system" fn ignore(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
+    finish(irp, STATUS_INVALID_DEVICE_REQUEST)
+}

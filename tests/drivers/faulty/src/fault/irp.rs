@@ -1,0 +1,226 @@
+//! Requests to the device that are not completed, completed twice, or touched afterwards.
+
+use core::ptr::null_mut;
+use core::sync::atomic::{AtomicPtr, Ordering};
+
+use super::control::{self, Dispatch, set};
+use crate::abi::{
+    DEVICE_OBJECT, IRP, IofCompleteRequest, NDIS_HANDLE, NTSTATUS, NdisAllocateIoWorkItem,
+    NdisFreeIoWorkItem, NdisQueueIoWorkItem, SL_PENDING_RETURNED, STATUS_INVALID_PARAMETER,
+    STATUS_PENDING, STATUS_SUCCESS, STATUS_UNSUCCESSFUL,
+};
+use crate::driver;
+use crate::play::{NOTHING, Play, stay};
+
+const fn answers(name: &'static str, create: fn(NDIS_HANDLE) -> NTSTATUS) -> Play {
+    Play {
+        name,
+        registered: Some(create),
+        unload: Some(control::remove),
+        ..NOTHING
+    }
+}
+
+pub(crate) const PLAYS: &[Play] = &[
+    answers("irp-completed-twice", |driver| {
+        create(driver, complete_twice)
+    }),
+    answers("irp-forgotten", |driver| create(driver, forget)),
+    answers("irp-pended-unmarked", |driver| {
+        create(driver, pend_unmarked)
+    }),
+    answers("irp-marked-not-pended", |driver| create(driver, mark_only)),
+    answers("irp-completed-and-pended", |driver| {
+        create(driver, complete_and_pend)
+    }),
+    answers("irp-other-status", |driver| create(driver, return_other)),
+    answers("irp-completed-as-pending", |driver| {
+        create(driver, complete_as_pending)
+    }),
+    answers("irp-cancel-routine-left", |driver| {
+        create(driver, complete_cancellable)
+    }),
+    answers("irp-too-much-output", |driver| {
+        create(driver, claim_too_much)
+    }),
+    answers("irp-input-past-end", |driver| create(driver, read_past)),
+    answers("irp-touched-after", |driver| create(driver, touch_after)),
+    answers("irp-answered", |driver| create(driver, answer)),
+    answers("irp-pended", |driver| create(driver, pend)),
+];
+
+// legal: irp-answered near irp-complete-once, irp-complete-or-pend, irp-status-consistent, irp-information-bounds
+// legal: irp-answered near irp-input-validated, irp-no-pending-status, mem-use-after-free
+// legal: irp-pended near irp-mark-pending, irp-pending-not-after-complete, irp-cancel-cleared, irp-complete-or-pend
+
+fn create(driver: NDIS_HANDLE, control: Dispatch) -> NTSTATUS {
+    control::create(driver, control)
+}
+
+#[inline(never)]
+extern "system" fn complete_twice(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
+    set(irp, STATUS_UNSUCCESSFUL, 0);
+    // SAFETY: the request is this driver's until here.
+    unsafe { IofCompleteRequest(irp, 0) };
+    // SAFETY: none: this is the fault.
+    unsafe { IofCompleteRequest(irp, 0) }; // caught: irp-completed-twice by irp-complete-once
+    STATUS_UNSUCCESSFUL
+}
+
+#[rustfmt::skip] // The mark stays on this line.
+extern "system" fn forget( // caught: irp-forgotten by irp-complete-or-pend
+    _: *mut DEVICE_OBJECT,
+    _: *mut IRP,
+) -> NTSTATUS {
+    stay();
+    STATUS_SUCCESS
+}
+
+#[rustfmt::skip] // The mark stays on this line.
+extern "system" fn pend_unmarked( // caught: irp-pended-unmarked by irp-mark-pending
+    _: *mut DEVICE_OBJECT,
+    _: *mut IRP,
+) -> NTSTATUS {
+    stay();
+    STATUS_PENDING
+}
+
+/// What `IoMarkIrpPending` does.
+fn mark(irp: *mut IRP) {
+    // SAFETY: the request is this driver's; the current location is in use.
+    let stack = unsafe { (*irp).Tail.Overlay.CurrentStackLocation };
+    // SAFETY: as above.
+    unsafe { (*stack).Control |= SL_PENDING_RETURNED as u8 };
+}
+
+#[rustfmt::skip] // The mark stays on this line.
+extern "system" fn mark_only( // caught: irp-marked-not-pended by irp-mark-pending
+    _: *mut DEVICE_OBJECT,
+    irp: *mut IRP,
+) -> NTSTATUS {
+    stay();
+    mark(irp);
+    control::finish(irp, STATUS_UNSUCCESSFUL)
+}
+
+#[rustfmt::skip] // The mark stays on this line.
+extern "system" fn complete_and_pend( // caught: irp-completed-and-pended by irp-pending-not-after-complete
+    _: *mut DEVICE_OBJECT,
+    irp: *mut IRP,
+) -> NTSTATUS {
+    stay();
+    control::finish(irp, STATUS_UNSUCCESSFUL);
+    STATUS_PENDING
+}
+
+#[rustfmt::skip] // The mark stays on this line.
+extern "system" fn return_other( // caught: irp-other-status by irp-status-consistent
+    _: *mut DEVICE_OBJECT,
+    irp: *mut IRP,
+) -> NTSTATUS {
+    stay();
+    control::finish(irp, STATUS_UNSUCCESSFUL);
+    STATUS_SUCCESS
+}
+
+#[inline(never)]
+extern "system" fn complete_as_pending(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
+    set(irp, STATUS_PENDING, 0);
+    // SAFETY: none: this is the fault.
+    unsafe { IofCompleteRequest(irp, 0) }; // caught: irp-completed-as-pending by irp-no-pending-status
+    STATUS_PENDING
+}
+
+extern "system" fn cancelled(_: *mut DEVICE_OBJECT, _: *mut IRP) {}
+
+#[inline(never)]
+extern "system" fn complete_cancellable(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
+    set(irp, STATUS_UNSUCCESSFUL, 0);
+    // SAFETY: the request is this driver's.
+    unsafe { (*irp).CancelRoutine = Some(cancelled) };
+    // SAFETY: none: this is the fault.
+    unsafe { IofCompleteRequest(irp, 0) }; // caught: irp-cancel-routine-left by irp-cancel-cleared
+    STATUS_UNSUCCESSFUL
+}
+
+/// Bytes of the request's input and output.
+fn lengths(irp: *mut IRP) -> (u32, u32) {
+    // SAFETY: the request is this driver's; the current location is in use.
+    let stack = unsafe { (*irp).Tail.Overlay.CurrentStackLocation };
+    // SAFETY: the major function is IRP_MJ_DEVICE_CONTROL.
+    let control = unsafe { (*stack).Parameters.DeviceIoControl };
+    (control.InputBufferLength, control.OutputBufferLength)
+}
+
+#[inline(never)]
+extern "system" fn claim_too_much(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
+    set(irp, STATUS_SUCCESS, u64::from(lengths(irp).1) + 1);
+    // SAFETY: none: this is the fault.
+    unsafe { IofCompleteRequest(irp, 0) }; // caught: irp-too-much-output by irp-information-bounds
+    STATUS_SUCCESS
+}
+
+/// The request's buffer.
+fn buffer(irp: *mut IRP) -> *mut u8 {
+    // SAFETY: the request is this driver's, with METHOD_BUFFERED.
+    unsafe { (*irp).AssociatedIrp.SystemBuffer }.cast()
+}
+
+/// Expects more input than there is.
+#[inline(never)]
+extern "system" fn read_past(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
+    let (input, output) = lengths(irp);
+    let past = buffer(irp).wrapping_add(input.max(output) as usize);
+    // SAFETY: none: this is the fault.
+    let byte = unsafe { *past }; // caught: irp-input-past-end by irp-input-validated
+    core::hint::black_box(byte);
+    control::finish(irp, STATUS_INVALID_PARAMETER)
+}
+
+#[inline(never)]
+extern "system" fn touch_after(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
+    control::finish(irp, STATUS_UNSUCCESSFUL);
+    // SAFETY: none: this is the fault.
+    let byte = unsafe { (*irp).StackCount }; // caught: irp-touched-after by mem-use-after-free
+    core::hint::black_box(byte);
+    STATUS_UNSUCCESSFUL
+}
+
+/// Gives the input back, as much of it as there is room for.
+extern "system" fn answer(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
+    let (input, output) = lengths(irp);
+    let length = input.min(output);
+    if length == 0 {
+        return control::finish(irp, STATUS_INVALID_PARAMETER);
+    }
+    let first = buffer(irp);
+    // SAFETY: the buffer has at least one byte.
+    unsafe { *first = !*first };
+    set(irp, STATUS_SUCCESS, length.into());
+    // SAFETY: the request is this driver's until here.
+    unsafe { IofCompleteRequest(irp, 0) };
+    STATUS_SUCCESS
+}
+
+/// The request that a work item completes.
+static PENDED: AtomicPtr<IRP> = AtomicPtr::new(null_mut());
+
+/// Completes the request later.
+extern "system" fn pend(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
+    // SAFETY: the driver's handle lives until unload.
+    let item = unsafe { NdisAllocateIoWorkItem(driver::handle()) };
+    if item.is_null() {
+        return control::finish(irp, STATUS_UNSUCCESSFUL);
+    }
+    mark(irp);
+    PENDED.store(irp, Ordering::Release);
+    // SAFETY: the item waits for no run, and is freed by its own.
+    unsafe { NdisQueueIoWorkItem(item, Some(complete_pended), null_mut()) };
+    STATUS_PENDING
+}
+
+extern "system" fn complete_pended(_: *mut core::ffi::c_void, item: NDIS_HANDLE) {
+    control::finish(PENDED.load(Ordering::Acquire), STATUS_SUCCESS);
+    // SAFETY: the item was taken from the queue before this run.
+    unsafe { NdisFreeIoWorkItem(item) };
+}

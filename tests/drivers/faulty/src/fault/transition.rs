@@ -1,0 +1,415 @@
+//! Attach, restart, pause and detach that return what they should not, or complete what is not pending.
+
+use core::sync::atomic::Ordering;
+
+use crate::abi::{
+    NDIS_FILTER_ATTACH_PARAMETERS, NDIS_FILTER_DRIVER_CHARACTERISTICS,
+    NDIS_FILTER_PAUSE_PARAMETERS, NDIS_FILTER_RESTART_PARAMETERS, NDIS_HANDLE,
+    NDIS_RESTART_ATTRIBUTES, NDIS_STATUS, NDIS_STATUS_FAILURE, NDIS_STATUS_NOT_RECOGNIZED,
+    NDIS_STATUS_PENDING, NDIS_STATUS_SUCCESS, NdisAllocateMemoryWithTagPriority,
+    NdisFPauseComplete, NdisFRestartComplete, NdisFRestartFilter, NdisMSleep,
+};
+use crate::driver;
+use crate::module::{self, Module};
+use crate::play::{NOTHING, Play, stay};
+
+const fn handlers(
+    name: &'static str,
+    characteristics: fn(&mut NDIS_FILTER_DRIVER_CHARACTERISTICS),
+) -> Play {
+    Play {
+        name,
+        characteristics: Some(characteristics),
+        ..NOTHING
+    }
+}
+
+pub(crate) const PLAYS: &[Play] = &[
+    handlers("attach-without-attributes", |it| {
+        it.AttachHandler = Some(attach_without_attributes)
+    }),
+    handlers("attach-pends", |it| it.AttachHandler = Some(attach_pending)),
+    handlers("pause-fails", |it| it.PauseHandler = Some(pause_failing)),
+    handlers("pause-not-recognized", |it| {
+        it.PauseHandler = Some(pause_unknown)
+    }),
+    handlers("pause-never-completed", |it| {
+        it.PauseHandler = Some(pause_for_ever)
+    }),
+    handlers("pause-sleeps", |it| it.PauseHandler = Some(pause_sleeping)),
+    handlers("pause-completed-and-returned", |it| {
+        it.PauseHandler = Some(pause_both_ways)
+    }),
+    Play {
+        name: "pause-completed-twice",
+        pause: Some(complete_pause_twice),
+        ..NOTHING
+    },
+    Play {
+        name: "pause-completed-late",
+        work: Some(complete_no_pause),
+        ..NOTHING
+    },
+    Play {
+        name: "pause-pended",
+        pause: Some(pend_pause),
+        work: Some(complete_pended_pause),
+        ..NOTHING
+    },
+    handlers("restart-not-recognized", |it| {
+        it.RestartHandler = Some(restart_unknown)
+    }),
+    handlers("restart-never-completed", |it| {
+        it.RestartHandler = Some(restart_for_ever)
+    }),
+    handlers("restart-completed-and-returned", |it| {
+        it.RestartHandler = Some(restart_both_ways)
+    }),
+    Play {
+        name: "restart-completed-twice",
+        restart: Some(complete_restart_twice),
+        ..NOTHING
+    },
+    Play {
+        name: "restart-pended",
+        restart: Some(pend_restart),
+        work: Some(complete_pended_restart),
+        ..NOTHING
+    },
+    Play {
+        name: "restart-fails",
+        restart: Some(fail_restart),
+        ..NOTHING
+    },
+    Play {
+        name: "restart-attributes-added",
+        characteristics: Some(|it| it.RestartHandler = Some(add_to_nothing)),
+        ..NOTHING
+    },
+    Play {
+        name: "restart-attributes-spoilt",
+        characteristics: Some(|it| it.RestartHandler = Some(spoil_unknown)),
+        ..NOTHING
+    },
+    Play {
+        name: "restart-attributes-failed",
+        characteristics: Some(|it| it.RestartHandler = Some(change_and_fail)),
+        ..NOTHING
+    },
+    Play {
+        name: "restart-attributes-changed",
+        restart: Some(change_known),
+        traffic: Some(ask_for_restart),
+        oid: Some(super::oid::forward),
+        oid_complete: Some(super::oid::complete),
+        cancel_oid: Some(super::oid::cancel),
+        ..NOTHING
+    },
+    handlers("detach-sleeps", |it| {
+        it.DetachHandler = Some(detach_sleeping)
+    }),
+];
+
+// legal: none near attach-must-set-attributes, pause-complete-once, restart-complete-once, pause-return-values
+// legal: none near sdv-miniportpause-return, restart-return-values, detach-time, dpc-time
+// legal: attach-refused near attach-return-code, attach-must-set-attributes
+// legal: pause-pended near pause-complete-once, pause-within-10s, pause-return-values, sdv-miniportpause-return
+// legal: restart-pended near restart-complete-once, restart-return-values
+// legal: restart-fails near restart-return-values, restart-attributes-on-failure
+// legal: restart-attributes-changed near restart-attributes-unknown-oid, restart-attributes-null
+
+#[rustfmt::skip] // The mark stays on this line.
+extern "system" fn attach_without_attributes( // caught: attach-without-attributes by attach-must-set-attributes
+    _: NDIS_HANDLE,
+    _: NDIS_HANDLE,
+    _: *mut NDIS_FILTER_ATTACH_PARAMETERS,
+) -> NDIS_STATUS {
+    stay();
+    NDIS_STATUS_SUCCESS
+}
+
+#[rustfmt::skip] // The mark stays on this line.
+extern "system" fn attach_pending( // caught: attach-pends by attach-return-code
+    _: NDIS_HANDLE,
+    _: NDIS_HANDLE,
+    _: *mut NDIS_FILTER_ATTACH_PARAMETERS,
+) -> NDIS_STATUS {
+    stay();
+    NDIS_STATUS_PENDING
+}
+
+#[rustfmt::skip] // The mark stays on this line.
+extern "system" fn pause_failing( // caught: pause-fails by pause-return-values
+    context: NDIS_HANDLE,
+    parameters: *mut NDIS_FILTER_PAUSE_PARAMETERS,
+) -> NDIS_STATUS {
+    module::pause(context, parameters);
+    stay();
+    NDIS_STATUS_FAILURE
+}
+
+#[rustfmt::skip] // The mark stays on this line.
+extern "system" fn pause_unknown( // caught: pause-not-recognized by sdv-miniportpause-return
+    context: NDIS_HANDLE,
+    parameters: *mut NDIS_FILTER_PAUSE_PARAMETERS,
+) -> NDIS_STATUS {
+    module::pause(context, parameters);
+    stay();
+    NDIS_STATUS_NOT_RECOGNIZED
+}
+
+#[rustfmt::skip] // The mark stays on this line.
+extern "system" fn pause_for_ever( // caught: pause-never-completed by pause-within-10s
+    context: NDIS_HANDLE,
+    parameters: *mut NDIS_FILTER_PAUSE_PARAMETERS,
+) -> NDIS_STATUS {
+    module::pause(context, parameters);
+    stay();
+    NDIS_STATUS_PENDING
+}
+
+#[rustfmt::skip] // The mark stays on this line.
+extern "system" fn pause_sleeping( // caught: pause-sleeps by pause-within-10s
+    context: NDIS_HANDLE,
+    parameters: *mut NDIS_FILTER_PAUSE_PARAMETERS,
+) -> NDIS_STATUS {
+    stay();
+    sleep_s(12);
+    module::pause(context, parameters)
+}
+
+/// Longer than a transition may take.
+fn sleep_s(seconds: u32) {
+    for _ in 0..seconds {
+        // SAFETY: PASSIVE_LEVEL.
+        unsafe { NdisMSleep(1_000_000) };
+    }
+}
+
+#[rustfmt::skip] // The mark stays on this line.
+extern "system" fn pause_both_ways( // caught: pause-completed-and-returned by pause-complete-once
+    context: NDIS_HANDLE,
+    parameters: *mut NDIS_FILTER_PAUSE_PARAMETERS,
+) -> NDIS_STATUS {
+    module::pause(context, parameters);
+    // SAFETY: none: this is the fault, with the status that follows.
+    unsafe { NdisFPauseComplete(Module::of(context).handle) };
+    NDIS_STATUS_SUCCESS
+}
+
+#[inline(never)]
+fn complete_pause_twice(module: &'static Module) -> NDIS_STATUS {
+    // SAFETY: the pause is under way, and pending when this returns.
+    unsafe { NdisFPauseComplete(module.handle) };
+    // SAFETY: none: this is the fault.
+    unsafe { NdisFPauseComplete(module.handle) }; // caught: pause-completed-twice by pause-complete-once
+    NDIS_STATUS_PENDING
+}
+
+/// Nobody has paused.
+#[inline(never)]
+fn complete_no_pause(module: &'static Module) {
+    // SAFETY: none: this is the fault.
+    unsafe { NdisFPauseComplete(module.handle) }; // caught: pause-completed-late by pause-complete-once
+    stay();
+}
+
+fn pend_pause(module: &'static Module) -> NDIS_STATUS {
+    module.keep(module.context());
+    module.defer();
+    NDIS_STATUS_PENDING
+}
+
+fn complete_pended_pause(module: &'static Module) {
+    if !module.take().is_null() {
+        // SAFETY: the pause is under way, and completed once.
+        unsafe { NdisFPauseComplete(module.handle) };
+    }
+}
+
+#[rustfmt::skip] // The mark stays on this line.
+extern "system" fn restart_unknown( // caught: restart-not-recognized by restart-return-values
+    context: NDIS_HANDLE,
+    parameters: *mut NDIS_FILTER_RESTART_PARAMETERS,
+) -> NDIS_STATUS {
+    module::restart(context, parameters);
+    stay();
+    NDIS_STATUS_NOT_RECOGNIZED
+}
+
+#[rustfmt::skip] // The mark stays on this line.
+extern "system" fn restart_for_ever( // caught: restart-never-completed by restart-complete-once
+    context: NDIS_HANDLE,
+    parameters: *mut NDIS_FILTER_RESTART_PARAMETERS,
+) -> NDIS_STATUS {
+    module::restart(context, parameters);
+    stay();
+    NDIS_STATUS_PENDING
+}
+
+#[rustfmt::skip] // The mark stays on this line.
+extern "system" fn restart_both_ways( // caught: restart-completed-and-returned by restart-complete-once
+    context: NDIS_HANDLE,
+    parameters: *mut NDIS_FILTER_RESTART_PARAMETERS,
+) -> NDIS_STATUS {
+    module::restart(context, parameters);
+    // SAFETY: none: this is the fault, with the status that follows.
+    unsafe { NdisFRestartComplete(Module::of(context).handle, NDIS_STATUS_SUCCESS) };
+    NDIS_STATUS_SUCCESS
+}
+
+#[inline(never)]
+fn complete_restart_twice(
+    module: &'static Module,
+    _: *mut NDIS_FILTER_RESTART_PARAMETERS,
+) -> NDIS_STATUS {
+    // SAFETY: the restart is under way, and pending when this returns.
+    unsafe { NdisFRestartComplete(module.handle, NDIS_STATUS_SUCCESS) };
+    // SAFETY: none: this is the fault.
+    unsafe { NdisFRestartComplete(module.handle, NDIS_STATUS_SUCCESS) }; // caught: restart-completed-twice by restart-complete-once
+    NDIS_STATUS_PENDING
+}
+
+fn pend_restart(module: &'static Module, _: *mut NDIS_FILTER_RESTART_PARAMETERS) -> NDIS_STATUS {
+    module.keep(module.context());
+    module.defer();
+    NDIS_STATUS_PENDING
+}
+
+fn complete_pended_restart(module: &'static Module) {
+    if !module.take().is_null() {
+        // SAFETY: the restart is under way, and completed once.
+        unsafe { NdisFRestartComplete(module.handle, NDIS_STATUS_SUCCESS) };
+    }
+}
+
+fn fail_restart(_: &'static Module, _: *mut NDIS_FILTER_RESTART_PARAMETERS) -> NDIS_STATUS {
+    NDIS_STATUS_FAILURE
+}
+
+/// Asks for another restart, which may have what this one has not.
+fn ask_again(context: NDIS_HANDLE) {
+    // SAFETY: the module is attached; callable up to DISPATCH_LEVEL.
+    unsafe { NdisFRestartFilter(Module::of(context).handle) };
+}
+
+/// Asks for some more restarts, so that there is one with attributes and one without.
+fn ask_for_restart(module: &'static Module) {
+    if module.progress.fetch_add(1, Ordering::AcqRel) < 12 {
+        // SAFETY: the module runs; callable up to DISPATCH_LEVEL.
+        unsafe { NdisFRestartFilter(module.handle) };
+    }
+}
+
+/// `OID_GEN_MINIPORT_RESTART_ATTRIBUTES`.
+const GENERAL: u32 = 0x0001_021D;
+
+/// The first attribute of a restart with this OID, or without it.
+fn find(
+    parameters: *mut NDIS_FILTER_RESTART_PARAMETERS,
+    is_wanted: impl Fn(u32) -> bool,
+) -> *mut NDIS_RESTART_ATTRIBUTES {
+    // SAFETY: NDIS passes valid parameters.
+    let mut at = unsafe { (*parameters).RestartAttributes };
+    // SAFETY: an entry of the list.
+    while !at.is_null() && !is_wanted(unsafe { (*at).Oid }) {
+        // SAFETY: as above.
+        at = unsafe { (*at).Next };
+    }
+    at
+}
+
+/// Changes a byte of an entry's data.
+fn spoil(entry: *mut NDIS_RESTART_ATTRIBUTES, offset: usize) {
+    if !entry.is_null() {
+        // SAFETY: an entry of the list.
+        let data = unsafe { &raw mut (*entry).Data }.cast::<u8>();
+        let at = data.wrapping_add(offset);
+        // SAFETY: within its data.
+        unsafe { *at = !*at };
+    }
+}
+
+#[rustfmt::skip] // The mark stays on this line.
+extern "system" fn add_to_nothing( // caught: restart-attributes-added by restart-attributes-null
+    context: NDIS_HANDLE,
+    parameters: *mut NDIS_FILTER_RESTART_PARAMETERS,
+) -> NDIS_STATUS {
+    stay();
+    if find(parameters, |_| true).is_null() {
+        add(parameters);
+    } else {
+        ask_again(context);
+    }
+    module::restart(context, parameters)
+}
+
+/// Adds an empty entry, which NDIS frees.
+fn add(parameters: *mut NDIS_FILTER_RESTART_PARAMETERS) {
+    /// Pool tag of the entry, `FltR`.
+    const TAG: u32 = u32::from_le_bytes(*b"FltR");
+    let size = size_of::<NDIS_RESTART_ATTRIBUTES>() as u32;
+    // SAFETY: PASSIVE_LEVEL; the driver's handle lives until unload.
+    let entry = unsafe { NdisAllocateMemoryWithTagPriority(driver::handle(), size, TAG, 0) }
+        .cast::<NDIS_RESTART_ATTRIBUTES>();
+    if entry.is_null() {
+        return;
+    }
+    let empty = NDIS_RESTART_ATTRIBUTES {
+        Next: core::ptr::null_mut(),
+        Oid: 0xFF00_0001,
+        DataLength: 0,
+        Data: [0],
+    };
+    // SAFETY: fresh memory of that size.
+    unsafe { core::ptr::write(entry, empty) };
+    // SAFETY: NDIS passes valid parameters; that the list was empty makes this the fault.
+    unsafe { (*parameters).RestartAttributes = entry };
+}
+
+#[rustfmt::skip] // The mark stays on this line.
+extern "system" fn spoil_unknown( // caught: restart-attributes-spoilt by restart-attributes-unknown-oid
+    context: NDIS_HANDLE,
+    parameters: *mut NDIS_FILTER_RESTART_PARAMETERS,
+) -> NDIS_STATUS {
+    stay();
+    let unknown = find(parameters, |oid| oid != GENERAL);
+    if unknown.is_null() {
+        ask_again(context);
+    }
+    spoil(unknown, 0);
+    module::restart(context, parameters)
+}
+
+#[rustfmt::skip] // The mark stays on this line.
+extern "system" fn change_and_fail( // warned: restart-attributes-failed by restart-attributes-on-failure
+    context: NDIS_HANDLE,
+    parameters: *mut NDIS_FILTER_RESTART_PARAMETERS,
+) -> NDIS_STATUS {
+    stay();
+    let general = find(parameters, |oid| oid == GENERAL);
+    if general.is_null() {
+        ask_again(context);
+        return module::restart(context, parameters);
+    }
+    spoil(general, 4);
+    NDIS_STATUS_FAILURE
+}
+
+/// Reports another MTU, as a filter may that also answers OIDs.
+fn change_known(
+    _: &'static Module,
+    parameters: *mut NDIS_FILTER_RESTART_PARAMETERS,
+) -> NDIS_STATUS {
+    spoil(find(parameters, |oid| oid == GENERAL), 4);
+    NDIS_STATUS_SUCCESS
+}
+
+#[rustfmt::skip] // The mark stays on this line.
+extern "system" fn detach_sleeping( // caught: detach-sleeps by detach-time
+    context: NDIS_HANDLE,
+) {
+    stay();
+    sleep_s(32);
+    module::detach(context);
+}
