@@ -212,6 +212,11 @@ pub(crate) fn count(packets: u32) {
     OUT.fetch_add(packets, Ordering::AcqRel);
 }
 
+/// So many are back.
+pub(crate) fn uncount(packets: u32) {
+    OUT.fetch_sub(packets, Ordering::AcqRel);
+}
+
 /// Frees a list of the driver's with its memory.
 pub(crate) fn free(list: Lists) {
     let buffer = buffer(list);

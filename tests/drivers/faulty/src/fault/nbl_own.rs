@@ -344,6 +344,7 @@ fn send_clones(
         // SAFETY: as above.
         unsafe { (*clone).ParentNetBufferList = lists };
         clones.push(clone);
+        packet::count(1);
         lists = next;
     }
     // SAFETY: the module runs; the clones are its own.
@@ -358,8 +359,9 @@ fn forward_cancel(module: &'static Module, id: *mut c_void) {
 }
 
 /// Frees the clones, and completes the sends that they are of.
-fn complete_parents(_: &'static Module, mut clones: Lists, _: u32) -> Lists {
+fn complete_parents(module: &'static Module, mut clones: Lists, flags: u32) -> Lists {
     let mut parents = Chain::new();
+    let mut count = 0;
     while !clones.is_null() {
         let next = next(clones);
         // SAFETY: a clone that has come back.
@@ -368,9 +370,14 @@ fn complete_parents(_: &'static Module, mut clones: Lists, _: u32) -> Lists {
         unsafe { NdisFreeCloneNetBufferList(clones, 0) };
         parents.push(clone.ParentNetBufferList);
         set_status(clone.ParentNetBufferList, clone.Status);
+        count += 1;
         clones = next;
     }
-    parents.first
+    // SAFETY: kept since their sends.
+    unsafe { NdisFSendNetBufferListsComplete(module.handle, parents.first, flags) };
+    // Not before: a pause waits for the sends as well.
+    packet::uncount(count);
+    null_mut()
 }
 
 // legal: nbl-fragmented near derived-free-api-match, nbl-children-freed-first
