@@ -8,6 +8,9 @@ pub const ADAPTER: Mac = Mac([0x02, 0, 0, 0, 0, 0x01]);
 /// MAC address of the machine at the other end.
 pub const PEER: Mac = Mac([0x02, 0, 0, 0, 0, 0x02]);
 
+/// Bytes of the longest jumbo frame that adapters take.
+const JUMBO: usize = 9014;
+
 /// Time between two generated frames, in nanoseconds.
 pub const INTERVAL_NS: u64 = 1_000;
 
@@ -48,7 +51,8 @@ impl Datagrams {
 }
 
 /// Frames of many shapes, decided by a seed: datagrams and segments of IPv4 and IPv6, short and jumbo, tagged,
-/// fragmented, coalesced; headers that break off, runts, and what is no IP at all. Every second frame is sent.
+/// fragmented, coalesced (by the adapter, or left to it); headers that break off, runts, and what is no IP at all. Every
+/// second frame is sent.
 #[derive(Clone, Copy, Debug)]
 pub struct Mixture {
     /// Decides everything.
@@ -77,7 +81,12 @@ impl Mixture {
                 Direction::Receive
             };
             let data = shape(direction, &mut random);
-            Frame::new(direction, data, u64::from(number) * INTERVAL_NS)
+            let mut frame = Frame::new(direction, data, u64::from(number) * INTERVAL_NS);
+            // On a network with jumbo frames it is one frame as it is.
+            if frame.data.len() <= JUMBO && random.below(2) == 0 {
+                frame.segments = 1;
+            }
+            frame
         };
         (0..self.count).map(frame).collect()
     }
