@@ -182,7 +182,7 @@ pub(crate) fn mdl(bytes: u32) -> *mut MDL {
     }
     for (at, byte) in HEADER.iter().enumerate().take(bytes as usize) {
         // SAFETY: the block has that many bytes.
-        unsafe { data.cast::<u8>().add(at).write(*byte) };
+        unsafe { data.cast::<u8>().wrapping_add(at).write(*byte) };
     }
     // SAFETY: the range is the block's.
     unsafe { NdisAllocateMdl(driver::handle(), data, bytes) }
@@ -257,7 +257,7 @@ pub(crate) fn set_slot(list: Lists, slot: usize, value: usize) {
     unsafe {
         slots
             .cast::<*mut c_void>()
-            .add(slot)
+            .wrapping_add(slot)
             .write(without_provenance_mut(value))
     };
 }

@@ -12,6 +12,19 @@ use crate::abi::{
 };
 use crate::module::Module;
 
+/// Takes lists, port and flags; gives the lists that are left.
+type SendHook =
+    fn(&'static Module, *mut NET_BUFFER_LIST, NDIS_PORT_NUMBER, u32) -> *mut NET_BUFFER_LIST;
+
+/// Takes lists, port, count and flags; gives the lists that are left, and their count.
+type ReceiveHook = fn(
+    &'static Module,
+    *mut NET_BUFFER_LIST,
+    NDIS_PORT_NUMBER,
+    u32,
+    u32,
+) -> (*mut NET_BUFFER_LIST, u32);
+
 /// A named way to behave. Where a hook is `None`, the driver does what is right and plain.
 ///
 /// Handlers of optional paths (from `module_options` and `cancel_send` on down to `sync_oid_complete`) are
@@ -50,23 +63,13 @@ pub(crate) struct Play {
     /// A batch of packets that the gate let in, either way, before anything else is done with it.
     pub(crate) traffic: Option<fn(&'static Module)>,
     /// A send that the gate let in (lists, port, flags); gives what the frame is to send on.
-    pub(crate) send: Option<
-        fn(&'static Module, *mut NET_BUFFER_LIST, NDIS_PORT_NUMBER, u32) -> *mut NET_BUFFER_LIST,
-    >,
+    pub(crate) send: Option<SendHook>,
     /// Completed sends (lists, flags); gives what the frame is to complete.
     pub(crate) send_complete:
         Option<fn(&'static Module, *mut NET_BUFFER_LIST, u32) -> *mut NET_BUFFER_LIST>,
     /// An indication that the gate let in, low resources too (lists, port, count, flags); gives
     /// what the frame is to indicate on, and its count.
-    pub(crate) receive: Option<
-        fn(
-            &'static Module,
-            *mut NET_BUFFER_LIST,
-            NDIS_PORT_NUMBER,
-            u32,
-            u32,
-        ) -> (*mut NET_BUFFER_LIST, u32),
-    >,
+    pub(crate) receive: Option<ReceiveHook>,
     /// Returned receives (lists, flags); gives what the frame is to return.
     pub(crate) returned:
         Option<fn(&'static Module, *mut NET_BUFFER_LIST, u32) -> *mut NET_BUFFER_LIST>,

@@ -100,7 +100,7 @@ fn two(module: &Module, pool: *mut c_void, mixed: bool) -> (Lists, *mut NET_BUFF
     let second = unsafe { NdisAllocateNetBuffer(pool, packet::mdl(FRAME), 0, u64::from(FRAME)) };
     if mixed {
         // SAFETY: the driver's own frame.
-        unsafe { packet::start(second, 14).add(11).write(9) };
+        unsafe { packet::start(second, 14).wrapping_add(11).write(9) };
     }
     // SAFETY: the driver's own list.
     unsafe { (*buffer(list)).Next = second };

@@ -88,7 +88,9 @@ extern "system" fn pend_unmarked( // caught: irp-pended-unmarked by irp-mark-pen
 /// What `IoMarkIrpPending` does.
 fn mark(irp: *mut IRP) {
     // SAFETY: the request is this driver's; the current location is in use.
-    let stack = unsafe { (*irp).Tail.Overlay.CurrentStackLocation };
+    let tail = unsafe { &(*irp).Tail };
+    // SAFETY: as above.
+    let stack = unsafe { tail.Overlay.CurrentStackLocation };
     // SAFETY: as above.
     unsafe { (*stack).Control |= SL_PENDING_RETURNED as u8 };
 }
@@ -146,9 +148,13 @@ extern "system" fn complete_cancellable(_: *mut DEVICE_OBJECT, irp: *mut IRP) ->
 /// Bytes of the request's input and output.
 fn lengths(irp: *mut IRP) -> (u32, u32) {
     // SAFETY: the request is this driver's; the current location is in use.
-    let stack = unsafe { (*irp).Tail.Overlay.CurrentStackLocation };
+    let tail = unsafe { &(*irp).Tail };
+    // SAFETY: as above.
+    let stack = unsafe { tail.Overlay.CurrentStackLocation };
     // SAFETY: the major function is IRP_MJ_DEVICE_CONTROL.
-    let control = unsafe { (*stack).Parameters.DeviceIoControl };
+    let parameters = unsafe { &(*stack).Parameters };
+    // SAFETY: as above.
+    let control = unsafe { parameters.DeviceIoControl };
     (control.InputBufferLength, control.OutputBufferLength)
 }
 
@@ -163,7 +169,9 @@ extern "system" fn claim_too_much(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTA
 /// The request's buffer.
 fn buffer(irp: *mut IRP) -> *mut u8 {
     // SAFETY: the request is this driver's, with METHOD_BUFFERED.
-    unsafe { (*irp).AssociatedIrp.SystemBuffer }.cast()
+    let buffers = unsafe { &(*irp).AssociatedIrp };
+    // SAFETY: as above.
+    unsafe { buffers.SystemBuffer }.cast()
 }
 
 /// Expects more input than there is.
@@ -195,7 +203,8 @@ extern "system" fn answer(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
     }
     let first = buffer(irp);
     // SAFETY: the buffer has at least one byte.
-    unsafe { *first = !*first };
+    let byte = unsafe { &mut *first };
+    *byte = !*byte;
     set(irp, STATUS_SUCCESS, length.into());
     // SAFETY: the request is this driver's until here.
     unsafe { IofCompleteRequest(irp, 0) };

@@ -195,6 +195,7 @@ fn recursion(_: &'static Module) {
 }
 
 #[inline(never)]
+#[expect(clippy::undocumented_unsafe_blocks, reason = "the comment is on the line, which is one for the mark")]
 #[rustfmt::skip]
 fn recurse(depth: u32) -> u32 { let mut below = [depth; 64]; /* SAFETY: does nothing. */ unsafe { asm!("/* {0} */", in(reg) &raw mut below) }; if depth == 0 { 0 } else { recurse(depth - 1) ^ below[0] } } // caught: machine-recursion by lab-stack-overflow
 
@@ -232,6 +233,7 @@ fn endless(_: &'static Module) {
 }
 
 #[inline(never)]
+#[expect(clippy::undocumented_unsafe_blocks, reason = "the comment is on the line, which is one for the mark")]
 #[rustfmt::skip]
 fn go_round() { /* SAFETY: none: this is the fault. */ unsafe { asm!("2: nop", "nop", "jmp 2b") } } // caught: machine-loop by lab-no-hang
 
@@ -244,6 +246,7 @@ fn spin(_: &'static Module) {
 }
 
 /// Calls the kernel without end.
+#[expect(clippy::undocumented_unsafe_blocks, reason = "the comment is on the line, which is one for the mark")]
 #[rustfmt::skip]
 fn call_for_ever(_: &'static Module) { while black_box(1_u8) != 0 { black_box(/* SAFETY: callable at any level. */ unsafe { PsGetCurrentThreadId() }); } } // caught: machine-loop-calling by lab-no-hang
 

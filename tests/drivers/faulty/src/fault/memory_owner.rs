@@ -97,7 +97,7 @@ fn flood(_: &'static Module) {
         // SAFETY: none: this is the fault.
         let item = unsafe { NdisAllocateIoWorkItem(driver::handle()) }; // warned: work-item-flood by wi-no-flood
         // SAFETY: inside the block.
-        unsafe { *items.add(index) = item };
+        unsafe { items.wrapping_add(index).write(item) };
     }
     end(items, FLOOD);
 }
@@ -106,7 +106,7 @@ fn flood(_: &'static Module) {
 fn end(items: *mut NDIS_HANDLE, count: usize) {
     for index in 0..count {
         // SAFETY: inside the block.
-        let item = unsafe { *items.add(index) };
+        let item = unsafe { items.wrapping_add(index).read() };
         if !item.is_null() {
             // SAFETY: allocated, never queued.
             unsafe { NdisFreeIoWorkItem(item) };
@@ -127,7 +127,7 @@ fn many(_: &'static Module) {
         // SAFETY: the driver's handle lives until unload.
         let item = unsafe { NdisAllocateIoWorkItem(driver::handle()) };
         // SAFETY: inside the block.
-        unsafe { *items.add(index) = item };
+        unsafe { items.wrapping_add(index).write(item) };
     }
     end(items, MANY);
 }

@@ -168,8 +168,10 @@ fn retreat(module: &'static Module, lists: Lists, _: NDIS_PORT_NUMBER, flags: u3
 fn length(module: &'static Module, lists: Lists, _: NDIS_PORT_NUMBER, flags: u32) -> Lists {
     set_status(lists, NDIS_STATUS_SUCCESS);
     let buffer = buffer(lists);
-    // SAFETY: none: this is the fault.
-    unsafe { (*buffer).DataLength = (*buffer).DataLength.wrapping_sub(1) };
+    // SAFETY: the buffer of a list that this send brought.
+    let length = unsafe { &mut (*buffer).DataLength };
+    // None of the filter's business: this is the fault.
+    *length = length.wrapping_sub(1);
     // SAFETY: the lists that this send brought.
     unsafe { NdisFSendNetBufferListsComplete(module.handle, lists, complete_flags(flags)) }; // caught: nbl-length-changed by nbl-descriptor-undo
     null_mut()
@@ -202,8 +204,10 @@ fn lengthen(module: &'static Module, lists: Lists, _: NDIS_PORT_NUMBER, flags: u
 fn mdl(module: &'static Module, lists: Lists, _: NDIS_PORT_NUMBER, flags: u32) -> Lists {
     set_status(lists, NDIS_STATUS_SUCCESS);
     let mdl = last(buffer(lists));
-    // SAFETY: none: this is the fault.
-    unsafe { (*mdl).ByteCount = (*mdl).ByteCount.wrapping_add(1) };
+    // SAFETY: an MDL of a list that this send brought.
+    let count = unsafe { &mut (*mdl).ByteCount };
+    // None of the filter's business: this is the fault.
+    *count = count.wrapping_add(1);
     // SAFETY: the lists that this send brought.
     unsafe { NdisFSendNetBufferListsComplete(module.handle, lists, complete_flags(flags)) }; // caught: nbl-mdl-changed by mdl-not-modified
     null_mut()

@@ -395,7 +395,7 @@ static SENDS: Held = Held(AtomicPtr::new(null_mut()));
 static RECEIVES: Held = Held(AtomicPtr::new(null_mut()));
 
 fn last(lists: Lists) -> Lists {
-    chain(lists).last().unwrap_or(null_mut())
+    chain(lists).last().unwrap_or_default()
 }
 
 /// Keeps every send until the pause, and works on it meanwhile.

@@ -127,24 +127,34 @@ pub(crate) fn original(clone: *mut NDIS_OID_REQUEST) -> *mut NDIS_OID_REQUEST {
 
 /// Copies the results of a clone to its original.
 pub(crate) fn copy_back(from: *mut NDIS_OID_REQUEST, to: *mut NDIS_OID_REQUEST) {
-    // SAFETY: both are this filter's for now.
-    let (from, to) = unsafe { (&*from, &mut *to) };
+    // SAFETY: this filter's for now.
+    let from = unsafe { &*from };
+    // SAFETY: as above, and another request.
+    let to = unsafe { &mut *to };
     to.SupportedRevision = from.SupportedRevision;
-    // SAFETY: the type says which member is in use, and it is the same in both.
-    unsafe {
-        if from.RequestType == NdisRequestSetInformation {
-            to.DATA.SET_INFORMATION.BytesRead = from.DATA.SET_INFORMATION.BytesRead;
-            to.DATA.SET_INFORMATION.BytesNeeded = from.DATA.SET_INFORMATION.BytesNeeded;
-        } else if from.RequestType == NdisRequestMethod {
-            let results = from.DATA.METHOD_INFORMATION;
-            to.DATA.METHOD_INFORMATION.OutputBufferLength = results.OutputBufferLength;
-            to.DATA.METHOD_INFORMATION.BytesWritten = results.BytesWritten;
-            to.DATA.METHOD_INFORMATION.BytesRead = results.BytesRead;
-            to.DATA.METHOD_INFORMATION.BytesNeeded = results.BytesNeeded;
-        } else {
-            to.DATA.QUERY_INFORMATION.BytesWritten = from.DATA.QUERY_INFORMATION.BytesWritten;
-            to.DATA.QUERY_INFORMATION.BytesNeeded = from.DATA.QUERY_INFORMATION.BytesNeeded;
-        }
+    if from.RequestType == NdisRequestSetInformation {
+        // SAFETY: the type says which member is in use, and it is the same in both.
+        let results = unsafe { &from.DATA.SET_INFORMATION };
+        // SAFETY: as above.
+        let original = unsafe { &mut to.DATA.SET_INFORMATION };
+        original.BytesRead = results.BytesRead;
+        original.BytesNeeded = results.BytesNeeded;
+    } else if from.RequestType == NdisRequestMethod {
+        // SAFETY: as above.
+        let results = unsafe { &from.DATA.METHOD_INFORMATION };
+        // SAFETY: as above.
+        let original = unsafe { &mut to.DATA.METHOD_INFORMATION };
+        original.OutputBufferLength = results.OutputBufferLength;
+        original.BytesWritten = results.BytesWritten;
+        original.BytesRead = results.BytesRead;
+        original.BytesNeeded = results.BytesNeeded;
+    } else {
+        // SAFETY: as above.
+        let results = unsafe { &from.DATA.QUERY_INFORMATION };
+        // SAFETY: as above.
+        let original = unsafe { &mut to.DATA.QUERY_INFORMATION };
+        original.BytesWritten = results.BytesWritten;
+        original.BytesNeeded = results.BytesNeeded;
     }
 }
 
@@ -221,18 +231,19 @@ pub(crate) fn answer(_: &'static Module, request: *mut NDIS_OID_REQUEST) -> NDIS
     // SAFETY: given to this filter.
     let request = unsafe { &mut *request };
     request.SupportedRevision = 1;
-    // SAFETY: the type says which member is in use.
-    unsafe {
-        if request.RequestType == NdisRequestSetInformation {
-            let length = request.DATA.SET_INFORMATION.InformationBufferLength;
-            request.DATA.SET_INFORMATION.BytesRead = length;
-        } else if request.RequestType == NdisRequestMethod {
-            request.DATA.METHOD_INFORMATION.BytesWritten = 0;
-            request.DATA.METHOD_INFORMATION.BytesRead =
-                request.DATA.METHOD_INFORMATION.InputBufferLength;
-        } else {
-            request.DATA.QUERY_INFORMATION.BytesWritten = 0;
-        }
+    if request.RequestType == NdisRequestSetInformation {
+        // SAFETY: the type says which member is in use.
+        let set = unsafe { &mut request.DATA.SET_INFORMATION };
+        set.BytesRead = set.InformationBufferLength;
+    } else if request.RequestType == NdisRequestMethod {
+        // SAFETY: as above.
+        let method = unsafe { &mut request.DATA.METHOD_INFORMATION };
+        method.BytesWritten = 0;
+        method.BytesRead = method.InputBufferLength;
+    } else {
+        // SAFETY: as above.
+        let query = unsafe { &mut request.DATA.QUERY_INFORMATION };
+        query.BytesWritten = 0;
     }
     NDIS_STATUS_SUCCESS
 }

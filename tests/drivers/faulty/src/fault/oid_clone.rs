@@ -245,7 +245,8 @@ fn send_with_other_id(module: &'static Module, request: *mut NDIS_OID_REQUEST) -
         return NDIS_STATUS_RESOURCES;
     }
     // SAFETY: the clone is this filter's.
-    unsafe { (*clone).RequestId = other((*clone).RequestId) };
+    let id = unsafe { &mut (*clone).RequestId };
+    *id = other(*id);
     // SAFETY: a clone that is not below.
     let status = unsafe { NdisFOidRequest(module.handle, clone) }; // warned: oid-clone-other-id by oid-clone-request-id
     if status != NDIS_STATUS_PENDING {

@@ -209,7 +209,9 @@ fn complete_soon(module: &'static Module) {
 #[inline(never)]
 fn write_too_many(module: &'static Module, request: *mut NDIS_OID_REQUEST) -> NDIS_STATUS {
     // SAFETY: given to this filter.
-    let query = unsafe { &mut (*request).DATA.QUERY_INFORMATION };
+    let data = unsafe { &mut (*request).DATA };
+    // SAFETY: plain data, whichever member is in use.
+    let query = unsafe { &mut data.QUERY_INFORMATION };
     // SAFETY: given to this filter.
     if unsafe { (*request).RequestType } != NdisRequestQueryInformation {
         return oid::forward(module, request);
@@ -237,7 +239,9 @@ extern "system" fn too_short( // caught: oid-length-not-told by oid-query-buffer
 #[inline(never)]
 fn write_past(module: &'static Module, request: *mut NDIS_OID_REQUEST) -> NDIS_STATUS {
     // SAFETY: given to this filter.
-    let query = unsafe { &mut (*request).DATA.QUERY_INFORMATION };
+    let data = unsafe { &mut (*request).DATA };
+    // SAFETY: plain data, whichever member is in use.
+    let query = unsafe { &mut data.QUERY_INFORMATION };
     // SAFETY: given to this filter.
     let is_query = unsafe { (*request).RequestType } == NdisRequestQueryInformation;
     if !is_query || query.InformationBufferLength < 4 || query.InformationBufferLength % 16 != 0 {
@@ -295,6 +299,7 @@ extern "system" fn scribble( // caught: oid-reserved-used by oid-reserved-areas
     // SAFETY: none: this is the fault.
     let byte = unsafe { &raw mut (*request).NdisReserved }.cast::<u8>();
     // SAFETY: as above.
-    unsafe { *byte = !*byte };
+    let byte = unsafe { &mut *byte };
+    *byte = !*byte;
     oid::answer(Module::of(context), request)
 }

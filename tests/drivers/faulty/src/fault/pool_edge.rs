@@ -123,7 +123,7 @@ fn use_whole(_: &'static Module) {
         }
         for offset in 0..size {
             // SAFETY: inside the block.
-            unsafe { *block.add(offset) = 1 };
+            unsafe { block.wrapping_add(offset).write(1) };
         }
         free(block);
     }

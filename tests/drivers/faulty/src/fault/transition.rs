@@ -326,7 +326,8 @@ fn spoil(entry: *mut NDIS_RESTART_ATTRIBUTES, offset: usize) {
         let data = unsafe { &raw mut (*entry).Data }.cast::<u8>();
         let at = data.wrapping_add(offset);
         // SAFETY: within its data.
-        unsafe { *at = !*at };
+        let byte = unsafe { &mut *at };
+        *byte = !*byte;
     }
 }
 
