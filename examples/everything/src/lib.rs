@@ -1,0 +1,307 @@
+//! A filter that asks for every path that `ndis` has, and does a little on each.
+//!
+//! | path | what it does there |
+//! |---|---|
+//! | send | holds each packet for its turn; a work item lets them go |
+//! | receive | passes packets on; of low-resources ones it passes copies on, in their place |
+//! | originate | sends and indicates a frame of its own now and then |
+//! | cancel | counts held sends that a protocol has cancelled |
+//! | status, Plug and Play | counts, and passes on |
+//! | bypass | stays in the way, and is told so |
+//! | control device | answers with what was counted, and reads the configuration again |
+//!
+//! `cargo xtask build -p everything` makes `everything.sys`; `cargo lab stress everything.sys` plays hard lives of it.
+
+#![cfg(windows)]
+#![no_std]
+#![forbid(unsafe_code)]
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
+
+use ndis::config::Parameter;
+use ndis::counter::Counter;
+use ndis::device::{ControlBuffer, ControlDevice};
+use ndis::driver::Driver;
+use ndis::filter::{
+    Attached, Attaching, BothWays, BypassPath, DevicePnpEvent, FilterModule, HoldPath, NetPnpEvent,
+    OriginatePath, PnpPath, ReceivePath, Running, SendPath, StatusIndication, StatusPath,
+};
+use ndis::irql::{AtMostDispatch, Caller, Passive};
+use ndis::nbl::{Direction, HoldLimit, LowResources, NblBatch, Nbls, OwnPackets, Rx, Tx};
+use ndis::text::Text;
+use ndis::timer::Timer;
+use ndis::work::{NextRun, WorkItem};
+use ndis::{Status, text};
+
+ndis::driver! {
+    module: Everything,
+    handlers: [hold, originate, bypass, pnp, control_device],
+    unique_name: "{0b4a6b4e-7c40-4a1e-9a53-3b7d1d0e5a61}",
+    service_name: "everything",
+    friendly_name: "deferlwf example: every path",
+}
+
+/// How often frames of its own go out, unless parameter `EveryMs` says so.
+const DEFAULT_EVERY_MS: u32 = 1;
+/// Lists of one turn.
+const LISTS_PER_TURN: u32 = 8;
+/// Turns of one run, which bounds its time.
+const TURNS_PER_RUN: u32 = 64;
+/// Own packets that can be on the way, of each direction.
+const OWN: OwnPackets = OwnPackets {
+    packets: 16,
+    bytes: 1514,
+};
+/// A frame of its own: to all, from nobody in particular, with an EtherType for local experiments (0x88B5).
+const FRAME: [u8; 60] = {
+    let mut frame = [0; 60];
+    (frame[0], frame[1], frame[2]) = (0xFF, 0xFF, 0xFF);
+    (frame[3], frame[4], frame[5]) = (0xFF, 0xFF, 0xFF);
+    (frame[6], frame[11]) = (0x02, 0x01);
+    (frame[12], frame[13]) = (0x88, 0xB5);
+    frame
+};
+
+/// What one adapter has of this filter.
+struct Everything {
+    worker: WorkItem<Self>,
+    timer: Timer<Self>,
+    every_ns: Counter,
+    counts: Counts,
+}
+
+/// What is counted, in the order of the control device's answer.
+#[derive(Default)]
+struct Counts {
+    sent: Counter,
+    received: Counter,
+    copied: Counter,
+    originated: Counter,
+    cancelled: Counter,
+    drained: Counter,
+    status: Counter,
+    pnp: Counter,
+}
+
+impl FilterModule for Everything {
+    type Departed = ();
+
+    fn attach(attaching: &mut Attaching<'_, Self>, irql: &mut Passive) -> Result<Self, Status> {
+        let every_ns = Counter::new();
+        let read = attaching.configuration(irql, every_ns_of);
+        every_ns.add(read.unwrap_or_else(|_| nanoseconds(DEFAULT_EVERY_MS)));
+        Ok(Self {
+            worker: attaching.work_item(work, irql)?,
+            timer: attaching.timer(tick, irql)?,
+            every_ns,
+            counts: Counts::default(),
+        })
+    }
+
+    fn restart(this: &Attached<'_, Self>, irql: &mut Passive) -> Result<(), Status> {
+        // Refused only when the module is detaching, and then it is not restarted.
+        let _ = this.timer.set(this.every_ns.value(), irql);
+        Ok(())
+    }
+}
+
+/// How often, in nanoseconds: `EveryMs` from 1 to 1000.
+fn every_ns_of(configuration: &mut ndis::config::Configuration<'_>, irql: &mut Passive) -> u64 {
+    match configuration.integer(text!("EveryMs"), irql) {
+        Parameter::Integer(every_ms @ 1..=1000) => nanoseconds(every_ms),
+        Parameter::Integer(_) | Parameter::Absent | Parameter::WrongType => {
+            nanoseconds(DEFAULT_EVERY_MS)
+        }
+    }
+}
+
+const fn nanoseconds(milliseconds: u32) -> u64 {
+    (milliseconds as u64).saturating_mul(1_000_000)
+}
+
+/// The timer, at `DISPATCH_LEVEL`: the work is for the work item.
+fn tick(this: &Attached<'_, Everything>, irql: &mut AtMostDispatch) {
+    let _ = this.worker.queue(irql);
+}
+
+/// The work item: lets go what is held, sends and indicates something, and sets the timer again.
+fn work(this: &Attached<'_, Everything>, irql: &mut Passive) -> NextRun {
+    let left = this.while_running(irql, |running, irql| {
+        let released = running.release::<Tx, _, _>(irql, |release, irql| {
+            for _ in 0..TURNS_PER_RUN {
+                let Some(turn) = release.next(LISTS_PER_TURN, irql) else {
+                    break;
+                };
+                turn.packets.forward(irql);
+            }
+        });
+        let sent = running.originate::<Tx>(&FRAME, 0, irql);
+        let indicated = running.originate::<Rx>(&FRAME, 0, irql);
+        let originated = u64::from(sent.is_ok()).saturating_add(u64::from(indicated.is_ok()));
+        running.counts.originated.add(originated);
+        let _ = running.timer.set(running.every_ns.value(), irql);
+        released.is_some_and(|released| released.oldest_ns.is_some())
+    });
+    if left == Some(true) {
+        NextRun::Again
+    } else {
+        NextRun::WhenQueued
+    }
+}
+
+impl SendPath for Everything {
+    fn send(this: &Running<'_, Self>, packets: NblBatch<'_, Tx>, irql: &mut AtMostDispatch) {
+        this.counts.sent.add(count(packets.iter()));
+        let hold = this.hold(packets, HoldLimit::UNJUDGED, irql);
+        // Sends can always wait for their turn, so there is nothing here.
+        hold.refused.refuse(irql);
+        let _ = this.worker.queue(irql);
+    }
+}
+
+impl ReceivePath for Everything {
+    fn receive(this: &Running<'_, Self>, packets: NblBatch<'_, Rx>, irql: &mut AtMostDispatch) {
+        this.counts.received.add(count(packets.iter()));
+        packets.forward(irql);
+    }
+
+    fn receive_low_resources(
+        this: &Running<'_, Self>,
+        packets: LowResources<'_>,
+        irql: &mut AtMostDispatch,
+    ) {
+        this.counts.received.add(count(packets.iter()));
+        let mut missed: u64 = 0;
+        let copies = this.copy(&packets, |_| missed = missed.saturating_add(1), irql);
+        if missed == 0 {
+            this.counts.copied.add(count(copies.iter()));
+            copies.forward(irql);
+        } else {
+            copies.return_(irql);
+            packets.forward(irql);
+        }
+    }
+}
+
+impl HoldPath for Everything {
+    fn sends_drained(this: &Attached<'_, Self>, packets: Nbls<'_, Tx>) {
+        this.counts.drained.add(count(packets));
+    }
+
+    fn sends_cancelled(this: &Attached<'_, Self>, packets: Nbls<'_, Tx>) {
+        this.counts.cancelled.add(count(packets));
+    }
+}
+
+impl OriginatePath for Everything {
+    fn own_packets(_this: &Attached<'_, Self>, _irql: &mut Passive) -> BothWays<OwnPackets> {
+        BothWays {
+            send: OWN,
+            receive: OWN,
+        }
+    }
+}
+
+impl BypassPath for Everything {
+    fn is_bypassed(_this: &Attached<'_, Self>, _irql: &mut Passive) -> bool {
+        false
+    }
+}
+
+impl StatusPath for Everything {
+    fn status(
+        this: &Attached<'_, Self>,
+        indication: StatusIndication<'_>,
+        irql: &mut AtMostDispatch,
+    ) {
+        this.counts.status.add(1);
+        indication.forward(irql);
+    }
+}
+
+impl PnpPath for Everything {
+    fn net_pnp_event(
+        this: &Attached<'_, Self>,
+        event: NetPnpEvent<'_>,
+        irql: &mut Passive,
+    ) -> Result<(), Status> {
+        this.counts.pnp.add(1);
+        event.forward(irql)
+    }
+
+    fn device_pnp_event(this: &Attached<'_, Self>, event: DevicePnpEvent<'_>, irql: &mut Passive) {
+        this.counts.pnp.add(1);
+        event.forward(irql);
+    }
+}
+
+/// Answers the counts of all modules, 64 bits each, in the order of [`Counts`].
+const IOCTL_COUNTS: u32 = control_code(0x800);
+
+/// A code of a device type that is not Microsoft's, `METHOD_BUFFERED`, with `FILE_READ_ACCESS`.
+const fn control_code(function: u32) -> u32 {
+    (0x8DF0 << 16) | (1 << 14) | (function << 2)
+}
+
+impl ControlDevice for Everything {
+    const NAME: Text = text!(r"\Device\DeferlwfEverything");
+    const LINK: Text = text!(r"\DosDevices\DeferlwfEverything");
+    /// All access for SYSTEM and for administrators, and for nobody else.
+    const SECURITY: Text = text!("D:P(A;;GA;;;SY)(A;;GA;;;BA)");
+
+    fn control(
+        driver: &Driver<Self>,
+        code: u32,
+        buffer: &mut ControlBuffer<'_>,
+        irql: &mut Passive,
+    ) -> Result<usize, Status> {
+        if code != IOCTL_COUNTS || !buffer.input().is_empty() {
+            return Err(Status::INVALID_DEVICE_REQUEST);
+        }
+        let totals = totals(driver, irql);
+        let output = buffer.output();
+        let mut written: usize = 0;
+        for (place, total) in output.chunks_exact_mut(8).zip(totals) {
+            for (to, from) in place.iter_mut().zip(total.to_le_bytes()) {
+                *to = from;
+            }
+            written = written.saturating_add(8);
+        }
+        if written < 64 {
+            return Err(Status::BUFFER_TOO_SMALL);
+        }
+        Ok(written)
+    }
+}
+
+fn totals(driver: &Driver<Everything>, irql: &mut impl Caller) -> [u64; 8] {
+    driver.census(irql, |census| {
+        census.modules().fold([0; 8], |sums, module| {
+            let counts = &module.counts;
+            let values = [
+                &counts.sent,
+                &counts.received,
+                &counts.copied,
+                &counts.originated,
+                &counts.cancelled,
+                &counts.drained,
+                &counts.status,
+                &counts.pnp,
+            ];
+            let mut values = values.into_iter();
+            sums.map(|sum: u64| sum.saturating_add(values.next().map_or(0, Counter::value)))
+        })
+    })
+}
+
+/// Packets in lists of them.
+fn count<D: Direction>(lists: Nbls<'_, D>) -> u64 {
+    lists
+        .flat_map(|list| list.packets())
+        .fold(0, |sum: u64, _| sum.wrapping_add(1))
+}

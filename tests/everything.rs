@@ -1,0 +1,44 @@
+//! The example that asks for every path: packets of its own go both ways and come back, in easy lives and in hard ones,
+//! and whatever fails.
+
+use tests::{Lab, captures, driver};
+
+#[test]
+fn own_packets_go_both_ways_and_everything_comes_back() {
+    for seed in 1..=10 {
+        let summary = captures()
+            .iter()
+            .fold(Lab::run(&driver("everything")), |lab, capture| {
+                lab.pcap(capture)
+            })
+            .seed(seed)
+            .clean();
+        assert!(summary.originated.send > 0, "seed {seed}");
+        // Copies are among them.
+        assert!(
+            summary.originated.receive > summary.originated.send,
+            "seed {seed}"
+        );
+        assert_eq!(
+            summary.passed.send, summary.packets.ndis.send,
+            "seed {seed}"
+        );
+        assert_eq!(summary.pool.left_bytes, 0, "seed {seed}");
+    }
+}
+
+#[test]
+fn hard_lives_break_no_rule() {
+    let output = Lab::stress(&driver("everything"))
+        .with(["--seeds", "150"])
+        .output();
+    assert_eq!(output.exit, 0, "{}{}", output.stdout, output.stderr);
+}
+
+#[test]
+fn every_call_stack_fails_once_and_no_rule_is_broken() {
+    let output = Lab::sweep(&driver("everything"))
+        .with(["--seeds", "4"])
+        .output();
+    assert_eq!(output.exit, 0, "{}{}", output.stdout, output.stderr);
+}
