@@ -4,17 +4,10 @@
 use std::collections::BTreeSet;
 
 use lab_cli::trial::stress::Summary;
-use tests::{Lab, driver};
+use tests::{Lab, driver, is_listed_warning};
 
 /// A share of the seeds that a release is tried with.
 const SEEDS: u64 = 200;
-
-/// Warnings that may come, with the reason.
-const LISTED: [(&str, &str); 1] = [(
-    "config-when",
-    "deferlwf reads its parameters again when an administrator asks for it: the page names where configuration is \
-     read, and does not forbid other places at PASSIVE_LEVEL",
-)];
 
 /// Filters with a short flow table: the driver fills it entry by entry, and attaches often here.
 fn stress(name: &str) -> Lab {
@@ -56,9 +49,11 @@ fn every_seed_is_a_full_life_of_its_own() {
     ] {
         let summary = clean(&seeds(&stress(name), 0, SEEDS));
         assert_eq!((summary.played, summary.distinct), (SEEDS, SEEDS), "{name}");
-        let is_listed = |rule: &str| LISTED.iter().any(|(listed, _)| *listed == rule);
         for warning in &summary.warnings {
-            assert!(is_listed(&warning.finding.rule), "{name}: {warning:#?}");
+            assert!(
+                is_listed_warning(&warning.finding.rule),
+                "{name}: {warning:#?}"
+            );
         }
         assert!(
             summary.packets_per_seed.unwrap().min >= 200,
