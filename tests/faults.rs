@@ -280,6 +280,31 @@ fn every_monitor_has_its_plays() {
     assert!(missing.is_empty(), "{missing:#?}");
 }
 
+/// Legal filters that answer, pass on and ask OIDs, pend transitions and requests, or change their handlers: with
+/// control operations at any moment.
+#[test]
+fn legal_plays_of_control_are_clean_in_hard_lives() {
+    const AREAS: [&str; 6] = ["oid-", "pause-", "restart-", "options-", "device-", "irp-"];
+    let marks = mark::all();
+    let is_wanted = |mark: &&Mark| {
+        let is_legal = matches!(mark.outcome, Outcome::Legal(_));
+        is_legal && AREAS.iter().any(|area| mark.play.starts_with(area))
+    };
+    let plays: BTreeSet<&str> = marks
+        .iter()
+        .filter(is_wanted)
+        .map(|mark| mark.play.as_str())
+        .collect();
+    assert!(plays.len() >= 10, "{plays:?}");
+    for play in plays {
+        let output = Lab::stress(&driver("faulty"))
+            .set("Fault", play)
+            .with(["--seeds", "20"])
+            .output();
+        assert_eq!(output.exit, 0, "{play}: {output:?}");
+    }
+}
+
 #[test]
 fn an_unknown_play_is_refused() {
     let output = faulty("no-such-play", 1).output();

@@ -1,7 +1,6 @@
 //! Requests to the device that are not completed, completed twice, or touched afterwards.
 
-use core::ptr::null_mut;
-use core::sync::atomic::{AtomicPtr, Ordering};
+use core::ffi::c_void;
 
 use super::control::{self, Dispatch, set};
 use crate::abi::{
@@ -211,9 +210,6 @@ extern "system" fn answer(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
     STATUS_SUCCESS
 }
 
-/// The request that a work item completes.
-static PENDED: AtomicPtr<IRP> = AtomicPtr::new(null_mut());
-
 /// Completes the request later.
 extern "system" fn pend(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
     // SAFETY: the driver's handle lives until unload.
@@ -222,14 +218,13 @@ extern "system" fn pend(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
         return control::finish(irp, STATUS_UNSUCCESSFUL);
     }
     mark(irp);
-    PENDED.store(irp, Ordering::Release);
     // SAFETY: the item waits for no run, and is freed by its own.
-    unsafe { NdisQueueIoWorkItem(item, Some(complete_pended), null_mut()) };
+    unsafe { NdisQueueIoWorkItem(item, Some(complete_pended), irp.cast()) };
     STATUS_PENDING
 }
 
-extern "system" fn complete_pended(_: *mut core::ffi::c_void, item: NDIS_HANDLE) {
-    control::finish(PENDED.load(Ordering::Acquire), STATUS_SUCCESS);
+extern "system" fn complete_pended(irp: *mut c_void, item: NDIS_HANDLE) {
+    control::finish(irp.cast(), STATUS_SUCCESS);
     // SAFETY: the item was taken from the queue before this run.
     unsafe { NdisFreeIoWorkItem(item) };
 }
