@@ -161,9 +161,14 @@ pub(super) fn build(ask: &Ask, id: u64) -> Built {
         R::RequestId.write(request, id)?;
         R::RequestHandle.write(request, sched::random(u64::MAX) | 1)?;
         R::DATA_Oid.write(request, ask.oid)?;
-        members
-            .buffer
-            .write(request, if is_given || id % 2 == 0 { buffer } else { 0 })?;
+        members.buffer.write(
+            request,
+            if is_given || id.is_multiple_of(2) {
+                buffer
+            } else {
+                0
+            },
+        )?;
         members.length.write(request, ask.length)?;
         if let Some(output_length) = members.output_length {
             output_length.write(request, ask.output_length)?;
