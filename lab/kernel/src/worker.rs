@@ -31,6 +31,8 @@ pub(crate) enum Shape {
     IoEx,
     /// `WORKER_THREAD_ROUTINE`: context. The item is the driver's again when it starts.
     Plain,
+    /// `NDIS_PROC` of NDIS 5: item, context. The same holds.
+    Ndis5,
 }
 
 /// A queued item.
@@ -130,7 +132,7 @@ fn run(next: Queued, object: u64) {
         context,
     } = next;
     emit(Kind::WorkItem(WorkItemEvent::Started { item }));
-    if shape == Shape::Plain {
+    if matches!(shape, Shape::Plain | Shape::Ndis5) {
         free(item);
     }
     match shape {
@@ -147,6 +149,7 @@ fn run(next: Queued, object: u64) {
             &[object, context],
         ),
         Shape::Plain => driver::call(Callback::IoWorkItemRoutine, None, routine, &[context]),
+        Shape::Ndis5 => driver::call(Callback::IoWorkItemRoutine, None, routine, &[item, context]),
         Shape::IoEx => driver::call(
             Callback::IoWorkItemRoutine,
             None,
@@ -186,12 +189,12 @@ pub(crate) fn queue(item: u64, shape: Shape, routine: u64, context: u64) {
     });
 }
 
-/// Queues a `WORK_QUEUE_ITEM`, which nobody allocates: it is known while it is queued.
-pub(crate) fn queue_plain(item: u64, routine: u64, context: u64) {
+/// Queues an item that nobody allocates: it is known while it is queued.
+pub(crate) fn queue_unallocated(item: u64, shape: Shape, routine: u64, context: u64) {
     if !WORKERS.with_borrow(|workers| workers.items.contains_key(&item)) {
         allocate(item, 0, WorkItemOwner::Driver);
     }
-    queue(item, Shape::Plain, routine, context);
+    queue(item, shape, routine, context);
 }
 
 /// Whether a worker thread is free right now.

@@ -7,7 +7,7 @@ use crate::memory;
 use crate::rt::mem;
 use crate::rt::{Call, sched};
 use crate::watch::OrFault;
-use crate::worker;
+use crate::worker::{self, Shape};
 
 imports! {
     "ntoskrnl.exe":
@@ -110,7 +110,7 @@ fn queue_work_item(call: &Call<'_>) -> u64 {
     let item = call.arg(0);
     let routine = WORK_QUEUE_ITEM::WorkerRoutine.read(item).or_fault();
     let context = WORK_QUEUE_ITEM::Parameter.read(item).or_fault();
-    worker::queue_plain(item, routine, context);
+    worker::queue_unallocated(item, Shape::Plain, routine, context);
     0
 }
 

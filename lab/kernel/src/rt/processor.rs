@@ -135,7 +135,7 @@ fn set_gs(base: u64) {
     }
 }
 
-fn fsgsbase() -> bool {
+pub(super) fn fsgsbase() -> bool {
     const HWCAP2_FSGSBASE: libc::c_ulong = 2;
     thread_local!(static HAS: bool = {
         // SAFETY: reads a value that the kernel gave to the process.

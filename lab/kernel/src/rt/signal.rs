@@ -17,12 +17,13 @@ use super::{
 };
 
 /// Signals that driver code raises, and the watchdog's.
-const SIGNALS: [libc::c_int; 6] = [
+const SIGNALS: [libc::c_int; 7] = [
     libc::SIGSEGV,
     libc::SIGBUS,
     libc::SIGILL,
     libc::SIGFPE,
     libc::SIGTRAP,
+    libc::SIGSYS,
     WATCHDOG_SIGNAL,
 ];
 /// Sent by the watchdog's timer.
@@ -85,12 +86,15 @@ impl Handlers {
             handlers.old_actions.push((signal, old));
         }
         handlers.timer = Some(watchdog()?);
+        thunk::note_fs();
+        refuse_system_calls(true);
         Ok(handlers)
     }
 }
 
 impl Drop for Handlers {
     fn drop(&mut self) {
+        refuse_system_calls(false);
         if let Some(timer) = self.timer {
             // SAFETY: the timer was made by `watchdog` and is deleted once.
             unsafe { libc::timer_delete(timer) };
@@ -102,6 +106,27 @@ impl Drop for Handlers {
         THREAD.store(0, Ordering::Relaxed);
         // SAFETY: the old stack is the one that this thread had, and outlives it.
         unsafe { libc::sigaltstack(&raw const self.old_stack, ptr::null_mut()) };
+    }
+}
+
+/// Lets `syscall` and its kin in driver code raise SIGSYS, or not any more. To Linux they would be
+/// calls of the lab's. Kernels before 5.11 cannot tell; then a driver that does this is not caught.
+fn refuse_system_calls(refuse: bool) {
+    const PR_SET_SYSCALL_USER_DISPATCH: libc::c_int = 59;
+    const OFF: libc::c_ulong = 0;
+    const ON: libc::c_ulong = 1;
+    /// The end of what a process can map.
+    const END: u64 = 1 << 47;
+    // Where the lab calls Linux from: its C library, which must lie above everything of the driver's.
+    let library = libc::getpid as *const () as u64;
+    let none: libc::c_ulong = 0;
+    if refuse && library > layout::HIGH {
+        let bytes = END - layout::HIGH;
+        // SAFETY: only decides which system calls of this thread raise a signal; none of the lab's do.
+        unsafe { libc::prctl(PR_SET_SYSCALL_USER_DISPATCH, ON, layout::HIGH, bytes, none) };
+    } else {
+        // SAFETY: as above.
+        unsafe { libc::prctl(PR_SET_SYSCALL_USER_DISPATCH, OFF, none, none, none) };
     }
 }
 
@@ -186,15 +211,24 @@ unsafe extern "C" fn handler(
     info: *mut libc::siginfo_t,
     context: *mut libc::c_void,
 ) {
+    thunk::allow_unaligned();
     // SAFETY: the kernel passes a `ucontext_t` that is ours to edit until we return.
     let saved = unsafe { &mut *context.cast::<libc::ucontext_t>() };
     let registers = &mut saved.uc_mcontext.gregs;
     let rip = registers[libc::REG_RIP as usize] as u64;
+    // Driver code has asked for checks of alignment, which a kernel does not have: on without them.
+    if signal == libc::SIGBUS && registers[libc::REG_TRAPNO as usize] == ALIGNMENT_VECTOR {
+        registers[libc::REG_EFL as usize] &= !ALIGNMENT_CHECK;
+        return;
+    }
     if let Some(recovery) = thunk::copy_recovery(rip) {
         if signal != WATCHDOG_SIGNAL {
             registers[libc::REG_RIP as usize] = recovery as i64;
         }
         return;
+    }
+    if layout::contains(rip, 1) || thunk::acts_for_driver(rip) {
+        thunk::restore_fs();
     }
     let driver = if THREAD.load(Ordering::Relaxed) == thread() {
         current()
@@ -231,6 +265,10 @@ unsafe extern "C" fn handler(
 /// Vector of single steps, and the flag that asks for them.
 pub(super) const DEBUG_VECTOR: i64 = 1;
 const TRAP: i64 = 0x100;
+
+/// Vector of alignment checks, and the flag that asks for them.
+const ALIGNMENT_VECTOR: i64 = 17;
+const ALIGNMENT_CHECK: i64 = 0x4_0000;
 
 /// Exit code of the lab's own faults.
 const LAB_FAULT: libc::c_int = 3;
@@ -274,6 +312,8 @@ fn is_looping() -> bool {
 /// Saves the driver's registers and makes the handler return to the trampoline.
 fn redirect(driver: &Context, registers: &mut [i64; 23], signal: libc::c_int, address: u64) {
     const DIRECTION: i64 = 0x400;
+    /// Linux's selector of 64-bit user code.
+    const CODE_SEGMENT: i64 = 0x33;
     let mut interrupted: Interrupted = driver.interrupted.get();
     interrupted.general = REGISTERS.map(|register| registers[register as usize] as u64);
     interrupted.rip = registers[libc::REG_RIP as usize] as u64;
@@ -287,6 +327,9 @@ fn redirect(driver: &Context, registers: &mut [i64; 23], signal: libc::c_int, ad
     registers[libc::REG_RSP as usize] = driver.host_sp.get() as i64;
     registers[libc::REG_RDI as usize] = ptr::from_ref(driver) as i64;
     registers[libc::REG_EFL as usize] &= !(TRAP | DIRECTION);
+    // A far jump may have gone to code of 32 bits.
+    let segments = registers[libc::REG_CSGSFS as usize];
+    registers[libc::REG_CSGSFS as usize] = segments & !0xFFFF | CODE_SEGMENT;
 }
 
 #[cfg(test)]

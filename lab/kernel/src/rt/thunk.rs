@@ -8,20 +8,56 @@
 //! | `lab_copy` | host code | itself; the handler skips a copy that faults |
 //! | `lab_chkstk` | driver code | itself: the import `__chkstk` |
 //!
-//! `lab_call` gives the driver no address of the host's: the registers that it inherits hold a value
-//! that no access can use.
+//! Neither gives the driver an address of the host's: the registers that it inherits, or finds changed
+//! after an import, hold a value that no access can use. What it has put into FS is undone.
 //!
 //! Host stacks are kept 16-byte aligned at every call; the driver's registers that win64 preserves
 //! (RBX, RBP, RSI, RDI, R12-R15, XMM6-XMM15) are in the [`ImportFrame`], where the unwinder finds
 //! them and from where they are restored. MXCSR and the x87 control word are not switched.
 
-use std::{arch::global_asm, mem::offset_of};
+use std::{
+    arch::{asm, global_asm},
+    mem::offset_of,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
-use super::context::{CURRENT, Context, Interrupted};
+use super::{
+    context::{CURRENT, Context, Interrupted},
+    processor,
+};
 
 /// What a driver finds in the registers that it is given nothing in: not canonical, so that a wild
 /// access through one faults, also with any offset that an instruction can have.
 const INHERITED: u64 = 0xDEAD_BEEF_DEAD_BEEF;
+
+/// FS base of the machine's thread, where there are instructions to look at it with; else 0.
+static HOST_FS: AtomicU64 = AtomicU64::new(0);
+
+/// Notes the FS base of this thread, which driver code must not change for good.
+pub(super) fn note_fs() {
+    let mut base = 0;
+    if processor::fsgsbase() {
+        // SAFETY: Linux says that there is such an instruction; it reads a register.
+        unsafe { asm!("rdfsbase {}", out(reg) base, options(nomem, nostack, preserves_flags)) };
+    }
+    HOST_FS.store(base, Ordering::Relaxed);
+}
+
+/// Undoes what driver code has done to FS. Called on the machine's thread, before anything that uses
+/// thread-local storage.
+pub(super) fn restore_fs() {
+    let base = HOST_FS.load(Ordering::Relaxed);
+    if base != 0 {
+        // SAFETY: as in `note_fs`; the base is the one that this thread began with.
+        unsafe { asm!("wrfsbase {}", in(reg) base, options(nomem, nostack, preserves_flags)) };
+    }
+}
+
+/// Undoes what driver code may have asked for: checks of alignment, which Rust code does not expect.
+pub(super) fn allow_unaligned() {
+    // SAFETY: changes one flag, which nothing of Rust's looks at.
+    unsafe { asm!("pushfq", "and dword ptr [rsp], 0xFFFBFFFF", "popfq") };
+}
 
 global_asm!(
     r#"
@@ -30,7 +66,7 @@ global_asm!(
     .globl \symbol
     .hidden \symbol
     .endr
-    .irp symbol, lab_fault, lab_copy, lab_copy_end, lab_chkstk, lab_chkstk_end
+    .irp symbol, lab_fault, lab_copy, lab_copy_end, lab_chkstk, lab_chkstk_end, lab_import_return, lab_import_end
     .globl \symbol
     .hidden \symbol
     .endr
@@ -72,6 +108,15 @@ lab_import_switched:
     mov [r10 + {frame}], rsp
     mov [r10 + {driver_sp}], r11
     cld
+    // A driver that has loaded FS would take the lab's thread-local storage away.
+    mov r11, [rip + {host_fs}]
+    test r11, r11
+    jz 5f
+    rdfsbase rax
+    cmp rax, r11
+    je 5f
+    wrfsbase r11
+5:
     mov rdi, rsp
     call {enter}
     mov r10, [rip + {current}]
@@ -98,7 +143,15 @@ lab_import_switched:
     pop rbx
     pop r11
     pop rsp
+    mov r11, {inherited}
+    mov rcx, r11
+    mov rdx, r11
+    mov r8, r11
+    mov r9, r11
+    mov r10, r11
+lab_import_return:
     ret
+lab_import_end:
     .cfi_endproc
 
     .balign 64
@@ -147,6 +200,14 @@ lab_call_driver:
     mov r15, rbx
     call rax
 lab_call_return:
+    mov r11, [rip + {host_fs}]
+    test r11, r11
+    jz 5f
+    rdfsbase rcx
+    cmp rcx, r11
+    je 5f
+    wrfsbase r11
+5:
     mov r10, [rip + {current}]
     mov rsp, [r10 + {host_sp}]
     cld
@@ -246,6 +307,7 @@ lab_chkstk:
 lab_chkstk_end:
 "#,
     current = sym CURRENT,
+    host_fs = sym HOST_FS,
     enter = sym super::call::enter,
     on_fault = sym super::trap::on_fault,
     inherited = const INHERITED,
@@ -261,6 +323,8 @@ lab_chkstk_end:
 unsafe extern "sysv64" {
     fn lab_import();
     fn lab_import_switched();
+    fn lab_import_return();
+    fn lab_import_end();
     fn lab_call(context: *const Context, code: u64, arguments: *const u64, count: usize) -> u64;
     fn lab_call_driver();
     fn lab_call_return();
@@ -291,8 +355,14 @@ pub(super) fn fault() -> u64 {
 pub(super) fn acts_for_driver(rip: u64) -> bool {
     let within = |from: *const (), to: *const ()| (from as u64..to as u64).contains(&rip);
     within(lab_import as *const (), lab_import_switched as *const ())
+        || returns_to_driver(rip)
         || within(lab_call_driver as *const (), lab_call_return as *const ())
         || within(lab_chkstk as *const (), lab_chkstk_end as *const ())
+}
+
+/// Whether `rip` is the return from an import to wherever the driver's stack pointer says.
+pub(super) fn returns_to_driver(rip: u64) -> bool {
+    (lab_import_return as *const () as u64..lab_import_end as *const () as u64).contains(&rip)
 }
 
 /// Where to go on if `rip` is an instruction that copies for [`copy`].

@@ -16,6 +16,7 @@ use super::{
     thunk, trace,
 };
 
+const SYSCALL_BYTES: u64 = 2;
 const PAGE_FAULT: u64 = 14;
 const GENERAL_PROTECTION: u64 = 13;
 /// What an address that is none gives when the instruction reaches it from RSP or RBP.
@@ -88,12 +89,21 @@ fn emulate(registers: &mut Interrupted) -> Result<(), Refusal> {
     match (registers.signal, registers.vector) {
         (libc::SIGFPE, _) => refused(FaultKind::Divide),
         (libc::SIGILL, _) => refused(FaultKind::IllegalInstruction),
+        (libc::SIGSYS, _) => {
+            // The processor has gone past the system call.
+            registers.rip -= SYSCALL_BYTES;
+            refused(FaultKind::Privileged)
+        }
         (libc::SIGTRAP, _) => {
             // The processor has gone past the breakpoint.
             registers.rip -= 1;
             refused(FaultKind::Breakpoint)
         }
         (_, PAGE_FAULT) => page_fault(registers),
+        (_, GENERAL_PROTECTION) if thunk::returns_to_driver(registers.rip) => {
+            let target = mem::read(registers.general[RSP]).unwrap_or_default();
+            Err((FaultKind::Memory, target, Access::Execute))
+        }
         (_, GENERAL_PROTECTION) if registers.error & 2 != 0 => {
             interrupt(registers, (registers.error >> 3) as u8)
         }
