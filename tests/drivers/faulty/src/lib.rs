@@ -35,10 +35,6 @@ mod text;
 #[unsafe(no_mangle)]
 static _fltused: i32 = 0;
 
-// `KeStallExecutionProcessor` is there.
-#[link(name = "hal")]
-unsafe extern "C" {}
-
 // The load configuration and the security cookie.
 #[link(name = "BufferOverflowFastFailK")]
 unsafe extern "C" {}

@@ -7,9 +7,10 @@ use core::ptr::null_mut;
 use super::pool::{TAG, allocate, free};
 use crate::abi::{
     DISPATCH_LEVEL, DRIVER_OBJECT, KeLowerIrql, KeStallExecutionProcessor, KfRaiseIrql,
-    LARGE_INTEGER, NDIS_OBJECT_HEADER, NDIS_OBJECT_TYPE_TIMER_CHARACTERISTICS, NDIS_PORT_NUMBER,
-    NDIS_SEND_FLAGS_DISPATCH_LEVEL, NDIS_TIMER_CHARACTERISTICS, NET_BUFFER_LIST, NTSTATUS,
-    NdisAllocateTimerObject, NdisCancelTimerObject, NdisFIndicateReceiveNetBufferLists,
+    LARGE_INTEGER, NDIS_OBJECT_HEADER, NDIS_OBJECT_TYPE_TIMER_CHARACTERISTICS, NDIS_OID_REQUEST,
+    NDIS_PORT_NUMBER, NDIS_SEND_FLAGS_DISPATCH_LEVEL, NDIS_STATUS, NDIS_STATUS_PENDING,
+    NDIS_TIMER_CHARACTERISTICS, NET_BUFFER_LIST, NTSTATUS, NdisAllocateTimerObject,
+    NdisCancelTimerObject, NdisFIndicateReceiveNetBufferLists, NdisFOidRequestComplete,
     NdisFSendNetBufferLists, NdisFreeTimerObject, NdisMSleep, NdisSetTimerObject,
     RtlCopyMemoryNonTemporal, STATUS_SUCCESS,
 };
@@ -53,6 +54,11 @@ pub(crate) const PLAYS: &[Play] = &[
         name: "flags-dispatch-missing",
         send: Some(send_unflagged),
         ..NOTHING
+    },
+    Play {
+        name: "oid-completed-pending",
+        oid: Some(complete_pending),
+        ..super::oid::FORWARD
     },
     Play {
         name: "flags-plain",
@@ -272,4 +278,12 @@ fn receive_plain(
     // SAFETY: the lists are the driver's to indicate on.
     unsafe { NdisFIndicateReceiveNetBufferLists(module.handle, lists, port, count, flags) };
     (null_mut(), 0)
+}
+
+/// Completes a request with what says that it is not complete.
+fn complete_pending(module: &'static Module, request: *mut NDIS_OID_REQUEST) -> NDIS_STATUS {
+    let handle = module.handle;
+    // SAFETY: none: this is the fault.
+    unsafe { NdisFOidRequestComplete(handle, request, NDIS_STATUS_PENDING) }; // caught: oid-completed-pending by oid-complete-status
+    NDIS_STATUS_PENDING
 }

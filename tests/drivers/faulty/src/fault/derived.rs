@@ -15,12 +15,15 @@ use crate::abi::{
     NdisAllocateFragmentNetBufferList, NdisAllocateNetBuffer,
     NdisAllocateNetBufferAndNetBufferList, NdisAllocateNetBufferList,
     NdisAllocateNetBufferListContext, NdisAllocateNetBufferListPool, NdisAllocateNetBufferPool,
+    NdisCopyReceiveNetBufferListInfo, NdisCopySendNetBufferListInfo, NdisFSendNetBufferLists,
     NdisFreeCloneNetBufferList, NdisFreeFragmentNetBufferList, NdisFreeNetBuffer,
     NdisFreeNetBufferList, NdisFreeNetBufferListContext, NdisFreeNetBufferListPool,
-    NdisFreeNetBufferPool, NdisGetDataBuffer, NdisRetreatNetBufferDataStart,
+    NdisFreeNetBufferPool, NdisGeneratePartialCancelId, NdisGetDataBuffer,
+    NdisRetreatNetBufferDataStart, NetBufferListCancelId,
 };
 use crate::driver;
 use crate::module::Module;
+use crate::packet::{self, Lists};
 use crate::play::{Play, stay};
 
 pub(crate) const PLAYS: &[Play] = &[
@@ -42,6 +45,31 @@ pub(crate) const PLAYS: &[Play] = &[
     Play::in_attach("packet-data-storage", data_storage),
     Play::in_attach("packet-data-null", data_null),
     Play::in_attach("packet-whole", use_whole),
+    Play {
+        name: "packet-parent-sent",
+        send: Some(send_parent),
+        ..packet::ORIGINATOR
+    },
+    Play {
+        name: "packet-copied-otherwise",
+        send: Some(copy_as_received),
+        ..packet::ORIGINATOR
+    },
+    Play {
+        name: "packet-copied-right",
+        send: Some(copy_as_sent),
+        ..packet::ORIGINATOR
+    },
+    Play {
+        name: "packet-cancel-id-own",
+        send: Some(send_with_own_id),
+        ..packet::ORIGINATOR
+    },
+    Play {
+        name: "packet-cancel-id-given",
+        send: Some(send_with_given_id),
+        ..packet::ORIGINATOR
+    },
 ];
 
 const SIZE: u32 = 256;
@@ -430,4 +458,70 @@ fn use_whole(_: &'static Module) {
         free(storage);
     }
     kit.end();
+}
+
+fn clone_of(list: Lists) -> Lists {
+    // SAFETY: the driver has the list; the pools may be left out.
+    unsafe { NdisAllocateCloneNetBufferList(list, packet::pool(), null_mut(), 0) }
+}
+
+/// Sends a list on whose clone it still has.
+fn send_parent(module: &'static Module, lists: Lists, port: u32, flags: u32) -> Lists {
+    black_box(clone_of(lists));
+    // SAFETY: none: this is the fault.
+    unsafe { NdisFSendNetBufferLists(module.handle, lists, port, flags) }; // caught: packet-parent-sent by nbl-parent-retained
+    null_mut()
+}
+
+/// Copies the information of a list that is sent as if it was received.
+fn copy_as_received(_: &'static Module, lists: Lists, _: u32, _: u32) -> Lists {
+    let clone = clone_of(lists);
+    // SAFETY: none: this is the fault.
+    unsafe { NdisCopyReceiveNetBufferListInfo(clone, lists) }; // caught: packet-copied-otherwise by clone-copy-right-direction
+    lists
+}
+
+/// Copies the information of a list that is sent, and frees the copy before it sends on.
+// legal: packet-copied-right near clone-copy-right-direction, nbl-parent-retained
+fn copy_as_sent(_: &'static Module, lists: Lists, _: u32, _: u32) -> Lists {
+    let clone = clone_of(lists);
+    if !clone.is_null() {
+        // SAFETY: both lists are the driver's at the moment.
+        unsafe { NdisCopySendNetBufferListInfo(clone, lists) };
+        // SAFETY: made above with the same flags.
+        unsafe { NdisFreeCloneNetBufferList(clone, 0) };
+    }
+    lists
+}
+
+/// A packet of the driver's own whose cancel id has this byte on top.
+fn packet_with(module: &Module, byte: u8) -> Lists {
+    let own = packet::make(module);
+    packet::set_slot(
+        own,
+        NetBufferListCancelId as usize,
+        usize::from(byte) << 56 | 1,
+    );
+    own
+}
+
+/// Sends a packet with a cancel id that may be another driver's.
+fn send_with_own_id(module: &'static Module, lists: Lists, _: u32, flags: u32) -> Lists {
+    // SAFETY: callable at any level.
+    let byte = unsafe { NdisGeneratePartialCancelId() };
+    let own = packet_with(module, byte ^ 0x55);
+    // SAFETY: none: this is the fault.
+    unsafe { NdisFSendNetBufferLists(module.handle, own, 0, flags) }; // warned: packet-cancel-id-own by cancel-id-high-byte
+    lists
+}
+
+/// Sends a packet with a cancel id that NDIS keeps apart from others.
+// legal: packet-cancel-id-given near cancel-id-high-byte
+fn send_with_given_id(module: &'static Module, lists: Lists, _: u32, flags: u32) -> Lists {
+    // SAFETY: callable at any level.
+    let byte = unsafe { NdisGeneratePartialCancelId() };
+    let own = packet_with(module, byte);
+    // SAFETY: the module runs; the packet is its own.
+    unsafe { NdisFSendNetBufferLists(module.handle, own, 0, flags) };
+    lists
 }

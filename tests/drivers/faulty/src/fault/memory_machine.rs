@@ -16,6 +16,7 @@ pub(crate) const PLAYS: &[Play] = &[
     Play::in_attach("machine-divide", divide),
     Play::in_attach("machine-illegal", illegal),
     Play::in_attach("machine-privileged", privileged),
+    Play::in_attach("machine-system-call", system_call),
     Play::in_attach("machine-breakpoint", breakpoint),
     Play::in_attach("machine-debugger", debugger),
     Play::in_attach("machine-assertion", assertion),
@@ -65,6 +66,12 @@ fn illegal(_: &'static Module) {
 fn privileged(_: &'static Module) {
     // SAFETY: none: this is the fault.
     unsafe { asm!("hlt") }; // caught: machine-privileged by lab-fault
+}
+
+/// Calls the system as a program does.
+fn system_call(_: &'static Module) {
+    // SAFETY: none: this is the fault.
+    unsafe { asm!("syscall", inout("rax") 39_u64 => _, out("rcx") _, out("r11") _) }; // caught: machine-system-call by lab-fault
 }
 
 /// Stops in a debugger that is not there.

@@ -62,7 +62,7 @@ const ANSWERED: Play = Play {
     ..NOTHING
 };
 
-// legal: oid-pended near oid-timed, oid-cancel-local, reg-queue-oids-needs-cancel, oid-double-complete-workitem
+// legal: oid-pended near oid-complete-status, oid-timed, oid-cancel-local, reg-queue-oids-needs-cancel, oid-double-complete-workitem
 
 /// The filter answers later, from its work item, unless the request is cancelled first.
 const PENDED: Play = Play {

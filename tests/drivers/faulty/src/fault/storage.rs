@@ -29,6 +29,7 @@ pub(crate) const PLAYS: &[Play] = &[
     Play::in_attach("work-item-whole", item_whole),
     Play::in_attach("work-item-critical", item_critical),
     Play::in_attach("work-item-plain", item_plain),
+    Play::in_attach("work-item-ndis5", item_ndis5),
     Play::in_attach("lookaside-freed", lookaside_freed),
     Play::in_attach("lookaside-twice", lookaside_twice),
     Play::in_attach("lookaside-left", lookaside_left),
@@ -161,7 +162,7 @@ fn item_context_freed(_: &'static Module) {
 
 /// Initialises, queues, waits, uninitialises and frees.
 // legal: work-item-whole near wi-initialize-storage, wi-uninitialize-before-free, wi-memory-freed-active
-// legal: work-item-whole near wi-context-outlives, wi-queue-type, exqueue-not-for-devices
+// legal: work-item-whole near ndis5-workitem-obsolete, wi-context-outlives, wi-queue-type, exqueue-not-for-devices
 fn item_whole(_: &'static Module) {
     // SAFETY: callable at any level.
     let bytes = unsafe { IoSizeofWorkItem() };
@@ -212,6 +213,21 @@ fn item_plain(_: &'static Module) {
     unsafe { ExQueueWorkItem(item, DELAYED) }; // warned: work-item-plain by exqueue-not-for-devices
     wait_for_run();
     free(item.cast());
+}
+
+// No header of NDIS 6 has it, and ndis.sys does.
+#[link(name = "ndis")]
+unsafe extern "system" {
+    fn NdisScheduleWorkItem(item: *mut c_void) -> i32;
+}
+
+/// Schedules a work item of NDIS 5.
+#[inline(never)]
+fn item_ndis5(_: &'static Module) {
+    let item = allocate(SIZE);
+    // SAFETY: none: this is the fault.
+    let status = unsafe { NdisScheduleWorkItem(item.cast()) }; // caught: work-item-ndis5 by ndis5-workitem-obsolete
+    black_box(status);
 }
 
 fn initialize_list(list: *mut u8) {
