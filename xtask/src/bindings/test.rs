@@ -388,7 +388,7 @@ fn no_fact_stands_twice() {
         ("arm64/nt", include_str!("../../../abi/arm64/nt.json")),
     ] {
         let mut section = "";
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         for line in text.lines() {
             let key = line.split_once(':').map_or(line, |(key, _)| key);
             if key.starts_with(" \"") {
