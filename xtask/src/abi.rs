@@ -19,7 +19,9 @@ use serde_json::Value;
 use crate::{
     architecture::Architecture,
     failure::Failed,
-    header_kit, package_install, program, python,
+    header_kit,
+    output::say,
+    package_install, program, python,
     repository::{Repository, create_folder},
     tool,
 };
@@ -82,7 +84,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     fs::remove_dir_all(&reader.scratch)
         .with_context(|| format!("cannot remove {}", reader.scratch.display()))?;
     let (facts, differences) = compared?;
-    println!("{facts} facts, {differences} differences");
+    say!("{facts} facts, {differences} differences")?;
     if differences > 0 {
         bail!(Failed(format!(
             "{} and these headers differ",
@@ -135,7 +137,7 @@ fn compare(reader: &Reader, tables: &Path, only: Option<Architecture>) -> Result
             let now = reader.compute(&table, family, architecture)?;
             let comparison = difference::compare(&known, &now);
             for line in &comparison.differences {
-                println!("{architecture} {family} {line}");
+                say!("{architecture} {family} {line}")?;
             }
             facts += comparison.facts;
             differences += comparison.differences.len();

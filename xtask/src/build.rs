@@ -12,6 +12,7 @@ use crate::{
     check_image,
     compile::{self, Compilation, Options},
     import_library::ImportTable,
+    output::say,
     repository::{Repository, create_folder},
     seal,
 };
@@ -51,7 +52,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         if arguments.options.release && ships(&repository, name)? {
             check_image::check(&product.image, &product.map, &table, false)?;
         }
-        println!("{}", product.admit()?.display());
+        say!("{}", product.admit()?.display())?;
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ use crate::{
     failure::Failed,
     image::{Image, RULES},
     import_library::ImportTable,
+    output::say,
     repository::Repository,
 };
 
@@ -54,7 +55,7 @@ pub(crate) fn check(image: &Path, map: &Path, table: &ImportTable, is_verbose: b
             (rule.check)(&parsed).with_context(|| format!("{}: {}", image.display(), rule.name))?;
         if findings.is_empty() {
             if is_verbose {
-                println!("ok      {}", rule.name);
+                say!("ok      {}", rule.name)?;
             }
             continue;
         }

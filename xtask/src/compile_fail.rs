@@ -15,6 +15,7 @@ use cargo_metadata::{Message, diagnostic::DiagnosticLevel};
 use crate::{
     compile::{Compilation, Options},
     failure::Failed,
+    output::say,
     repository::Repository,
 };
 
@@ -43,15 +44,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         let expected = Outcome::expected(&path)?;
         let (found, rendered) = compile(&repository, &compilation, &path)?;
         if found == expected {
-            println!("ok      {name}: {}", found.describe());
+            say!("ok      {name}: {}", found.describe())?;
         } else {
             failed += 1;
-            println!(
+            say!(
                 "FAILED  {name}: expected {}, found {}",
                 expected.describe(),
                 found.describe()
-            );
-            print!("{rendered}");
+            )?;
+            crate::output::write(format_args!("{rendered}"))?;
         }
     }
     if failed > 0 {

@@ -46,9 +46,10 @@ fn code(error: &Error) -> u8 {
 /// Answers a command line that clap did not accept, or one that asks for help or the version.
 pub(crate) fn answer(answer: &clap::Error) -> ExitCode {
     if !answer.use_stderr() {
-        // Help on a closed pipe is nobody's loss.
-        let _ = answer.print();
-        return ExitCode::SUCCESS;
+        return match crate::output::write(format_args!("{answer}")) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => report(&error),
+        };
     }
     if answer.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         let _ = answer.print();

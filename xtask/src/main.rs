@@ -23,6 +23,7 @@ mod import_library;
 mod inf;
 mod lint;
 mod model;
+mod output;
 mod package;
 mod package_install;
 mod program;

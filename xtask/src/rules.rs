@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use toml_edit::DocumentMut;
 
-use crate::{failure::Failed, program, repository::Repository};
+use crate::{failure::Failed, output::say, program, repository::Repository};
 
 /// Where it is written down.
 const COVERAGE: &str = "lab/rules/coverage.toml";
@@ -82,14 +82,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
                 "{:<36} {:<8} {:<8} {:<11} {}{open}",
                 rule.id, holder.kind, rule.strength, rule.severity, holder.detail
             );
-            println!("{}", line.trim_end());
+            say!("{}", line.trim_end())?;
         }
     }
     let known: BTreeSet<&str> = rules.iter().map(|rule| rule.id.as_str()).collect();
     let strangers = holders.keys().filter(|id| !known.contains(id.as_str()));
     disagreements.extend(strangers.map(|id| format!("{id}: no such rule")));
     let of = |kind| totals.get(kind).copied().unwrap_or_default();
-    println!(
+    say!(
         "{} rules: {} monitor, {} type ({} more open), {} lint, {} inf, {} no ({} of them must)",
         rules.len(),
         of("monitor").0,
@@ -99,7 +99,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         of("inf").0,
         of("no").0,
         of("no").1
-    );
+    )?;
     if disagreements.is_empty() {
         return Ok(());
     }

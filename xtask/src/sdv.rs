@@ -15,6 +15,7 @@ use self::{
 };
 use crate::{
     failure::Failed,
+    output::say,
     repository::{Repository, write_if_changed},
     rules,
 };
@@ -73,10 +74,10 @@ fn list(root: &Path) -> Result<()> {
     collect_sources(&root.join(PLAYS), &mut plays)?;
     for rule in parse(&text).with_context(|| OFFICIAL.to_owned())? {
         let model = rule.model.to_uppercase();
-        println!("{model} {}: {}", rule.name, held(&rule, &holders));
+        say!("{model} {}: {}", rule.name, held(&rule, &holders))?;
         for id in &rule.rules {
             for test in tests_of(id, &tables, &plays) {
-                println!("    {id}: {test}");
+                say!("    {id}: {test}")?;
             }
         }
     }

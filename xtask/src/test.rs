@@ -14,6 +14,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::{
     failure::Failed,
+    output::say,
     package_install::{self, Need},
     repository::Repository,
     tool,
@@ -44,7 +45,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let steps = steps(&repository, arguments.yes)?;
     let mut outcomes = Vec::new();
     for step in &steps {
-        println!("\n==> {}: {}", step.name, step.line());
+        say!("\n==> {}: {}", step.name, step.line())?;
         let started = Instant::now();
         let verdict = step.run(&repository)?;
         let is_over = verdict == Verdict::Failed && step.is_foundation;
@@ -199,25 +200,25 @@ fn steps(repository: &Repository, yes: bool) -> Result<Vec<Step>> {
 }
 
 fn summarise(steps: &[Step], outcomes: &[(Verdict, Duration)]) -> Result<()> {
-    println!();
+    say!()?;
     for (index, step) in steps.iter().enumerate() {
         let (word, time) = match outcomes.get(index) {
             Some((Verdict::Passed, time)) => ("ok", seconds(*time)),
             Some((Verdict::Failed, time)) => ("FAILED", seconds(*time)),
             None => ("not run", String::new()),
         };
-        println!("{:<20} {word:<8} {time}", step.name);
+        say!("{:<20} {word:<8} {time}", step.name)?;
     }
     let total = outcomes.iter().map(|(_, time)| *time).sum();
     let has_failed = outcomes
         .iter()
         .any(|(verdict, _)| *verdict == Verdict::Failed);
-    println!(
+    say!(
         "{:<20} {:<8} {}",
         "all",
         if has_failed { "FAILED" } else { "ok" },
         seconds(total)
-    );
+    )?;
     if has_failed {
         bail!(Failed("not every step passed".to_owned()));
     }

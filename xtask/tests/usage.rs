@@ -64,3 +64,17 @@ fn no_task_at_all_is_answered_with_the_tasks() {
         "{text}"
     );
 }
+
+/// Standard output that cannot be written is no panic.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_output_that_cannot_be_written_is_told_in_one_line() {
+    for arguments in [&["rules", "--totals"][..], &["--help"]] {
+        let full = std::fs::File::options()
+            .write(true)
+            .open("/dev/full")
+            .unwrap();
+        let line = complaint(&xtask(arguments).stdout(full).output().unwrap());
+        assert!(line.contains("standard output cannot be written"), "{line}");
+    }
+}

@@ -17,7 +17,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use self::{document::Document, driver::Driver, install::Map, rule::Subject};
-use crate::{failure::Failed, import_library::ImportTable, repository::Repository};
+use crate::{failure::Failed, import_library::ImportTable, output::say, repository::Repository};
 
 /// The driver's template, below the root.
 pub(crate) const TEMPLATE: &str = "inf/deferlwf.inx";
@@ -39,7 +39,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if arguments.rules {
         for rule in rule::all() {
-            println!("{:28} {}", rule.name, rule.page);
+            say!("{:28} {}", rule.name, rule.page)?;
         }
         return Ok(());
     }
@@ -47,7 +47,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let default = repository.root().join(TEMPLATE);
     let path = arguments.inf.as_deref().unwrap_or(&default);
     check_file(path, repository.root(), arguments.foreign)?;
-    println!("{}: {} rules hold", path.display(), rule::all().count());
+    say!("{}: {} rules hold", path.display(), rule::all().count())?;
     Ok(())
 }
 

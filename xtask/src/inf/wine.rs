@@ -20,6 +20,7 @@ use super::{
 use crate::{
     architecture::Architecture,
     failure::Failed,
+    output::say,
     package_install::{self, Need},
     repository::{Repository, create_folder},
 };
@@ -136,11 +137,11 @@ fn report(install: &Install<'_>, wrong: &[String]) -> Result<()> {
         .iter()
         .map(|service| service.registry.len())
         .sum();
-    println!(
+    say!(
         "Wine installed [{}]: service, file and {} values as the INF says; and removed the service",
         install.section.name,
         values + install.registry.len()
-    );
+    )?;
     Ok(())
 }
 

@@ -10,7 +10,8 @@ use anyhow::{Context, Result, bail};
 
 use super::{manifest::Manifest, sign};
 use crate::{
-    architecture::Architecture, failure::Failed, inf, program, python, repository::Repository,
+    architecture::Architecture, failure::Failed, inf, output::say, program, python,
+    repository::Repository,
 };
 
 /// What PyPI's signify is asked: do the signatures hold, and are both members in the catalog?
@@ -54,23 +55,23 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     checks.note(
         "manifest: every file is as described",
         manifest.check(folder),
-    );
+    )?;
     checks.note(
         "check-inf: every rule holds",
         inf::check_file(&inf_file, repository.root(), false),
-    );
-    checks.note("osslsigncode: the image's signature", verify(&sys, None));
-    checks.note("osslsigncode: the catalog's signature", verify(&cat, None));
+    )?;
+    checks.note("osslsigncode: the image's signature", verify(&sys, None))?;
+    checks.note("osslsigncode: the catalog's signature", verify(&cat, None))?;
     checks.note(
         "osslsigncode: the image is in the catalog",
         verify(&sys, Some(&cat)),
-    );
+    )?;
     let (image, members) = (
         "signify: the image's signature",
         "signify: both members are in the catalog",
     );
     if arguments.offline {
-        println!("skipped {image}\nskipped {members}");
+        say!("skipped {image}\nskipped {members}")?;
         return checks.end();
     }
     let python = python::environment(repository.target_folder(), PACKAGES, arguments.yes)?;
@@ -82,8 +83,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         command.arg(catalog).args(files);
         program::run(&mut command).map(drop)
     };
-    checks.note(image, signify(Path::new("-"), &[&sys]));
-    checks.note(members, signify(&cat, &[&sys, &inf_file]));
+    checks.note(image, signify(Path::new("-"), &[&sys]))?;
+    checks.note(members, signify(&cat, &[&sys, &inf_file]))?;
     checks.end()
 }
 
@@ -94,14 +95,15 @@ struct Checks {
 }
 
 impl Checks {
-    fn note(&mut self, what: &'static str, result: Result<()>) {
+    fn note(&mut self, what: &'static str, result: Result<()>) -> Result<()> {
         match result {
-            Ok(()) => println!("ok      {what}"),
+            Ok(()) => say!("ok      {what}")?,
             Err(error) => {
                 eprintln!("broken  {what}: {error:#}");
                 self.broken.push(what);
             }
         }
+        Ok(())
     }
 
     fn end(self) -> Result<()> {

@@ -31,7 +31,9 @@ use crate::{
     architecture::Architecture,
     check_image, compile,
     import_library::ImportTable,
-    inf, program,
+    inf,
+    output::say,
+    program,
     repository::{Repository, create_folder},
 };
 
@@ -91,7 +93,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     remove(&package)?;
     fs::rename(&partial, &package)
         .with_context(|| format!("cannot move the package to {}", package.display()))?;
-    println!("{}", package.display());
+    say!("{}", package.display())?;
     Ok(())
 }
 

