@@ -42,6 +42,15 @@ pub fn work(arguments: &WorkerArguments) -> Result<(), Error> {
     Ok(())
 }
 
+/// The last of `seeds` seeds, which are not none, from `from` on.
+fn last_seed(from: u64, seeds: u64) -> Result<u64, Error> {
+    from.checked_add(seeds.saturating_sub(1)).ok_or_else(|| {
+        Error::bad_input(format!(
+            "--from {from} --seeds {seeds}: beyond the last seed"
+        ))
+    })
+}
+
 /// How many lives are played at the same time.
 fn jobs(wanted: Option<u16>) -> usize {
     wanted.map_or_else(
@@ -57,4 +66,17 @@ fn tally<'a>(counts: impl IntoIterator<Item = (&'a String, &'a u64)>) -> String 
         .map(|(name, number)| format!("{name} {}", count(*number)))
         .collect();
     parts.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::last_seed;
+
+    #[test]
+    fn seeds_end_with_the_last_one_there_is() {
+        assert_eq!(last_seed(5, 1), Ok(5));
+        assert_eq!(last_seed(u64::MAX - 1, 2), Ok(u64::MAX));
+        let error = last_seed(u64::MAX, 2).unwrap_err();
+        assert!(error.line.contains("beyond the last seed"), "{error}");
+    }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::life::{Life, Stage, Task};
-use super::{jobs, pool, tally};
+use super::{jobs, last_seed, pool, tally};
 use crate::argument::{RunArguments, StressArguments};
 use crate::error::Error;
 use crate::finding;
@@ -87,11 +87,7 @@ pub(crate) fn execute(arguments: &StressArguments) -> Result<Summary, Error> {
     let StressArguments { from, seeds, .. } = *arguments;
     // Bad input ends here, before a process is started for it.
     let notes = Stage::new(&arguments.subject)?.into_notes();
-    let last = from.checked_add(seeds - 1).ok_or_else(|| {
-        Error::bad_input(format!(
-            "--from {from} --seeds {seeds}: beyond the last seed"
-        ))
-    })?;
+    let last = last_seed(from, seeds)?;
     if let Some(path) = &arguments.timeline {
         timeline::create(path)?;
     }

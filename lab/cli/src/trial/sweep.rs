@@ -6,7 +6,7 @@ use std::fmt::{self, Write};
 use serde::{Deserialize, Serialize};
 
 use super::life::{Life, SeenSite, Stage, Task};
-use super::{jobs, pool};
+use super::{jobs, last_seed, pool};
 use crate::argument::{RunArguments, Site, Subject, SweepArguments};
 use crate::error::Error;
 use crate::finding;
@@ -86,11 +86,7 @@ pub(crate) fn execute(arguments: &SweepArguments) -> Result<Summary, Error> {
     let SweepArguments { from, seeds, .. } = *arguments;
     // Bad input ends here, before a process is started for it.
     let notes = Stage::new(&arguments.subject)?.into_notes();
-    let last = from.checked_add(seeds - 1).ok_or_else(|| {
-        Error::bad_input(format!(
-            "--from {from} --seeds {seeds}: beyond the last seed"
-        ))
-    })?;
+    let last = last_seed(from, seeds)?;
     let mut sweep = Sweep::default();
     let progress = CountLine::start("lives", 0);
     let mut tasks: Vec<Task> = (from..=last)
