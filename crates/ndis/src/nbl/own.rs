@@ -170,12 +170,14 @@ impl OwnPool {
         fill: impl FnOnce(&mut [u8]) -> bool,
         irql: &mut impl Caller,
     ) -> Option<NblPointer> {
-        if length == 0 || length > self.bytes.load(Ordering::Relaxed) || !self.out.acquire() {
+        if length == 0 || !self.out.acquire() {
             return None;
         }
+        // By invariant 1 it stays as long as the reference is held.
+        let is_too_long = length > self.bytes.load(Ordering::Relaxed);
         // INVARIANT: the reference is the packet's.
         let packet = self.free.with(irql, |free, _| {
-            let first = free.0.first?;
+            let first = free.0.first.filter(|_| !is_too_long)?;
             // SAFETY: by invariant 2 the NBL is the pool's.
             free.0.first = unsafe { raw::next(first) };
             Some(first)
