@@ -17,7 +17,7 @@ use protocol::{
 };
 
 use crate::module::Tap;
-use crate::{count, mode, setting};
+use crate::{count, mode};
 
 /// Flows that are copied while the table is locked once, which keeps the worker waiting at `DISPATCH_LEVEL`.
 const FLOWS_PER_LOCK: usize = 32;
@@ -52,7 +52,7 @@ impl ControlDevice for Tap {
             }
             IOCTL_DEFERLWF_REREAD_PARAMETERS => {
                 let request: AdapterRequest = request(buffer)?;
-                change(driver, request.if_index, irql, setting::reread)
+                change(driver, request.if_index, irql, mode::reread)
             }
             _ => Err(Status::INVALID_DEVICE_REQUEST),
         }

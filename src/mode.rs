@@ -1,11 +1,13 @@
-//! Changing the mode while packets pass.
+//! Changing the mode while packets pass, and reading the parameters again.
 //!
 //! `tap` and `inline` share their handlers, so one follows the other from one batch to the next. To and from `off` the
-//! handlers change, which NDIS allows between a pause and a restart only:
+//! handlers change, which NDIS allows between a pause and a restart only; and configuration is read in `FilterAttach` and
+//! `FilterRestart` only. For either the module is restarted:
 //!
 //! ```text
 //!   change ─▶ asked ─▶ NdisFRestartFilter ┄┄▶ FilterPause ─▶ FilterSetModuleOptions ─▶ FilterRestart
-//!                                                              taken, then settled        wakes `change`
+//!                                                              mode: taken, settled       parameters: taken, settled
+//!                                                                                         wakes `change`
 //! ```
 //!
 //! Until the handlers have changed the old mode is in effect; if they cannot be changed, it stays.
@@ -23,15 +25,24 @@ use crate::module::Tap;
 /// How long a change waits for NDIS to restart the module: longer than a pause may take.
 const LIMIT_MS: u32 = 20_000;
 
-/// A wish for another mode that only a restart can fulfil.
+/// What only a restart can bring.
+#[derive(Clone, Copy, Debug)]
+enum Change {
+    /// Another mode, in `FilterSetModuleOptions`.
+    Mode(Mode),
+    /// The parameters as they are set now, in `FilterRestart`.
+    Parameters,
+}
+
+/// A wish for such a change.
 #[derive(Clone, Copy, Debug)]
 enum Wish {
     None,
-    Asked(Mode),
-    /// `FilterSetModuleOptions` sees to it.
-    Taken(Mode),
-    /// What came of it, for who wished.
-    Settled(Result<(), Status>),
+    Asked(Change),
+    /// The callback of the change sees to it.
+    Taken(Change),
+    /// What came of it, for who wished: the mode that is wanted now.
+    Settled(Result<Mode, Status>),
 }
 
 #[derive(Debug)]
@@ -54,7 +65,7 @@ impl Switch {
     /// For a module whose handlers are there. With mode `off` they go at the first restart.
     pub(crate) fn try_new(mode: Mode, tag: Tag, irql: &mut Passive) -> Result<Self, OutOfMemory> {
         let wish = match mode {
-            Mode::Off => Wish::Asked(mode),
+            Mode::Off => Wish::Asked(Change::Mode(mode)),
             Mode::Tap | Mode::Inline => Wish::None,
         };
         Ok(Self {
@@ -70,11 +81,11 @@ impl Switch {
     /// The mode from the restart on that is under way; `now` if nobody wants another.
     pub(crate) fn take(&self, now: Mode, irql: &mut impl Caller) -> Mode {
         self.state.with(irql, |state, _| match state.wish {
-            Wish::Asked(mode) => {
-                state.wish = Wish::Taken(mode);
+            Wish::Asked(change @ Change::Mode(mode)) => {
+                state.wish = Wish::Taken(change);
                 mode
             }
-            Wish::None | Wish::Taken(_) | Wish::Settled(_) => now,
+            Wish::None | Wish::Asked(_) | Wish::Taken(_) | Wish::Settled(_) => now,
         })
     }
 
@@ -85,17 +96,36 @@ impl Switch {
         irql: &mut impl Caller,
     ) -> Option<Mode> {
         self.state.with(irql, |state, _| {
-            let Wish::Taken(mode) = state.wish else {
+            let Wish::Taken(Change::Mode(mode)) = state.wish else {
                 return None;
             };
             state.wish = if state.is_claimed {
-                Wish::Settled(result)
+                Wish::Settled(result.map(|()| mode))
             } else {
                 // It was the wish that the module was attached with.
                 Wish::None
             };
             result.is_ok().then_some(mode)
         })
+    }
+
+    /// Reads the parameters with `read`, which gives the mode among them, if somebody wants that of this restart.
+    pub(crate) fn reread(
+        &self,
+        irql: &mut Passive,
+        read: impl FnOnce(&mut Passive) -> Result<Mode, Status>,
+    ) {
+        let is_wanted = self.state.with(irql, |state, _| {
+            let is_wanted = matches!(state.wish, Wish::Asked(Change::Parameters));
+            if is_wanted {
+                state.wish = Wish::Taken(Change::Parameters);
+            }
+            is_wanted
+        });
+        if is_wanted {
+            let result = read(irql);
+            self.wish(Wish::Settled(result), irql);
+        }
     }
 
     /// A restart is done.
@@ -139,7 +169,7 @@ impl Switch {
 
     /// What became of the caller's wish, which is withdrawn with `why_not` if nobody has taken it. `None`: it will be
     /// settled.
-    fn outcome(&self, why_not: Status, irql: &mut impl Caller) -> Option<Result<(), Status>> {
+    fn outcome(&self, why_not: Status, irql: &mut impl Caller) -> Option<Result<Mode, Status>> {
         self.state.with(irql, |state, _| match state.wish {
             Wish::Settled(result) => Some(result),
             Wish::Taken(_) => None,
@@ -167,28 +197,45 @@ pub(crate) fn change(
     irql: &mut Passive,
 ) -> Result<(), Status> {
     this.switch.claim(irql)?;
-    let now = this.settings.mode();
-    let result = if now == mode {
-        // Of another mode that a restart was to bring nothing is wanted any more: `release` forgets it.
-        Ok(())
-    } else if now == Mode::Off || mode == Mode::Off {
-        change_by_restart(this, mode, irql)
-    } else {
-        this.settings.set_mode(mode);
-        Ok(())
-    };
+    let result = change_claimed(this, mode, irql);
     this.switch.release(irql);
     result
 }
 
+/// Restarts the module with the parameters as they are set now, and changes the mode if it is another.
+///
+/// # Errors
+///
+/// Those of [`change`]. Nothing has changed, or all but the mode.
+pub(crate) fn reread(this: &Attached<'_, Tap>, irql: &mut Passive) -> Result<(), Status> {
+    this.switch.claim(irql)?;
+    let read = change_by_restart(this, Change::Parameters, irql);
+    let result = read.and_then(|mode| change_claimed(this, mode, irql));
+    this.switch.release(irql);
+    result
+}
+
+fn change_claimed(this: &Attached<'_, Tap>, mode: Mode, irql: &mut Passive) -> Result<(), Status> {
+    let now = this.settings.mode();
+    if now == mode {
+        // Of another mode that a restart was to bring nothing is wanted any more: `release` forgets it.
+    } else if now == Mode::Off || mode == Mode::Off {
+        change_by_restart(this, Change::Mode(mode), irql)?;
+    } else {
+        this.settings.set_mode(mode);
+    }
+    Ok(())
+}
+
+/// Gives the mode that is wanted after the change.
 fn change_by_restart(
     this: &Attached<'_, Tap>,
-    mode: Mode,
+    change: Change,
     irql: &mut Passive,
-) -> Result<(), Status> {
+) -> Result<Mode, Status> {
     let switch = &this.switch;
     switch.news.reset(irql);
-    switch.wish(Wish::Asked(mode), irql);
+    switch.wish(Wish::Asked(change), irql);
     let mut why_not = Status::IO_TIMEOUT;
     match this.request_restart(irql) {
         Ok(()) => {

@@ -16,7 +16,7 @@ use crate::datapath::Snapshot;
 use crate::inline::{self, Judge, Way};
 use crate::mode::Switch;
 use crate::parameter::Parameters;
-use crate::setting::Settings;
+use crate::setting::{self, Settings};
 use crate::worker;
 
 const RING_TAG: Tag = Tag::new(*b"DfRg");
@@ -75,6 +75,7 @@ impl FilterModule for Tap {
     }
 
     fn restart(this: &Attached<'_, Self>, irql: &mut Passive) -> Result<(), Status> {
+        this.switch.reread(irql, |irql| setting::reread(this, irql));
         this.switch.wake(irql);
         Ok(())
     }

@@ -20,8 +20,8 @@
 //! pool, and 150 KiB for copies: 2.5 MiB by default, about 100 MiB at most.
 //!
 //! A value that is out of range or no number is not used; the default is. They are read when the adapter is attached, and
-//! when [`IOCTL_DEFERLWF_REREAD_PARAMETERS`](protocol::IOCTL_DEFERLWF_REREAD_PARAMETERS) asks for it. `SnapLen`,
-//! `RingEntries` and `MaxFlows` then stay as they were: memory was allocated by them.
+//! when [`IOCTL_DEFERLWF_REREAD_PARAMETERS`](protocol::IOCTL_DEFERLWF_REREAD_PARAMETERS) asks for it,
+//! which restarts the module. `SnapLen`, `RingEntries` and `MaxFlows` then stay as they were: memory was allocated by them.
 
 use inspect::BlockTable;
 use ndis::config::{Configuration, Parameter};

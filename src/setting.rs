@@ -7,11 +7,9 @@ use ndis::Status;
 use ndis::filter::Attached;
 use ndis::irql::{Caller, Passive};
 use ndis::lock::SpinLock;
-use ndis::nbl::{Overload, Rx, Tx};
+use ndis::nbl::Overload;
 use protocol::Mode;
 
-use crate::inline::Way;
-use crate::mode;
 use crate::module::Tap;
 use crate::parameter::Parameters;
 
@@ -105,23 +103,17 @@ const fn drops(overload: Overload) -> bool {
     matches!(overload, Overload::Refuse)
 }
 
-/// Reads the parameters again. What was allocated by them stays as it is: ring and flow table.
+/// Reads the parameters again, in `FilterRestart`, and gives the mode among them, which is not changed. What was allocated
+/// by them stays as it is: ring and flow table.
 ///
 /// # Errors
 ///
-/// NDIS cannot open them, and nothing changes; or the mode cannot be changed, and is what it was.
-pub(crate) fn reread(this: &Attached<'_, Tap>, irql: &mut Passive) -> Result<(), Status> {
+/// NDIS cannot open them, and nothing changes.
+pub(crate) fn reread(this: &Attached<'_, Tap>, irql: &mut Passive) -> Result<Mode, Status> {
     let parameters = this.configuration(irql, Parameters::of)?;
     this.settings.update(&parameters, irql);
     this.flows.with(irql, |flows, _| {
         flows.set_idle_ns(parameters.flow_idle_ns);
     });
-    // What is held may be overdue by now.
-    for direction in [Tx::DIRECTION, Rx::DIRECTION] {
-        let judge = this.judge(direction);
-        // Refused only when the module is detaching, and then nothing is held.
-        let _ = judge.timer.set(parameters.max_hold_ns, irql);
-        let _ = judge.worker.queue(irql);
-    }
-    mode::change(this, parameters.mode, irql)
+    Ok(parameters.mode)
 }

@@ -9,9 +9,7 @@ mod artefact;
 mod lab;
 mod scratch;
 pub mod tshark;
-mod warning;
 
 pub use artefact::{capture, captures, driver};
 pub use lab::{Lab, Output};
 pub use scratch::Scratch;
-pub use warning::is_listed_warning;

@@ -83,6 +83,9 @@ pub const IOCTL_DEFERLWF_SET_MODE: u32 = change_code(0x802);
 /// Makes one adapter use what its parameters in the registry are now, but for those that memory was allocated by
 /// (`SnapLen`, `RingEntries`, `MaxFlows`).
 ///
+/// NDIS pauses the adapter's filter module and restarts it, in which they are read; packets that come meanwhile may be lost
+/// above or below.
+///
 /// Input: an [`AdapterRequest`]. Output: none. Fails as [`IOCTL_DEFERLWF_SET_MODE`] does, with the old mode in effect and
 /// the other parameters read; or, when NDIS cannot open them, as NDIS says, with nothing changed.
 pub const IOCTL_DEFERLWF_REREAD_PARAMETERS: u32 = change_code(0x803);
