@@ -34,6 +34,8 @@ pub(crate) struct Section {
     pub(crate) name: String,
     /// Where it begins, from 1.
     pub(crate) line: usize,
+    /// Where the same name stands again.
+    pub(crate) again: Vec<usize>,
     /// Its lines.
     pub(crate) entries: Vec<Entry>,
 }
@@ -156,14 +158,17 @@ fn open(sections: &mut Vec<Section>, name: &str, line: usize) -> usize {
     let found = sections
         .iter()
         .position(|section| section.name.eq_ignore_ascii_case(name));
-    found.unwrap_or_else(|| {
-        sections.push(Section {
-            name: name.to_owned(),
-            line,
-            entries: Vec::new(),
-        });
-        sections.len() - 1
-    })
+    if let Some(index) = found {
+        sections[index].again.push(line);
+        return index;
+    }
+    sections.push(Section {
+        name: name.to_owned(),
+        line,
+        again: Vec::new(),
+        entries: Vec::new(),
+    });
+    sections.len() - 1
 }
 
 /// Lines without comments and blanks at their ends, joined where a backslash ends one, with the number of the first.
@@ -259,6 +264,7 @@ mod tests {
         .expect("an INF");
         assert_eq!(document.sections.len(), 1);
         let section = document.section("A").expect("A");
+        assert_eq!(section.again, [5]);
         assert_eq!(section.entries[0].fields, ["x; \"y\"", "z"]);
         assert_eq!(section.entries[1].fields, ["plain", "", "2"]);
         assert_eq!(section.entries[1].line, 6);

@@ -1,6 +1,6 @@
 //! What an INF installs, followed from `[Manufacturer]` to files, registry values and services.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::document::{Document, Entry, Section};
 
@@ -56,6 +56,8 @@ pub(crate) struct File {
 pub(crate) struct Service<'a> {
     pub(crate) line: usize,
     pub(crate) name: String,
+    /// SPSVCINST_*; `None` when it is no number.
+    pub(crate) flags: Option<u32>,
     pub(crate) section: &'a Section,
     pub(crate) registry: Vec<Value>,
 }
@@ -69,6 +71,27 @@ pub(crate) struct Map<'a> {
     pub(crate) missing: Vec<Reference>,
     /// Lower-case names of the sections that something names.
     pub(crate) reached: BTreeSet<String>,
+    /// Lower-case names of those that a CopyFiles names.
+    pub(crate) file_lists: BTreeSet<String>,
+    /// What kind of section each reached one is, by its lower-case name.
+    pub(crate) kinds: BTreeMap<String, Kind>,
+}
+
+/// What a section is to Setup, which decides what may stand in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// `[DDInstall]`.
+    Install,
+    /// `[DDInstall.Services]`.
+    Services,
+    /// `[DDInstall.Remove]`.
+    Remove,
+    /// `[DDInstall.Remove.Services]`.
+    RemoveServices,
+    /// What AddService names.
+    Service,
+    /// What AddService names for the event log.
+    EventLog,
 }
 
 /// REG_DWORD as FLG_ADDREG_TYPE_DWORD.
@@ -157,28 +180,32 @@ impl<'a> Map<'a> {
             decoration: decoration.to_owned(),
             component: document.expand(model.field(1)),
             section,
-            registry: self.registry(document, section),
-            files: self.files(document, section),
+            registry: Vec::new(),
+            files: Vec::new(),
             services: Vec::new(),
             removed: Vec::new(),
         };
+        self.is_a(section, Kind::Install);
+        for part in self.with_needed(document, section) {
+            install.registry.extend(self.registry(document, part));
+            install.files.extend(self.files(document, part));
+        }
         if let Some(services) = self.optional(document, &format!("{}.Services", section.name)) {
-            for entry in services.all("AddService") {
-                let name = document.expand(entry.field(2));
-                if let Some(section) = self.reach(document, entry, "AddService", &name) {
-                    install.services.push(Service {
-                        line: entry.line,
-                        name: document.expand(entry.field(0)),
-                        section,
-                        registry: self.registry(document, section),
-                    });
+            self.is_a(services, Kind::Services);
+            for part in self.with_needed(document, services) {
+                for entry in part.all("AddService") {
+                    let service = self.service(document, entry);
+                    install.services.extend(service);
                 }
             }
         }
-        self.optional(document, &format!("{}.Remove", section.name));
+        if let Some(remove) = self.optional(document, &format!("{}.Remove", section.name)) {
+            self.is_a(remove, Kind::Remove);
+        }
         if let Some(services) =
             self.optional(document, &format!("{}.Remove.Services", section.name))
         {
+            self.is_a(services, Kind::RemoveServices);
             install.removed = services
                 .all("DelService")
                 .map(|entry| {
@@ -188,6 +215,59 @@ impl<'a> Map<'a> {
                 .collect();
         }
         install
+    }
+
+    fn service(&mut self, document: &'a Document, entry: &Entry) -> Option<Service<'a>> {
+        let log = document.expand(entry.field(3));
+        if !log.is_empty()
+            && let Some(log) = self.reach(document, entry, "AddService", &log)
+        {
+            self.is_a(log, Kind::EventLog);
+            self.registry(document, log);
+        }
+        let name = document.expand(entry.field(2));
+        let section = self.reach(document, entry, "AddService", &name)?;
+        self.is_a(section, Kind::Service);
+        Some(Service {
+            line: entry.line,
+            name: document.expand(entry.field(0)),
+            flags: match entry.field(1) {
+                "" => Some(0),
+                flags => number(flags),
+            },
+            section,
+            registry: self.registry(document, section),
+        })
+    }
+
+    /// A section, and those of this file that its Needs names. With Include they may be in Microsoft's.
+    fn with_needed(&mut self, document: &'a Document, section: &'a Section) -> Vec<&'a Section> {
+        let mut sections = vec![section];
+        let is_here = section.first("Include").is_none();
+        for entry in section.all("Needs") {
+            for name in &entry.fields {
+                let name = document.expand(name);
+                let needed = if is_here {
+                    self.reach(document, entry, "Needs", &name)
+                } else {
+                    self.optional(document, &name)
+                };
+                if let Some(needed) = needed
+                    && needed.line != section.line
+                {
+                    let kind = self.kinds.get(&section.name.to_lowercase()).copied();
+                    if let Some(kind) = kind {
+                        self.is_a(needed, kind);
+                    }
+                    sections.push(needed);
+                }
+            }
+        }
+        sections
+    }
+
+    fn is_a(&mut self, section: &Section, kind: Kind) {
+        self.kinds.insert(section.name.to_lowercase(), kind);
     }
 
     fn registry(&mut self, document: &'a Document, section: &'a Section) -> Vec<Value> {
@@ -219,6 +299,8 @@ impl<'a> Map<'a> {
 
     fn files(&mut self, document: &'a Document, section: &'a Section) -> Vec<File> {
         let sections = self.named(document, section, "CopyFiles");
+        let names = sections.iter().map(|section| section.name.to_lowercase());
+        self.file_lists.extend(names);
         sections
             .iter()
             .flat_map(|section| section.entries.iter().map(move |entry| (section, entry)))

@@ -1,5 +1,6 @@
 //! The rules of the documentation that `check-inf` holds an INF against.
 
+mod directive;
 mod filter;
 mod package;
 mod parameter;
@@ -51,6 +52,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Rule> {
     [
         version::RULES,
         reference::RULES,
+        directive::RULES,
         package::RULES,
         filter::RULES,
         service::RULES,

@@ -37,10 +37,10 @@ const BROKEN: &[(&str, &str, &str)] = &[
     ("inf-section-unused", "[SourceDisksNames]", "[Nobody]\nx = y\n[SourceDisksNames]"),
     ("inf-string-missing", "Description    = %Description%\nServiceType    = 1 ; SERVICE_KERNEL_DRIVER\nStartType      = 1 ; SERVICE_SYSTEM_START, see Ndi_AddReg\nErrorControl   = 1 ; SERVICE_ERROR_NORMAL\nServiceBinary  = %13%", "Description = %Nothing%\nServiceType    = 1\nStartType      = 1\nErrorControl   = 1\nServiceBinary  = %13%"),
     ("inf-string-unused", "[Strings]", "[Strings]\nSpare = \"x\""),
-    ("inf-models", "[Manufacturer]", "[Manufacturer]\n%Description% = Other, NTx86.10.0...19041\n[Other.NTx86.10.0...19041]\n[Manufacturer]"),
+    ("inf-models", "[Manufacturer]", "[Other.NTx86.10.0...19041]\n\n[Manufacturer]\n%Description% = Other, NTx86.10.0...19041"),
     ("inf-component-id", "deferlwf_filter", "ms_filter"),
     ("inf-component-id", "deferlwf_filter", "deferlwf"),
-    ("inf-driver-store-copy", "[Store_CopyFiles]\ndeferlwf.sys", "[Store_CopyFiles]\ndeferlwf.sys, old.sys\ndeferlwf.sys\n[SourceDisksFiles]\nold.sys = 1"),
+    ("inf-driver-store-copy", "[Store_CopyFiles]\ndeferlwf.sys", "[Store_CopyFiles]\nother.sys, deferlwf.sys\ndeferlwf.sys"),
     ("inf-source-files", "deferlwf.sys = 1", "deferlwf.sys = 2"),
     ("inf-source-files", "deferlwf.sys = 1", "other.sys = 1"),
     ("inf-additive", "[Install_Drivers]", "[Install_Drivers]\nDelReg = Ndi_AddReg"),
@@ -74,8 +74,38 @@ const BROKEN: &[(&str, &str, &str)] = &[
     ("inf-parameter", "optional,  0x00000000, \"1\"", "optional,  0x00000000, \"0\""),
     ("inf-parameter-driver", "FilterAdapterParams\\Block, ", "FilterAdapterParams\\Blocked, "),
     ("inf-parameter-driver", "max,       0x00000000, \"2048\"", "max,       0x00000000, \"2000\""),
+    ("inf-catalog", "= deferlwf.cat", "= other.cat"),
+    ("inf-catalog", "= deferlwf.cat", "= sub\\deferlwf.cat"),
+    ("inf-catalog", "= deferlwf.cat", "= deferlwf.cat\nCatalogFile.NTamd64 = other.cat"),
+    ("inf-section-missing", "AddService = deferlwf,, Service_Store", "AddService = deferlwf,, Service_Store, Log"),
+    ("inf-section-missing", "[Install_Store]", "[Install_Store]\nNeeds = Nobody"),
+    ("inf-section-missing", "[Install_Store.Services]", "[Install_Store.Services]\nNeeds = Nobody.Services"),
+    ("inf-section-twice", "[Strings]", "[Strings]\n[Strings]"),
+    ("inf-destination", "Store_CopyFiles   = 13", "Store_CopyFiles   = 13\nNobody = 13"),
+    ("inf-destination", "Store_CopyFiles   = 13", "Store_CopyFiles   = 13\nInstall_Store = 13"),
+    ("inf-directive", "[Install_Store]", "[Install_Store]\nExcludeFromSelect = x"),
+    ("inf-directive", "PnpLockdown = 1", "PnpLockdown = 1\nLayoutFile = x"),
+    ("inf-directive", "[Install_Store.Remove.Services]", "[Install_Store.Remove]\nx = y\n[Install_Store.Remove.Services]"),
+    ("inf-reboot", "[Install_Store]", "[Install_Store]\nReboot"),
+    ("inf-service-security", "LoadOrderGroup = NDIS", "LoadOrderGroup = NDIS\nSecurity = \"D:(A;;GA;;;WD)\""),
+    ("inf-entry-twice", "[Strings]", "[Strings]\nMode = \"x\""),
+    ("inf-entry-twice", "PnpLockdown = 1", "PnpLockdown = 1\nClass = NetTrans"),
+    ("inf-entry-twice", "LoadOrderGroup = NDIS", "LoadOrderGroup = NDIS\nStartType = 3"),
+    ("inf-entry-twice", "FilterRunType, 0x00010001, 2", "FilterRunType, 0x00010001, 2\nHKR, Ndi, FilterRunType, 0x00010001, 1"),
+    ("inf-optional", "FilterRunType, 0x00010001, 2", "FilterRunType, 0x00010001, 1"),
+    ("inf-ndi-choice", "HKR, Ndi, HelpText,", "HKR, Ndi, NdisBootStart, 0x00010001, 2\nHKR, Ndi, HelpText,"),
+    ("inf-ndi-choice", "HKR, Ndi, HelpText,", "HKR, Ndi, UnbindOnAttach, 0x00010001, 2\nHKR, Ndi, HelpText,"),
+    ("inf-ndi-choice", "HKR, Ndi, HelpText,", "HKR, Ndi, UnbindOnDetach, 0x00010001, x\nHKR, Ndi, HelpText,"),
+    ("inf-ndi-types", "HKR, Ndi, HelpText,", "HKR, Ndi, UnbindOnDetach,, 1\nHKR, Ndi, HelpText,"),
+    ("inf-service-flags", "deferlwf,, Service_Store", "deferlwf, 2, Service_Store"),
+    ("inf-service-flags", "deferlwf,, Service_Store", "deferlwf, 0x1, Service_Store"),
+    ("inf-service-flags", "deferlwf,, Service_Store", "deferlwf, 0x400, Service_Store"),
+    ("inf-service-flags", "deferlwf,, Service_Store", "deferlwf, 0x10000, Service_Store"),
+    ("inf-service-flags", "deferlwf,, Service_Store", "deferlwf, x, Service_Store"),
     // These break other rules as well: a section that goes leaves those that it named unused.
     ("inf-monitoring-not-mandatory", "FilterType, 0x00010001, 2\n", "FilterType, 0x00010001, 1\nHKR, Ndi, FilterRunType, 0x00010001, 1\n"),
+    ("inf-ndi-choice", "FilterRunType, 0x00010001, 2", "FilterRunType, 0x00010001, 1\nHKR, Ndi, NdisBootStart, 0x00010001, 0"),
+    ("inf-directive", "[Install_Store]", "[Install_Store]\nNeeds = Also\n[Also]\nx = y\n[Install_Store]"),
     ("inf-section-required", "[DestinationDirs]", "[Destinations]"),
     ("inf-os-floor", "NT$ARCH$.10.0...19041", "NT$ARCH$.10.0...17763"),
     ("inf-build-25319", ", NT$ARCH$.10.0...25319", ""),
@@ -84,7 +114,7 @@ const BROKEN: &[(&str, &str, &str)] = &[
 ];
 
 /// How many entries at the end of `BROKEN` break other rules as well.
-const BREAKING_MORE: usize = 6;
+const BREAKING_MORE: usize = 8;
 
 #[test]
 fn the_template_and_what_is_made_of_it_keep_every_rule() {

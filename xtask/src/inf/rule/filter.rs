@@ -25,6 +25,16 @@ pub(super) const RULES: &[Rule] = &[
         check: run_type,
     },
     Rule {
+        name: "inf-optional",
+        page: "network/mandatory-filter-drivers.md",
+        check: optional,
+    },
+    Rule {
+        name: "inf-ndi-choice",
+        page: "Windows-driver-samples network/ndis/filter/netlwf.inf",
+        check: choices,
+    },
+    Rule {
         name: "inf-filterclass",
         page: "network/configuring-an-inf-file-for-a-modifying-filter-driver.md",
         check: filter_class,
@@ -158,6 +168,40 @@ fn filter_type(subject: &Subject<'_>) -> Vec<Finding> {
 
 fn run_type(subject: &Subject<'_>) -> Vec<Finding> {
     one_or_two(subject, "FilterRunType", "1 (mandatory) or 2 (optional)")
+}
+
+/// deferlwf refuses media that its FilterMediaTypes do not rule out, and attach can run out of memory: where a mandatory
+/// filter does not attach, the adapter has no protocols.
+fn optional(subject: &Subject<'_>) -> Vec<Finding> {
+    if subject.driver.is_none() {
+        return Vec::new();
+    }
+    each(subject, |install| {
+        let (line, value) = ndi(install, "FilterRunType");
+        (value == Some(1)).then(|| {
+            let what = "FilterRunType 1: where this filter refuses to attach, the adapter would go without protocols";
+            (line, what.to_owned())
+        })
+    })
+}
+
+fn choices(subject: &Subject<'_>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for name in ["NdisBootStart", "UnbindOnAttach", "UnbindOnDetach"] {
+        findings.extend(each(subject, |install| {
+            let value = install.value("Ndi", name)?;
+            (value.flags == Some(DWORD) && !matches!(value.dword(), Some(0 | 1)))
+                .then(|| (value.line, format!("Ndi\\{name} has to be 0 or 1")))
+        }));
+    }
+    findings.extend(each(subject, |install| {
+        let value = install.value("Ndi", "NdisBootStart")?;
+        (ndi(install, "FilterRunType").1 == Some(1)).then(|| {
+            let what = "NDIS waits for a mandatory filter whatever NdisBootStart says";
+            (value.line, what.to_owned())
+        })
+    }));
+    findings
 }
 
 fn one_or_two(subject: &Subject<'_>, name: &str, choice: &str) -> Vec<Finding> {

@@ -55,7 +55,7 @@ pub(super) const RULES: &[Rule] = &[
 const DRIVER_STORE_BUILD: u32 = 25319;
 
 /// What may not be in an INF that only adds.
-const FORBIDDEN: &[&str] = &[
+pub(super) const FORBIDDEN: &[&str] = &[
     "BitReg",
     "DelFiles",
     "DelProperty",

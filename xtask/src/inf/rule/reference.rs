@@ -8,8 +8,18 @@ use crate::inf::document;
 pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "inf-section-missing",
-        page: "devtest/inf-validation-errors-and-warnings.md, 2006",
+        page: "devtest/inf-validation-errors-and-warnings.md, 1203, 1315, 2006",
         check: missing,
+    },
+    Rule {
+        name: "inf-section-twice",
+        page: "devtest/inf-validation-errors-and-warnings.md, 1209",
+        check: sections_twice,
+    },
+    Rule {
+        name: "inf-destination",
+        page: "install/inf-destinationdirs-section.md",
+        check: destinations,
     },
     Rule {
         name: "inf-section-unused",
@@ -57,6 +67,33 @@ fn missing(subject: &Subject<'_>) -> Vec<Finding> {
             )
         })
         .collect()
+}
+
+fn sections_twice(subject: &Subject<'_>) -> Vec<Finding> {
+    let sections = subject.document.sections.iter();
+    sections
+        .flat_map(|section| section.again.iter().map(move |line| (line, section)))
+        .map(|(line, section)| {
+            let what = format!("[{}] began on line {} already", section.name, section.line);
+            Finding::new(*line, what)
+        })
+        .collect()
+}
+
+fn destinations(subject: &Subject<'_>) -> Vec<Finding> {
+    let Some(directories) = subject.document.section("DestinationDirs") else {
+        return Vec::new();
+    };
+    let mut findings = Vec::new();
+    for entry in &directories.entries {
+        let name = entry.key.as_deref().unwrap_or("");
+        let is_list = subject.map.file_lists.contains(&name.to_lowercase());
+        if !is_list && !entry.is("DefaultDestDir") {
+            let what = format!("[DestinationDirs] names [{name}], which no CopyFiles names");
+            findings.push(Finding::new(entry.line, what));
+        }
+    }
+    findings
 }
 
 fn unused(subject: &Subject<'_>) -> Vec<Finding> {

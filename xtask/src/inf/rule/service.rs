@@ -15,6 +15,11 @@ pub(super) const RULES: &[Rule] = &[
         check: kind,
     },
     Rule {
+        name: "inf-service-flags",
+        page: "install/inf-addservice-directive.md",
+        check: flags,
+    },
+    Rule {
         name: "inf-service-binary",
         page: "devtest/inf-validation-errors-and-warnings.md, 2084, 2085",
         check: binary,
@@ -33,6 +38,14 @@ pub(super) const RULES: &[Rule] = &[
 
 /// SPSVCINST_STOPSERVICE.
 const STOP_SERVICE: u32 = 0x200;
+/// SPSVCINST_TAGTOFRONT.
+const TAG_TO_FRONT: u32 = 0x1;
+/// SPSVCINST_ASSOCSERVICE.
+const ASSOCIATED: u32 = 0x2;
+/// SPSVCINST_CLOBBER_SECURITY.
+const CLOBBER_SECURITY: u32 = 0x400;
+/// Every flag that the page has for AddService.
+const ADD_FLAGS: u32 = 0x6_FDFB;
 
 /// The service that Ndi\Service names.
 fn primary<'a>(install: &'a Install<'_>) -> Option<&'a Service<'a>> {
@@ -105,6 +118,28 @@ fn kind(subject: &Subject<'_>) -> Vec<Finding> {
             };
             let name = &service.section.name;
             Some((service.section.line, format!("[{name}]: {what}")))
+        })
+    })
+}
+
+fn flags(subject: &Subject<'_>) -> Vec<Finding> {
+    each(subject, |install| {
+        install.services.iter().find_map(|service| {
+            let what = match service.flags {
+                None => "the flags are no number",
+                Some(flags) if flags & ASSOCIATED != 0 => {
+                    "0x2 makes it a device's function driver, which a filter is not"
+                }
+                Some(flags) if flags & TAG_TO_FRONT != 0 => {
+                    "0x1 would load it first of its group, before NDIS"
+                }
+                Some(flags) if flags & CLOBBER_SECURITY != 0 => {
+                    "0x400 overwrites the service's security settings"
+                }
+                Some(flags) if flags & !ADD_FLAGS != 0 => "flags that AddService does not have",
+                Some(_) => return None,
+            };
+            Some((service.line, format!("AddService {}: {what}", service.name)))
         })
     })
 }

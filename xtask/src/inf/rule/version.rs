@@ -26,7 +26,7 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         name: "inf-catalog",
-        page: "install/inf-version-section.md",
+        page: "install/inf-version-section.md; devtest/inf-validation-errors-and-warnings.md, 1213, 1214",
         check: catalog,
     },
     Rule {
@@ -107,21 +107,44 @@ fn lockdown(subject: &Subject<'_>) -> Vec<Finding> {
 }
 
 fn catalog(subject: &Subject<'_>) -> Vec<Finding> {
-    let mut findings = require(
-        subject,
-        "CatalogFile",
-        |text| text.to_lowercase().ends_with(".cat"),
-        "it names the catalog that the signature is in",
-    );
-    if let (Some(catalog), Some(files)) = (
-        entry(subject, "CatalogFile"),
-        subject.document.section("SourceDisksFiles"),
-    ) && let Some(listed) = files.first(catalog.field(0))
-    {
-        findings.push(Finding::new(
-            listed.line,
-            "the catalog is no source file (InfVerif 1213)",
-        ));
+    let version = subject.document.section("Version");
+    let catalogs: Vec<_> = version
+        .iter()
+        .flat_map(|version| &version.entries)
+        .filter(|entry| {
+            let key = entry.key.as_deref().unwrap_or("");
+            let name = key.split('.').next().unwrap_or(key);
+            name.eq_ignore_ascii_case("CatalogFile")
+        })
+        .collect();
+    if catalogs.is_empty() {
+        let what = "[Version] has no CatalogFile: it names the catalog that the signature is in";
+        return vec![Finding::new(0, what)];
+    }
+    let mut findings = Vec::new();
+    for entry in catalogs {
+        let name = subject.document.expand(entry.field(0));
+        let is_file = name
+            .to_lowercase()
+            .strip_suffix(".cat")
+            .is_some_and(|stem| !stem.is_empty() && !stem.contains(['\\', '/', ':']));
+        let wanted = subject
+            .driver
+            .map(|driver| format!("{}.cat", driver.service_name));
+        if !is_file {
+            let what = format!("CatalogFile is \"{name}\": it has to be filename.cat");
+            findings.push(Finding::new(entry.line, what));
+        } else if let Some(wanted) = wanted
+            && !wanted.eq_ignore_ascii_case(&name)
+        {
+            let what = format!("CatalogFile is \"{name}\", the package has {wanted}");
+            findings.push(Finding::new(entry.line, what));
+        }
+        let files = subject.document.section("SourceDisksFiles");
+        if let Some(listed) = files.and_then(|files| files.first(&name)) {
+            let what = "the catalog is no source file";
+            findings.push(Finding::new(listed.line, what));
+        }
     }
     findings
 }
