@@ -14,7 +14,7 @@
 //! ```
 //!
 //! One file per concern: `module.rs` the life of a module, `parameter.rs` what an administrator may set, `setting.rs`
-//! what of it can change, `mode.rs` how the mode does, `datapath.rs`, `worker.rs`, `inline.rs`, `count.rs`, `control.rs`.
+//! what of it can change, `memory.rs` what all adapters may take, `mode.rs` how the mode does, `datapath.rs`, `worker.rs`, `inline.rs`, `count.rs`, `control.rs`.
 
 #![cfg(windows)]
 #![no_std]
@@ -31,6 +31,7 @@ mod control;
 mod count;
 mod datapath;
 mod inline;
+mod memory;
 mod mode;
 mod module;
 mod parameter;

@@ -14,8 +14,9 @@ use protocol::{AdapterStatistics, Mode};
 use crate::count::{Counters, FlowCounts};
 use crate::datapath::Snapshot;
 use crate::inline::{self, Judge, Way};
+use crate::memory::Share;
 use crate::mode::Switch;
-use crate::parameter::Parameters;
+use crate::parameter::{Parameters, memory_limit};
 use crate::setting::{self, Settings};
 use crate::worker;
 
@@ -41,6 +42,8 @@ pub(crate) struct Tap {
     pub(crate) flows: SpinLock<FlowTable<PoolVec<Slot>>>,
     /// What `flows` counts, to be read without its lock.
     pub(crate) flow_counts: FlowCounts,
+    /// What ring and flow table have of the memory that is for all adapters.
+    _share: Share,
 }
 
 impl FilterModule for Tap {
@@ -51,6 +54,8 @@ impl FilterModule for Tap {
             return Err(Status::UNSUPPORTED_MEDIA);
         }
         let parameters = Parameters::read(attaching, irql);
+        let limit = memory_limit(attaching, irql);
+        let share = Share::take(parameters.memory(), limit)?;
         let slots =
             PoolVec::try_from_fn(FLOW_TAG, parameters.max_flows as usize, |_| Slot::default())?;
         // Whoever sends packets knows neither when the system started nor when the adapter was attached.
@@ -71,6 +76,7 @@ impl FilterModule for Tap {
             receive_judge: judge::<Rx>(attaching, irql)?,
             flows: SpinLock::new(FlowTable::new(slots, seed, parameters.flow_idle_ns)),
             flow_counts: FlowCounts::default(),
+            _share: share,
         })
     }
 

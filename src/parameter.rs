@@ -1,6 +1,6 @@
-//! What an administrator may set, per adapter, in the registry.
+//! What an administrator may set in the registry, per adapter and for the driver as a whole.
 //!
-//! | value (`REG_DWORD`) | unit | range | default | meaning |
+//! | adapter's value (`REG_DWORD`) | unit | range | default | meaning |
 //! |---|---|---|---|---|
 //! | `SnapLen` | bytes | 128 to 2048 | 256 | bytes of each frame that are looked at; 128 hold the headers of TCP over IPv6 with two VLAN tags |
 //! | `RingEntries` | snapshots | 16 to 32768 | 4096 | how many wait for the worker; rounded up to a power of two |
@@ -12,26 +12,33 @@
 //! | `MaxHoldMs` | milliseconds | 1 to 1000 | 50 | `inline`: how long one waits for it |
 //! | `OnOverload` | | 0 or 1 | 1 | `inline`: what becomes of packets beyond either; 0: dropped, 1: passed without a verdict, in order |
 //!
-//! | value (`REG_SZ`) | length | default | meaning |
+//! | adapter's value (`REG_SZ`) | length | default | meaning |
 //! |---|---|---|---|
 //! | `Block` | up to 512 characters | nothing | `inline`: what is dropped, as [`inspect::BlockTable`] reads it: `tcp:23, udp:53@10.0.0.0/8` |
 //!
-//! An adapter takes `RingEntries` times (`SnapLen` and about 64 bytes) and `MaxFlows` times about 140 bytes of nonpaged
-//! pool, and 150 KiB for copies: 2.5 MiB by default, about 100 MiB at most.
+//! | driver's value (`REG_DWORD`) | unit | range | default | meaning |
+//! |---|---|---|---|---|
+//! | `MaxMemoryMiB` | MiB | 1 to 65536 | 1024 | what rings and flow tables of all adapters together take; an adapter that would take more is not attached to |
 //!
-//! A value that is out of range or no number is not used; the default is. They are read when the adapter is attached, and
-//! when [`IOCTL_DEFERLWF_REREAD_PARAMETERS`](protocol::IOCTL_DEFERLWF_REREAD_PARAMETERS) asks for it,
-//! which restarts the module. `SnapLen`, `RingEntries` and `MaxFlows` then stay as they were: memory was allocated by them.
+//! An adapter takes `RingEntries` times (`SnapLen` and about 64 bytes) and `MaxFlows` times about 140 bytes of nonpaged
+//! pool, and 150 KiB for copies: 2.5 MiB by default, about 100 MiB at most, which `MaxMemoryMiB` keeps from adding up.
+//!
+//! A value that is out of range or no number is not used; the default is. The driver's is read when an adapter is
+//! attached; an adapter's are read then, and when
+//! [`IOCTL_DEFERLWF_REREAD_PARAMETERS`](protocol::IOCTL_DEFERLWF_REREAD_PARAMETERS) asks for it, which restarts the
+//! module. `SnapLen`, `RingEntries` and `MaxFlows` then stay as they were: memory was allocated by them.
 
-use inspect::BlockTable;
+use inspect::{BlockTable, Slot};
 use ndis::config::{Configuration, Parameter};
 use ndis::filter::Attaching;
 use ndis::irql::Passive;
 use ndis::nbl::Overload;
+use ndis::ring::SnapshotRing;
 use ndis::text;
 use ndis::text::Text;
 use protocol::Mode;
 
+use crate::datapath::Snapshot;
 use crate::module::Tap;
 
 /// What is set for one adapter.
@@ -118,6 +125,25 @@ const BLOCK: Text = text!("Block");
 /// Characters of `Block`, at most.
 const BLOCK_LENGTH: usize = 512;
 
+/// One that is the driver's and no adapter's.
+struct DriverWide(Range);
+
+const MAX_MEMORY_MIB: DriverWide = DriverWide(Range {
+    keyword: text!("MaxMemoryMiB"),
+    least: 1,
+    most: 65_536,
+    default: 1024,
+});
+
+/// Bytes that rings and flow tables of all adapters together may take.
+pub(crate) fn memory_limit(attaching: &mut Attaching<'_, Tap>, irql: &mut Passive) -> u64 {
+    let DriverWide(range) = MAX_MEMORY_MIB;
+    let limit_mib = attaching
+        .driver_configuration(irql, |configuration, irql| range.read(configuration, irql))
+        .unwrap_or(range.default);
+    u64::from(limit_mib).saturating_mul(1 << 20)
+}
+
 impl Parameters {
     /// Reads the parameters of the adapter that is being attached. Without a configuration they are the defaults.
     pub(crate) fn read(attaching: &mut Attaching<'_, Tap>, irql: &mut Passive) -> Self {
@@ -134,6 +160,17 @@ impl Parameters {
             .and_then(|rules| BlockTable::parse(rules).ok())
             .unwrap_or(BlockTable::EMPTY);
         Self::with(|range| range.read(configuration, irql), blocked)
+    }
+
+    /// Bytes that an adapter's ring and flow table take.
+    pub(crate) fn memory(&self) -> u64 {
+        let ring = SnapshotRing::<Snapshot>::size(
+            self.ring_entries as usize,
+            self.snapshot_length as usize,
+        );
+        let flows = (self.max_flows as usize).saturating_mul(size_of::<Slot>());
+        // What is too large for memory has no size.
+        ring.map_or(u64::MAX, |ring| ring.saturating_add(flows) as u64)
     }
 
     fn with(mut value: impl FnMut(&Range) -> u32, blocked: BlockTable) -> Self {

@@ -114,6 +114,13 @@ impl<H: Copy> SnapshotRing<H> {
         })
     }
 
+    /// Bytes of pool that such a ring takes; `None` when it would be larger than memory can be.
+    #[must_use]
+    pub fn size(entries: usize, snapshot: usize) -> Option<usize> {
+        let count = entries.max(2).checked_next_power_of_two()?;
+        count.checked_mul(size_of::<Entry<H>>().checked_add(snapshot)?)
+    }
+
     /// Entries that the ring has.
     #[must_use]
     pub fn capacity(&self) -> usize {

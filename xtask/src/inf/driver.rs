@@ -19,6 +19,8 @@ pub(crate) struct Driver {
     pub(crate) unique_name: String,
     pub(crate) service_name: String,
     pub(crate) parameters: Vec<Parameter>,
+    /// Those of the driver as a whole.
+    pub(crate) driver_wide: Vec<Parameter>,
     /// Names of parameters that are text.
     pub(crate) texts: Vec<String>,
 }
@@ -38,14 +40,15 @@ impl Driver {
             quoted_after(lib, &format!("{name}:"))
                 .with_context(|| format!("src/lib.rs: no `{name}: \"…\"`"))
         };
-        let parameters = parameter
-            .split(": Range = Range {")
-            .skip(1)
-            .map(|text| {
+        let ranges = |before: &str| {
+            let bodies = parameter.split(before).skip(1).map(|text| {
                 let body = text.split('}').next().unwrap_or(text);
                 range(body).context("src/parameter.rs: a `Range` that is not understood")
-            })
-            .collect::<Result<Vec<_>>>()?;
+            });
+            bodies.collect::<Result<Vec<_>>>()
+        };
+        let parameters = ranges(": Range = Range {")?;
+        let driver_wide = ranges(": DriverWide = DriverWide(Range {")?;
         let texts = parameter
             .split(": Text = text!(")
             .skip(1)
@@ -55,6 +58,7 @@ impl Driver {
             unique_name: word("unique_name")?,
             service_name: word("service_name")?,
             parameters,
+            driver_wide,
         })
     }
 }
@@ -90,11 +94,12 @@ mod tests {
         assert_eq!(driver.parameters[0].name, "SnapLen");
         let text = fs::read_to_string(root.join("src/parameter.rs")).expect("parameter.rs");
         assert_eq!(
-            driver.parameters.len(),
+            driver.parameters.len() + driver.driver_wide.len(),
             text.matches("keyword: text!").count()
         );
         assert_eq!(driver.texts, ["Block"]);
-        let keywords = driver.parameters.len() + driver.texts.len();
+        assert_eq!(driver.driver_wide[0].name, "MaxMemoryMiB");
+        let keywords = driver.parameters.len() + driver.driver_wide.len() + driver.texts.len();
         assert_eq!(keywords, text.matches("text!(\"").count());
     }
 }

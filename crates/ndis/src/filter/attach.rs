@@ -10,6 +10,7 @@ use ndis_sys::{
 use super::{FilterModule, ModuleCore};
 use crate::Status;
 use crate::config::{self, Configuration};
+use crate::driver::filter_driver_handle;
 use crate::irql::Passive;
 use crate::mem::PoolArc;
 use crate::timer::{self, Timer};
@@ -136,6 +137,26 @@ impl<'a, M: FilterModule> Attaching<'a, M> {
     ) -> Result<R, Status> {
         // SAFETY: NDIS has given the handle for this module, which is being attached.
         unsafe { config::with(self.core.handle(), irql, f) }
+    }
+
+    /// Opens the parameters of the driver as a whole, runs `f` with them, and closes them.
+    ///
+    /// # IRQL
+    ///
+    /// `PASSIVE_LEVEL`.
+    ///
+    /// # Errors
+    ///
+    /// NDIS could not open them; `f` is not called then.
+    ///
+    /// <https://learn.microsoft.com/windows-hardware/drivers/network/accessing-configuration-information-for-a-filter-driver>
+    pub fn driver_configuration<R>(
+        &mut self,
+        irql: &mut Passive,
+        f: impl FnOnce(&mut Configuration<'_>, &mut Passive) -> R,
+    ) -> Result<R, Status> {
+        // SAFETY: the handle was published before a module could attach, and lives until every module has detached.
+        unsafe { config::with(filter_driver_handle(), irql, f) }
     }
 
     /// Allocates a work item that runs `routine`, with the handle of the filter driver.

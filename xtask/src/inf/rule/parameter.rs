@@ -26,11 +26,28 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
-const KEYS: &[&str] = &["filterdriverparams", "filteradapterparams"];
+/// Whose parameters are below a key.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Group {
+    Driver,
+    Adapter,
+}
+
+impl Group {
+    fn of(key: &str) -> Option<Self> {
+        match key.to_lowercase().as_str() {
+            "filterdriverparams" => Some(Self::Driver),
+            "filteradapterparams" => Some(Self::Adapter),
+            _ => None,
+        }
+    }
+}
+
 const NUMBERS: &[&str] = &["int", "long", "word", "dword"];
 
 /// One parameter's values by lower-case name, and where it begins.
 struct Described<'a> {
+    group: Group,
     name: &'a str,
     line: usize,
     values: BTreeMap<String, &'a str>,
@@ -58,14 +75,15 @@ fn described<'a>(install: &'a Install<'_>) -> Vec<Described<'a>> {
         let (Some(name), Some(group)) = (parts.next(), parts.next()) else {
             continue;
         };
-        if !KEYS.contains(&group.to_lowercase().as_str()) {
+        let Some(group) = Group::of(group) else {
             continue;
-        }
+        };
         let index = all
             .iter()
-            .position(|known| known.name.eq_ignore_ascii_case(name))
+            .position(|known| known.group == group && known.name.eq_ignore_ascii_case(name))
             .unwrap_or_else(|| {
                 all.push(Described {
+                    group,
                     name,
                     line: value.line,
                     values: BTreeMap::new(),
@@ -159,33 +177,38 @@ fn as_the_driver_reads(subject: &Subject<'_>) -> Vec<Finding> {
             let what = format!("the driver reads the text {name}, which is not described");
             Finding::new(install.section.line, what)
         }));
-        let known: Vec<_> = described
-            .iter()
-            .map(|parameter| Parameter {
-                name: parameter.name.to_owned(),
-                least: parameter.number("min").unwrap_or(0),
-                most: parameter.number("max").unwrap_or(0),
-                default: parameter.number("default").unwrap_or(0),
-            })
-            .collect();
-        let missing = driver
-            .parameters
-            .iter()
-            .filter(|parameter| !known.contains(parameter));
-        findings.extend(missing.map(|parameter| {
-            let what = format!("the driver reads {parameter:?}, which is not described so");
-            Finding::new(install.section.line, what)
-        }));
-        for parameter in &described {
-            let numbers = driver.parameters.iter().map(|read| &read.name);
-            if !numbers
-                .chain(&driver.texts)
-                .any(|name| name == parameter.name)
-            {
+        let read = [
+            (Group::Driver, &driver.driver_wide, &[][..]),
+            (Group::Adapter, &driver.parameters, &driver.texts[..]),
+        ];
+        for (group, parameters, texts) in read {
+            let described = described
+                .iter()
+                .filter(|parameter| parameter.group == group);
+            let known: Vec<_> = described.clone().map(as_read).collect();
+            let missing = parameters.iter().filter(|read| !known.contains(read));
+            findings.extend(missing.map(|read| {
+                let what = format!("the driver reads {read:?}, which is not described so");
+                Finding::new(install.section.line, what)
+            }));
+            let unread = described.filter(|parameter| {
+                let mut names = parameters.iter().map(|read| &read.name).chain(texts);
+                !names.any(|name| name == parameter.name)
+            });
+            findings.extend(unread.map(|parameter| {
                 let what = format!("the driver does not read {}", parameter.name);
-                findings.push(Finding::new(parameter.line, what));
-            }
+                Finding::new(parameter.line, what)
+            }));
         }
     }
     findings
+}
+
+fn as_read(described: &Described<'_>) -> Parameter {
+    Parameter {
+        name: described.name.to_owned(),
+        least: described.number("min").unwrap_or(0),
+        most: described.number("max").unwrap_or(0),
+        default: described.number("default").unwrap_or(0),
+    }
 }
