@@ -12,10 +12,12 @@ param(
 $ErrorActionPreference = 'Stop'
 Import-Module -Name (Join-Path -Path $PSScriptRoot -ChildPath 'deferlwf.psm1') -Force
 
-Assert-Elevated
+Assert-Machine
 if (-not (Test-FilterInstalled)) {
     throw 'deferlwf is not installed: run "cargo make install" first.'
 }
+# Unbinding has to work where the driver does not load.
+Assert-DriverLoads -WarnOnly:$Off
 $bindings = @(Get-NetAdapterBinding -Name $Adapter -ComponentID $ComponentId -ErrorAction SilentlyContinue)
 if ($bindings.Count -eq 0) {
     throw "No adapter '$($Adapter -join ', ')' that deferlwf can bind to: see Get-NetAdapter for their names."

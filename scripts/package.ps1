@@ -3,20 +3,22 @@
 Makes target\package\<arch> of a release build with the WDK's tools: the layout that "cargo xtask package" makes on Linux.
 .PARAMETER Architecture
 x64 or arm64.
-.PARAMETER CertificateName
-Subject of a code signing certificate in the current user's store; without it a test certificate is made.
+.PARAMETER Certificate
+Thumbprint of a code signing certificate in the current user's store, or what only one's subject holds; without it a test
+certificate is made.
 .PARAMETER TimestampServer
 An RFC 3161 server. Without it the signature has no time stamp and ends with its certificate.
 #>
 [CmdletBinding(SupportsShouldProcess)]
 param(
     [ValidateSet('x64', 'arm64')][string]$Architecture = 'x64',
-    [string]$CertificateName,
+    [string]$Certificate,
     [string]$TimestampServer
 )
 $ErrorActionPreference = 'Stop'
 Import-Module -Name (Join-Path -Path $PSScriptRoot -ChildPath 'deferlwf.psm1') -Force
 
+Assert-WindowsBuild
 foreach ($tool in 'stampinf.exe', 'inf2cat.exe', 'signtool.exe', 'infverif.exe') {
     Assert-Tool -Name $tool -From 'the WDK, or use an eWDK prompt'
 }
@@ -25,11 +27,31 @@ $built = Join-Path -Path $root -ChildPath "target\driver\$Architecture\release"
 if (-not (Test-Path -LiteralPath (Join-Path -Path $built -ChildPath 'deferlwf.sys'))) {
     throw "There is no deferlwf.sys in ${built}: run 'cargo xtask build --release --arch $Architecture' first."
 }
+$image = Get-ImageArchitecture -Path (Join-Path -Path $built -ChildPath 'deferlwf.sys')
+if ($image -ne $Architecture) {
+    throw "deferlwf.sys in $built is for ${image}: run 'cargo xtask build --release --arch $Architecture' again."
+}
+# Before anything is removed: a certificate that cannot sign is found at once.
+$signer = if ($Certificate) { Find-SigningCertificate -Wanted $Certificate } else { $null }
 $packages = Join-Path -Path $root -ChildPath 'target\package'
 $package = Join-Path -Path $packages -ChildPath $Architecture
 $version = (cargo metadata --no-deps --format-version 1 | ConvertFrom-Json).packages | Where-Object { $_.name -eq 'deferlwf' } | ForEach-Object { $_.version }
 if (-not $PSCmdlet.ShouldProcess($package, "package deferlwf $version")) {
     return
+}
+
+if ($null -eq $signer) {
+    $subject = 'CN=deferlwf test code signing'
+    $signer = Get-ChildItem -Path Cert:\CurrentUser\My -CodeSigningCert |
+        Where-Object { $_.Subject -eq $subject -and $_.HasPrivateKey -and $_.NotBefore -le (Get-Date) -and $_.NotAfter -gt (Get-Date).AddDays(1) } |
+        Sort-Object -Property NotAfter -Descending | Select-Object -First 1
+    if ($null -eq $signer) {
+        $signer = New-SelfSignedCertificate -Type CodeSigningCert -Subject $subject -CertStoreLocation Cert:\CurrentUser\My -HashAlgorithm SHA256
+    }
+    # For those who check the package elsewhere; what installs it reads the catalog.
+    $encoded = [Convert]::ToBase64String($signer.RawData, [Base64FormattingOptions]::InsertLineBreaks)
+    $null = New-Item -ItemType Directory -Path $packages -Force
+    Set-Content -LiteralPath (Join-Path -Path $packages -ChildPath 'test-ca.pem') -Value "-----BEGIN CERTIFICATE-----`n$encoded`n-----END CERTIFICATE-----"
 }
 
 if (Test-Path -LiteralPath $package) {
@@ -48,30 +70,11 @@ Invoke-Program -Name 'stampinf.exe' -Arguments '-f', $inf, '-a', $stampArchitect
 Invoke-Program -Name 'infverif.exe' -Arguments '/v', '/h', $inf
 Invoke-Program -Name 'infverif.exe' -Arguments '/v', '/w', '/wbuild', '10.0.25319', $inf
 
-if (-not $CertificateName) {
-    $CertificateName = 'deferlwf test code signing'
-    $certificate = Get-ChildItem -Path Cert:\CurrentUser\My -CodeSigningCert |
-        Where-Object { $_.Subject -eq "CN=$CertificateName" -and $_.NotAfter -gt (Get-Date).AddDays(1) } | Select-Object -First 1
-    if ($null -eq $certificate) {
-        $certificate = New-SelfSignedCertificate -Type CodeSigningCert -Subject "CN=$CertificateName" -CertStoreLocation Cert:\CurrentUser\My -HashAlgorithm SHA256
-    }
-    $encoded = [Convert]::ToBase64String($certificate.RawData, [Base64FormattingOptions]::InsertLineBreaks)
-    Set-Content -LiteralPath (Join-Path -Path $packages -ChildPath 'test-ca.pem') -Value "-----BEGIN CERTIFICATE-----`n$encoded`n-----END CERTIFICATE-----"
-}
-else {
-    $certificate = Get-ChildItem -Path Cert:\CurrentUser\My -CodeSigningCert | Where-Object { $_.Subject -like "*$CertificateName*" } | Select-Object -First 1
-    if ($null -eq $certificate) {
-        throw "No code signing certificate '$CertificateName' in the current user's store: import it, or leave it out for a test certificate."
-    }
-    if ($certificate.NotAfter -lt (Get-Date)) {
-        throw "The certificate '$CertificateName' expired on $($certificate.NotAfter): renew it, or leave it out for a test certificate."
-    }
-}
-$sign = @('sign', '/fd', 'SHA256', '/sha1', $certificate.Thumbprint)
+$sign = @('sign', '/fd', 'SHA256', '/sha1', $signer.Thumbprint)
 if ($TimestampServer) {
     $sign += @('/tr', $TimestampServer, '/td', 'SHA256')
 }
-$systems = if ($Architecture -eq 'x64') { '10_VB_X64,ServerFE_X64,10_GE_X64' } else { '10_VB_ARM64,10_GE_ARM64' }
+$systems = if ($Architecture -eq 'x64') { '10_VB_X64,ServerFE_X64,10_CO_X64,10_NI_X64,10_GE_X64,Server2025_X64' } else { '10_VB_ARM64,ServerFE_ARM64,10_CO_ARM64,10_NI_ARM64,10_GE_ARM64,Server2025_ARM64' }
 Invoke-Program -Name 'signtool.exe' -Arguments ($sign + @('/ph', (Join-Path -Path $package -ChildPath 'deferlwf.sys')))
 Invoke-Program -Name 'inf2cat.exe' -Arguments "/driver:$package", "/os:$systems", '/uselocaltime'
 Invoke-Program -Name 'signtool.exe' -Arguments ($sign + @((Join-Path -Path $package -ChildPath 'deferlwf.cat')))

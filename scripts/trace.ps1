@@ -17,9 +17,13 @@ Import-Module -Name (Join-Path -Path $PSScriptRoot -ChildPath 'deferlwf.psm1') -
 $session = 'deferlwf'
 $folder = Join-Path -Path $PSScriptRoot -ChildPath '..\target\trace'
 $log = Join-Path -Path $folder -ChildPath 'deferlwf.etl'
+if ($Action -ne 'Decode') {
+    Assert-Machine
+    # What Windows says of a driver that it does not load can be recorded.
+    Assert-DriverLoads -WarnOnly
+}
 switch ($Action) {
     'Start' {
-        Assert-Elevated
         if (-not $Provider) {
             throw 'No provider: the driver has no trace provider yet, so give the GUID of one with -Provider or in DEFERLWF_TRACE_PROVIDER.'
         }
@@ -31,7 +35,6 @@ switch ($Action) {
         }
     }
     'Stop' {
-        Assert-Elevated
         if ($PSCmdlet.ShouldProcess($session, 'stop recording')) {
             & logman.exe stop $session -ets | Out-Host
             if ($LASTEXITCODE -ne 0) {

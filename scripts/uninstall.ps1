@@ -9,7 +9,9 @@ param([switch]$RemoveCertificates)
 $ErrorActionPreference = 'Stop'
 Import-Module -Name (Join-Path -Path $PSScriptRoot -ChildPath 'deferlwf.psm1') -Force
 
-Assert-Elevated
+Assert-Machine
+# Uninstalling has to work where the driver does not load.
+Assert-DriverLoads -WarnOnly
 if (-not (Test-FilterInstalled)) {
     Write-Host 'deferlwf is not installed.'
 }

@@ -14,8 +14,9 @@ param(
 $ErrorActionPreference = 'Stop'
 Import-Module -Name (Join-Path -Path $PSScriptRoot -ChildPath 'deferlwf.psm1') -Force
 
-Assert-WindowsBuild
-Assert-Elevated
+Assert-Machine
+# Turning it off, and looking at it, has to work where the driver does not load.
+Assert-DriverLoads -WarnOnly:($Action -in 'Off', 'Status')
 $hasClasses = [Environment]::OSVersion.Version.Build -ge 22000
 
 # Special pool, force IRQL, pool tracking, I/O, deadlock, security, miscellaneous, DDI compliance and its additions,

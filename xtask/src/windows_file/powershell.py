@@ -1,7 +1,8 @@
 """Reads PowerShell with tree-sitter's grammar and lists what is wrong: powershell.py SCRIPT...
 
-What cannot be parsed; and of scripts that are run (.ps1): what changes the machine and is not asked for by ShouldProcess,
-so that -WhatIf would do it; what is changed before the machine was looked at; complaints that say no remedy.
+What cannot be parsed; complaints that say no remedy; of scripts that are run (.ps1): what changes the machine and is not
+asked for by ShouldProcess, so that -WhatIf would do it; what is changed before the machine was looked at; checks that the
+module beside them does not have; of that module (deferlwf.psm1): checks that do not look at what they are for.
 """
 
 import pathlib
@@ -20,20 +21,23 @@ CHANGES = re.compile(
 ASKS = ("'/query",)
 # Names that only look like it.
 HARMLESS = {"new-object", "set-strictmode"}
-# What has to be looked at before the first change, by script.
+MODULE = "deferlwf.psm1"
+# What has to be looked at before the first change: by scripts that change the machine they run on, which is every one
+# that is not named; and by the others.
+ON_MACHINE = ["Assert-Machine", "Assert-DriverLoads"]
 LOOKED_AT = {
-    "bind.ps1": ["Assert-Elevated"],
-    "install.ps1": [
-        "Assert-WindowsBuild",
-        "Assert-Elevated",
-        "Assert-Package",
-        "Assert-TestSigning",
-        "Show-MemoryIntegrity",
-    ],
-    "package.ps1": ["Assert-Tool"],
-    "trace.ps1": ["Assert-Elevated"],
-    "uninstall.ps1": ["Assert-Elevated"],
-    "verifier.ps1": ["Assert-WindowsBuild", "Assert-Elevated"],
+    "install.ps1": [*ON_MACHINE, "Assert-Package"],
+    "install-wdk.ps1": ["Assert-Tool"],
+    "package.ps1": ["Assert-WindowsBuild", "Assert-Tool", "Get-ImageArchitecture", "Find-SigningCertificate"],
+}
+# What the module's checks have to ask.
+ASKED_BY = {
+    "Assert-Machine": ["Assert-WindowsBuild", "Get-OsArchitecture", "Assert-Elevated"],
+    "Assert-DriverLoads": ["Test-MicrosoftSigned", "Assert-TestSigning", "Show-MemoryIntegrity"],
+    "Assert-Package": ["Get-OsArchitecture", "Get-ImageArchitecture", "Get-FileHash"],
+    "Assert-TestSigning": ["Test-TestSigning", "Confirm-SecureBootUEFI"],
+    "Test-MicrosoftSigned": ["Get-Signer"],
+    "Get-Signer": ["Get-AuthenticodeSignature"],
 }
 
 
@@ -124,10 +128,39 @@ def promises(name, root):
     yield from unasked(root)
     commands = list(walk(root, "command"))
     first = min((command.start_byte for command in commands if changes(command) and not function_of(command)), default=None)
-    for wanted in LOOKED_AT.get(name, []):
+    for wanted in LOOKED_AT.get(name, ON_MACHINE):
         places = [command.start_byte for command in commands if name_of(command) == wanted]
         if not places or (first is not None and min(places) > first):
             yield root, f"{wanted} does not come before what is changed"
+
+
+def defined(root):
+    """The functions of a module, by name."""
+    return {text(next(walk(function, "function_name"))): function for function in walk(root, "function_statement")}
+
+
+def unknown(path, root):
+    """Checks that are called and are nowhere: PowerShell would say so only when it gets there."""
+    module = path.with_name(MODULE)
+    known = set(defined(root))
+    if module.is_file():
+        known |= set(defined(parser.parse(module.read_bytes()).root_node))
+    for command in walk(root, "command"):
+        name = name_of(command)
+        if re.match(r"(Assert|Show|Find)-", name) and name not in known:
+            yield command, f"{MODULE} has no {name}"
+
+
+def questions(root):
+    functions = defined(root)
+    for name, asked in ASKED_BY.items():
+        if name not in functions:
+            yield root, f"no function {name}"
+            continue
+        calls = {name_of(command) for command in walk(functions[name], "command")}
+        for wanted in asked:
+            if wanted not in calls:
+                yield functions[name], f"{name} does not ask {wanted}"
 
 
 def complaints(root):
@@ -144,6 +177,9 @@ def check(path):
         found += complaints(root)
         if path.suffix == ".ps1":
             found += promises(path.name, root)
+            found += unknown(path, root)
+        elif path.name == MODULE:
+            found += questions(root)
     for node, what in found:
         yield f"{path}:{node.start_point[0] + 1}: {what}"
 
