@@ -42,6 +42,19 @@ pub fn driver(name: &str) -> PathBuf {
     )
 }
 
+/// The checked (debug) image of a driver that [`driver`] gives the release image of.
+///
+/// # Panics
+///
+/// When it has not been built.
+pub fn checked_driver(name: &str) -> PathBuf {
+    built(
+        target()
+            .join("driver/x64/debug")
+            .join(format!("{name}.sys")),
+    )
+}
+
 /// The `lwf-lab` program.
 pub(crate) fn lwf_lab() -> PathBuf {
     built(target().join("lab/lwf-lab"))

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result};
 
 use crate::{
-    check_image,
+    c_driver, check_image,
     compile::{self, Compilation, Options},
     import_library::ImportTable,
     output::say,
@@ -33,20 +33,34 @@ pub(crate) struct Arguments {
 /// Builds what `arguments` ask for.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let repository = Repository::open()?;
-    for name in &arguments.package {
+    let (in_c, packages): (Vec<String>, Vec<String>) = arguments
+        .package
+        .iter()
+        .cloned()
+        .partition(|name| c_driver::find(name).is_some());
+    for name in &packages {
         Repository::require_driver(repository.package(name)?)?;
     }
-    let compilation = Compilation::prepare(&repository, &arguments.options)?;
-    compile::run(&mut compilation.cargo(&repository, "build", &arguments.package)?)?;
-
+    let options = &arguments.options;
     let output = repository
         .target_folder()
         .join("driver")
-        .join(arguments.options.arch.to_string())
-        .join(compilation.profile());
+        .join(options.arch.to_string())
+        .join(if options.release { "release" } else { "debug" });
     create_folder(&output)?;
+    for driver in in_c.iter().filter_map(|name| c_driver::find(name)) {
+        forget(&output, driver.name)?;
+        let product = driver.build(&repository, options, &output)?;
+        seal::seal(&product.image, &product.pdb)?;
+        say!("{}", product.admit()?.display())?;
+    }
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let compilation = Compilation::prepare(&repository, options)?;
+    compile::run(&mut compilation.cargo(&repository, "build", &packages)?)?;
     let table = ImportTable::read(repository.root())?;
-    for name in &arguments.package {
+    for name in &packages {
         let product = collect(&compilation.output_folder(), &output, name)?;
         seal::seal(&product.image, &product.pdb)?;
         if arguments.options.release && ships(&repository, name)? {
@@ -66,11 +80,11 @@ fn ships(repository: &Repository, package: &str) -> Result<bool> {
 }
 
 /// What a build leaves of one package.
-struct Product {
+pub(crate) struct Product {
     /// Where the image waits until it has passed the checks; it stays there when it does not.
-    image: PathBuf,
-    pdb: PathBuf,
-    map: PathBuf,
+    pub(crate) image: PathBuf,
+    pub(crate) pdb: PathBuf,
+    pub(crate) map: PathBuf,
 }
 
 impl Product {
@@ -87,13 +101,7 @@ impl Product {
 /// one is admitted there is none.
 fn collect(from: &Path, to: &Path, package: &str) -> Result<Product> {
     let stem = package.replace('-', "_");
-    let admitted = to.join(format!("{package}.sys"));
-    match fs::remove_file(&admitted) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            return Err(error).with_context(|| format!("cannot remove {}", admitted.display()));
-        }
-        _ => {}
-    }
+    forget(to, package)?;
     let copy = |source: PathBuf, extension: &str| {
         let destination = to.join(format!("{package}.{extension}"));
         fs::copy(&source, &destination).with_context(|| {
@@ -110,6 +118,17 @@ fn collect(from: &Path, to: &Path, package: &str) -> Result<Product> {
         pdb: copy(from.join(format!("{stem}.pdb")), "pdb")?,
         map: copy(from.join("deps").join(format!("{stem}.map")), "map")?,
     })
+}
+
+/// Removes the image that an earlier build of `package` left in `folder`.
+fn forget(folder: &Path, package: &str) -> Result<()> {
+    let admitted = folder.join(format!("{package}.sys"));
+    match fs::remove_file(&admitted) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", admitted.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod abi;
 mod architecture;
 mod bindings;
 mod build;
+mod c_driver;
 mod capture;
 mod check;
 mod check_image;

@@ -13,6 +13,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use crate::{
+    c_driver,
     failure::Failed,
     output::say,
     package_install::{self, Need},
@@ -119,7 +120,10 @@ fn steps(repository: &Repository, yes: bool) -> Result<Vec<Step>> {
             .collect::<String>()
     };
     // Drivers are for the kernel: Cargo alone cannot build them on this host.
-    let (on_host, packages) = (each("exclude"), each("package"));
+    let (on_host, mut packages) = (each("exclude"), each("package"));
+    for driver in c_driver::DRIVERS {
+        packages += &format!(" --package {}", driver.name);
+    }
 
     let mut steps = Vec::new();
     let mut add = |name, program: &PathBuf, line: String, is_foundation| {

@@ -4,6 +4,7 @@
 //! `--check` nothing is written: the command fails if a file would change.
 
 mod assertion;
+mod c_header;
 mod declare;
 mod fact;
 mod generated;
@@ -17,6 +18,7 @@ mod spelling;
 mod test;
 
 use std::fs;
+use std::path::Path;
 
 use anyhow::Result;
 
@@ -56,6 +58,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         stale.join(", ")
     ))
     .into())
+}
+
+/// The text of a C header with everything in `abi/`, of the repository at `root`.
+pub(crate) fn c_header(root: &Path) -> Result<String> {
+    Ok(c_header::text(&Facts::read(root)?))
+}
+
+/// The functions that `abi/` knows: those of the kernel, and those of NDIS.
+pub(crate) fn functions(root: &Path) -> Result<[Vec<String>; 2]> {
+    let facts = Facts::read(root)?;
+    Ok([facts.nt, facts.ndis].map(|family| family.functions.into_keys().collect()))
 }
 
 fn outputs(facts: &Facts) -> Vec<Output> {

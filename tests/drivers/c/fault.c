@@ -1,0 +1,232 @@
+/*
+ * The filter misbehaving on request: `Fault` in the adapter's parameters names a play.
+ *
+ * A mark, `caught: PLAY by RULE`, ends the line that the report must name; `overdue: PLAY by RULE`
+ * is told at the callback that does not return. `tests/c_filter.rs` reads the marks and plays them
+ * all. A marked function is not inlined, and `stay` comes behind its call: the report shows the frame
+ * only then.
+ */
+#include "filter.h"
+
+#define NOINLINE __attribute__((noinline))
+#define stay() __asm__ volatile("" ::: "memory")
+
+#define SIZE 40
+#define ONE_SECOND (-10000000ll)
+
+struct play {
+	const WCHAR *name;
+	void (*attach)(MODULE *module);
+	void (*detach)(MODULE *module);
+	void (*send)(MODULE *module, NET_BUFFER_LIST *lists);
+	void (*work)(MODULE *module);
+};
+
+static UCHAR *block(void)
+{
+	UCHAR *bytes = ExAllocatePool2(POOL_FLAG_NON_PAGED, SIZE, FILTER_TAG);
+
+	if (!bytes)
+		KeBugCheckEx(0xE2, 0, 0, 0, 0);
+	return bytes;
+}
+
+NOINLINE static void pool_past(MODULE *module)
+{
+	volatile UCHAR *bytes = block();
+
+	module->kept = (PVOID)bytes;
+	bytes[SIZE + 8] = 1; /* caught: c-pool-past by mem-overrun */
+	stay();
+}
+
+NOINLINE static void pool_freed(MODULE *module)
+{
+	volatile UCHAR *bytes = block();
+
+	ExFreePoolWithTag((PVOID)bytes, FILTER_TAG);
+	module->turn = bytes[0]; /* caught: c-pool-freed by mem-use-after-free */
+	stay();
+}
+
+NOINLINE static void pool_twice(MODULE *module)
+{
+	UCHAR *bytes = block();
+
+	module->kept = bytes;
+	ExFreePoolWithTag(bytes, FILTER_TAG);
+	ExFreePoolWithTag(bytes, FILTER_TAG); /* caught: c-pool-twice by mem-double-free */
+	stay();
+}
+
+NOINLINE static void pool_left(MODULE *module)
+{
+	module->kept = ExAllocatePool2(POOL_FLAG_NON_PAGED, SIZE, FILTER_TAG); /* caught: c-pool-left by unload-pool-freed */
+	stay();
+}
+
+NOINLINE static void null_read(MODULE *module)
+{
+	MODULE *volatile none = NULL;
+
+	module->turn = none->turn; /* caught: c-null-read by null-check */
+	stay();
+}
+
+NOINLINE static void divide(MODULE *module)
+{
+	volatile ULONG one = 1, zero = 0;
+
+	module->turn = one / zero; /* caught: c-divide by lab-fault */
+	stay();
+}
+
+NOINLINE static void lock_twice(MODULE *module)
+{
+	KIRQL old = KeAcquireSpinLockRaiseToDpc(&module->lock);
+
+	KeAcquireSpinLockAtDpcLevel(&module->lock); /* caught: c-lock-twice by lock-dpr */
+	KeReleaseSpinLock(&module->lock, old);
+}
+
+NOINLINE static void wait_under_lock(MODULE *module)
+{
+	LARGE_INTEGER interval = { .QuadPart = ONE_SECOND };
+	KIRQL old = KeAcquireSpinLockRaiseToDpc(&module->lock);
+
+	KeDelayExecutionThread(KernelMode, FALSE, &interval); /* caught: c-wait-under-lock by event-wait-kernel */
+	KeReleaseSpinLock(&module->lock, old);
+}
+
+#pragma code_seg(push, "PAGE")
+NOINLINE static ULONG pageable(ULONG turn) { stay(); return turn + 1; } /* caught: c-paged-at-dispatch by mem-pageable-at-dispatch */
+#pragma code_seg(pop)
+
+NOINLINE static void paged_at_dispatch(MODULE *module)
+{
+	KIRQL old = KeAcquireSpinLockRaiseToDpc(&module->lock);
+
+	module->turn = pageable(module->turn);
+	KeReleaseSpinLock(&module->lock, old);
+}
+
+NOINLINE static void send_touched(MODULE *module, NET_BUFFER_LIST *lists)
+{
+	NdisFSendNetBufferListsComplete(module->handle, lists, 0);
+	module->turn = (ULONG)lists->Status; /* caught: c-send-touched by nbl-no-touch-after-complete */
+	stay();
+}
+
+NOINLINE static void timer_at_detach(MODULE *module)
+{
+	LARGE_INTEGER due = { .QuadPart = 60 * ONE_SECOND };
+
+	NdisSetTimerObject(module->timer, due, 0, NULL);
+	NdisFreeTimerObject(module->timer); /* caught: c-timer-freed-set by timer-free-idle */
+	stay();
+}
+
+NOINLINE static void stack_smashed(MODULE *module)
+{
+	volatile UCHAR bytes[16];
+	volatile ULONG end = sizeof(bytes) + 16;
+
+	for (ULONG i = 0; i < end; i++)
+		bytes[i] = 0x41;
+	module->turn = bytes[0]; } /* caught: c-stack-smashed by lab-fault */
+
+NOINLINE static void spin(MODULE *module)
+{
+	module->turn++;
+	for (;;) stay(); /* caught: c-spin by lab-no-hang */
+}
+
+NOINLINE static void sleep_for_ever(MODULE *module)
+{
+	KEVENT never;
+
+	module->turn++;
+	KeInitializeEvent(&never, NotificationEvent, FALSE);
+	KeWaitForSingleObject(&never, Executive, KernelMode, FALSE, NULL); /* overdue: c-sleep by lab-no-hang */
+	stay();
+}
+
+NOINLINE static void block_at_dispatch(MODULE *module)
+{
+	KIRQL old = KeAcquireSpinLockRaiseToDpc(&module->lock);
+
+	while (((volatile MODULE *)module)->lock) KeStallExecutionProcessor(50); /* caught: c-block-at-dispatch by dpc-time */
+	KeReleaseSpinLock(&module->lock, old);
+}
+
+static const struct play plays[] = {
+	{ .name = L"c-pool-past", .attach = pool_past },
+	{ .name = L"c-pool-freed", .work = pool_freed },
+	{ .name = L"c-pool-twice", .attach = pool_twice },
+	{ .name = L"c-pool-left", .attach = pool_left },
+	{ .name = L"c-null-read", .work = null_read },
+	{ .name = L"c-divide", .work = divide },
+	{ .name = L"c-lock-twice", .work = lock_twice },
+	{ .name = L"c-wait-under-lock", .work = wait_under_lock },
+	{ .name = L"c-paged-at-dispatch", .work = paged_at_dispatch },
+	{ .name = L"c-send-touched", .send = send_touched },
+	{ .name = L"c-timer-freed-set", .detach = timer_at_detach },
+	{ .name = L"c-stack-smashed", .attach = stack_smashed },
+	{ .name = L"c-spin", .work = spin },
+	{ .name = L"c-sleep", .attach = sleep_for_ever },
+	{ .name = L"c-block-at-dispatch", .work = block_at_dispatch },
+};
+
+static const struct play *chosen;
+
+/* The play that the adapter's parameters name, if any. */
+static const struct play *choose(NDIS_HANDLE handle)
+{
+	NDIS_CONFIGURATION_OBJECT object = { 0 };
+	NDIS_CONFIGURATION_PARAMETER *parameter;
+	UNICODE_STRING keyword, name;
+	NDIS_HANDLE configuration;
+	const struct play *found = NULL;
+	NDIS_STATUS status;
+
+	object.Header.Type = NDIS_OBJECT_TYPE_CONFIGURATION_OBJECT;
+	object.Header.Revision = NDIS_CONFIGURATION_OBJECT_REVISION_1;
+	object.Header.Size = NDIS_SIZEOF_CONFIGURATION_OBJECT_REVISION_1;
+	object.NdisHandle = handle;
+	if (NdisOpenConfigurationEx(&object, &configuration) != NDIS_STATUS_SUCCESS)
+		return NULL;
+	RtlInitUnicodeString(&keyword, L"Fault");
+	NdisReadConfiguration(&status, &parameter, configuration, &keyword, NdisParameterString);
+	for (ULONG i = 0; status == NDIS_STATUS_SUCCESS && i < sizeof(plays) / sizeof(*plays); i++) {
+		RtlInitUnicodeString(&name, plays[i].name);
+		if (RtlEqualUnicodeString(&name, &parameter->ParameterData.StringData, FALSE))
+			found = &plays[i];
+	}
+	NdisCloseConfiguration(configuration);
+	return found;
+}
+
+void play_attach(MODULE *module)
+{
+	chosen = choose(module->handle);
+	if (chosen && chosen->attach)
+		chosen->attach(module);
+}
+
+void play_detach(MODULE *module)
+{
+	if (chosen && chosen->detach)
+		chosen->detach(module);
+}
+
+void play_send(MODULE *module, NET_BUFFER_LIST *lists)
+{
+	if (chosen && chosen->send)
+		chosen->send(module, lists);
+}
+
+void play_work(MODULE *module)
+{
+	if (chosen && chosen->work)
+		chosen->work(module);
+}

@@ -1,0 +1,48 @@
+/* A small lightweight filter in C: what its files share. */
+#pragma once
+
+#include <abi.h>
+
+#define NULL ((void *)0)
+#define TRUE 1
+#define FALSE 0
+
+/* Code that is gone after DriverEntry, and code that may be paged out. */
+#define INIT_CODE __declspec(code_seg("INIT"))
+#define PAGED_CODE_SECTION __declspec(code_seg("PAGE"))
+
+#define FILTER_TAG 'tliF'
+
+/* A module: the filter on one adapter. */
+typedef struct MODULE {
+	NDIS_HANDLE handle;
+	NDIS_HANDLE work_item;
+	NDIS_HANDLE timer;
+	KSPIN_LOCK lock;
+	/* Under the lock: whether packets may pass, what is inside, what passed. */
+	BOOLEAN open;
+	BOOLEAN queued;
+	ULONG inside;
+	ULONG busy;
+	ULONG64 sent;
+	ULONG64 received;
+	ULONG64 ticks;
+	/* What a play keeps from one callback to the next. */
+	PVOID kept;
+	ULONG turn;
+} MODULE;
+
+/* The driver's handle, from FilterSetOptions on. */
+extern NDIS_HANDLE filter_driver;
+
+/* Ask for a run of the work item, unless one waits already. Any level up to DISPATCH. */
+void module_defer(MODULE *module);
+
+/*
+ * What a build puts in: `plain.c` does nothing that is not right, `fault.c` misbehaves on request.
+ * At the end of attach; at the beginning of detach, of a send and of a run of the work item.
+ */
+void play_attach(MODULE *module);
+void play_detach(MODULE *module);
+void play_send(MODULE *module, NET_BUFFER_LIST *lists);
+void play_work(MODULE *module);

@@ -1,0 +1,222 @@
+//! The drivers in plain C, `tests/drivers/c`: built with clang and lld-link, without Cargo and without a WDK.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{
+    architecture::Architecture,
+    bindings,
+    build::Product,
+    compile::Options,
+    failure::Failed,
+    import_library::{ImportTable, Library},
+    package_install::{self, Need},
+    repository::{Repository, create_folder, write_if_changed},
+    tool,
+};
+
+/// A driver in C.
+pub(crate) struct CDriver {
+    /// How it is built by name.
+    pub(crate) name: &'static str,
+    /// Its sources below `tests/drivers/c`.
+    sources: &'static [&'static str],
+    /// Whether the compiler adds `/GS` cookies and control-flow guard.
+    is_guarded: bool,
+}
+
+/// All of them.
+pub(crate) const DRIVERS: &[CDriver] = &[
+    CDriver {
+        name: "c-filter",
+        sources: &["filter.c", "plain.c"],
+        is_guarded: false,
+    },
+    CDriver {
+        name: "c-filter-guarded",
+        sources: &["filter.c", "plain.c", "guard.s"],
+        is_guarded: true,
+    },
+    CDriver {
+        name: "c-faulty",
+        sources: &["filter.c", "fault.c", "guard.s"],
+        is_guarded: true,
+    },
+];
+
+/// What else than functions with a prototype in `abi/` a C compiler's code imports from the kernel.
+const COMPILER_IMPORTS: &[&str] = &["__C_specific_handler", "__chkstk", "_local_unwind"];
+
+const NEEDS: &[Need] = &[
+    Need {
+        what: "clang",
+        package: "clang-19",
+        is_met: || tool::llvm("clang").is_some(),
+    },
+    Need {
+        what: "lld-link",
+        package: "lld-19",
+        is_met: || tool::llvm("lld-link").is_some(),
+    },
+    Need {
+        what: "llvm-dlltool",
+        package: "llvm-19",
+        is_met: || tool::llvm("llvm-dlltool").is_some(),
+    },
+];
+
+/// The C driver of that name.
+pub(crate) fn find(name: &str) -> Option<&'static CDriver> {
+    DRIVERS.iter().find(|driver| driver.name == name)
+}
+
+impl CDriver {
+    /// Compiles and links it; image, symbols and map are left in `output`.
+    pub(crate) fn build(
+        &self,
+        repository: &Repository,
+        options: &Options,
+        output: &Path,
+    ) -> Result<Product> {
+        if options.arch != Architecture::X64 {
+            bail!("`{}` is built for x64 only", self.name);
+        }
+        package_install::ensure(NEEDS, options.yes)?;
+        let common = repository.target_folder().join("cross/c");
+        let header = bindings::c_header(repository.root())?;
+        write_if_changed(&common.join("include/abi.h"), header)?;
+        imports(repository.root())?.write_libraries(&common.join("lib"), options.arch)?;
+
+        let profile = if options.release { "release" } else { "debug" };
+        let folder = common.join(profile).join(self.name);
+        create_folder(&folder)?;
+        let mut objects = Vec::new();
+        for source in self.sources {
+            objects.push(self.compile(repository, options, &common, &folder, source)?);
+        }
+        self.link(&common, output, &objects)
+    }
+
+    fn compile(
+        &self,
+        repository: &Repository,
+        options: &Options,
+        common: &Path,
+        folder: &Path,
+        source: &str,
+    ) -> Result<PathBuf> {
+        let root = repository.root();
+        let object = folder.join(source).with_extension("obj");
+        let mut clang = Command::new(tool::llvm("clang").context("clang not found")?);
+        // A `__try` around a plain access to memory is kept with asynchronous exceptions only.
+        clang
+            .current_dir(root)
+            .args(["--target=x86_64-pc-windows-msvc", "-c", "-ffreestanding"])
+            .args(["-g", "-gcodeview", "-fms-extensions", "-fasync-exceptions"])
+            .args(["-Wall", "-Wextra", "-Werror", "-Wno-microsoft-anon-tag"])
+            .arg(if options.release { "-O2" } else { "-O0" })
+            .arg(format!("-ffile-prefix-map={}=deferlwf", root.display()))
+            .arg(format!(
+                "-ffile-prefix-map={}=deferlwf",
+                common.join("include").display()
+            ))
+            .arg("-isystem")
+            .arg(common.join("include"));
+        if self.is_guarded {
+            clang.args(["-fstack-protector-strong", "-Xclang", "-cfguard"]);
+        } else {
+            clang.arg("-fno-stack-protector");
+        }
+        if source.ends_with(".s") {
+            clang.arg("-Wno-unused-command-line-argument");
+        }
+        clang
+            .arg(Path::new("tests/drivers/c").join(source))
+            .arg("-o")
+            .arg(&object);
+        run(&mut clang)?;
+        Ok(object)
+    }
+
+    fn link(&self, common: &Path, output: &Path, objects: &[PathBuf]) -> Result<Product> {
+        let file = |extension: &str| output.join(format!("{}.{extension}", self.name));
+        let product = Product {
+            image: file("sys.refused"),
+            pdb: file("pdb"),
+            map: file("map"),
+        };
+        let mut linker = Command::new(tool::llvm("lld-link").context("lld-link not found")?);
+        linker
+            .args([
+                "/nologo",
+                "/driver:WDM",
+                "/subsystem:native",
+                "/entry:DriverEntry",
+            ])
+            .args([
+                "/nodefaultlib",
+                "/debug",
+                "/opt:noicf",
+                "/release",
+                "/brepro",
+            ])
+            .args([
+                "/section:INIT,ERD",
+                "/pdbaltpath:%_PDB%",
+                "/pdbsourcepath:.",
+            ])
+            .arg(format!("/out:{}", product.image.display()))
+            .arg(format!("/pdb:{}", product.pdb.display()))
+            .arg(format!("/map:{}", product.map.display()))
+            .args(objects);
+        for library in ["ntoskrnl", "ndis"] {
+            linker.arg(common.join("lib").join(format!("{library}.lib")));
+        }
+        if self.is_guarded {
+            linker.arg("/guard:cf");
+        }
+        run(&mut linker)?;
+        Ok(product)
+    }
+}
+
+/// What a C driver can link to: every function of `abi/`, and the variables of the import table.
+fn imports(root: &Path) -> Result<ImportTable> {
+    let mut table = ImportTable::read(root)?;
+    let [mut kernel, ndis] = bindings::functions(root)?;
+    kernel.extend(COMPILER_IMPORTS.iter().map(|name| (*name).to_owned()));
+    for (name, dll, functions) in [
+        ("ntoskrnl", "ntoskrnl.exe", kernel),
+        ("ndis", "NDIS.SYS", ndis),
+    ] {
+        let data = table
+            .libraries
+            .iter_mut()
+            .find(|library| library.name == name)
+            .map_or_else(Vec::new, |library| std::mem::take(&mut library.data));
+        let floor = table.floor;
+        table.libraries.retain(|library| library.name != name);
+        table.libraries.push(Library {
+            name: name.to_owned(),
+            dll: dll.to_owned(),
+            functions: functions.into_iter().map(|name| (name, floor)).collect(),
+            data,
+        });
+    }
+    Ok(table)
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let program = command.get_program().to_owned();
+    let status = command
+        .status()
+        .with_context(|| format!("cannot run {}", program.display()))?;
+    if !status.success() {
+        bail!(Failed(format!("{} failed", program.display())));
+    }
+    Ok(())
+}
