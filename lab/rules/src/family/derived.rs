@@ -64,8 +64,8 @@ pub(crate) struct DerivedMonitor {
     refused: BTreeSet<u64>,
     /// Where a foreign structure came from.
     given: BTreeMap<u64, NblPath>,
-    /// The high byte of cancel ids that NDIS gave the driver.
-    cancel_byte: Option<u8>,
+    /// The high bytes of cancel ids that NDIS gave the driver, one a call.
+    cancel_bytes: BTreeSet<u8>,
 }
 
 impl Monitor for DerivedMonitor {
@@ -159,7 +159,7 @@ impl DerivedMonitor {
                 self.buffers.insert(returned.result, given.word(0));
             }
             "NdisGeneratePartialCancelId" => {
-                self.cancel_byte = Some((returned.result & 0xFF) as u8);
+                self.cancel_bytes.insert((returned.result & 0xFF) as u8);
             }
             name => {
                 let Some(make) = Make::by(name) else { return };
@@ -305,14 +305,16 @@ impl DerivedMonitor {
     /// A structure leaves the driver.
     fn check_handed(&self, handed: &HandedNbl) -> Option<Finding> {
         let (nbl, id) = (handed.nbl, handed.facts.cancel_id);
-        if let Some(byte) = self.cancel_byte
+        // The pages leave open whether the id has 32 or 64 bits.
+        let is_high = |byte: &u8| [id >> 24, id >> 56].contains(&u64::from(*byte));
+        if !self.cancel_bytes.is_empty()
             && self.made.contains_key(&nbl)
             && id != 0
-            // The pages leave open whether the id has 32 or 64 bits.
-            && ![id >> 24, id >> 56].contains(&byte.into())
+            && !self.cancel_bytes.iter().any(is_high)
         {
-            let happened =
-                format!("NBL {nbl:#x} has cancel id {id:#x}, whose high byte is not {byte:#x}");
+            let happened = format!(
+                "NBL {nbl:#x} has cancel id {id:#x}, whose high byte NdisGeneratePartialCancelId did not give"
+            );
             return Some(Finding::new(&rule::CANCEL_ID_HIGH_BYTE, happened));
         }
         let child = self.child_of(nbl)?;
@@ -392,7 +394,7 @@ mod tests {
         let buffer = || returned("NdisAllocateNetBuffer", &[1, 2, 3, 4], 0x300);
         let free_buffer = || import("NdisFreeNetBuffer", &[0x300]);
         let copy = || import("NdisCopySendNetBufferListInfo", &[CLONE, NBL]);
-        let partial = || returned("NdisGeneratePartialCancelId", &[], 7);
+        let partial = |byte| returned("NdisGeneratePartialCancelId", &[], byte);
         check::<DerivedMonitor>(vec![
             (
                 "whole",
@@ -454,12 +456,17 @@ mod tests {
             ),
             (
                 "cancel id",
-                vec![partial(), own(), hand_with_id(0x0700_0001)],
+                vec![partial(7), own(), hand_with_id(0x0700_0001)],
+                vec![],
+            ),
+            (
+                "cancel id of an earlier call",
+                vec![partial(7), partial(9), own(), hand_with_id(0x0700_0001)],
                 vec![],
             ),
             (
                 "cancel id of its own",
-                vec![partial(), own(), hand_with_id(0x0800_0001)],
+                vec![partial(7), own(), hand_with_id(0x0800_0001)],
                 vec!["cancel-id-high-byte"],
             ),
         ]);
