@@ -13,6 +13,7 @@ use crate::abi::{
     NdisFSetAttributes, NdisFreeIoWorkItem, NdisMSleep, NdisQueueIoWorkItem, POOL_FLAG_NON_PAGED,
 };
 use crate::driver;
+use crate::packet::Held;
 use crate::play::Play;
 
 /// Pool tag of module contexts, `Flty`.
@@ -38,6 +39,14 @@ pub(crate) struct Module {
     pub(crate) progress: AtomicU32,
     /// What a play keeps from one callback to the next.
     pub(crate) kept: AtomicPtr<c_void>,
+    /// The pool of the packets that are the module's own.
+    pub(crate) pool: AtomicPtr<c_void>,
+    /// Packets from it that are out.
+    pub(crate) out: AtomicU32,
+    /// Sends that a play holds.
+    pub(crate) sends: Held,
+    /// Receives that a play holds.
+    pub(crate) receives: Held,
 }
 
 impl Module {
@@ -150,6 +159,10 @@ pub(crate) extern "system" fn attach(
         busy: AtomicU32::new(0),
         progress: AtomicU32::new(0),
         kept: AtomicPtr::new(ptr::null_mut()),
+        pool: AtomicPtr::new(ptr::null_mut()),
+        out: AtomicU32::new(0),
+        sends: Held::new(),
+        receives: Held::new(),
     };
     // SAFETY: fresh memory of the right size, aligned to 16.
     unsafe { ptr::write(module, value) };

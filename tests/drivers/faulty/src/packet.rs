@@ -2,7 +2,7 @@
 
 use core::ffi::c_void;
 use core::ptr::{null_mut, without_provenance_mut};
-use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::abi::{
     ExAllocatePool2, ExFreePoolWithTag, MDL, NDIS_HANDLE, NDIS_OBJECT_HEADER,
@@ -13,9 +13,9 @@ use crate::abi::{
     NdisFreeNetBufferList, NdisFreeNetBufferListPool, NdisGetDataBuffer,
     NdisGetPoolFromNetBufferList, POOL_FLAG_NON_PAGED,
 };
-use crate::driver;
 use crate::module::Module;
 use crate::play::{NOTHING, Play};
+use crate::{datapath, driver};
 
 /// A chain of lists.
 pub(crate) type Lists = *mut NET_BUFFER_LIST;
@@ -40,11 +40,6 @@ pub(crate) const ORIGINATOR: Play = Play {
     ..NOTHING
 };
 
-static POOL: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
-
-/// Packets that are out.
-static OUT: AtomicU32 = AtomicU32::new(0);
-
 /// A pool of lists with a NET_BUFFER each.
 pub(crate) fn new_pool() -> NDIS_HANDLE {
     let parameters = NET_BUFFER_LIST_POOL_PARAMETERS {
@@ -65,52 +60,90 @@ pub(crate) fn new_pool() -> NDIS_HANDLE {
 }
 
 /// The pool of the module's packets.
-pub(crate) fn pool() -> NDIS_HANDLE {
-    POOL.load(Ordering::Acquire)
+pub(crate) fn pool(module: &Module) -> NDIS_HANDLE {
+    module.pool.load(Ordering::Acquire)
 }
 
 /// Makes the pool.
-pub(crate) fn open(_: &'static Module) {
-    POOL.store(new_pool(), Ordering::Release);
+pub(crate) fn open(module: &'static Module) {
+    module.pool.store(new_pool(), Ordering::Release);
 }
 
 /// Waits until every packet is back.
-pub(crate) fn wait(_: &'static Module) -> NDIS_STATUS {
-    Module::drain(&OUT);
+pub(crate) fn wait(module: &'static Module) -> NDIS_STATUS {
+    Module::drain(&module.out);
     NDIS_STATUS_SUCCESS
 }
 
 /// Frees the pool, when every packet is back.
-pub(crate) fn close(_: &'static Module) -> bool {
-    Module::drain(&OUT);
+pub(crate) fn close(module: &'static Module) -> bool {
+    Module::drain(&module.out);
+    let pool = module.pool.swap(null_mut(), Ordering::AcqRel);
     // SAFETY: made in attach; every list from it is freed.
-    unsafe { NdisFreeNetBufferListPool(POOL.swap(null_mut(), Ordering::AcqRel)) };
+    unsafe { NdisFreeNetBufferListPool(pool) };
     true
 }
 
-/// The lists of a chain that are the driver's own, and the others, each chain in its order.
-pub(crate) fn part(mut lists: Lists) -> (Lists, Lists) {
+/// The lists of a chain that are the module's own, and the others, each chain in its order.
+pub(crate) fn part(module: &Module, mut lists: Lists) -> (Lists, Lists) {
     let (mut own, mut others) = (Chain::new(), Chain::new());
     while !lists.is_null() {
         let next = next(lists);
         // SAFETY: a list that the driver has.
-        let is_own = unsafe { NdisGetPoolFromNetBufferList(lists) } == pool();
+        let is_own = unsafe { NdisGetPoolFromNetBufferList(lists) } == pool(module);
         if is_own { &mut own } else { &mut others }.push(lists);
         lists = next;
     }
     (own.first, others.first)
 }
 
-/// Frees what is the driver's own of a chain; gives the rest.
-pub(crate) fn reclaim(_: &'static Module, lists: Lists, _: u32) -> Lists {
-    let (mut own, others) = part(lists);
+/// Frees what is the module's own of a chain; gives the rest.
+pub(crate) fn reclaim(module: &'static Module, lists: Lists, _: u32) -> Lists {
+    let (mut own, others) = part(module, lists);
     while !own.is_null() {
         let next = next(own);
         free(own);
-        OUT.fetch_sub(1, Ordering::AcqRel);
+        uncount(module, 1);
         own = next;
     }
     others
+}
+
+/// Lists that a module holds: each chain's last is linked to the chain that came before it.
+pub(crate) struct Held(AtomicPtr<NET_BUFFER_LIST>);
+
+impl Held {
+    pub(crate) const fn new() -> Self {
+        Self(AtomicPtr::new(null_mut()))
+    }
+
+    /// The newest.
+    pub(crate) fn first(&self) -> Lists {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// Adds a chain.
+    pub(crate) fn push(&self, chain: Lists) {
+        let Some(last) = datapath::chain(chain).last() else {
+            return;
+        };
+        let mut head = self.first();
+        loop {
+            set_next(last, head);
+            match self
+                .0
+                .compare_exchange(head, chain, Ordering::AcqRel, Ordering::Acquire)
+            {
+                Ok(_) => return,
+                Err(now) => head = now,
+            }
+        }
+    }
+
+    /// Takes all, so that nobody else does.
+    pub(crate) fn take(&self) -> Lists {
+        self.0.swap(null_mut(), Ordering::AcqRel)
+    }
 }
 
 /// A chain that grows at its end.
@@ -191,8 +224,9 @@ pub(crate) fn mdl(bytes: u32) -> *mut MDL {
 /// A list of the module's over a chain of MDLs with so many bytes of data.
 pub(crate) fn over(module: &Module, chain: *mut MDL, bytes: u32) -> Lists {
     // SAFETY: the pool is open; the chain has the bytes.
-    let list =
-        unsafe { NdisAllocateNetBufferAndNetBufferList(pool(), 0, 0, chain, 0, u64::from(bytes)) };
+    let list = unsafe {
+        NdisAllocateNetBufferAndNetBufferList(pool(module), 0, 0, chain, 0, u64::from(bytes))
+    };
     if !list.is_null() {
         // SAFETY: the driver's own list.
         unsafe { (*list).SourceHandle = module.handle };
@@ -203,18 +237,18 @@ pub(crate) fn over(module: &Module, chain: *mut MDL, bytes: u32) -> Lists {
 /// An ordinary packet of the module's, which counts as out.
 pub(crate) fn make(module: &Module) -> Lists {
     let list = over(module, mdl(FRAME), FRAME);
-    count(1);
+    count(module, 1);
     list
 }
 
 /// More packets are out, which come back through [`reclaim`].
-pub(crate) fn count(packets: u32) {
-    OUT.fetch_add(packets, Ordering::AcqRel);
+pub(crate) fn count(module: &Module, packets: u32) {
+    module.out.fetch_add(packets, Ordering::AcqRel);
 }
 
 /// So many are back.
-pub(crate) fn uncount(packets: u32) {
-    OUT.fetch_sub(packets, Ordering::AcqRel);
+pub(crate) fn uncount(module: &Module, packets: u32) {
+    module.out.fetch_sub(packets, Ordering::AcqRel);
 }
 
 /// Frees a list of the driver's with its memory.

@@ -460,22 +460,22 @@ fn use_whole(_: &'static Module) {
     kit.end();
 }
 
-fn clone_of(list: Lists) -> Lists {
+fn clone_of(module: &Module, list: Lists) -> Lists {
     // SAFETY: the driver has the list; the pools may be left out.
-    unsafe { NdisAllocateCloneNetBufferList(list, packet::pool(), null_mut(), 0) }
+    unsafe { NdisAllocateCloneNetBufferList(list, packet::pool(module), null_mut(), 0) }
 }
 
 /// Sends a list on whose clone it still has.
 fn send_parent(module: &'static Module, lists: Lists, port: u32, flags: u32) -> Lists {
-    black_box(clone_of(lists));
+    black_box(clone_of(module, lists));
     // SAFETY: none: this is the fault.
     unsafe { NdisFSendNetBufferLists(module.handle, lists, port, flags) }; // caught: packet-parent-sent by nbl-parent-retained
     null_mut()
 }
 
 /// Copies the information of a list that is sent as if it was received.
-fn copy_as_received(_: &'static Module, lists: Lists, _: u32, _: u32) -> Lists {
-    let clone = clone_of(lists);
+fn copy_as_received(module: &'static Module, lists: Lists, _: u32, _: u32) -> Lists {
+    let clone = clone_of(module, lists);
     // SAFETY: none: this is the fault.
     unsafe { NdisCopyReceiveNetBufferListInfo(clone, lists) }; // caught: packet-copied-otherwise by clone-copy-right-direction
     lists
@@ -483,8 +483,8 @@ fn copy_as_received(_: &'static Module, lists: Lists, _: u32, _: u32) -> Lists {
 
 /// Copies the information of a list that is sent, and frees the copy before it sends on.
 // legal: packet-copied-right near clone-copy-right-direction, nbl-parent-retained
-fn copy_as_sent(_: &'static Module, lists: Lists, _: u32, _: u32) -> Lists {
-    let clone = clone_of(lists);
+fn copy_as_sent(module: &'static Module, lists: Lists, _: u32, _: u32) -> Lists {
+    let clone = clone_of(module, lists);
     if !clone.is_null() {
         // SAFETY: both lists are the driver's at the moment.
         unsafe { NdisCopySendNetBufferListInfo(clone, lists) };

@@ -2,11 +2,11 @@
 
 use core::ffi::c_void;
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicPtr, Ordering};
+use core::sync::atomic::Ordering;
 
 use crate::abi::{
     NDIS_OBJECT_HEADER, NDIS_OBJECT_TYPE_DEFAULT, NDIS_PORT_NUMBER, NDIS_SEND_FLAGS_DISPATCH_LEVEL,
-    NDIS_SIZEOF_NET_BUFFER_POOL_PARAMETERS_REVISION_1, NET_BUFFER, NET_BUFFER_POOL_PARAMETERS,
+    NDIS_SIZEOF_NET_BUFFER_POOL_PARAMETERS_REVISION_1, NET_BUFFER_POOL_PARAMETERS,
     NET_BUFFER_POOL_PARAMETERS_REVISION_1, NdisAllocateNetBuffer, NdisAllocateNetBufferPool,
     NdisFIndicateReceiveNetBufferLists, NdisFSendNetBufferLists, NdisFreeNetBuffer,
     NdisFreeNetBufferPool,
@@ -94,7 +94,7 @@ fn buffer_pool() -> *mut c_void {
 }
 
 /// A list of the module's with a second NET_BUFFER, whose frame has a source of its own when `mixed`.
-fn two(module: &Module, pool: *mut c_void, mixed: bool) -> (Lists, *mut NET_BUFFER) {
+fn two(module: &Module, pool: *mut c_void, mixed: bool) -> Lists {
     let list = packet::over(module, packet::mdl(FRAME), FRAME);
     // SAFETY: the pool is open; the MDL has the bytes.
     let second = unsafe { NdisAllocateNetBuffer(pool, packet::mdl(FRAME), 0, u64::from(FRAME)) };
@@ -104,7 +104,7 @@ fn two(module: &Module, pool: *mut c_void, mixed: bool) -> (Lists, *mut NET_BUFF
     }
     // SAFETY: the driver's own list.
     unsafe { (*buffer(list)).Next = second };
-    (list, second)
+    list
 }
 
 /// Indicates two frames in one list.
@@ -115,7 +115,7 @@ fn indicate_two(
     count: u32,
     flags: u32,
 ) -> (Lists, u32) {
-    let (own, _) = two(module, buffer_pool(), false);
+    let own = two(module, buffer_pool(), false);
     // SAFETY: none: this is the fault.
     unsafe { NdisFIndicateReceiveNetBufferLists(module.handle, own, 0, 1, flags) }; // caught: frame-two-received by eth-rx-one-nb
     (lists, count)
@@ -151,7 +151,7 @@ fn send_split(module: &'static Module, lists: Lists, _: NDIS_PORT_NUMBER, flags:
 
 /// Sends frames of two sources in one list.
 fn send_mixed(module: &'static Module, lists: Lists, _: NDIS_PORT_NUMBER, flags: u32) -> Lists {
-    let (own, _) = two(module, buffer_pool(), true);
+    let own = two(module, buffer_pool(), true);
     // SAFETY: none: this is the fault.
     unsafe { NdisFSendNetBufferLists(module.handle, own, 0, flags) }; // caught: frame-mixed-sent by eth-tx-homogeneous
     lists
@@ -159,7 +159,7 @@ fn send_mixed(module: &'static Module, lists: Lists, _: NDIS_PORT_NUMBER, flags:
 
 /// Asks for the segmentation of two frames in one list.
 fn send_large(module: &'static Module, lists: Lists, _: NDIS_PORT_NUMBER, flags: u32) -> Lists {
-    let (own, _) = two(module, buffer_pool(), false);
+    let own = two(module, buffer_pool(), false);
     set_slot(own, LARGE_SEND, 1460);
     // SAFETY: none: this is the fault.
     unsafe { NdisFSendNetBufferLists(module.handle, own, 0, flags) }; // caught: frame-large-sends by lso-single-nb
@@ -193,18 +193,13 @@ fn claim_dispatch_in_work(module: &'static Module) {
 // legal: frame-several-sent near eth-tx-homogeneous, lso-single-nb, eth-rx-one-nb, sdv-alloc-netbuffer
 // legal: frame-several-sent near pool-alloc-kind, nbl-free-preallocated-once, nb-geometry-consistent
 
-/// The second NET_BUFFER of the list that is out, and its pool.
-static SECOND: AtomicPtr<NET_BUFFER> = AtomicPtr::new(null_mut());
-static POOL: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
-
-/// Sends two frames of its own in one list, once.
+/// Sends two frames of its own in one list, once; keeps the second one's pool.
 fn send_several(module: &'static Module, lists: Lists, _: NDIS_PORT_NUMBER, flags: u32) -> Lists {
     if module.progress.swap(1, Ordering::AcqRel) == 0 {
         let pool = buffer_pool();
-        let (own, second) = two(module, pool, false);
-        POOL.store(pool, Ordering::Release);
-        SECOND.store(second, Ordering::Release);
-        packet::count(1);
+        let own = two(module, pool, false);
+        module.keep(pool);
+        packet::count(module, 1);
         // SAFETY: the module runs; the packet is its own.
         unsafe { NdisFSendNetBufferLists(module.handle, own, 0, flags) };
     }
@@ -213,17 +208,19 @@ fn send_several(module: &'static Module, lists: Lists, _: NDIS_PORT_NUMBER, flag
 
 /// Takes the list apart that has two frames, and frees all of it.
 fn take_apart(module: &'static Module, lists: Lists, flags: u32) -> Lists {
-    let (own, others) = packet::part(lists);
+    let (own, others) = packet::part(module, lists);
     if !own.is_null() {
-        // SAFETY: the driver's own list, which has come back.
-        unsafe { (*buffer(own)).Next = null_mut() };
-        let second = SECOND.load(Ordering::Acquire);
+        let first = buffer(own);
+        // SAFETY: the driver's own list, which has come back with both NET_BUFFERs.
+        let second = unsafe { (*first).Next };
+        // SAFETY: as above.
+        unsafe { (*first).Next = null_mut() };
         // SAFETY: the driver's own NET_BUFFER, in no list.
         packet::free_mdl(unsafe { (*second).MdlChain });
         // SAFETY: as above.
         unsafe { NdisFreeNetBuffer(second) };
         // SAFETY: every NET_BUFFER from it is freed.
-        unsafe { NdisFreeNetBufferPool(POOL.load(Ordering::Acquire)) };
+        unsafe { NdisFreeNetBufferPool(module.take()) };
         packet::reclaim(module, own, flags);
     }
     others

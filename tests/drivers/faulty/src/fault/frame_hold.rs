@@ -2,17 +2,18 @@
 
 use core::ffi::c_void;
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicPtr, Ordering};
+use core::sync::atomic::Ordering;
 
 use crate::abi::{
     NDIS_FILTER_DRIVER_CHARACTERISTICS, NDIS_HANDLE, NDIS_PORT_NUMBER,
     NDIS_RECEIVE_FLAGS_RESOURCES, NDIS_STATUS, NDIS_STATUS_PAUSED, NDIS_STATUS_SUCCESS,
-    NET_BUFFER_LIST, NdisFCancelSendNetBufferLists, NdisFReturnNetBufferLists,
-    NdisFSendNetBufferLists, NdisFSendNetBufferListsComplete, NdisMSleep,
+    NdisFCancelSendNetBufferLists, NdisFReturnNetBufferLists, NdisFSendNetBufferLists,
+    NdisFSendNetBufferListsComplete, NdisMSleep,
 };
 use crate::datapath;
+use crate::fault::nbl_touch;
 use crate::module::Module;
-use crate::packet::{Lists, next, set_next, set_status};
+use crate::packet::{Held, Lists, next, set_next, set_status};
 use crate::play::{NOTHING, Play, stay};
 
 /// A play that holds packets until its work item has waited.
@@ -46,6 +47,8 @@ pub(crate) const PLAYS: &[Play] = &[
     Play {
         name: "frame-held-short",
         work: Some(hold_short),
+        cancel_send: Some(nbl_touch::cancel),
+        pause: Some(nbl_touch::let_go),
         ..HOLDER
     },
     Play {
@@ -78,27 +81,14 @@ pub(crate) const PLAYS: &[Play] = &[
 
 const SECOND_US: u32 = 1_000_000;
 
-/// What is held: a chain, the newest first.
-static HELD: AtomicPtr<NET_BUFFER_LIST> = AtomicPtr::new(null_mut());
-
-fn push(list: Lists) {
-    let mut head = HELD.load(Ordering::Acquire);
-    loop {
-        set_next(list, head);
-        match HELD.compare_exchange(head, list, Ordering::AcqRel, Ordering::Acquire) {
-            Ok(_) => return,
-            Err(now) => head = now,
-        }
-    }
-}
-
 /// Holds the first list of the first two chains.
 fn keep_two(module: &'static Module, lists: Lists, _: NDIS_PORT_NUMBER, _: u32) -> Lists {
     if module.progress.fetch_add(1, Ordering::AcqRel) >= 2 {
         return lists;
     }
     let rest = next(lists);
-    push(lists);
+    set_next(lists, null_mut());
+    module.sends.push(lists);
     module.defer();
     rest
 }
@@ -114,12 +104,12 @@ fn sleep(seconds: u32) {
 }
 
 /// Waits until two lists are held; gives them, if this run is the one to do so.
-fn two() -> Option<(Lists, Lists)> {
-    let first = HELD.load(Ordering::Acquire);
+fn two(held: &Held) -> Option<(Lists, Lists)> {
+    let first = held.first();
     if first.is_null() || next(first).is_null() {
         return None;
     }
-    let first = HELD.swap(null_mut(), Ordering::AcqRel);
+    let first = held.take();
     if first.is_null() {
         return None;
     }
@@ -137,7 +127,7 @@ fn send_one(module: &Module, list: Lists) {
 
 /// Sends one list, and completes the other after 40 seconds.
 fn complete_late(module: &'static Module) {
-    if let Some((first, second)) = two() {
+    if let Some((first, second)) = two(&module.sends) {
         send_one(module, first);
         sleep(20);
         set_status(second, NDIS_STATUS_SUCCESS);
@@ -149,7 +139,7 @@ fn complete_late(module: &'static Module) {
 
 /// Sends one list, and the other after 40 seconds.
 fn send_late(module: &'static Module) {
-    if let Some((first, second)) = two() {
+    if let Some((first, second)) = two(&module.sends) {
         send_one(module, first);
         sleep(20);
         // SAFETY: held since its send; that it took so long is the fault.
@@ -160,7 +150,7 @@ fn send_late(module: &'static Module) {
 
 /// Sends nothing for 25 seconds.
 fn stall(module: &'static Module) {
-    if let Some((first, second)) = two() {
+    if let Some((first, second)) = two(&module.sends) {
         sleep(25);
         set_next(second, first);
         // SAFETY: held since their sends; that it took so long is the fault.
@@ -171,7 +161,7 @@ fn stall(module: &'static Module) {
 
 /// Sends nothing for 12 seconds.
 fn hold_long(module: &'static Module) {
-    if let Some((first, second)) = two() {
+    if let Some((first, second)) = two(&module.sends) {
         sleep(12);
         set_next(second, first);
         // SAFETY: held since their sends; that it took so long is the fault.
@@ -183,13 +173,16 @@ fn hold_long(module: &'static Module) {
 // legal: frame-held-short near hold-not-unbounded, dv-filter-timed-send, sdv-ndistimeddatasend with @large
 // legal: frame-held-short near sdv-ndistimeddatahang, dv-filter-timed-receive, reg-queue-sends-needs-cancel with @large
 
-/// Sends nothing for 1 second.
+/// Sends nothing for 1 second, unless what is held is cancelled or a pause comes.
 fn hold_short(module: &'static Module) {
-    if let Some((first, second)) = two() {
-        sleep(1);
-        set_next(second, first);
-        // SAFETY: held since their sends.
-        unsafe { NdisFSendNetBufferLists(module.handle, second, 0, 0) };
+    sleep(1);
+    if module.enter() {
+        let lists = module.sends.take();
+        if !lists.is_null() {
+            // SAFETY: the module runs; held since their sends.
+            unsafe { NdisFSendNetBufferLists(module.handle, lists, 0, 0) };
+        }
+        module.leave();
     }
 }
 
@@ -207,14 +200,15 @@ fn keep_receives(
         return (lists, count);
     }
     let rest = next(lists);
-    push(lists);
+    set_next(lists, null_mut());
+    module.receives.push(lists);
     module.defer();
     (rest, count.wrapping_sub(1))
 }
 
 /// Returns one list after 20 seconds, and the other after 40.
 fn return_late(module: &'static Module) {
-    if let Some((first, second)) = two() {
+    if let Some((first, second)) = two(&module.receives) {
         sleep(20);
         // SAFETY: held since its indication.
         unsafe { NdisFReturnNetBufferLists(module.handle, first, 0) };
@@ -254,25 +248,21 @@ fn send_or_keep(context: NDIS_HANDLE, lists: Lists, port: NDIS_PORT_NUMBER, flag
 }
 
 /// Holds sends until the pause.
-fn keep(_: &'static Module, mut lists: Lists, _: NDIS_PORT_NUMBER, _: u32) -> Lists {
-    while !lists.is_null() {
-        let next = next(lists);
-        push(lists);
-        lists = next;
-    }
+fn keep(module: &'static Module, lists: Lists, _: NDIS_PORT_NUMBER, _: u32) -> Lists {
+    module.sends.push(lists);
     null_mut()
 }
 
 /// Holds sends until the next ones come.
 fn keep_last(module: &'static Module, lists: Lists, port: NDIS_PORT_NUMBER, flags: u32) -> Lists {
-    let before = HELD.swap(null_mut(), Ordering::AcqRel);
+    let before = module.sends.take();
     keep(module, lists, port, flags);
     before
 }
 
 /// Completes what is held.
 fn let_go(module: &'static Module) -> NDIS_STATUS {
-    let lists = HELD.swap(null_mut(), Ordering::AcqRel);
+    let lists = module.sends.take();
     if !lists.is_null() {
         set_status(lists, NDIS_STATUS_PAUSED);
         // SAFETY: held since their sends.
@@ -303,7 +293,7 @@ fn forward_only(context: NDIS_HANDLE, id: *mut c_void) {
 
 /// Completes what is cancelled as if it had been sent.
 fn succeed(module: &'static Module, id: *mut c_void) {
-    let mut held = HELD.swap(null_mut(), Ordering::AcqRel);
+    let mut held = module.sends.take();
     while !held.is_null() {
         let next = next(held);
         // SAFETY: the driver has the list.
@@ -314,7 +304,7 @@ fn succeed(module: &'static Module, id: *mut c_void) {
             // SAFETY: held since its send; the status is the fault.
             unsafe { NdisFSendNetBufferListsComplete(module.handle, held, 0) }; // warned: frame-cancelled-as-sent by cancel-send-status with --disturb @large
         } else {
-            push(held);
+            module.sends.push(held);
         }
         held = next;
     }

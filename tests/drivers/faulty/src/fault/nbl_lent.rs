@@ -217,7 +217,7 @@ fn copy(
         unsafe { NdisCopyReceiveNetBufferListInfo(copy, list) };
         copies.push(copy);
     }
-    packet::count(count);
+    packet::count(module, count);
     let flags = flags & !NDIS_RECEIVE_FLAGS_RESOURCES;
     // SAFETY: the module runs; the copies are its own.
     unsafe { NdisFIndicateReceiveNetBufferLists(module.handle, copies.first, port, count, flags) };

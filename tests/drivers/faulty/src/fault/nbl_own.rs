@@ -336,7 +336,8 @@ fn send_clones(
         let next = next(lists);
         set_next(lists, null_mut());
         // SAFETY: the driver has the list; the pools may be left out.
-        let clone = unsafe { NdisAllocateCloneNetBufferList(lists, packet::pool(), null_mut(), 0) };
+        let clone =
+            unsafe { NdisAllocateCloneNetBufferList(lists, packet::pool(module), null_mut(), 0) };
         // SAFETY: both lists are the driver's at the moment.
         unsafe { NdisCopySendNetBufferListInfo(clone, lists) };
         // SAFETY: the clone is the driver's own.
@@ -344,7 +345,7 @@ fn send_clones(
         // SAFETY: as above.
         unsafe { (*clone).ParentNetBufferList = lists };
         clones.push(clone);
-        packet::count(1);
+        packet::count(module, 1);
         lists = next;
     }
     // SAFETY: the module runs; the clones are its own.
@@ -376,7 +377,7 @@ fn complete_parents(module: &'static Module, mut clones: Lists, flags: u32) -> L
     // SAFETY: kept since their sends.
     unsafe { NdisFSendNetBufferListsComplete(module.handle, parents.first, flags) };
     // Not before: a pause waits for the sends as well.
-    packet::uncount(count);
+    packet::uncount(module, count);
     null_mut()
 }
 

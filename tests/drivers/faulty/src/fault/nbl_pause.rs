@@ -189,7 +189,7 @@ fn start_sends(module: &'static Module, lists: Lists, _: NDIS_PORT_NUMBER, flags
 
 /// Sends its own packets again while the module is open.
 fn send_again(module: &'static Module, lists: Lists, _: u32) -> Lists {
-    let (own, others) = packet::part(lists);
+    let (own, others) = packet::part(module, lists);
     if !own.is_null() && module.enter() {
         // SAFETY: none: that the pause does not wait for them is the fault.
         unsafe { NdisFSendNetBufferLists(module.handle, own, 0, 0) }; // caught: nbl-own-send-out-over-pause by pause-wait-own-sends
@@ -219,7 +219,7 @@ fn start_receives(
 
 /// Indicates its own packets again while the module is open.
 fn indicate_again(module: &'static Module, lists: Lists, _: u32) -> Lists {
-    let (mut own, others) = packet::part(lists);
+    let (mut own, others) = packet::part(module, lists);
     while !own.is_null() {
         let next = packet::next(own);
         packet::set_next(own, null_mut());

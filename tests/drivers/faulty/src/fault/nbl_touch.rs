@@ -91,6 +91,7 @@ pub(crate) const PLAYS: &[Play] = &[
         receive: Some(hold_receive),
         cancel_send: Some(cancel),
         pause: Some(let_go),
+        work: Some(let_go_in_time),
         ..NOTHING
     },
 ];
@@ -367,51 +368,21 @@ fn use_freed(module: &'static Module) {
 // legal: nbl-held near nbl-complete-only-received, nbl-return-only-received, nbl-return-not-resources with --disturb
 // legal: nbl-held near pause-reject-sends, pause-reject-status-code, pause-receive-not-kept, hold-not-unbounded with --disturb
 
-/// One direction's held lists: each chain's first is linked to the chain before it.
-struct Held(AtomicPtr<NET_BUFFER_LIST>);
-
-impl Held {
-    /// Adds a chain whose last list is `last`.
-    fn push(&self, first: Lists, last: Lists) {
-        let mut head = self.0.load(Ordering::Acquire);
-        loop {
-            packet::set_next(last, head);
-            match self
-                .0
-                .compare_exchange(head, first, Ordering::AcqRel, Ordering::Acquire)
-            {
-                Ok(_) => return,
-                Err(now) => head = now,
-            }
-        }
-    }
-
-    fn take(&self) -> Lists {
-        self.0.swap(null_mut(), Ordering::AcqRel)
-    }
-}
-
-static SENDS: Held = Held(AtomicPtr::new(null_mut()));
-static RECEIVES: Held = Held(AtomicPtr::new(null_mut()));
-
-fn last(lists: Lists) -> Lists {
-    chain(lists).last().unwrap_or_default()
-}
-
-/// Keeps every send until the pause, and works on it meanwhile.
-fn hold_send(_: &'static Module, lists: Lists, _: NDIS_PORT_NUMBER, _: u32) -> Lists {
+/// Keeps every send until the pause, or for as long as the work item sleeps, and works on it meanwhile.
+fn hold_send(module: &'static Module, lists: Lists, _: NDIS_PORT_NUMBER, _: u32) -> Lists {
     for list in chain(lists) {
         packet::start(buffer(list), 14);
         // SAFETY: the driver has the list.
         unsafe { (*list).Scratch = null_mut() };
     }
-    SENDS.push(lists, last(lists));
+    module.sends.push(lists);
+    module.defer();
     null_mut()
 }
 
-/// Keeps every receive until the pause that it may keep.
+/// Keeps every receive that it may keep, as long as sends.
 fn hold_receive(
-    _: &'static Module,
+    module: &'static Module,
     lists: Lists,
     _: NDIS_PORT_NUMBER,
     count: u32,
@@ -423,13 +394,24 @@ fn hold_receive(
     if flags & NDIS_RECEIVE_FLAGS_RESOURCES != 0 {
         return (lists, count);
     }
-    RECEIVES.push(lists, last(lists));
+    module.receives.push(lists);
+    module.defer();
     (null_mut(), 0)
 }
 
 /// Aborts the held sends with this id.
-fn cancel(module: &'static Module, id: *mut c_void) {
-    let mut held = SENDS.take();
+pub(super) fn cancel(module: &'static Module, id: *mut c_void) {
+    // When the module is about to pause, everything is given back without this.
+    if module.enter() {
+        abort(module, id);
+        module.leave();
+    }
+    // SAFETY: the id that this callback was given.
+    unsafe { NdisFCancelSendNetBufferLists(module.handle, id) };
+}
+
+fn abort(module: &Module, id: *mut c_void) {
+    let mut held = module.sends.take();
     let (mut aborted, mut kept) = (Chain::new(), Chain::new());
     while !held.is_null() {
         let next = next(held);
@@ -438,9 +420,7 @@ fn cancel(module: &'static Module, id: *mut c_void) {
         if has_id { &mut aborted } else { &mut kept }.push(held);
         held = next;
     }
-    if !kept.first.is_null() {
-        SENDS.push(kept.first, last(kept.first));
-    }
+    module.sends.push(kept.first);
     if !aborted.first.is_null() {
         set_status(aborted.first, NDIS_STATUS_SEND_ABORTED);
         // SAFETY: callable at any level; nothing else tells it here.
@@ -449,19 +429,27 @@ fn cancel(module: &'static Module, id: *mut c_void) {
         // SAFETY: held since their sends.
         unsafe { NdisFSendNetBufferListsComplete(module.handle, aborted.first, flags) };
     }
-    // SAFETY: the id that this callback was given.
-    unsafe { NdisFCancelSendNetBufferLists(module.handle, id) };
+}
+
+/// Gives back, after a second, what no pause has given back meanwhile: nothing may be held for ever.
+fn let_go_in_time(module: &'static Module) {
+    // SAFETY: work items run at PASSIVE_LEVEL.
+    unsafe { NdisMSleep(1_000_000) };
+    if module.enter() {
+        let_go(module);
+        module.leave();
+    }
 }
 
 /// Gives back everything that is held.
-fn let_go(module: &'static Module) -> NDIS_STATUS {
-    let sends = SENDS.take();
+pub(super) fn let_go(module: &'static Module) -> NDIS_STATUS {
+    let sends = module.sends.take();
     if !sends.is_null() {
         set_status(sends, crate::abi::NDIS_STATUS_PAUSED);
         // SAFETY: held since their sends.
         unsafe { NdisFSendNetBufferListsComplete(module.handle, sends, 0) };
     }
-    let receives = RECEIVES.take();
+    let receives = module.receives.take();
     if !receives.is_null() {
         // SAFETY: held since their indications.
         unsafe { NdisFReturnNetBufferLists(module.handle, receives, 0) };

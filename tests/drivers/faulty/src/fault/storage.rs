@@ -93,11 +93,17 @@ fn use_resident(_: &'static Module) {
     free(block);
 }
 
-/// Runs of work items that have begun.
-static RUNS: AtomicU32 = AtomicU32::new(0);
+/// Counts in its context, if there is one, that a run has begun.
+extern "system" fn run(_: *mut c_void, context: *mut c_void, _: *mut c_void) {
+    // SAFETY: what queued the item waits for the count before it ends the context.
+    if let Some(runs) = unsafe { context.cast::<AtomicU32>().as_ref() } {
+        runs.fetch_add(1, Ordering::AcqRel);
+    }
+}
 
-extern "system" fn run(_: *mut c_void, _: *mut c_void, _: *mut c_void) {
-    RUNS.fetch_add(1, Ordering::AcqRel);
+/// A count as a context.
+fn counter(runs: &AtomicU32) -> *mut c_void {
+    core::ptr::from_ref(runs).cast_mut().cast()
 }
 
 fn initialize(item: *mut u8) {
@@ -110,8 +116,8 @@ fn queue(item: *mut u8, context: *mut u8) {
     unsafe { IoQueueWorkItemEx(item.cast(), Some(run), DELAYED, context.cast()) };
 }
 
-fn wait_for_run() {
-    while RUNS.load(Ordering::Acquire) == 0 {
+fn wait_for_run(runs: &AtomicU32) {
+    while runs.load(Ordering::Acquire) == 0 {
         // SAFETY: PASSIVE_LEVEL.
         unsafe { NdisMSleep(1_000) };
     }
@@ -171,8 +177,11 @@ fn item_whole(_: &'static Module) {
         return;
     }
     initialize(item);
+    // SAFETY: the block has room for it.
+    unsafe { context.cast::<AtomicU32>().write(AtomicU32::new(0)) };
     queue(item, context);
-    wait_for_run();
+    // SAFETY: written above, and not freed before the run has begun.
+    wait_for_run(unsafe { &*context.cast() });
     // SAFETY: no run waits.
     unsafe { IoUninitializeWorkItem(item.cast()) };
     free(item);
@@ -188,16 +197,18 @@ fn item_critical(_: &'static Module) {
         return;
     }
     initialize(item);
+    let runs = AtomicU32::new(0);
     // SAFETY: none: this is the fault.
-    unsafe { IoQueueWorkItemEx(item.cast(), Some(run), CRITICAL, null_mut()) }; // warned: work-item-critical by wi-queue-type
-    wait_for_run();
+    unsafe { IoQueueWorkItemEx(item.cast(), Some(run), CRITICAL, counter(&runs)) }; // warned: work-item-critical by wi-queue-type
+    wait_for_run(&runs);
     // SAFETY: no run waits.
     unsafe { IoUninitializeWorkItem(item.cast()) };
     free(item);
 }
 
-extern "system" fn run_plain(_: *mut c_void) {
-    RUNS.fetch_add(1, Ordering::AcqRel);
+/// Counts in its parameter that a run has begun.
+extern "system" fn run_plain(parameter: *mut c_void) {
+    run(null_mut(), parameter, null_mut());
 }
 
 /// Queues an item that does not keep the driver loaded.
@@ -209,9 +220,12 @@ fn item_plain(_: &'static Module) {
     }
     // SAFETY: a live block of that size.
     unsafe { (*item).WorkerRoutine = run_plain as *mut c_void };
+    let runs = AtomicU32::new(0);
+    // SAFETY: as above.
+    unsafe { (*item).Parameter = counter(&runs) };
     // SAFETY: none: this is the fault.
     unsafe { ExQueueWorkItem(item, DELAYED) }; // warned: work-item-plain by exqueue-not-for-devices
-    wait_for_run();
+    wait_for_run(&runs);
     free(item.cast());
 }
 
