@@ -17,11 +17,15 @@ use std::sync::{Mutex, PoisonError};
 use std::{env, thread};
 
 use lab_cli::summary::Finding;
+use lab_cli::trial::stress::Summary as Stress;
 use mark::{Mark, Outcome};
 use tests::{Lab, Output, capture, driver};
 
 /// Seeds of each play.
 const SEEDS: std::ops::RangeInclusive<u64> = 1..=2;
+
+/// Hard lives of each legal play.
+const HARD_LIVES: u32 = 8;
 
 /// Families of monitors that still lack plays.
 const OPEN: &[&str] = &["owner", "storage"];
@@ -61,25 +65,34 @@ fn every_play_ends_as_its_mark_says() {
     );
 }
 
-/// Plays all, spread over threads; gives what went otherwise than marked, by play.
+/// Plays all; gives what went otherwise than marked, by play.
 fn failures(plays: &[(&&str, &Vec<&Mark>)]) -> BTreeMap<String, String> {
+    in_parallel(plays, |(play, marks)| {
+        let arguments = marks.iter().flat_map(|mark| &mark.arguments);
+        let arguments: BTreeSet<&str> = arguments.map(String::as_str).collect();
+        SEEDS
+            .map(|seed| (seed, faulty_with(play, seed, &arguments).output()))
+            .find_map(|(seed, output)| {
+                let told = marks.iter().find_map(|mark| complaint(mark, &output))?;
+                Some(((**play).to_owned(), format!("{play}, seed {seed}: {told}")))
+            })
+    })
+}
+
+/// Looks at all items, spread over threads; gathers what is found.
+fn in_parallel<T: Sync, F: Send, C: FromIterator<F>>(
+    items: &[T],
+    look: impl Fn(&T) -> Option<F> + Sync,
+) -> C {
     let next = AtomicUsize::new(0);
-    let failures = Mutex::new(BTreeMap::new());
+    let found = Mutex::new(Vec::new());
     let work = || {
-        while let Some((play, marks)) = plays.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let arguments = marks.iter().flat_map(|mark| &mark.arguments);
-            let arguments: BTreeSet<&str> = arguments.map(String::as_str).collect();
-            let failure = SEEDS
-                .map(|seed| (seed, faulty_with(play, seed, &arguments).output()))
-                .find_map(|(seed, output)| {
-                    let told = marks.iter().find_map(|mark| complaint(mark, &output))?;
-                    Some(format!("{play}, seed {seed}: {told}"))
-                });
-            if let Some(failure) = failure {
-                failures
+        while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if let Some(one) = look(item) {
+                found
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
-                    .insert((**play).to_owned(), failure);
+                    .push(one);
             }
         }
     };
@@ -89,9 +102,11 @@ fn failures(plays: &[(&&str, &Vec<&Mark>)]) -> BTreeMap<String, String> {
             scope.spawn(work);
         }
     });
-    failures
+    found
         .into_inner()
         .unwrap_or_else(PoisonError::into_inner)
+        .into_iter()
+        .collect()
 }
 
 /// What is otherwise than a mark says, if anything is.
@@ -285,29 +300,32 @@ fn every_monitor_has_its_plays() {
     assert!(missing.is_empty(), "{missing:#?}");
 }
 
-/// Legal filters that answer, pass on and ask OIDs, pend transitions and requests, or change their handlers: with
-/// control operations at any moment.
+/// Legal plays stay clean with two adapters, attached and detached again, and control operations at any moment.
 #[test]
-fn legal_plays_of_control_are_clean_in_hard_lives() {
-    const AREAS: [&str; 6] = ["oid-", "pause-", "restart-", "options-", "device-", "irp-"];
+fn legal_plays_are_clean_in_hard_lives() {
     let marks = mark::all();
-    let is_wanted = |mark: &&Mark| {
-        let is_legal = matches!(mark.outcome, Outcome::Legal(_));
-        is_legal && AREAS.iter().any(|area| mark.play.starts_with(area))
-    };
-    let plays: BTreeSet<&str> = marks
-        .iter()
-        .filter(is_wanted)
-        .map(|mark| mark.play.as_str())
-        .collect();
-    assert!(plays.len() >= 10, "{plays:?}");
-    for play in plays {
-        let output = Lab::stress(&driver("faulty"))
-            .set("Fault", play)
-            .with(["--seeds", "20"])
-            .output();
-        assert_eq!(output.exit, 0, "{play}: {output:?}");
+    let mut plays: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for mark in &marks {
+        if matches!(mark.outcome, Outcome::Legal(_)) {
+            // Traffic and operations are the life's own.
+            let is_kept = |argument: &&str| !argument.starts_with('@') && *argument != "--disturb";
+            let arguments = mark.arguments.iter().map(String::as_str).filter(is_kept);
+            plays.entry(&mark.play).or_default().extend(arguments);
+        }
     }
+    assert!(plays.len() >= 80, "{plays:?}");
+    let lives = HARD_LIVES.to_string();
+    let failures: Vec<String> =
+        in_parallel(&plays.iter().collect::<Vec<_>>(), |(play, arguments)| {
+            let output = Lab::stress(&driver("faulty"))
+                .set("Fault", play)
+                .with(["--jobs", "1", "--seeds", &lives])
+                .with(*arguments)
+                .output();
+            let is_clean = output.exit == 0 && output.object::<Stress>().warnings.is_empty();
+            (!is_clean).then(|| format!("{play}: {output:?}"))
+        });
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
 #[test]
