@@ -136,6 +136,14 @@ fn compare(reader: &Reader, tables: &Path, only: Option<Architecture>) -> Result
                 .with_context(|| format!("{} is no facts table", table.display()))?;
             let now = reader.compute(&table, family, architecture)?;
             let comparison = difference::compare(&known, &now);
+            let (lacks, of) = (comparison.missing, comparison.declarations);
+            if lacks * 2 > of {
+                bail!(
+                    "{} is no WDK: its headers lack {lacks} of the {of} declarations of {}; give the folder of an installed WDK that has Include",
+                    reader.include.display(),
+                    table.display()
+                );
+            }
             for line in &comparison.differences {
                 say!("{architecture} {family} {line}")?;
             }

@@ -253,6 +253,20 @@ fn headers_that_do_not_compile_are_named() {
 }
 
 #[test]
+#[ignore = "asks PyPI"]
+fn headers_of_something_else_are_no_wdk() {
+    let sample = Sample::new("junk");
+    for (file, _) in HEADERS {
+        fs::write(sample.header(file), "/* nothing of a WDK */\n").unwrap();
+    }
+    let output = sample.command().output().unwrap();
+    assert_refused(
+        &output,
+        "is no WDK: its headers lack 2 of the 2 declarations",
+    );
+}
+
+#[test]
 fn what_cannot_be_compared_gets_one_line() {
     let sample = Sample::new("refused");
     let mut command = sample.command();

@@ -1,6 +1,6 @@
 //! Two tables, fact by fact.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -8,6 +8,10 @@ use serde_json::Value;
 pub(super) struct Comparison {
     /// How many facts the first table has.
     pub(super) facts: usize,
+    /// How many declarations it has.
+    pub(super) declarations: usize,
+    /// How many of them the second one lacks.
+    pub(super) missing: usize,
     /// A line for each that differs.
     pub(super) differences: Vec<String>,
 }
@@ -17,6 +21,7 @@ pub(super) fn compare(known: &Value, now: &Value) -> Comparison {
     let (old, new) = (flatten(known), flatten(now));
     let mut differences = Vec::new();
     let mut missing: Option<&str> = None;
+    let mut gone = 0;
     for (path, value) in &old {
         // A declaration that is not there at all is one line, not one for each of its facts.
         if missing.is_some_and(|name| name.ends_with('.') && path.starts_with(name)) {
@@ -24,6 +29,7 @@ pub(super) fn compare(known: &Value, now: &Value) -> Comparison {
         }
         missing = declaration(path).filter(|name| !holds(now, name));
         if let Some(name) = missing {
+            gone += 1;
             differences.push(format!(
                 "{}: not in the headers",
                 name.trim_end_matches('.')
@@ -34,8 +40,11 @@ pub(super) fn compare(known: &Value, now: &Value) -> Comparison {
     }
     let more = new.iter().filter(|(path, _)| !old.contains_key(*path));
     differences.extend(more.map(|(path, value)| line(path, None, Some(value))));
+    let declarations: BTreeSet<_> = old.keys().filter_map(|path| declaration(path)).collect();
     Comparison {
         facts: old.len(),
+        declarations: declarations.len(),
+        missing: gone,
         differences,
     }
 }
@@ -163,10 +172,15 @@ mod tests {
 
     #[test]
     fn what_is_gone_is_one_line() {
-        let found = differences(|now| {
+        let empty = |now: &mut Value| {
             now["structs"] = json!({});
             now["constants"] = json!({});
-        });
+        };
+        let mut now = table();
+        empty(&mut now);
+        let comparison = compare(&table(), &now);
+        assert_eq!((comparison.declarations, comparison.missing), (4, 3));
+        let found = differences(empty);
         let lines = [
             "constants.ONE: not in the headers",
             "constants.ONE_MORE: not in the headers",
