@@ -1,8 +1,11 @@
 //! `cargo xtask check-install`: Wine's setupapi installs the package's INF, and the registry holds what the INF says.
 //!
-//! Wine is not Windows: it knows no network configuration and no driver store. What it shows is that the sections,
-//! values and types are understood as they are meant. Values of the Ndi key are relative to a key that only INetCfg
-//! gives, so they are installed from a copy of the INF that names a key for them.
+//! Wine is not Windows: it knows no network configuration, which chooses the section by Windows' build, and no driver
+//! store, for whose directory (13) it has one of its own. So each section is installed by its name, one after the other;
+//! that the build chooses the right one is what the decorations of `[Manufacturer]` say, and `check-inf` holds them.
+//! What Wine shows is that the sections, values and types are understood as they are meant, and that the service's image
+//! is where the file was copied to. Values of the Ndi key are relative to a key that only INetCfg gives, so they are
+//! installed from a copy of the INF that names a key for them.
 
 use std::{
     fs,
@@ -63,13 +66,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let text = decode(&bytes)?;
     let document = Document::parse(&text)
         .map_err(|error| anyhow::anyhow!("{}:{}: {}", inf.display(), error.line, error.what))?;
-    // The driver store is Windows': the section for it is not for Wine.
     let map = Map::of(&document);
-    let old = map
-        .installs
-        .iter()
-        .min_by_key(|install| install.build())
-        .context("the INF installs nothing")?;
+    if map.installs.is_empty() {
+        bail!("{} installs nothing", inf.display());
+    }
     package_install::ensure(NEEDS, arguments.yes)?;
 
     let scratch = Scratch::new(&packages)?;
@@ -85,40 +85,56 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
     let wine = Wine(scratch.0.join("prefix"));
     wine.require(&["wineboot", "-i"])?;
+    let image = fs::read(folder.join("deferlwf.sys"))?;
+    for install in &map.installs {
+        let wrong = check_install(&wine, &document, install, &copy, &image)?;
+        report(install, &wrong)?;
+    }
+    Ok(())
+}
+
+/// Installs a section, compares what is there with what the INF says, and removes it; gives what is wrong.
+fn check_install(
+    wine: &Wine,
+    document: &Document,
+    install: &Install<'_>,
+    package: &Path,
+    image: &[u8],
+) -> Result<Vec<String>> {
     let mut wrong = Vec::new();
+    let section = &install.section.name;
     for inf in ["deferlwf.inf", "named.inf"] {
-        wine.install(&copy.join(inf), &old.section.name)?;
+        wine.install(&package.join(inf), section)?;
     }
-    for service in &old.services {
+    for service in &install.services {
         let key = format!("{SERVICES}\\{}", service.name);
-        wrong.extend(compare_service(&wine, &document, service.section, &key)?);
-        wrong.extend(compare(&wine, &service.registry, &key)?);
+        wrong.extend(compare_service(wine, document, service.section, &key)?);
+        wrong.extend(compare(wine, &service.registry, &key)?);
+        let path = wine.value(&key, "ImagePath")?.map(|(_, path)| path);
+        let file = path.as_deref().and_then(|path| wine.host_path(path));
+        match file {
+            Some(file) if fs::read(&file).is_ok_and(|copied| copied == image) => {
+                // Not there for the next section.
+                fs::remove_file(&file)
+                    .with_context(|| format!("cannot remove {}", file.display()))?;
+            }
+            _ => wrong.push(format!("{path:?} is not the package's image")),
+        }
     }
-    wrong.extend(compare(
-        &wine,
-        &old.registry,
-        &format!("HKLM\\{COMPONENT_KEY}"),
-    )?);
-    let driver = wine.0.join("drive_c/windows/system32/drivers/deferlwf.sys");
-    if fs::read(&driver).ok() != Some(fs::read(folder.join("deferlwf.sys"))?) {
-        wrong.push("deferlwf.sys is not in System32\\drivers".to_owned());
-    }
+    let component = format!("HKLM\\{COMPONENT_KEY}");
+    wrong.extend(compare(wine, &install.registry, &component)?);
+    wine.require(&["reg", "delete", &component, "/f"])?;
     // Uninstalling: only the section for services is there, and that is what [Remove] stands for.
-    wine.install(
-        &copy.join("deferlwf.inf"),
-        &format!("{}.Remove", old.section.name),
-    )?;
-    for service in &old.services {
+    wine.install(&package.join("deferlwf.inf"), &format!("{section}.Remove"))?;
+    for service in &install.services {
         let (is_there, _) =
             wine.run(&["reg", "query", &format!("{SERVICES}\\{}", service.name)])?;
         if is_there {
-            wrong.push(format!(
-                "the service {} is left after removal",
-                service.name
-            ));
+            let name = &service.name;
+            wrong.push(format!("the service {name} is left after removal"));
         }
     }
-    report(old, &wrong)
+    Ok(wrong)
 }
 
 fn report(install: &Install<'_>, wrong: &[String]) -> Result<()> {
@@ -195,7 +211,9 @@ fn compare_service(
             "REG_DWORD" => hexadecimal(text)?,
             _ => document
                 .expand(text)
-                .replace("%12%", r"C:\windows\system32\drivers"),
+                .replace("%12%", r"C:\windows\system32\drivers")
+                // What Wine takes for a directory that it does not know.
+                .replace("%13%", r"C:\windows\system32\unknown"),
         };
         wrong.extend(wine.difference(key, name, kind, &data)?);
     }
@@ -251,13 +269,25 @@ impl Wine {
         self.require(&["rundll32", entry, section, "128", &path])
     }
 
+    /// A value's type and data.
+    fn value(&self, key: &str, name: &str) -> Result<Option<(String, String)>> {
+        let (_, text) = self.run(&["reg", "query", key, "/v", name])?;
+        let mut lines = text.lines();
+        let found =
+            lines.find_map(|line| line.trim().strip_prefix(name)?.trim().split_once("    "));
+        Ok(found.map(|(kind, data)| (kind.to_owned(), data.to_owned())))
+    }
+
+    /// Where a file of its drive C is on this machine.
+    fn host_path(&self, path: &str) -> Option<PathBuf> {
+        let below = path.strip_prefix(r"C:\")?.replace('\\', "/");
+        Some(self.0.join("drive_c").join(below))
+    }
+
     /// How a value differs from what it should be.
     fn difference(&self, key: &str, name: &str, kind: &str, data: &str) -> Result<Option<String>> {
-        let (_, text) = self.run(&["reg", "query", key, "/v", name])?;
-        let found = text
-            .lines()
-            .find_map(|line| line.trim().strip_prefix(name)?.trim().split_once("    "));
-        let wanted = Some((kind, data));
+        let found = self.value(key, name)?;
+        let wanted = Some((kind.to_owned(), data.to_owned()));
         Ok((found != wanted).then(|| format!("{key}\\{name}: {found:?}, the INF says {wanted:?}")))
     }
 }
