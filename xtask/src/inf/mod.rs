@@ -10,6 +10,7 @@ mod tests;
 pub(crate) mod wine;
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -95,6 +96,20 @@ pub(crate) fn component_ids(text: &str) -> Result<Vec<String>> {
     Ok(ids)
 }
 
+/// What the INF with this text says of itself: DriverVer, and the architectures of its models as their decorations spell
+/// them.
+pub(crate) fn described(text: &str) -> Result<(String, BTreeSet<String>)> {
+    let document = Document::parse(text)
+        .map_err(|error| anyhow::anyhow!("line {}: {}", error.line, error.what))?;
+    let version = document.section("Version");
+    let driver_version = version.and_then(|version| version.first("DriverVer"));
+    let driver_version = driver_version.map_or_else(String::new, |entry| entry.fields.join(","));
+    let models = Map::of(&document).models;
+    let architectures = models.iter().filter_map(|(_, name)| name.split('.').nth(1));
+    let architectures = architectures.map(str::to_lowercase).collect();
+    Ok((driver_version, architectures))
+}
+
 /// The rule of text that is no INF at all.
 const SYNTAX: rule::Rule = rule::Rule {
     name: "inf-syntax",
@@ -134,7 +149,7 @@ fn check(
 }
 
 /// An INF is in the system's code page (here: ASCII) or UTF-16 LE: devtest/inf-validation-errors-and-warnings.md, 1003.
-fn decode(bytes: &[u8]) -> Result<String> {
+pub(crate) fn decode(bytes: &[u8]) -> Result<String> {
     if let Some(wide) = bytes.strip_prefix(&[0xFF, 0xFE]) {
         let units: Vec<_> = wide
             .chunks_exact(2)

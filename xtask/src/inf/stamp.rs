@@ -14,12 +14,17 @@ pub(crate) struct Stamp {
     pub(crate) version: String,
 }
 
-/// Fills in the template's `$ARCH$` and DriverVer.
-pub(crate) fn stamp(template: &str, stamp: &Stamp) -> Result<String> {
-    let architecture = match stamp.architecture {
+/// How INF files name an architecture, behind `NT`.
+pub(crate) const fn suffix(architecture: Architecture) -> &'static str {
+    match architecture {
         Architecture::X64 => "amd64",
         Architecture::Arm64 => "arm64",
-    };
+    }
+}
+
+/// Fills in the template's `$ARCH$` and DriverVer.
+pub(crate) fn stamp(template: &str, stamp: &Stamp) -> Result<String> {
+    let architecture = suffix(stamp.architecture);
     let mut stamped = String::new();
     let mut versions = 0;
     for line in template.lines() {

@@ -8,7 +8,12 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use super::{manifest::Manifest, sign};
+use clap::ValueEnum;
+
+use super::{
+    manifest::Manifest,
+    sign::{self, Authorities},
+};
 use crate::{
     architecture::Architecture, failure::Failed, inf, output::say, program, python,
     repository::Repository,
@@ -29,6 +34,9 @@ pub(crate) struct Arguments {
     /// The authority that the signer is trusted by [default: target/package/test-ca.pem].
     #[arg(long, value_name = "PEM")]
     authority: Option<PathBuf>,
+    /// The authority that time stamps are trusted by [default: target/package/test-ca.pem].
+    #[arg(long, value_name = "PEM")]
+    timestamp_authority: Option<PathBuf>,
     /// Only with osslsigncode: signify comes from PyPI.
     #[arg(long)]
     offline: bool,
@@ -44,30 +52,53 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let default = packages.join(arguments.arch.to_string());
     let folder = arguments.folder.as_deref().unwrap_or(&default);
     let test_authority = packages.join("test-ca.pem");
-    let authority = arguments.authority.as_deref().unwrap_or(&test_authority);
+    let authorities = Authorities {
+        code: arguments.authority.as_deref().unwrap_or(&test_authority),
+        time: arguments
+            .timestamp_authority
+            .as_deref()
+            .unwrap_or(&test_authority),
+    };
+    for authority in [authorities.code, authorities.time] {
+        fs::read(authority).with_context(|| {
+            let path = authority.display();
+            format!("cannot read {path}; make a package with: cargo xtask package, or give the authority's certificate with --authority and --timestamp-authority")
+        })?;
+    }
     sign::prepare(arguments.yes)?;
 
     let manifest = Manifest::read(folder)?;
     let name = |extension: &str| folder.join(format!("{}.{extension}", manifest.name));
     let (sys, inf_file, cat) = (name("sys"), name("inf"), name("cat"));
-    let verify = |file: &Path, catalog| sign::verify(file, authority, &test_authority, catalog);
+    let verify =
+        |file: &Path, catalog, is_image| sign::verify(file, &authorities, catalog, is_image);
     let mut checks = Checks::default();
     checks.note(
-        "manifest: every file is as described",
+        "manifest: the files are those that it lists, each as described",
         manifest.check(folder),
+    )?;
+    checks.note(
+        "manifest: architecture and version are those of image and INF",
+        agree(&manifest, &sys, &inf_file),
     )?;
     checks.note(
         "check-inf: every rule holds",
         inf::check_file(&inf_file, repository.root(), false),
     )?;
-    checks.note("osslsigncode: the image's signature", verify(&sys, None))?;
-    checks.note("osslsigncode: the catalog's signature", verify(&cat, None))?;
+    checks.note(
+        "osslsigncode: the image's signature, page hashes, time stamp",
+        verify(&sys, None, true),
+    )?;
+    checks.note(
+        "osslsigncode: the catalog's signature, time stamp",
+        verify(&cat, None, false),
+    )?;
     checks.note(
         "osslsigncode: the image is in the catalog",
-        verify(&sys, Some(&cat)),
+        verify(&sys, Some(&cat), true),
     )?;
     let (image, members) = (
-        "signify: the image's signature",
+        "signify: the image's signature, time stamp",
         "signify: both members are in the catalog",
     );
     if arguments.offline {
@@ -79,13 +110,44 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     fs::write(&script, SIGNIFY).with_context(|| format!("cannot write {}", script.display()))?;
     let signify = |catalog: &Path, files: &[&Path]| {
         let mut command = Command::new(&python);
-        command.arg(&script).arg(authority).arg(&test_authority);
+        command.arg(&script).arg("--time-stamped");
+        command.arg(authorities.code).arg(authorities.time);
         command.arg(catalog).args(files);
         program::run(&mut command).map(drop)
     };
     checks.note(image, signify(Path::new("-"), &[&sys]))?;
     checks.note(members, signify(&cat, &[&sys, &inf_file]))?;
     checks.end()
+}
+
+/// Fails unless image and INF are for the architecture, and the INF of the version, that the manifest says.
+fn agree(manifest: &Manifest, sys: &Path, inf_file: &Path) -> Result<()> {
+    let Ok(architecture) = Architecture::from_str(&manifest.architecture, false) else {
+        bail!(Failed(format!(
+            "\"{}\" is no architecture",
+            manifest.architecture
+        )));
+    };
+    super::require_architecture(sys, architecture)?;
+    let bytes =
+        fs::read(inf_file).with_context(|| format!("cannot read {}", inf_file.display()))?;
+    let text = inf::decode(&bytes).with_context(|| inf_file.display().to_string())?;
+    let (driver_version, architectures) = inf::described(&text)?;
+    let wanted = format!("nt{}", inf::stamp::suffix(architecture));
+    if architectures.len() != 1 || !architectures.contains(&wanted) {
+        let found: Vec<_> = architectures.into_iter().collect();
+        bail!(Failed(format!(
+            "the INF is for {}, not for {wanted} alone",
+            found.join(", ")
+        )));
+    }
+    if driver_version != manifest.driver_version {
+        bail!(Failed(format!(
+            "the INF has DriverVer {driver_version}, the manifest {}",
+            manifest.driver_version
+        )));
+    }
+    Ok(())
 }
 
 /// What did not hold; the checks go on, so that each program says what it sees.

@@ -4,6 +4,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    time::SystemTime,
 };
 
 use anyhow::{Context, Result, bail};
@@ -57,7 +58,27 @@ pub(super) struct Signers {
 
 impl Signers {
     /// The certificate and key that are given, or else the test ones in `folder`, which are made when they are missing.
-    pub(super) fn new(folder: &Path, given: Option<(&Path, &Path)>) -> Result<Self> {
+    pub(super) fn new(
+        folder: &Path,
+        certificates: Option<&Path>,
+        key: Option<&Path>,
+    ) -> Result<Self> {
+        let given = match (certificates, key) {
+            (Some(certificates), key) => {
+                require_pem(certificates)?;
+                let key = key.with_context(|| {
+                    let path = certificates.display();
+                    format!("the key of {path} is missing; give it with --key KEY.pem")
+                })?;
+                require_pem(key)?;
+                Some((certificates, key))
+            }
+            (None, Some(key)) => bail!(
+                "the certificate of {} is missing; give it with --certificate CERTIFICATE.pem",
+                key.display()
+            ),
+            (None, None) => None,
+        };
         let private = folder.join("test-authority");
         ensure_authority(folder, &private)?;
         let code = match given {
@@ -154,20 +175,20 @@ fn request(
 
 /// Fails with what to do when a given certificate cannot sign a driver.
 fn check_given(certificates: &Path, key: &Path) -> Result<()> {
-    for path in [certificates, key] {
-        fs::read(path).with_context(|| {
-            format!(
-                "cannot read {}; give PEM files, or leave out --certificate to sign with a test certificate",
-                path.display()
-            )
-        })?;
-    }
     let text = |what: &[&str]| {
         let mut command = Command::new("openssl");
         command.args(["x509", "-noout"]).args(what).arg("-in");
         run(command.arg(certificates))
             .with_context(|| format!("{} is no certificate in PEM", certificates.display()))
     };
+    let start = text(&["-startdate", "-dateopt", "iso_8601"])?;
+    let start = start.trim().trim_start_matches("notBefore=");
+    if seconds(start).is_some_and(|start| start > now()) {
+        bail!(
+            "the certificate {} is not valid before {start}; wait until then, give another, or leave out --certificate to sign with a test certificate",
+            certificates.display()
+        );
+    }
     let end = text(&["-enddate"])?;
     let end = end.trim().trim_start_matches("notAfter=");
     if !is_valid_for(certificates, 0) {
@@ -201,6 +222,45 @@ fn check_given(certificates: &Path, key: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Fails with how to convert it when a file is none of PEM.
+fn require_pem(path: &Path) -> Result<()> {
+    let shown = path.display();
+    let bytes = fs::read(path).with_context(|| {
+        format!(
+            "cannot read {shown}; give PEM files, or leave out --certificate to sign with a test certificate"
+        )
+    })?;
+    if bytes.windows(11).any(|window| window == b"-----BEGIN ") {
+        return Ok(());
+    }
+    let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
+    // PKCS #12 begins with its version, 3, in a SEQUENCE of a long length.
+    let is_store = extension == "pfx"
+        || extension == "p12"
+        || bytes.first() == Some(&0x30) && bytes.windows(3).take(8).any(|part| part == [2, 1, 3]);
+    if is_store {
+        bail!(
+            "{shown} is PKCS #12, not PEM; convert it with: openssl pkcs12 -in {shown} -nokeys -out chain.pem && openssl pkcs12 -in {shown} -nocerts -nodes -out key.pem, and give --certificate chain.pem --key key.pem"
+        );
+    }
+    bail!(
+        "{shown} is not PEM; convert a certificate with: openssl x509 -inform DER -in {shown} -out certificate.pem, a key with: openssl pkey -inform DER -in {shown} -out key.pem"
+    )
+}
+
+/// Seconds since 1970 of `2026-01-02 03:04:05Z`.
+fn seconds(text: &str) -> Option<u64> {
+    let rfc = text.trim().replace(' ', "T");
+    let date: der::DateTime = rfc.parse().ok()?;
+    Some(date.unix_duration().as_secs())
+}
+
+fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}
+
 fn is_valid_for(certificate: &Path, seconds: u32) -> bool {
     let mut command = Command::new("openssl");
     command
@@ -218,4 +278,16 @@ fn create_private(folder: &Path) -> Result<()> {
         fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn openssl_s_dates_are_read() {
+        assert_eq!(seconds("2024-02-29 00:00:00Z"), Some(1_709_164_800));
+        assert_eq!(seconds("Feb 29 00:00:00 2024 GMT"), None);
+        assert!(now() > 1_709_164_800);
+    }
 }

@@ -53,10 +53,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "PATH")]
     image: Option<PathBuf>,
     /// Sign with this certificate (PEM, then those that it is issued by) [default: a test certificate].
-    #[arg(long, value_name = "PEM", requires = "key")]
+    #[arg(long, value_name = "PEM")]
     certificate: Option<PathBuf>,
     /// The certificate's private key (PEM, without password).
-    #[arg(long, value_name = "PEM", requires = "certificate")]
+    #[arg(long, value_name = "PEM")]
     key: Option<PathBuf>,
     /// Install missing Debian packages without asking.
     #[arg(long, short)]
@@ -69,12 +69,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     sign::prepare(arguments.yes)?;
     let folder = repository.target_folder().join("package");
     create_folder(&folder)?;
-    // Before anything is built: a certificate that cannot sign is found at once.
-    let given = arguments
-        .certificate
-        .as_deref()
-        .zip(arguments.key.as_deref());
-    let signers = Signers::new(&folder, given)?;
+    // Before anything is built: a certificate that cannot sign, and a time that nothing can hold, are found at once.
+    let signers = Signers::new(
+        &folder,
+        arguments.certificate.as_deref(),
+        arguments.key.as_deref(),
+    )?;
+    let time = source_time(repository.root())?;
     let image = match &arguments.image {
         Some(image) => image.clone(),
         None => build(&repository, arguments)?,
@@ -84,7 +85,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let partial = folder.join(format!("{}.partial", arguments.arch));
     remove(&partial)?;
     create_folder(&partial)?;
-    let made = assemble(&repository, arguments.arch, &image, &partial, &signers);
+    let made = assemble(
+        &repository,
+        arguments.arch,
+        &image,
+        &partial,
+        &signers,
+        time,
+    );
     if made.is_err() {
         remove(&partial)?;
     }
@@ -136,6 +144,7 @@ fn assemble(
     image: &Path,
     folder: &Path,
     signers: &Signers,
+    time: u64,
 ) -> Result<()> {
     let name = |extension: &str| format!("{DRIVER}.{extension}");
     let (sys, inf_name, cat) = (name("sys"), name("inf"), name("cat"));
@@ -159,7 +168,6 @@ fn assemble(
         files.push(file);
     }
 
-    let time = source_time(repository.root())?;
     let stamp = inf::stamp::Stamp {
         architecture,
         date: inf_date(time)?,
@@ -227,18 +235,29 @@ fn trace_formats(image: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// The last second of 2049: after it, there is no UTCTime, which catalogs are dated with.
+const LATEST_S: u64 = 2_524_607_999;
+
 /// The time that everything in the package claims, in seconds since 1970: `SOURCE_DATE_EPOCH`, or the last commit's.
 fn source_time(root: &Path) -> Result<u64> {
     if let Ok(text) = env::var("SOURCE_DATE_EPOCH") {
-        return text
+        let time = text
             .parse()
-            .with_context(|| format!("SOURCE_DATE_EPOCH is \"{text}\", not a number of seconds"));
+            .with_context(|| format!("SOURCE_DATE_EPOCH is \"{text}\", not a number of seconds"))?;
+        if time > LATEST_S {
+            bail!(
+                "SOURCE_DATE_EPOCH is {time}, which is after 2049, and a catalog cannot be dated later; set it to {LATEST_S} or less"
+            );
+        }
+        return Ok(time);
     }
     let mut command = Command::new("git");
     command
         .current_dir(root)
         .args(["log", "-1", "--format=%ct"]);
-    let text = program::run(&mut command).context("no SOURCE_DATE_EPOCH, and no commit's time")?;
+    let text = program::run(&mut command).context(
+        "no SOURCE_DATE_EPOCH, and no commit's time; set SOURCE_DATE_EPOCH to seconds since 1970",
+    )?;
     text.trim().parse().context("git's time is no number")
 }
 

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 
 use super::identity::Signers;
 use crate::{
+    failure::Failed,
     package_install::{self, Need},
     program::run,
     tool,
@@ -71,23 +72,79 @@ pub(super) fn sign(file: &Path, signers: &Signers, is_image: bool) -> Result<()>
     fs::rename(&signed, file).with_context(|| format!("cannot replace {}", file.display()))
 }
 
-/// Verifies the signature of `file` and its time stamp; with a catalog, that `file` is in it.
+/// Whom signatures are trusted by.
+pub(super) struct Authorities<'a> {
+    /// PEM file of who issued the signer's certificate.
+    pub(super) code: &'a Path,
+    /// PEM file of who issued that of the time stamps.
+    pub(super) time: &'a Path,
+}
+
+/// Verifies the signature of `file` and its time stamp; of an image that it has hashes of its pages; with a catalog, that
+/// `file` is in it, by the catalog's signature.
 pub(super) fn verify(
     file: &Path,
-    authority: &Path,
-    timestamp_authority: &Path,
+    authorities: &Authorities<'_>,
     catalog: Option<&Path>,
+    is_image: bool,
 ) -> Result<()> {
     let mut command = Command::new("osslsigncode");
     command
         .arg("verify")
         .arg("-CAfile")
-        .arg(authority)
+        .arg(authorities.code)
         .arg("-TSA-CAfile")
-        .arg(timestamp_authority);
+        .arg(authorities.time);
     if let Some(catalog) = catalog {
         command.arg("-catalog").arg(catalog);
     }
-    run(command.arg("-in").arg(file))?;
+    let printed = run(command.arg("-in").arg(file))?;
+    let missing = missing(&printed, is_image && catalog.is_none());
+    if !missing.is_empty() {
+        bail!(Failed(format!("it has {}", missing.join(", and "))));
+    }
     Ok(())
+}
+
+/// What osslsigncode has not seen, of what it does not insist on: without a time stamp that holds it takes today's date,
+/// and page hashes are a choice.
+fn missing(printed: &str, needs_pages: bool) -> Vec<&'static str> {
+    let mut missing = Vec::new();
+    let stamps = |result: &str| {
+        let line = format!("Timestamp Server Signature verification: {result}");
+        printed.matches(&line).count()
+    };
+    if printed.contains("Timestamp is not available") || stamps("") == 0 {
+        missing.push("no time stamp");
+    } else if stamps("ok") != stamps("") {
+        missing.push("a time stamp that does not hold");
+    }
+    let has = |start: &str| printed.lines().any(|line| line.starts_with(start));
+    if needs_pages && !(has("Page hash algorithm  : SHA256") && has("Calculated page hash")) {
+        missing.push("no hashes of its pages by SHA-256");
+    }
+    missing
+}
+
+#[cfg(test)]
+mod tests {
+    use super::missing;
+
+    #[test]
+    fn what_osslsigncode_lets_pass_is_missed() {
+        let stamp = "Timestamp Server Signature verification: ";
+        let pages = "Page hash algorithm  : SHA256\nCalculated page hash : 00 ...\n";
+        let good = format!("{pages}{stamp}ok\n");
+        assert!(missing(&good, true).is_empty());
+        assert!(missing(&format!("{stamp}ok\n"), false).is_empty());
+        assert_eq!(missing(&good.replace(pages, ""), true).len(), 1);
+        assert_eq!(missing(&good.replace("SHA256", "SHA1"), true).len(), 1);
+        assert_eq!(
+            missing(&good.replace("ok", "failed"), true),
+            ["a time stamp that does not hold"]
+        );
+        assert_eq!(missing(&format!("{good}{stamp}failed\n"), true).len(), 1);
+        assert_eq!(missing("Timestamp is not available\n", true).len(), 2);
+        assert_eq!(missing("", false), ["no time stamp"]);
+    }
 }

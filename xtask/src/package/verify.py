@@ -1,6 +1,7 @@
-"""Asks PyPI's signify: verify.py AUTHORITY.pem TIMESTAMP-AUTHORITY.pem CATALOG FILE...
+"""Asks PyPI's signify: verify.py [--time-stamped] AUTHORITY.pem TIMESTAMP-AUTHORITY.pem CATALOG FILE...
 
-Are the files in CATALOG, which is signed? With - for CATALOG: do their own signatures hold?
+Are the files in CATALOG, which is signed? With - for CATALOG: do their own signatures hold? A time stamp that is there has
+to hold; with --time-stamped, each signature has to have one.
 """
 
 import pathlib
@@ -17,7 +18,9 @@ from signify.x509 import Certificate, CertificateStore  # noqa: E402
 
 re.search = search
 
-authority, timestamp_authority, catalog, *members = sys.argv[1:]
+arguments = sys.argv[1:]
+needs_stamp = arguments[0] == "--time-stamped"
+authority, timestamp_authority, catalog, *members = arguments[needs_stamp:]
 
 
 def certificates(path):
@@ -36,7 +39,9 @@ for path in members:
             with open(catalog, "rb") as listing:
                 file.add_catalog(listing, check=True)
         found = file.verify(multi_verify_mode="all", signature_types=kinds, trusted_certificate_store=store)
-        for *_, chains in found:
+        for signed_data, _, chains in found:
+            if needs_stamp and signed_data.signer_info.countersigner is None:
+                sys.exit(f"the signature of {path} has no time stamp")
             for chain in chains:
                 if not any(certificate.sha256_fingerprint in signers for certificate in chain):
                     sys.exit(f"{path} is signed by another authority")
