@@ -58,7 +58,7 @@ if (Test-Path -LiteralPath $package) {
     Remove-Item -LiteralPath $package -Recurse
 }
 $null = New-Item -ItemType Directory -Path $package
-Copy-Item -Path (Join-Path -Path $built -ChildPath 'deferlwf.*') -Include '*.sys', '*.pdb', '*.tmf' -Destination $package
+Copy-Item -Path (Join-Path -Path $built -ChildPath '*') -Include 'deferlwf.sys', 'deferlwf.pdb', '*.tmf' -Destination $package
 Copy-Item -Path (Join-Path -Path $root -ChildPath 'LICENSE-*') -Destination $package
 $inf = Join-Path -Path $package -ChildPath 'deferlwf.inf'
 Copy-Item -LiteralPath (Join-Path -Path $root -ChildPath 'inf\deferlwf.inx') -Destination $inf

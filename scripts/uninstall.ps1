@@ -17,6 +17,9 @@ if (-not (Test-FilterInstalled)) {
 }
 elseif ($PSCmdlet.ShouldProcess($ComponentId, 'uninstall with netcfg')) {
     Invoke-Program -Name 'netcfg.exe' -Arguments '/v', '/u', $ComponentId
+    if (Test-FilterInstalled) {
+        throw 'The service is still there, most likely because a program holds the control device open: close it, or restart, and run this again.'
+    }
 }
 $packages = @(Get-WindowsDriver -Online | Where-Object { (Split-Path -Path $_.OriginalFileName -Leaf) -eq 'deferlwf.inf' })
 foreach ($package in $packages) {
