@@ -1,10 +1,10 @@
 //! Device objects of the driver, and IRPs sent to them.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 use lab_rules::Kind;
-use lab_rules::event::{Callback, DeviceEvent, IrpEvent, Lent};
+use lab_rules::event::{Callback, DeviceEvent, Exposure, IrpEvent, Lent};
 
 use crate::Answer;
 use crate::abi::constant::{
@@ -13,10 +13,14 @@ use crate::abi::constant::{
 };
 use crate::abi::nt::{DEVICE_OBJECT, FILE_OBJECT, IO_STACK_LOCATION, IO_STATUS_BLOCK, IRP};
 use crate::driver;
+use crate::ndis::exposure;
 use crate::rt::mem;
 use crate::rt::pool::{self, Reach};
-use crate::rt::sched;
+use crate::rt::sched::{self, Wait};
 use crate::watch::{self, OrFault, emit};
+
+/// How long the caller of a request waits before it gives up, and then for its end, in ns.
+const PATIENCE_NS: u64 = 30_000_000_000;
 
 /// Major functions of a dispatch table.
 pub(crate) const MAJOR_FUNCTIONS: usize = 28;
@@ -34,6 +38,10 @@ struct Device {
 #[derive(Clone, Copy)]
 struct Sent {
     completed: bool,
+    /// The system buffer.
+    buffer: u64,
+    /// Bytes of output that it has room for.
+    room: usize,
 }
 
 #[derive(Default)]
@@ -151,6 +159,7 @@ pub(crate) fn extension(object: u64) -> u64 {
 pub(crate) struct File {
     device: Device,
     file: u64,
+    is_cleaned_up: Cell<bool>,
 }
 
 /// Opens a device by name, as an administrator does; `None` without such a device.
@@ -172,7 +181,11 @@ pub(crate) fn open(name: &str) -> Option<Result<File, u32>> {
     FILE_OBJECT::DeviceObject
         .write(file, device.object)
         .or_fault();
-    let opened = File { device, file };
+    let opened = File {
+        device,
+        file,
+        is_cleaned_up: Cell::new(false),
+    };
     let answer = request(&opened, IRP_MJ_CREATE, 0, &[], 0);
     Some(if answer.status == STATUS_SUCCESS.cast_unsigned() {
         Ok(opened)
@@ -188,9 +201,16 @@ pub(crate) fn io_control(file: &File, code: u32, input: &[u8], output_len: u32) 
 
 /// Closes an open file.
 pub(crate) fn close(file: File) {
-    request(&file, IRP_MJ_CLEANUP, 0, &[], 0);
+    cleanup(&file);
     request(&file, IRP_MJ_CLOSE, 0, &[], 0);
     driver::release(file.file);
+}
+
+/// Sends `IRP_MJ_CLEANUP`, once: nobody has a handle any more.
+fn cleanup(file: &File) {
+    if !file.is_cleaned_up.replace(true) {
+        request(file, IRP_MJ_CLEANUP, 0, &[], 0);
+    }
 }
 
 /// Sends an IRP and waits for its end.
@@ -211,7 +231,8 @@ fn request(file: &File, major: u32, code: u32, input: &[u8], output_len: u32) ->
     let buffer = if buffer_len == 0 {
         0
     } else {
-        driver::lend(Lent::SystemBuffer, buffer_len)
+        // Nobody fills what is behind the input.
+        driver::rubbish(Lent::SystemBuffer, buffer_len)
     };
     if !input.is_empty() {
         driver::write(buffer, input);
@@ -228,7 +249,14 @@ fn request(file: &File, major: u32, code: u32, input: &[u8], output_len: u32) ->
     IO_STACK_LOCATION::Parameters_DeviceIoControl_IoControlCode
         .write(stack, code)
         .or_fault();
-    DEVICES.with_borrow_mut(|devices| devices.irps.insert(irp, Sent { completed: false }));
+    let sent = Sent {
+        completed: false,
+        buffer,
+        room: output_room,
+    };
+    DEVICES.with_borrow_mut(|devices| devices.irps.insert(irp, sent));
+    let since_ns = sched::now();
+    watch::note_handler(&[irp], routine);
     emit(Kind::Irp(IrpEvent::Sent {
         irp,
         major: major as u8,
@@ -250,9 +278,21 @@ fn request(file: &File, major: u32, code: u32, input: &[u8], output_len: u32) ->
     };
     watch::emit_about(Kind::Irp(returned), routine);
     if status == STATUS_PENDING.cast_unsigned() {
-        sched::wait(&mut || {
+        let is_over = || {
             DEVICES.with_borrow(|devices| devices.irps.get(&irp).is_none_or(|sent| sent.completed))
-        });
+        };
+        let wait = || sched::wait_until(sched::now() + PATIENCE_NS, &mut || is_over());
+        if wait() == Wait::TimedOut {
+            // The caller gives up, and with its handle everything goes that waits for it.
+            cleanup(file);
+            if wait() == Wait::TimedOut {
+                emit(Kind::Irp(IrpEvent::Overdue {
+                    irp,
+                    waited_ns: sched::now() - since_ns,
+                }));
+            }
+        }
+        sched::wait(&mut || is_over());
         pool::restrict(&[irp], Reach::Whole);
     }
     let answer = read_answer(irp, buffer, output_room).or_fault();
@@ -282,15 +322,19 @@ fn fill(irp: u64, stack: u64, file: &File, major: u32, buffer: u64) -> Result<()
     IO_STACK_LOCATION::FileObject.write(stack, file.file)
 }
 
+/// Whether the I/O manager copies output back: not for errors, but for warnings.
+fn has_output(status: u32) -> bool {
+    status < 0xC000_0000
+}
+
 fn read_answer(irp: u64, buffer: u64, room: usize) -> Result<Answer, mem::BadAddress> {
     let block = irp + IRP::IoStatus;
     let status = IO_STATUS_BLOCK::Status.read(block)?.cast_unsigned();
     let information = IO_STATUS_BLOCK::Information.read(block)?;
-    // As the I/O manager copies: not for errors, but for warnings.
-    let copied = if status >= 0xC000_0000 {
-        0
-    } else {
+    let copied = if has_output(status) {
         usize::try_from(information).unwrap_or(room).min(room)
+    } else {
+        0
     };
     Ok(Answer {
         status,
@@ -305,10 +349,10 @@ fn read_answer(irp: u64, buffer: u64, room: usize) -> Result<Answer, mem::BadAdd
 /// `IofCompleteRequest`.
 pub(crate) fn complete(irp: u64) {
     let block = irp.wrapping_add(IRP::IoStatus);
-    let known = DEVICES.with_borrow(|devices| devices.irps.contains_key(&irp));
+    let sent = DEVICES.with_borrow(|devices| devices.irps.get(&irp).copied());
+    let known = sent.is_some();
     // One that was completed before is out of reach.
-    let is_again =
-        DEVICES.with_borrow(|devices| devices.irps.get(&irp).is_some_and(|sent| sent.completed));
+    let is_again = sent.is_some_and(|sent| sent.completed);
     let read = || {
         let status = IO_STATUS_BLOCK::Status.read(block)?.cast_unsigned();
         let information = IO_STATUS_BLOCK::Information.read(block)?;
@@ -327,6 +371,12 @@ pub(crate) fn complete(irp: u64) {
         is_cancellable,
         known,
     }));
+    if let Some(sent) = sent.filter(|_| has_output(status)) {
+        let bytes = usize::try_from(information).map_or(sent.room, |bytes| bytes.min(sent.room));
+        if let Some(exposed) = exposure::in_answer(Exposure::Irp { irp }, sent.buffer, bytes) {
+            emit(exposed);
+        }
+    }
     DEVICES.with_borrow_mut(|devices| {
         if let Some(sent) = devices.irps.get_mut(&irp) {
             sent.completed = true;

@@ -215,7 +215,9 @@ fn block_of(kind: &Kind) -> Option<u64> {
             ..
         })
         | Kind::Pool(
-            PoolEvent::Damaged { block, .. } | PoolEvent::BadFree { address: block, .. },
+            PoolEvent::Damaged { block, .. }
+            | PoolEvent::Exposed { block, .. }
+            | PoolEvent::BadFree { address: block, .. },
         ) => Some(*block),
         _ => None,
     }

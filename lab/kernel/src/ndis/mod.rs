@@ -4,6 +4,7 @@ mod config;
 mod data_space;
 mod disturbance;
 mod event;
+pub(crate) mod exposure;
 mod generic;
 mod handle;
 mod interface;

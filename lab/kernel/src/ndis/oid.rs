@@ -104,6 +104,11 @@ fn complete(function: &'static str, path: OidPath, call: &Call<'_>) -> u64 {
             status,
         }));
         above::check(adapter, request, OidAlteration::Reserved);
+        if u64::from(status) == SUCCESS
+            && let Some(exposed) = request::exposed(request)
+        {
+            emit(exposed);
+        }
         above::finish(request, status);
     }
     0

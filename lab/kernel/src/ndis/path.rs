@@ -4,7 +4,7 @@ use lab_rules::Kind;
 use lab_rules::event::{Callback, NblCall, NblEvent, NblPath};
 
 use super::adapter::{self, side};
-use super::{handle, module, nbl, own};
+use super::{exposure, handle, module, nbl, own};
 use crate::abi::constant::{
     NDIS_RECEIVE_FLAGS_DISPATCH_LEVEL, NDIS_RECEIVE_FLAGS_RESOURCES,
     NDIS_RETURN_FLAGS_DISPATCH_LEVEL, NDIS_SEND_COMPLETE_FLAGS_DISPATCH_LEVEL,
@@ -324,6 +324,7 @@ fn take(
 fn send(call: &Call<'_>) -> u64 {
     let dispatch_flag = call.arg_u32(3) & NDIS_SEND_FLAGS_DISPATCH_LEVEL != 0;
     if let Some((adapter, nbls)) = take(call, NblCall::Send, None, dispatch_flag, false) {
+        exposure::check_frames(&nbls, NblCall::Send);
         nbl::note_passed(&nbls);
         own::note_out(&nbls, adapter, NblPath::Send);
         nbl::withdraw(&nbls);
@@ -353,6 +354,7 @@ fn indicate(call: &Call<'_>) -> u64 {
     ) else {
         return 0;
     };
+    exposure::check_frames(&nbls, NblCall::Indicate);
     nbl::note_passed(&nbls);
     own::note_out(&nbls, adapter, NblPath::Receive);
     nbl::withdraw(&nbls);

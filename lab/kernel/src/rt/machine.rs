@@ -190,7 +190,9 @@ impl Machine {
             Processors::new(config.processors).map_err(LoadError::host("map the processors"))?;
         let threads = thread_objects().map_err(LoadError::host("map the thread objects"))?;
         let stacks = Stacks::new().map_err(LoadError::host("map the driver stacks"))?;
-        pool::open().map_err(LoadError::host("map the pool"))?;
+        // Not from the generator: what a seed decides stays as it is.
+        let poison_key = Random::new(!config.seed).next();
+        pool::open(poison_key).map_err(LoadError::host("map the pool"))?;
         trace::reset(config.pdb.as_deref());
         journal::reset(config.keeps_journal);
         call::publish(&registry.functions, config.hooks);

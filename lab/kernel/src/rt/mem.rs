@@ -188,7 +188,20 @@ fn end_of_copy(address: u64, bytes: usize, left: usize, write: bool) -> Result<(
 /// # Errors
 /// When one is not writable for the driver; those before it have been written.
 pub(crate) fn fill(address: u64, length: usize, byte: u8) -> Result<(), BadAddress> {
-    let chunk = [byte; 512];
+    fill_with(address, length, [byte; 8])
+}
+
+/// Fills `length` bytes with a pattern, over and over.
+///
+/// # Errors
+/// When one is not writable for the driver; those before it have been written.
+pub(crate) fn fill_with(address: u64, length: usize, pattern: [u8; 8]) -> Result<(), BadAddress> {
+    let mut chunk = [0; 512];
+    chunk
+        .as_chunks_mut()
+        .0
+        .iter_mut()
+        .for_each(|eight| *eight = pattern);
     let mut done = 0;
     while done < length {
         let bytes = (length - done).min(chunk.len());

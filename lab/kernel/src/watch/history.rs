@@ -128,9 +128,9 @@ impl Histories {
             Origin::Queued(address) => steps(address)?.rfind(|step| step.what == QUEUED),
             Origin::Set(address) => steps(address)?.rfind(|step| step.what == SET),
             Origin::Started(address) => steps(address)?.rfind(|step| step.what == STARTED),
-            Origin::Given(address) => {
-                steps(address)?.rfind(|step| step.what == ASKED || GIVEN.contains(&step.what))
-            }
+            Origin::Given(address) => steps(address)?.rfind(|step| {
+                [ASKED, DISPATCHED].contains(&step.what) || GIVEN.contains(&step.what)
+            }),
             Origin::Sent(address) => steps(address)?.rfind(|step| step.what == SENT),
             Origin::Handed(address) => steps(address)?.rfind(|step| HANDED.contains(&step.what)),
         };
@@ -192,6 +192,8 @@ fn named(sentence: &str) -> impl Iterator<Item = u64> {
     })
 }
 
+/// `STATUS_PENDING` and `NDIS_STATUS_PENDING`.
+const PENDING: u32 = 0x103;
 const ALLOCATED: &str = "allocated";
 const QUEUED: &str = "queued";
 const SET: &str = "set";
@@ -201,6 +203,8 @@ const CLONED: &str = "made as a clone";
 const SENT: &str = "sent below";
 /// A request that was given to one of the driver's handlers.
 const ASKED: &str = "given to the filter";
+/// A request to one of the driver's devices.
+const DISPATCHED: &str = "given to a dispatch routine";
 /// Given to one of the driver's handlers.
 const GIVEN: [&str; 3] = [
     "given to the filter to send",
@@ -225,7 +229,7 @@ fn each_step(kind: &Kind, mut each: impl FnMut(Noun, u64, &'static str, Holder))
             PoolEvent::BadFree { address, .. } => {
                 each(BLOCK, address, "given to a free that does not fit", Nobody);
             }
-            PoolEvent::BadRequest { .. } => {}
+            PoolEvent::Exposed { .. } | PoolEvent::BadRequest { .. } => {}
         },
         Kind::WorkItem(event) => match *event {
             WorkItemEvent::Allocated { item, .. } => each(ITEM, item, ALLOCATED, Driver),
@@ -290,11 +294,16 @@ fn each_step(kind: &Kind, mut each: impl FnMut(Noun, u64, &'static str, Holder))
         Kind::Nbl(event) => each_packet_step(event, each),
         Kind::Oid(event) => each_oid_step(event, each),
         Kind::Irp(event) => match *event {
-            IrpEvent::Sent { irp, .. } => each(IRP, irp, "given to a dispatch routine", Driver),
+            IrpEvent::Sent { irp, .. } => each(IRP, irp, DISPATCHED, Driver),
             IrpEvent::Completed { irp, .. } => each(IRP, irp, "completed", Others),
-            IrpEvent::Returned { irp, .. } => {
-                each(IRP, irp, "its dispatch routine has returned", Others)
+            IrpEvent::Returned { irp, status, .. } => {
+                let (what, holder) = match status {
+                    PENDING => ("left pending by its dispatch routine", Driver),
+                    _ => ("its dispatch routine has returned", Others),
+                };
+                each(IRP, irp, what, holder);
             }
+            IrpEvent::Overdue { irp, .. } => each(IRP, irp, "waited for in vain", Driver),
         },
         Kind::Device(event) => match *event {
             DeviceEvent::Created { device, .. } => each(DEVICE, device, ALLOCATED, Driver),
@@ -357,8 +366,6 @@ fn each_packet_step(event: &NblEvent, mut each: impl FnMut(Noun, u64, &'static s
 }
 
 fn each_oid_step(event: &OidEvent, mut each: impl FnMut(Noun, u64, &'static str, Holder)) {
-    /// `NDIS_STATUS_PENDING`.
-    const PENDING: u32 = 0x103;
     use Holder::{Driver, Nobody, Others};
     match event {
         OidEvent::Given { request, .. } => {

@@ -174,7 +174,8 @@ impl Pool {
             }
             PoolEvent::BadRequest { .. }
             | PoolEvent::BadFree { .. }
-            | PoolEvent::Damaged { .. } => {}
+            | PoolEvent::Damaged { .. }
+            | PoolEvent::Exposed { .. } => {}
         }
     }
 

@@ -11,6 +11,12 @@ super::rules! {
     LAB_NO_HANG = "lab-no-hang": Hang Derived,
         name None, stop None, page "kernel/system-worker-threads.md",
         "What the driver is called for comes to an end.";
+    LAB_POISON_IN_ANSWER = "lab-poison-in-answer": Corruption Must,
+        name None, stop None, page "kernel/failure-to-initialize-output-buffers.md",
+        "What a driver returns to who asked it was written by it: no memory leaves as it was allocated.";
+    LAB_POISON_IN_FRAME = "lab-poison-in-frame": Corruption Derived,
+        name None, stop None, page "ddi wdm/nf-wdm-exallocatepooluninitialized.md",
+        "What a driver sends or indicates was written: no memory leaves as it was allocated.";
     LAB_STACK_OVERFLOW = "lab-stack-overflow": BugCheck Must,
         name None, stop None, page "kernel/using-the-kernel-stack.md",
         "A driver's call chain fits into the kernel stack of 24 KiB.";

@@ -57,4 +57,11 @@ pub enum IrpEvent {
         /// Whether `IoMarkIrpPending` was used.
         marked_pending: bool,
     },
+    /// It was left pending, its caller has given up, and nothing has completed it.
+    Overdue {
+        /// Its address.
+        irp: u64,
+        /// Virtual nanoseconds since it was sent.
+        waited_ns: u64,
+    },
 }

@@ -183,6 +183,23 @@ impl Lent {
         known.map_or(0, |(_, tag)| u32::from_le_bytes(*tag))
     }
 
+    /// What it is, for a person.
+    #[must_use]
+    pub fn noun(self) -> &'static str {
+        match self {
+            Self::Packet => "packet memory of NDIS",
+            Self::Configuration => "configuration value of NDIS",
+            Self::Attach => "attach parameters",
+            Self::Restart => "restart or pause parameters",
+            Self::Status => "status indication",
+            Self::Request => "memory of an OID request",
+            Self::Irp => "IRP",
+            Self::SystemBuffer => "system buffer of an IRP",
+            Self::WorkItem => "work item",
+            Self::Other => "memory of the system",
+        }
+    }
+
     /// What memory with this tag holds, if the kernel lent it.
     #[must_use]
     pub fn of_tag(tag: u32) -> Option<Self> {

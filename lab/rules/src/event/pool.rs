@@ -1,5 +1,7 @@
 //! Pool memory, of every allocator that hands it out.
 
+use super::NblCall;
+
 /// Pool memory changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PoolEvent {
@@ -48,6 +50,59 @@ pub enum PoolEvent {
         /// The first changed byte, relative to the block (negative: before it).
         offset: i64,
     },
+    /// Bytes that were never written since their block was allocated are given to somebody else.
+    Exposed {
+        /// The block that they were allocated in.
+        block: u64,
+        /// Its size in bytes.
+        size: u64,
+        /// Its tag.
+        tag: u32,
+        /// How they leave.
+        exposure: Exposure,
+        /// The first of them, counted from the start of the frame or answer.
+        offset: u64,
+        /// How many they are.
+        length: u64,
+    },
+}
+
+/// How bytes leave the driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Exposure {
+    /// In the data of a NET_BUFFER_LIST that it sends or indicates.
+    Frame {
+        /// The list.
+        nbl: u64,
+        /// The function that it was given to.
+        call: NblCall,
+    },
+    /// In the output of a request to a device.
+    Irp {
+        /// The IRP.
+        irp: u64,
+    },
+    /// In the information of an OID request.
+    Oid {
+        /// The request.
+        request: u64,
+    },
+}
+
+impl std::fmt::Display for Exposure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Frame { nbl, call } => {
+                let verb = match call {
+                    NblCall::Send | NblCall::SendComplete => "sent",
+                    NblCall::Indicate | NblCall::Return => "indicated",
+                };
+                write!(f, "the data {verb} in NET_BUFFER_LIST {nbl:#x}")
+            }
+            Self::Irp { irp } => write!(f, "the output of IRP {irp:#x}"),
+            Self::Oid { request } => write!(f, "the answer to OID request {request:#x}"),
+        }
+    }
 }
 
 /// Why a free cannot be carried out.

@@ -171,6 +171,12 @@ impl Display for PoolEvent {
             Self::Freed { block, size, .. } => write!(f, "   {size} bytes at {block:#x} freed"),
             Self::BadFree { address, .. } => write!(f, "   {address:#x} cannot be freed"),
             Self::Damaged { block, .. } => write!(f, "   block at {block:#x} damaged"),
+            Self::Exposed { block, length, .. } => {
+                write!(
+                    f,
+                    "   {length} bytes of block at {block:#x} leave unwritten"
+                )
+            }
         }
     }
 }
@@ -237,6 +243,7 @@ impl Display for IrpEvent {
             Self::Returned { irp, status, .. } => {
                 write!(f, "   IRP {irp:#x}: dispatch routine returned {status:#x}")
             }
+            Self::Overdue { irp, .. } => write!(f, "   IRP {irp:#x} waited for in vain"),
         }
     }
 }

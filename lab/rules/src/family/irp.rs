@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::event::{Event, IrpEvent, Kind};
 use crate::family::state::PENDING;
-use crate::{BugCheck, Finding, Monitor, Rule, catalogue as rule};
+use crate::{BugCheck, Finding, Monitor, Origin, Rule, catalogue as rule};
 
 /// One IRP in the driver's hands.
 #[derive(Clone, Copy, Debug, Default)]
@@ -155,6 +155,13 @@ impl Monitor for IrpMonitor {
                 status,
                 marked_pending,
             } => self.check_returned(irp, status, marked_pending),
+            IrpEvent::Overdue { irp, waited_ns } => {
+                let happened = format!(
+                    "IRP {irp:#x} was left pending and is not completed after {} s, although its handle was closed",
+                    waited_ns / 1_000_000_000
+                );
+                Some(Finding::new(&rule::IRP_COMPLETE_ONCE, happened).since(Origin::Given(irp)))
+            }
         }
     }
 }
@@ -238,6 +245,18 @@ mod tests {
                 "pended",
                 vec![sent(), returned(0x103, true), completed(0, 0)],
                 vec![],
+            ),
+            (
+                "pended for ever",
+                vec![
+                    sent(),
+                    returned(0x103, true),
+                    irp(IrpEvent::Overdue {
+                        irp: IRP,
+                        waited_ns: 60_000_000_000,
+                    }),
+                ],
+                vec!["irp-complete-once"],
             ),
             (
                 "twice",

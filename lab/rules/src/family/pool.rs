@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::event::{Call, Callback, DISPATCH_LEVEL, Event, Kind, PoolEvent, PoolFreeError};
+use crate::event::{
+    Call, Callback, DISPATCH_LEVEL, Event, Exposure, Kind, Lent, PoolEvent, PoolFreeError,
+};
 use crate::family::irql::level_name;
 use crate::family::state::SUCCESS;
 use crate::{BugCheck, Finding, Monitor, Origin, Rule, catalogue as rule};
@@ -73,6 +75,24 @@ impl PoolMonitor {
                         .with(BugCheck::new(0xC1, &[block, touched, 0, 0x23])),
                 )
             }
+            PoolEvent::Exposed {
+                block,
+                size,
+                tag,
+                exposure,
+                offset,
+                length,
+            } => {
+                let rule = match exposure {
+                    Exposure::Frame { .. } => &rule::LAB_POISON_IN_FRAME,
+                    Exposure::Irp { .. } | Exposure::Oid { .. } => &rule::LAB_POISON_IN_ANSWER,
+                };
+                let happened = format!(
+                    "{length} bytes at offset {offset} of {exposure} were never written since {} was allocated",
+                    block_text(block, size, tag)
+                );
+                Some(Finding::new(rule, happened))
+            }
         }
     }
 
@@ -122,6 +142,8 @@ impl Monitor for PoolMonitor {
             &rule::MEM_PAGEABLE_AT_DISPATCH,
             &rule::REG_FAIL_UNDO,
             &rule::ATTACH_FAILURE_CLEANS_UP,
+            &rule::LAB_POISON_IN_FRAME,
+            &rule::LAB_POISON_IN_ANSWER,
         ]
     }
 
@@ -215,13 +237,16 @@ pub(crate) fn tag_text(tag: u32) -> String {
 
 /// A block in words.
 pub(crate) fn block_text(block: u64, size: u64, tag: u32) -> String {
+    if let Some(lent) = Lent::of_tag(tag) {
+        return format!("the {} of {size} bytes at {block:#x}", lent.noun());
+    }
     format!("the {size}-byte block {} at {block:#x}", tag_text(tag))
 }
 
 #[cfg(test)]
 mod tests {
     use super::PoolMonitor;
-    use crate::event::{Callback, Event, Kind, Left, PoolEvent, PoolFreeError};
+    use crate::event::{Callback, Event, Exposure, Kind, Left, NblCall, PoolEvent, PoolFreeError};
     use crate::table::{at, broken, enter, leave, level};
 
     const TAG: u32 = u32::from_le_bytes(*b"Dflw");
@@ -245,6 +270,33 @@ mod tests {
             size: 16,
             tag: TAG,
         })
+    }
+
+    #[test]
+    fn nothing_leaves_as_it_was_allocated() {
+        let exposed = |exposure| {
+            pool(PoolEvent::Exposed {
+                block: 1,
+                size: 16,
+                tag: TAG,
+                exposure,
+                offset: 4,
+                length: 8,
+            })
+        };
+        let frame = |call| Exposure::Frame { nbl: 2, call };
+        for (exposure, expected) in [
+            (frame(NblCall::Send), "lab-poison-in-frame"),
+            (frame(NblCall::Indicate), "lab-poison-in-frame"),
+            (Exposure::Irp { irp: 2 }, "lab-poison-in-answer"),
+            (Exposure::Oid { request: 2 }, "lab-poison-in-answer"),
+        ] {
+            assert_eq!(
+                broken::<PoolMonitor>([allocated(1), exposed(exposure)]),
+                [expected]
+            );
+        }
+        assert_eq!(broken::<PoolMonitor>([allocated(1)]), [""; 0]);
     }
 
     #[test]

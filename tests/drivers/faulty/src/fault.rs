@@ -23,6 +23,7 @@ mod device;
 mod dispatch;
 mod frame;
 mod frame_hold;
+mod fresh;
 mod image;
 mod irp;
 mod irql;
@@ -72,6 +73,7 @@ static AREAS: &[&[Play]] = &[
     derived::PLAYS,
     frame::PLAYS,
     frame_hold::PLAYS,
+    fresh::PLAYS,
     dispatch::PLAYS,
     image::PLAYS,
     irp::PLAYS,

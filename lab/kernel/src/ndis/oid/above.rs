@@ -181,6 +181,7 @@ fn give(adapter: u32, path: OidPath, handlers: &Handlers, context: u64, built: &
         }));
         if status != PENDING {
             check(adapter, request, OidAlteration::Reserved);
+            check_answer(request, status, handler);
             finish(request, status);
         }
     });
@@ -261,6 +262,15 @@ pub(super) fn check(adapter: u32, request: u64, alteration: OidAlteration) {
     }
 }
 
+/// Looks through the information that a handler has answered with.
+fn check_answer(request: u64, status: u32, handler: u64) {
+    if status == NDIS_STATUS_SUCCESS.cast_unsigned()
+        && let Some(exposed) = request::exposed(request)
+    {
+        watch::emit_about(exposed, handler);
+    }
+}
+
 /// A synchronous request: down through the filter, and up again.
 fn ask_synchronously(adapter: u32, handlers: &Handlers, context: u64, request: u64) {
     let path = OidPath::Synchronous;
@@ -283,6 +293,9 @@ fn ask_synchronously(adapter: u32, handlers: &Handlers, context: u64, request: u
             status,
         }));
         check_both();
+        if status == NDIS_STATUS_ALREADY_COMPLETE.cast_unsigned() {
+            check_answer(request, NDIS_STATUS_SUCCESS.cast_unsigned(), handler);
+        }
     }
     let goes_on = status == NDIS_STATUS_SUCCESS.cast_unsigned();
     if status == NDIS_STATUS_ALREADY_COMPLETE.cast_unsigned() {

@@ -1,6 +1,7 @@
 //! `NDIS_OID_REQUEST` in memory.
 
-use lab_rules::event::{Lent, OidKind, OidRequest};
+use lab_rules::Kind;
+use lab_rules::event::{Exposure, Lent, OidKind, OidRequest};
 
 use super::ask::{Ask, MUST_SUCCEED};
 use crate::abi::constant::{
@@ -10,6 +11,7 @@ use crate::abi::constant::{
 };
 use crate::abi::ndis::{NDIS_OBJECT_HEADER, NDIS_OID_REQUEST as R};
 use crate::driver;
+use crate::ndis::exposure;
 use crate::ndis::register::write_header;
 use crate::rt::mem::{self, BadAddress, Field};
 use crate::rt::{pool, sched};
@@ -87,6 +89,22 @@ pub(super) fn read(request: u64) -> Result<OidRequest, BadAddress> {
     })
 }
 
+/// The event if a request that has succeeded tells of bytes that nobody wrote.
+pub(super) fn exposed(request: u64) -> Option<Kind> {
+    let read = || -> Result<_, BadAddress> {
+        let members = members(request)?;
+        let room = members.output_length.unwrap_or(members.length);
+        let Some(written) = members.written else {
+            return Ok((0, 0));
+        };
+        let bytes = written.read(request)?.min(room.read(request)?);
+        Ok((members.buffer.read(request)?, bytes))
+    };
+    let (buffer, bytes) = read().ok()?;
+    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+    exposure::in_answer(Exposure::Oid { request }, buffer, bytes)
+}
+
 /// What is said of a request whose memory is gone.
 pub(super) fn gone(request: u64) -> OidRequest {
     OidRequest {
@@ -139,14 +157,16 @@ pub(super) fn build(ask: &Ask, id: u64) -> Built {
     };
     write_header(request, NDIS_OBJECT_TYPE_OID_REQUEST, revision, size);
     let room = ask.length.max(ask.output_length);
-    let buffer = driver::lend(Lent::Request, room as usize);
+    // What is asked for is not there yet.
+    let buffer = driver::rubbish(Lent::Request, room as usize);
     let is_given = room > 0;
-    if is_given {
+    if ask.kind != OidKind::Query && is_given {
         let input: Vec<u8> = (0..room.min(ask.length))
             .map(|_| sched::random(256) as u8)
             .collect();
         driver::write(buffer, &input);
-    } else {
+    }
+    if !is_given {
         // No byte may be touched.
         driver::release(buffer);
     }

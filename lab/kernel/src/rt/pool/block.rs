@@ -44,7 +44,7 @@ pub(crate) struct Request {
     pub(crate) align: usize,
     /// Memory type.
     pub(crate) kind: Kind,
-    /// Zeroed, or filled with a poison byte.
+    /// Zeroed, or filled with poison.
     pub(crate) zeroed: bool,
     /// Who asks.
     pub(crate) owner: Owner,
@@ -71,6 +71,8 @@ pub(crate) struct Block {
     pub(crate) freed: Option<StackId>,
     /// What the image may do with it while it is live.
     pub(crate) reach: Reach,
+    /// Whether it began with poison in it.
+    pub(crate) is_poisoned: bool,
 }
 
 /// The pool's address space is spent.

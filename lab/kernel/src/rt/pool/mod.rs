@@ -12,6 +12,7 @@
 //! as on a real machine, before the lab's own host is out of memory.
 
 mod block;
+pub(crate) mod poison;
 mod reach;
 mod region;
 
@@ -31,8 +32,6 @@ use super::{
     trace::{self, StackId},
 };
 
-/// Byte that fresh memory is filled with, unless the API zeroes it.
-pub(crate) const POISON: u8 = 0xC7;
 /// Byte in front of a block and behind it.
 const SLACK: u8 = 0x5A;
 /// What the rest of a block's pages looks like.
@@ -55,6 +54,8 @@ struct Area {
 /// # Invariants
 /// `driver_bytes` are the bytes of the pages that the driver's live blocks take.
 pub(super) struct Pool {
+    /// Makes this run's poison its own.
+    key: u64,
     nonpaged: Area,
     paged: Area,
     /// Blocks that were ever allocated.
@@ -68,8 +69,8 @@ thread_local! {
     static IS_UNSEALED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Makes an empty pool.
-pub(super) fn open() -> io::Result<()> {
+/// Makes an empty pool. `key` makes what its fresh memory looks like that of this run.
+pub(super) fn open(key: u64) -> io::Result<()> {
     let area = |start, end| {
         io::Result::Ok(Area {
             region: Region::new(start, end)?,
@@ -77,6 +78,7 @@ pub(super) fn open() -> io::Result<()> {
         })
     };
     let pool = Pool {
+        key,
         nonpaged: area(POOL, PAGED_POOL)?,
         paged: area(PAGED_POOL, HIGH)?,
         serial: 0,
@@ -225,17 +227,23 @@ impl Pool {
             allocated: stack,
             freed: None,
             reach: Reach::Whole,
+            is_poisoned: !request.zeroed,
         };
         // INVARIANT: the region gives ascending addresses.
         area.blocks.push(block);
         self.serial += 1;
         // INVARIANT: `room` is what `Block::pages` gives back in `free`.
         self.driver_bytes = driver_bytes;
-        let fill = |from: u64, to: u64, byte| mem::fill(from, (to - from) as usize, byte);
-        let filled = fill(first, address, SLACK)
-            .and_then(|()| fill(block.end(), first + room as u64, SLACK))
-            // Fresh pages are zero.
-            .and_then(|()| if request.zeroed { Ok(()) } else { fill(address, block.end(), POISON) });
+        let slack = |from: u64, to: u64| mem::fill(from, (to - from) as usize, SLACK);
+        let filled = slack(first, address)
+            .and_then(|()| slack(block.end(), first + room as u64))
+            .and_then(|()| {
+                if request.zeroed {
+                    // Fresh pages are.
+                    return Ok(());
+                }
+                mem::fill_with(address, size, poison::word(block.serial, self.key))
+            });
         filled.map_err(|_| Exhausted)?;
         Ok(address)
     }
@@ -270,6 +278,14 @@ impl Pool {
             None => Ok(block),
             Some(offset) => Err(FreeError::Damaged { block, offset }),
         }
+    }
+}
+
+impl Pool {
+    /// The first block, live or freed, of which this is so.
+    fn block_of(&self, is_it: impl Fn(&Block) -> bool) -> Option<Block> {
+        let mut all = self.nonpaged.blocks.iter().chain(&self.paged.blocks);
+        all.find(|block| is_it(block)).copied()
     }
 }
 
@@ -359,7 +375,7 @@ mod tests {
     fn the_drivers_live_blocks_are_limited_and_the_labs_are_not() {
         let _only = machine::only();
         let _handlers = Handlers::install().expect("signals");
-        open().expect("address space");
+        open(0).expect("address space");
         let ask = |size, owner| {
             allocate(Request {
                 tag: u32::from_le_bytes(*b"Test"),

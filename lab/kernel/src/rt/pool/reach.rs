@@ -61,7 +61,7 @@ mod tests {
     fn blocks_come_and_go_with_what_is_in_them() {
         let _only = machine::only();
         let _handlers = Handlers::install().expect("signals");
-        pool::open().expect("address space");
+        pool::open(0).expect("address space");
         let blocks = [16, 4096, 40].map(|size| {
             let request = Request {
                 tag: 1,

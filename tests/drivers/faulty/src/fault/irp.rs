@@ -46,6 +46,9 @@ pub(crate) const PLAYS: &[Play] = &[
     answers("irp-touched-after", |driver| create(driver, touch_after)),
     answers("irp-answered", |driver| create(driver, answer)),
     answers("irp-pended", |driver| create(driver, pend)),
+    answers("irp-pended-for-ever", |driver| {
+        create(driver, pend_for_ever)
+    }),
 ];
 
 // legal: irp-answered near irp-complete-once, irp-complete-or-pend, irp-status-consistent, irp-information-bounds
@@ -145,7 +148,7 @@ extern "system" fn complete_cancellable(_: *mut DEVICE_OBJECT, irp: *mut IRP) ->
 }
 
 /// Bytes of the request's input and output.
-fn lengths(irp: *mut IRP) -> (u32, u32) {
+pub(super) fn lengths(irp: *mut IRP) -> (u32, u32) {
     // SAFETY: the request is this driver's; the current location is in use.
     let tail = unsafe { &(*irp).Tail };
     // SAFETY: as above.
@@ -166,7 +169,7 @@ extern "system" fn claim_too_much(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTA
 }
 
 /// The request's buffer.
-fn buffer(irp: *mut IRP) -> *mut u8 {
+pub(super) fn buffer(irp: *mut IRP) -> *mut u8 {
     // SAFETY: the request is this driver's, with METHOD_BUFFERED.
     let buffers = unsafe { &(*irp).AssociatedIrp };
     // SAFETY: as above.
@@ -220,6 +223,16 @@ extern "system" fn pend(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
     mark(irp);
     // SAFETY: the item waits for no run, and is freed by its own.
     unsafe { NdisQueueIoWorkItem(item, Some(complete_pended), irp.cast()) };
+    STATUS_PENDING
+}
+
+#[rustfmt::skip] // The mark stays on this line.
+extern "system" fn pend_for_ever( // caught: irp-pended-for-ever by irp-complete-once
+    _: *mut DEVICE_OBJECT,
+    irp: *mut IRP,
+) -> NTSTATUS {
+    stay();
+    mark(irp);
     STATUS_PENDING
 }
 

@@ -187,7 +187,7 @@ fn send_many(module: &'static Module) {
     if module.take().is_null() {
         return;
     }
-    for _ in 0..64 {
+    for _ in 0..256 {
         let request = oid::own(POOL_FLAG_NON_PAGED);
         // SAFETY: a request of this filter's; that detach does not wait for it is the fault.
         let status = unsafe { NdisFOidRequest(module.handle, request) }; // caught: oid-own-at-detach by detach-no-own-oid
