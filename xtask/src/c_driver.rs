@@ -33,12 +33,12 @@ pub(crate) struct CDriver {
 pub(crate) const DRIVERS: &[CDriver] = &[
     CDriver {
         name: "c-filter",
-        sources: &["filter.c", "plain.c"],
+        sources: &["filter.c", "plain.c", "seh.c"],
         is_guarded: false,
     },
     CDriver {
         name: "c-filter-guarded",
-        sources: &["filter.c", "plain.c", "guard.s"],
+        sources: &["filter.c", "plain.c", "seh.c", "guard.s"],
         is_guarded: true,
     },
     CDriver {
@@ -48,8 +48,17 @@ pub(crate) const DRIVERS: &[CDriver] = &[
     },
 ];
 
-/// What else than functions with a prototype in `abi/` a C compiler's code imports from the kernel.
-const COMPILER_IMPORTS: &[&str] = &["__C_specific_handler", "__chkstk", "_local_unwind"];
+/// What C code imports from the kernel that has no prototype in `abi/`.
+const OTHER_IMPORTS: &[&str] = &[
+    "ExRaiseAccessViolation",
+    "RtlCaptureContext",
+    "RtlLookupFunctionEntry",
+    "RtlRaiseException",
+    "RtlVirtualUnwind",
+    "__C_specific_handler",
+    "__chkstk",
+    "_local_unwind",
+];
 
 const NEEDS: &[Need] = &[
     Need {
@@ -188,7 +197,7 @@ impl CDriver {
 fn imports(root: &Path) -> Result<ImportTable> {
     let mut table = ImportTable::read(root)?;
     let [mut kernel, ndis] = bindings::functions(root)?;
-    kernel.extend(COMPILER_IMPORTS.iter().map(|name| (*name).to_owned()));
+    kernel.extend(OTHER_IMPORTS.iter().map(|name| (*name).to_owned()));
     for (name, dll, functions) in [
         ("ntoskrnl", "ntoskrnl.exe", kernel),
         ("ndis", "NDIS.SYS", ndis),

@@ -24,7 +24,7 @@ pub(crate) use call::{any_running, enter, inside_of, is_inside, leave, running};
 use digest::Digest;
 pub(crate) use fault::{OrFault, fault_event};
 use history::{Histories, Object, Step};
-pub(crate) use hook::{after_import, before_import};
+pub(crate) use hook::{after_import, before_import, cut_imports, tell_result};
 pub(crate) use tally::Tally;
 
 /// Events that a violation shows.

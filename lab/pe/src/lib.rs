@@ -61,6 +61,8 @@ pub struct Image {
     pub load_config: Option<LoadConfig>,
     /// Its functions that have unwind information, by RVA.
     pub functions: Vec<Function>,
+    /// RVA of the table that they stand in, in the same order; 0 where there is none.
+    pub function_table_rva: u32,
     /// Where its symbols are.
     pub pdb: Option<PdbReference>,
 }
@@ -111,6 +113,9 @@ impl Image {
             exports,
             load_config,
             functions,
+            function_table_rva: headers
+                .directory(header::EXCEPTION)
+                .map_or(0, |directory| directory.rva),
             pdb,
             mapped,
         })

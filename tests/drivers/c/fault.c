@@ -81,6 +81,42 @@ NOINLINE static void divide(MODULE *module)
 	stay();
 }
 
+NOINLINE static void raise_unhandled(MODULE *module)
+{
+	__try {
+		ExRaiseStatus((NTSTATUS)0xE0000001); /* caught: c-raise by lab-fault */
+		stay();
+	} __except (module->turn) {
+		module->turn = 2;
+	}
+}
+
+NOINLINE static void null_declined(MODULE *module)
+{
+	MODULE *volatile none = NULL;
+
+	__try {
+		module->turn = none->turn; /* caught: c-null-declined by null-check */
+		stay();
+	} __except (module->turn) {
+		module->turn = 2;
+	}
+}
+
+/* Exception handling does not help against addresses of the system. */
+NOINLINE static void freed_in_try(MODULE *module)
+{
+	volatile UCHAR *bytes = block();
+
+	ExFreePoolWithTag((PVOID)bytes, FILTER_TAG);
+	__try {
+		module->turn = bytes[0]; /* caught: c-freed-in-try by mem-use-after-free */
+		stay();
+	} __except (1) {
+		module->turn = 2;
+	}
+}
+
 NOINLINE static void lock_twice(MODULE *module)
 {
 	KIRQL old = KeAcquireSpinLockRaiseToDpc(&module->lock);
@@ -166,6 +202,9 @@ static const struct play plays[] = {
 	{ .name = L"c-pool-left", .attach = pool_left },
 	{ .name = L"c-null-read", .work = null_read },
 	{ .name = L"c-divide", .work = divide },
+	{ .name = L"c-raise", .work = raise_unhandled },
+	{ .name = L"c-null-declined", .work = null_declined },
+	{ .name = L"c-freed-in-try", .work = freed_in_try },
 	{ .name = L"c-lock-twice", .work = lock_twice },
 	{ .name = L"c-wait-under-lock", .work = wait_under_lock },
 	{ .name = L"c-paged-at-dispatch", .work = paged_at_dispatch },

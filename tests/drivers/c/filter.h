@@ -46,3 +46,6 @@ void play_attach(MODULE *module);
 void play_detach(MODULE *module);
 void play_send(MODULE *module, NET_BUFFER_LIST *lists);
 void play_work(MODULE *module);
+
+/* Tries structured exception handling; the system stops where it is not as documented. */
+void seh(MODULE *module);

@@ -71,6 +71,7 @@ pub(crate) fn run(config: RunConfig, progress: Show) -> Result<Report, Failure> 
             before: watch::before_import,
             instead: injection::instead,
             after: watch::after_import,
+            cut: watch::cut_imports,
         },
         time_limit_ns: TIME_LIMIT_NS,
         keeps_journal: config.keeps_timeline,

@@ -3,16 +3,17 @@
 use lab_rules::Kind;
 use lab_rules::event::{Fault, FaultKind, Region};
 
-use super::{imports, mdl};
+use super::{imports, mdl, status};
 use crate::abi::constant::{
     MDL_IO_SPACE, MDL_MAPPED_TO_SYSTEM_VA, MDL_PAGES_LOCKED, MDL_PARTIAL,
     MDL_PARTIAL_HAS_BEEN_MAPPED, MDL_SOURCE_IS_NONPAGED_POOL, MDL_WRITE_OPERATION,
     STATUS_ACCESS_VIOLATION,
 };
 use crate::abi::nt::MDL;
+use crate::rt::exception::{self, NONCONTINUABLE};
 use crate::rt::mem::{self, BadAddress};
 use crate::rt::{self, Call, paged, pool, sched};
-use crate::watch::{OrFault, emit};
+use crate::watch::{OrFault, emit, tell_result};
 use crate::{driver, memory};
 
 imports! {
@@ -84,10 +85,20 @@ fn build_for_nonpaged_pool(call: &Call<'_>) -> u64 {
 fn probe_and_lock(call: &Call<'_>) -> u64 {
     /// `IoReadAccess`; the others write.
     const READ: u32 = 0;
+    /// `UserMode`.
+    const USER_MODE: u8 = 1;
     let (mdl, writes) = (call.arg(0), call.arg_u32(2) != READ);
     let address = mdl::address(mdl).or_fault();
     let length = MDL::ByteCount.read(mdl).or_fault();
-    if let Err(bad) = probe(address, length.into(), writes) {
+    let mut probed = probe(address, length.into(), writes);
+    if call.arg_u8(1) == USER_MODE && !exception::is_user(address) {
+        let write = writes;
+        probed = Err(BadAddress { address, write });
+    }
+    if let Err(bad) = probed {
+        tell_result(call, status(STATUS_ACCESS_VIOLATION));
+        let code = STATUS_ACCESS_VIOLATION.cast_unsigned();
+        exception::raise(code, NONCONTINUABLE, &[u64::from(writes), bad.address]);
         emit(Kind::Fault(Fault {
             kind: FaultKind::Unhandled(STATUS_ACCESS_VIOLATION.cast_unsigned()),
             address: bad.address,

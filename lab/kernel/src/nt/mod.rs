@@ -19,6 +19,7 @@ pub(crate) mod region;
 pub(crate) mod registry;
 mod resource;
 mod rtl;
+pub(crate) mod seh;
 pub(crate) mod shared_lock;
 mod slist;
 mod string;
@@ -28,7 +29,7 @@ mod zw;
 use crate::rt::{DataExport, Import};
 
 /// Everything that `ntoskrnl.exe` and `hal.dll` offer.
-pub(crate) const IMPORTS: [&[Import]; 23] = [
+pub(crate) const IMPORTS: [&[Import]; 24] = [
     dbg::IMPORTS,
     dpc::IMPORTS,
     etw::IMPORTS,
@@ -47,12 +48,17 @@ pub(crate) const IMPORTS: [&[Import]; 23] = [
     region::IMPORTS,
     resource::IMPORTS,
     rtl::IMPORTS,
+    seh::IMPORTS,
     shared_lock::IMPORTS,
     slist::IMPORTS,
     string::IMPORTS,
     timer::IMPORTS,
     zw::IMPORTS,
 ];
+
+/// Where user mode ends. All that the lab gives to a driver is above, as the kernel's memory is in Windows, so that a
+/// driver that compares an address with these variables decides as it does there.
+const USER_END: u64 = crate::rt::exception::USER_END;
 
 /// Variables of `ntoskrnl.exe`.
 pub(crate) const DATA: &[DataExport] = &[
@@ -80,17 +86,17 @@ pub(crate) const DATA: &[DataExport] = &[
     DataExport {
         module: "ntoskrnl.exe",
         name: "MmHighestUserAddress",
-        words: &[0x7FFF_FFFE_FFFF],
+        words: &[USER_END - 0x1_0001],
     },
     DataExport {
         module: "ntoskrnl.exe",
         name: "MmUserProbeAddress",
-        words: &[0x7FFF_FFFF_0000],
+        words: &[USER_END - 0x1_0000],
     },
     DataExport {
         module: "ntoskrnl.exe",
         name: "MmSystemRangeStart",
-        words: &[0xFFFF_8000_0000_0000],
+        words: &[USER_END],
     },
     DataExport {
         module: "ntoskrnl.exe",

@@ -128,6 +128,21 @@ fn dispatch(frame: &ImportFrame) -> u64 {
     result
 }
 
+/// The name of the import that `frame` is of.
+pub(super) fn name_of(frame: &ImportFrame) -> &'static str {
+    let import = BOUND
+        .get()
+        .and_then(|(functions, _)| functions.get(frame.index as usize));
+    import.map_or("", |import| import.name)
+}
+
+/// An exception has ended all but `left` of the imports that the running thread was in.
+pub(super) fn cut(left: usize) {
+    if let Some((_, hooks)) = BOUND.get() {
+        (hooks.cut)(left);
+    }
+}
+
 /// Calls code of the image on its own stack and gives back RAX. Nests; the call may suspend inside.
 ///
 /// Must be called from a kernel thread or a DPC body, see the rule of the cut in [`super`].

@@ -2,13 +2,14 @@
 
 use std::{
     cell::Cell,
+    ffi::c_void,
     ptr,
     sync::atomic::{AtomicPtr, Ordering},
 };
 
 use corosensei::Yielder;
 
-use super::trace::StackId;
+use super::{exception::Dispatch, trace::StackId};
 
 /// Registers of driver code that a signal interrupted.
 #[repr(C, align(16))]
@@ -87,6 +88,8 @@ pub(super) struct Context {
     pub(super) interrupted: Cell<Interrupted>,
     /// Whether the fault trampoline runs: the driver's stack begins at `interrupted` then.
     pub(super) is_trapped: Cell<bool>,
+    /// The innermost exception or unwinding that is under way: null, or it lives on the host stack.
+    dispatch: Cell<*const c_void>,
     /// The driver's stack, if it was captured since driver code ran last.
     pub(super) captured: Cell<Option<StackId>>,
 }
@@ -103,8 +106,19 @@ impl Context {
             stack_high,
             interrupted: Cell::new(Interrupted::NOTHING),
             is_trapped: Cell::new(false),
+            dispatch: Cell::new(ptr::null()),
             captured: Cell::new(None),
         }
+    }
+
+    /// The innermost exception or unwinding that is under way, or null.
+    pub(super) fn dispatch(&self) -> *const Dispatch {
+        self.dispatch.get().cast()
+    }
+
+    /// Begins or ends one.
+    pub(super) fn set_dispatch(&self, dispatch: *const Dispatch) {
+        self.dispatch.set(dispatch.cast());
     }
 
     /// The innermost import that has not returned.

@@ -59,6 +59,8 @@ pub(crate) struct Hooks {
     pub(crate) instead: fn(&Call<'_>) -> Option<u64>,
     /// After it, with what it returns.
     pub(crate) after: fn(&Call<'_>, u64),
+    /// An exception has ended all but so many of the imports that the running thread was in.
+    pub(crate) cut: fn(usize),
 }
 
 /// Why an image was not loaded. One clear line each.

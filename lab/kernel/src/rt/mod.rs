@@ -24,6 +24,7 @@
 mod call;
 mod context;
 mod endless;
+pub(crate) mod exception;
 pub(crate) mod fault;
 mod image;
 mod import;

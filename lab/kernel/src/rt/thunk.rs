@@ -5,6 +5,7 @@
 //! | `lab_import` | driver code, index in EAX | [`super::call::enter`] on the host stack |
 //! | `lab_call` | host code | driver code on the driver stack |
 //! | `lab_fault` | the signal handler (which edits the saved context) | [`super::trap::on_fault`] on the host stack |
+//! | `lab_resume` | host code, for good | the driver, at the registers in `interrupted` |
 //! | `lab_copy` | host code | itself; the handler skips a copy that faults |
 //! | `lab_chkstk` | driver code | itself: the import `__chkstk` |
 //!
@@ -22,7 +23,7 @@ use std::{
 };
 
 use super::{
-    context::{CURRENT, Context, Interrupted},
+    context::{CURRENT, Context, ImportFrame, Interrupted},
     processor,
 };
 
@@ -66,7 +67,7 @@ global_asm!(
     .globl \symbol
     .hidden \symbol
     .endr
-    .irp symbol, lab_fault, lab_copy, lab_copy_end, lab_chkstk, lab_chkstk_end, lab_import_return, lab_import_end
+    .irp symbol, lab_fault, lab_resume, lab_copy, lab_copy_end, lab_chkstk, lab_chkstk_end, lab_import_return, lab_import_end
     .globl \symbol
     .hidden \symbol
     .endr
@@ -231,7 +232,11 @@ lab_fault:
     fxsave64 [rdi + {interrupted} + {fx}]
     mov rbx, rdi
     call {on_fault}
-    lea rdi, [rbx + {interrupted}]
+    mov rdi, rbx
+lab_resume:
+    // rdi: Context
+    mov rsp, [rdi + {host_sp}]
+    lea rdi, [rdi + {interrupted}]
     fxrstor64 [rdi + {fx}]
     mov rax, ss
     push rax
@@ -329,6 +334,7 @@ unsafe extern "sysv64" {
     fn lab_call_driver();
     fn lab_call_return();
     fn lab_fault();
+    fn lab_resume(context: *const Context) -> !;
     fn lab_copy(target: u64, source: u64, bytes: usize) -> usize;
     fn lab_copy_end();
     fn lab_chkstk();
@@ -383,6 +389,37 @@ pub(super) unsafe fn call(context: &Context, code: u64, arguments: &[u64]) -> u6
     // do anything to this process; that it does not touch the lab's memory is assumed, as for any
     // code under test: what it gets are addresses in `layout`, and accesses elsewhere fault.
     unsafe { lab_call(context, code, arguments.as_ptr(), arguments.len()) }
+}
+
+/// Whether `rip` is where driver code returns to that [`call`] has called.
+pub(super) fn is_return_from_driver(rip: u64) -> bool {
+    rip == lab_call_return as *const () as u64
+}
+
+/// What [`call`] has kept at `host_sp`, which is where the host's stack goes on for the code that it has called: the
+/// import that was running, and the host's stack pointer, as they were before.
+///
+/// # Safety
+/// `host_sp` is the `host_sp` of a context while such code runs.
+pub(super) unsafe fn kept(host_sp: u64) -> (*const ImportFrame, u64) {
+    let words = host_sp as *const u64;
+    // SAFETY: `lab_call` has pushed three words last, and set `host_sp` to where they are.
+    let frame = unsafe { words.read() };
+    // SAFETY: as above.
+    let outside = unsafe { words.wrapping_add(2).read() };
+    (frame as *const ImportFrame, outside)
+}
+
+/// Goes on in driver code with the registers that are in `interrupted`; everything below `host_sp` of the host's
+/// stack is given up.
+///
+/// # Safety
+/// 1. `context` is that of the running coroutine, and its `host_sp`, `driver_sp` and `frame` are those of the code
+///    that goes on.
+/// 2. The rule of the cut holds for what is given up.
+pub(super) unsafe fn resume(context: &Context) -> ! {
+    // SAFETY: passed on to the caller.
+    unsafe { lab_resume(context) }
 }
 
 /// Copies bytes; gives back how many were not, because the next one may not be touched.

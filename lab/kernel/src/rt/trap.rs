@@ -6,6 +6,7 @@ use iced_x86::{Code, Decoder, DecoderOptions, Instruction, OpKind, Register};
 use super::{
     context::{Context, Interrupted, RAX, RCX, RDX, RSP},
     endless,
+    exception::{self, Exception},
     fault::{self, Access, Fault, FaultKind},
     layout, mem, paged,
     patch::{PAUSE_VECTOR, RDTSC_VECTOR, RDTSCP_VECTOR},
@@ -53,12 +54,66 @@ fn handle(context: &Context) {
         Ok(()) => context.interrupted.set(registers),
         Err((kind, address, access)) => {
             context.interrupted.set(registers);
+            if let Some(code) = exception_code(kind, address) {
+                raise(context, &registers, code, address, access);
+            }
             refuse(&registers, kind, address, access);
         }
     }
 }
 
 type Refusal = (FaultKind, u64, Access);
+
+/// The exception that Windows raises in the driver for what the processor refused. For all else it stops at once:
+/// wherever kernel addresses are touched, and at `DISPATCH_LEVEL` for any memory.
+fn exception_code(kind: FaultKind, address: u64) -> Option<u32> {
+    const STATUS_ACCESS_VIOLATION: u32 = 0xC000_0005;
+    const STATUS_INTEGER_DIVIDE_BY_ZERO: u32 = 0xC000_0094;
+    const STATUS_ILLEGAL_INSTRUCTION: u32 = 0xC000_001D;
+    const STATUS_BREAKPOINT: u32 = 0x8000_0003;
+    const STATUS_ASSERTION_FAILURE: u32 = 0xC000_0420;
+    match kind {
+        FaultKind::Memory
+            if sched::irql() < sched::DISPATCH_LEVEL
+                && (exception::is_user(address)
+                    || fault::classify(address) == fault::Place::NonCanonical) =>
+        {
+            Some(STATUS_ACCESS_VIOLATION)
+        }
+        FaultKind::Divide => Some(STATUS_INTEGER_DIVIDE_BY_ZERO),
+        FaultKind::IllegalInstruction => Some(STATUS_ILLEGAL_INSTRUCTION),
+        FaultKind::Breakpoint => Some(STATUS_BREAKPOINT),
+        FaultKind::Assertion => Some(STATUS_ASSERTION_FAILURE),
+        FaultKind::Memory | FaultKind::FastFail(_) | FaultKind::Privileged => None,
+    }
+}
+
+/// Looks for a handler of the driver's; comes back, with all as it was, if there is none.
+fn raise(context: &Context, registers: &Interrupted, code: u32, address: u64, access: Access) {
+    let touched = if fault::classify(address) == fault::Place::NonCanonical {
+        // What the processor does not tell.
+        u64::MAX
+    } else {
+        address
+    };
+    let how = match access {
+        Access::Read => 0,
+        Access::Write => 1,
+        Access::Execute => 8,
+    };
+    let information = [how, touched];
+    let is_access = address != 0 || touched != address;
+    let exception = Exception {
+        code,
+        flags: 0,
+        address: registers.rip,
+        information: if is_access { &information } else { &[] },
+    };
+    context.is_trapped.set(false);
+    exception::of_fault(context, registers, &exception);
+    context.is_trapped.set(true);
+    context.interrupted.set(*registers);
+}
 
 /// Ends the run with a fault.
 fn refuse(registers: &Interrupted, kind: FaultKind, address: u64, access: Access) {

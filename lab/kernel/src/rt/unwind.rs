@@ -4,7 +4,10 @@
 //! are in the interrupted context), goes up through the image, and where it reaches the lab's call
 //! into the driver it goes on at the import that this callback was called from.
 
-use lab_pe::unwind::{Operation, UnwindInfo};
+use lab_pe::{
+    Function,
+    unwind::{Handler, Operation, UnwindInfo},
+};
 
 use super::{
     context::{Context, ImportFrame, Interrupted, RSP},
@@ -25,10 +28,51 @@ pub(super) struct Level {
 }
 
 /// Registers that matter to unwinding.
-struct Registers {
-    general: [u64; 16],
-    rip: u64,
-    is_return: bool,
+#[derive(Clone, Copy)]
+pub(super) struct Registers {
+    pub(super) general: [u64; 16],
+    pub(super) rip: u64,
+    pub(super) xmm: [u128; 16],
+    /// Whether `rip` is a return address.
+    pub(super) is_return: bool,
+}
+
+/// Where a saved state has the XMM registers.
+const XMM: usize = 160;
+
+impl Registers {
+    /// Those of code that a signal interrupted.
+    pub(super) fn of_interrupted(interrupted: &Interrupted) -> Self {
+        let saved = interrupted.fx[XMM..].chunks_exact(16);
+        let mut xmm = [0; 16];
+        for (register, bytes) in xmm.iter_mut().zip(saved) {
+            *register = u128::from_le_bytes(bytes.try_into().expect("16 bytes"));
+        }
+        Self {
+            general: interrupted.general,
+            rip: interrupted.rip,
+            xmm,
+            is_return: false,
+        }
+    }
+
+    /// Puts the XMM registers into a saved state.
+    pub(super) fn save_xmm(&self, fx: &mut [u8; 512]) {
+        for (bytes, register) in fx[XMM..].chunks_exact_mut(16).zip(self.xmm) {
+            bytes.copy_from_slice(&register.to_le_bytes());
+        }
+    }
+}
+
+/// What a step up tells of the code that it left.
+#[derive(Clone, Copy)]
+pub(super) struct Step {
+    /// Its function; a leaf function has no entry.
+    pub(super) function: Option<Function>,
+    /// The function's frame, as its handlers are told.
+    pub(super) establisher: u64,
+    /// Its handler, if it is in the body that the handler is for.
+    pub(super) handler: Option<Handler>,
 }
 
 /// The driver's stack of `context`: from where a signal interrupted it, if that is being handled,
@@ -44,27 +88,28 @@ pub(super) fn walk(image: &LoadedImage, context: &Context) -> Vec<Level> {
 }
 
 fn walk_interrupted(image: &LoadedImage, interrupted: &Interrupted, levels: &mut Vec<Level>) {
-    let general = interrupted.general;
-    let mut registers = Registers {
-        general,
-        rip: interrupted.rip,
-        is_return: false,
-    };
-    if !image.contains(registers.rip) {
-        // A wild jump by `call`, or our assembly acting for the driver (`__chkstk` has pushed twice).
-        let pushed = if thunk::acts_for_driver(registers.rip) {
-            3
-        } else {
-            1
-        };
-        for _ in 0..pushed {
-            if pop(&mut registers).is_none() || image.contains(registers.rip) {
-                break;
-            }
-        }
-        registers.is_return = true;
-    }
+    let mut registers = Registers::of_interrupted(interrupted);
+    enter_image(image, &mut registers);
     walk_image(image, &mut registers, levels);
+}
+
+/// Goes up to the image from where code of the driver's was interrupted that is none of it.
+pub(super) fn enter_image(image: &LoadedImage, registers: &mut Registers) {
+    if image.contains(registers.rip) {
+        return;
+    }
+    // A wild jump by `call`, or our assembly acting for the driver (`__chkstk` has pushed twice).
+    let pushed = if thunk::acts_for_driver(registers.rip) {
+        3
+    } else {
+        1
+    };
+    for _ in 0..pushed {
+        if pop(registers).is_none() || image.contains(registers.rip) {
+            break;
+        }
+    }
+    registers.is_return = true;
 }
 
 fn walk_imports(image: &LoadedImage, context: &Context, levels: &mut Vec<Level>) {
@@ -80,7 +125,7 @@ fn walk_imports(image: &LoadedImage, context: &Context, levels: &mut Vec<Level>)
 }
 
 /// The driver's registers after it has returned from the import.
-fn at_import(frame: &ImportFrame) -> Option<Registers> {
+pub(super) fn at_import(frame: &ImportFrame) -> Option<Registers> {
     let mut general = [0; 16];
     general[3] = frame.rbx;
     general[5] = frame.rbp;
@@ -91,9 +136,12 @@ fn at_import(frame: &ImportFrame) -> Option<Registers> {
     general[14] = frame.r14;
     general[15] = frame.r15;
     general[RSP] = frame.driver_sp;
+    let mut xmm = [0; 16];
+    xmm[6..].copy_from_slice(&frame.xmm);
     let mut registers = Registers {
         general,
         rip: 0,
+        xmm,
         is_return: true,
     };
     pop(&mut registers)?;
@@ -121,7 +169,7 @@ fn pop(registers: &mut Registers) -> Option<()> {
 }
 
 /// Goes one frame up.
-fn step(image: &LoadedImage, registers: &mut Registers) -> Option<()> {
+pub(super) fn step(image: &LoadedImage, registers: &mut Registers) -> Option<Step> {
     let rva = image.rva(registers.rip)?;
     // A return address may lie behind its function's last byte.
     let lookup = if registers.is_return {
@@ -131,39 +179,63 @@ fn step(image: &LoadedImage, registers: &mut Registers) -> Option<()> {
     };
     let Some(function) = image.plan.function_at(lookup) else {
         // A leaf function: it has not touched the stack.
-        return pop(registers);
+        let establisher = registers.general[RSP];
+        pop(registers)?;
+        return Some(Step {
+            function: None,
+            establisher,
+            handler: None,
+        });
     };
     let mut info = image.unwind_info(function.unwind_rva)?;
+    let mut done = rva.checked_sub(function.begin_rva)?;
+    let mut step = Step {
+        function: Some(*function),
+        establisher: base(registers, &info, done),
+        handler: None,
+    };
     if !registers.is_return && finish_epilog(image, registers, &info, function)? {
-        return Some(());
+        return Some(step);
     }
-    let mut done = rva - function.begin_rva;
+    let is_body = done >= u32::from(info.prolog_bytes);
     for _ in 0..DEEPEST {
         if undo(registers, &info, done)? {
-            return Some(());
+            return Some(step);
         }
         let Some(outer) = info.chained else { break };
         info = image.unwind_info(outer.unwind_rva)?;
         // The prolog of an outer entry has run completely.
         done = u32::MAX;
     }
-    pop(registers)
+    if is_body {
+        step.handler = info.handler;
+    }
+    pop(registers)?;
+    Some(step)
+}
+
+/// What the saves of a prolog, of which `done` bytes have run, are relative to: the stack pointer after its
+/// allocations.
+fn base(registers: &Registers, info: &UnwindInfo, done: u32) -> u64 {
+    let is_set = |code: &lab_pe::unwind::Code| {
+        code.operation == Operation::SetFrame && u32::from(code.offset) <= done
+    };
+    match info.frame {
+        Some((register, offset))
+            if done >= u32::from(info.prolog_bytes)
+                || info.chained.is_some()
+                || info.codes.iter().any(is_set) =>
+        {
+            registers.general[usize::from(register)].wrapping_sub(u64::from(offset))
+        }
+        _ => registers.general[RSP],
+    }
 }
 
 /// Undoes the steps of a prolog of which `done` bytes have run. True if a trap frame was found.
 fn undo(registers: &mut Registers, info: &UnwindInfo, done: u32) -> Option<bool> {
     let ran = |offset: u8| u32::from(offset) <= done;
-    let frame_set = info
-        .codes
-        .iter()
-        .any(|code| code.operation == Operation::SetFrame && ran(code.offset));
-    // Saves are relative to the stack pointer after the prolog's allocations.
-    let base = match info.frame {
-        Some((register, offset)) if frame_set || done == u32::MAX => {
-            registers.general[usize::from(register)].wrapping_sub(u64::from(offset))
-        }
-        _ => registers.general[RSP],
-    };
+    let base = base(registers, info, done);
     for code in info.codes.iter().filter(|code| ran(code.offset)) {
         match code.operation {
             Operation::Push(register) => {
@@ -181,7 +253,11 @@ fn undo(registers: &mut Registers, info: &UnwindInfo, done: u32) -> Option<bool>
                 registers.general[usize::from(register)] =
                     mem::read(base.wrapping_add(u64::from(offset))).ok()?;
             }
-            Operation::SaveXmm(..) => {}
+            Operation::SaveXmm(register, offset) => {
+                let mut bytes = [0; 16];
+                mem::read_into(base.wrapping_add(u64::from(offset)), &mut bytes).ok()?;
+                registers.xmm[usize::from(register)] = u128::from_le_bytes(bytes);
+            }
             Operation::MachineFrame { error_code } => {
                 let frame = registers.general[RSP].wrapping_add(8 * u64::from(error_code));
                 registers.rip = mem::read(frame).ok()?;
@@ -199,7 +275,7 @@ fn finish_epilog(
     image: &LoadedImage,
     registers: &mut Registers,
     info: &UnwindInfo,
-    function: &lab_pe::Function,
+    function: &Function,
 ) -> Option<bool> {
     use iced_x86::{Decoder, DecoderOptions, Mnemonic, OpKind, Register};
     let begin = image.rva(registers.rip)? as usize;
@@ -241,7 +317,7 @@ fn finish_epilog(
 }
 
 /// Whether a jump is a tail call: indirect, or to another function.
-fn leaves(instruction: &iced_x86::Instruction, function: &lab_pe::Function) -> bool {
+fn leaves(instruction: &iced_x86::Instruction, function: &Function) -> bool {
     let target = instruction.near_branch_target();
     let rva = target.wrapping_sub(layout::IMAGE);
     target == 0 || !(u64::from(function.begin_rva)..u64::from(function.end_rva)).contains(&rva)

@@ -4,9 +4,10 @@ use lab_rules::Kind;
 use lab_rules::event::{Access, Fault, FaultKind, Lent, Region};
 
 use super::{emit, hook};
+use crate::abi::constant::STATUS_ACCESS_VIOLATION;
 use crate::rt::mem::BadAddress;
 use crate::rt::sched::{self, Reason};
-use crate::rt::{fault, paged, pool};
+use crate::rt::{exception, fault, paged, pool};
 
 /// What an import does with a bad pointer of the driver's: the run ends with the fault.
 pub(crate) trait OrFault<T> {
@@ -32,6 +33,7 @@ fn bad_pointer(bad: BadAddress) -> ! {
         Access::Read
     };
     let place = fault::classify(bad.address);
+    raise_for_copy(bad, import);
     emit(Kind::Fault(Fault {
         kind: if place == fault::Place::NonCanonical {
             FaultKind::NonCanonical
@@ -47,6 +49,27 @@ fn bad_pointer(bad: BadAddress) -> ! {
         "a bad pointer {:#x} broke no rule",
         bad.address
     )))
+}
+
+/// Functions that copy for the driver: what they do with a bad pointer of user mode is as if the driver had done it.
+/// Nothing of theirs is under way then that an exception would cut off.
+const COPIES: &[&str] = &[
+    "RtlCompareMemory",
+    "RtlCopyMemoryNonTemporal",
+    "RtlFillMemoryNonTemporal",
+    "memcmp",
+    "memcpy",
+    "memmove",
+    "memset",
+];
+
+/// Raises an access violation in the driver, if that may handle it; comes back if it does not.
+fn raise_for_copy(bad: BadAddress, import: Option<&str>) {
+    let is_copy = import.is_some_and(|name| COPIES.contains(&name));
+    if is_copy && exception::is_user(bad.address) && sched::irql() < sched::DISPATCH_LEVEL {
+        let code = STATUS_ACCESS_VIOLATION.cast_unsigned();
+        exception::raise(code, 0, &[u64::from(bad.write), bad.address]);
+    }
 }
 
 /// A fault of the driver's own code, after the run.

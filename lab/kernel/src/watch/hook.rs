@@ -88,15 +88,19 @@ fn arguments(call: &Call<'_>) -> Arguments {
     Arguments(std::array::from_fn(|index| call.arg(index)))
 }
 
+/// Tells monitors what a call has given back, or the status that it is about to raise.
+pub(crate) fn tell_result(call: &Call<'_>, result: u64) {
+    emit(Kind::Returned(Returned {
+        name: call.import().name,
+        arguments: arguments(call),
+        result,
+    }));
+}
+
 /// The hook after every import.
 pub(crate) fn after_import(call: &Call<'_>, result: u64) {
-    let name = call.import().name;
     if facts(call).is_telling {
-        emit(Kind::Returned(Returned {
-            name,
-            arguments: arguments(call),
-            result,
-        }));
+        tell_result(call, result);
     }
     journal::note(|| What::Returns);
     IMPORTS.with_borrow_mut(|imports| {
@@ -105,6 +109,19 @@ pub(crate) fn after_import(call: &Call<'_>, result: u64) {
             inside.pop();
         }
     });
+}
+
+/// The hook after an exception: of the imports that this thread was in, so many are left.
+pub(crate) fn cut_imports(left: usize) {
+    let ended = IMPORTS.with_borrow_mut(|imports| {
+        let inside = imports.entry(sched::current()).or_default();
+        let ended = inside.len().saturating_sub(left);
+        inside.truncate(left);
+        ended
+    });
+    for _ in 0..ended {
+        journal::note(|| What::Returns);
+    }
 }
 
 /// The bit of a `POOL_TYPE` that stands for paged pool.

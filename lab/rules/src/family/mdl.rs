@@ -101,6 +101,14 @@ impl MdlMonitor {
                 self.mapping.retain(|(mapping, _)| *mapping != thread);
                 return;
             }
+            // It gives nothing back: this is the status that it has raised.
+            "MmProbeAndLockPages" => {
+                let mdl = self.mdls.get_mut(&given.word(0));
+                if let Some(mdl) = mdl.filter(|_| returned.result != 0) {
+                    mdl.pages = Pages::Unknown;
+                }
+                return;
+            }
             _ => return,
         };
         if returned.result != 0 {
@@ -381,6 +389,26 @@ mod tests {
                 "freed locked",
                 vec![io(), lock(), call("IoFreeMdl")],
                 vec!["mdl-free-unlocked"],
+            ),
+            (
+                "freed after a lock that failed",
+                vec![
+                    io(),
+                    lock(),
+                    returned("MmProbeAndLockPages", &[MDL], 0xC000_0005),
+                    call("IoFreeMdl"),
+                ],
+                vec![],
+            ),
+            (
+                "mapped after a lock that failed",
+                vec![
+                    io(),
+                    lock(),
+                    returned("MmProbeAndLockPages", &[MDL], 0xC000_0005),
+                    map(),
+                ],
+                vec!["mdl-map-locked"],
             ),
             (
                 "mapped by two",

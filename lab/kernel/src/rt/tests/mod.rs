@@ -255,6 +255,7 @@ fn run_with<R>(
             before: |_| {},
             instead: |_| None,
             after: |_, _| {},
+            cut: |_| {},
         },
         time_limit_ns: 3_600_000_000_000,
         keeps_journal: false,

@@ -327,6 +327,7 @@ fn missing_imports_are_all_named() {
             before: |_| {},
             instead: |_| None,
             after: |_, _| {},
+            cut: |_| {},
         },
         time_limit_ns: u64::MAX,
         keeps_journal: false,

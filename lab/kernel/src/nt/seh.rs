@@ -1,0 +1,315 @@
+//! Structured exception handling: what raises, what unwinds, what compilers' code calls, and probes of
+//! user-mode addresses.
+
+use lab_rules::Kind;
+use lab_rules::event::{Fault, FaultKind, Region};
+
+use super::imports;
+use crate::abi::constant::{STATUS_ACCESS_VIOLATION, STATUS_DATATYPE_MISALIGNMENT};
+use crate::rt::exception::{self, NONCONTINUABLE, Target};
+use crate::rt::mem::{self, Field};
+use crate::rt::sched::{self, Reason};
+use crate::rt::{Call, call_driver};
+use crate::watch::{OrFault, emit};
+
+imports! {
+    "ntoskrnl.exe":
+    __C_specific_handler => c_specific_handler,
+    _local_unwind => local_unwind,
+    RtlUnwind => unwind,
+    RtlUnwindEx => unwind,
+    RtlCaptureContext => capture_context,
+    RtlVirtualUnwind => virtual_unwind,
+    RtlLookupFunctionEntry => lookup_function_entry,
+    RtlPcToFileHeader => pc_to_file_header,
+    ExRaiseStatus => raise_status,
+    RtlRaiseStatus => raise_status,
+    ExRaiseAccessViolation => raise_access_violation,
+    ExRaiseDatatypeMisalignment => raise_misalignment,
+    RtlRaiseException => raise_exception,
+    ProbeForRead => probe_for_read,
+    ProbeForWrite => probe_for_write,
+}
+
+/// EXCEPTION_RECORD.
+mod record {
+    use super::Field;
+
+    pub(super) const CODE: Field<u32> = Field::at(0);
+    pub(super) const FLAGS: Field<u32> = Field::at(4);
+    pub(super) const PARAMETERS: Field<u32> = Field::at(0x18);
+    pub(super) const INFORMATION: u64 = 0x20;
+    /// Entries of `INFORMATION`.
+    pub(super) const MOST: u32 = 15;
+    /// `EXCEPTION_UNWINDING` and `EXCEPTION_EXIT_UNWIND`.
+    pub(super) const UNWIND: u32 = 6;
+    /// `EXCEPTION_TARGET_UNWIND`.
+    pub(super) const TARGET: u32 = 0x20;
+}
+
+/// DISPATCHER_CONTEXT.
+mod dispatcher {
+    use super::Field;
+
+    pub(super) const CONTROL_PC: Field<u64> = Field::at(0);
+    pub(super) const IMAGE_BASE: Field<u64> = Field::at(8);
+    pub(super) const TARGET_IP: Field<u64> = Field::at(0x20);
+    pub(super) const HANDLER_DATA: Field<u64> = Field::at(0x38);
+    pub(super) const SCOPE_INDEX: Field<u32> = Field::at(0x48);
+}
+
+/// A line of the table that a compiler makes for a function with `__try`: offsets from the image's base.
+struct Scope {
+    begin: u64,
+    end: u64,
+    /// The filter, or the `__finally` block where there is no target.
+    handler: u32,
+    /// Where the `__except` block begins.
+    target: u32,
+}
+
+impl Scope {
+    /// A filter that is the constant 1 stands as itself.
+    const ALWAYS: u32 = 1;
+
+    fn read(table: u64, index: u32) -> Self {
+        /// What the table begins with.
+        const COUNT_BYTES: u64 = 4;
+        const BYTES: u64 = 16;
+        let at = table
+            .wrapping_add(COUNT_BYTES)
+            .wrapping_add(BYTES * u64::from(index));
+        let word = |offset| mem::read::<u32>(at.wrapping_add(offset)).or_fault();
+        Self {
+            begin: word(0).into(),
+            end: word(4).into(),
+            handler: word(8),
+            target: word(12),
+        }
+    }
+
+    fn contains(&self, offset: u64) -> bool {
+        (self.begin..self.end).contains(&offset)
+    }
+}
+
+/// `ExceptionContinueExecution`.
+const CONTINUE_EXECUTION: u64 = 0;
+/// `ExceptionContinueSearch`.
+const CONTINUE_SEARCH: u64 = 1;
+
+/// The handler of functions with `__try`: calls filters when an exception looks for a handler, and `__finally` blocks
+/// when it has found one.
+fn c_specific_handler(call: &Call<'_>) -> u64 {
+    let (record, establisher, context, dispatch) =
+        (call.arg(0), call.arg(1), call.arg(2), call.arg(3));
+    let base = dispatcher::IMAGE_BASE.read(dispatch).or_fault();
+    let table = dispatcher::HANDLER_DATA.read(dispatch).or_fault();
+    let offset = dispatcher::CONTROL_PC
+        .read(dispatch)
+        .or_fault()
+        .wrapping_sub(base);
+    let first = dispatcher::SCOPE_INDEX.read(dispatch).or_fault();
+    let count = mem::read::<u32>(table).or_fault();
+    let flags = record::FLAGS.read(record).or_fault();
+    let is_search = flags & record::UNWIND == 0;
+    for index in first..count {
+        let scope = Scope::read(table, index);
+        if !scope.contains(offset) {
+            continue;
+        }
+        let address = |rva: u32| base.wrapping_add(rva.into());
+        if is_search {
+            if scope.target == 0 {
+                continue;
+            }
+            let verdict = if scope.handler == Scope::ALWAYS {
+                1
+            } else {
+                // EXCEPTION_POINTERS.
+                let pointers = exception::on_stack(&[record, context]);
+                let verdict = call_driver(address(scope.handler), &[pointers, establisher]);
+                (verdict as u32).cast_signed()
+            };
+            if verdict < 0 {
+                return CONTINUE_EXECUTION;
+            }
+            if verdict > 0 {
+                let target = Target {
+                    frame: Some(establisher),
+                    ip: address(scope.target),
+                    value: record::CODE.read(record).or_fault().into(),
+                };
+                exception::unwind(target, record);
+            }
+            continue;
+        }
+        let goal = dispatcher::TARGET_IP
+            .read(dispatch)
+            .or_fault()
+            .wrapping_sub(base);
+        let is_target = flags & record::TARGET != 0;
+        // What is unwound to does not leave the scopes around it.
+        if is_target && (scope.contains(goal) && scope.target == 0 || goal == scope.target.into()) {
+            break;
+        }
+        if scope.target == 0 {
+            // Should the block raise an exception, it is not run again.
+            dispatcher::SCOPE_INDEX
+                .write(dispatch, index + 1)
+                .or_fault();
+            call_driver(address(scope.handler), &[1, establisher]);
+        }
+    }
+    CONTINUE_SEARCH
+}
+
+/// Leaves a `__try` with a `__finally` for a place in the same function.
+fn local_unwind(call: &Call<'_>) -> u64 {
+    unwind_to(call.arg(0), call.arg(1), 0, 0)
+}
+
+fn unwind(call: &Call<'_>) -> u64 {
+    unwind_to(call.arg(0), call.arg(1), call.arg(2), call.arg(3))
+}
+
+fn unwind_to(frame: u64, ip: u64, record: u64, value: u64) -> u64 {
+    const STATUS_INVALID_UNWIND_TARGET: u32 = 0xC000_0029;
+    let frame = (frame != 0).then_some(frame);
+    exception::unwind(Target { frame, ip, value }, record);
+    raise(STATUS_INVALID_UNWIND_TARGET, &[])
+}
+
+/// Raises in the driver's code; where nobody handles it, Windows stops.
+pub(crate) fn raise(code: u32, information: &[u64]) -> ! {
+    exception::raise(code, NONCONTINUABLE, information);
+    unhandled(code)
+}
+
+/// Nobody has handled an exception.
+fn unhandled(code: u32) -> ! {
+    emit(Kind::Fault(Fault {
+        kind: FaultKind::Unhandled(code),
+        address: 0,
+        instruction: 0,
+        region: Region::Image,
+        in_import: None,
+    }));
+    sched::stop(Reason::Internal(
+        "an unhandled exception broke no rule".into(),
+    ))
+}
+
+fn raise_status(call: &Call<'_>) -> u64 {
+    raise(call.arg_u32(0), &[])
+}
+
+fn raise_access_violation(_: &Call<'_>) -> u64 {
+    raise(STATUS_ACCESS_VIOLATION.cast_unsigned(), &[])
+}
+
+fn raise_misalignment(_: &Call<'_>) -> u64 {
+    raise(STATUS_DATATYPE_MISALIGNMENT.cast_unsigned(), &[])
+}
+
+/// The only one that a handler may send back to where it was raised.
+fn raise_exception(call: &Call<'_>) -> u64 {
+    let record = call.arg(0);
+    let code = record::CODE.read(record).or_fault();
+    let count = record::PARAMETERS.read(record).or_fault().min(record::MOST);
+    let word = |index: u32| {
+        let at = record + record::INFORMATION + 8 * u64::from(index);
+        mem::read::<u64>(at).or_fault()
+    };
+    let mut information = [0; record::MOST as usize];
+    for (index, place) in (0..count).zip(&mut information) {
+        *place = word(index);
+    }
+    let flags = record::FLAGS.read(record).or_fault() & NONCONTINUABLE;
+    exception::raise(code, flags, &information[..count as usize]);
+    unhandled(code)
+}
+
+fn capture_context(call: &Call<'_>) -> u64 {
+    exception::capture(call.arg(0)).or_fault();
+    0
+}
+
+/// Undoes the frame that a CONTEXT is in.
+fn virtual_unwind(call: &Call<'_>) -> u64 {
+    /// Which handlers are asked for, as in the flags of unwind information.
+    const EXCEPTION: u32 = 1;
+    let (kind, context, data, frame) = (call.arg_u32(0), call.arg(4), call.arg(5), call.arg(6));
+    let Some(unwound) = exception::undo_frame(context, call.arg(2)).or_fault() else {
+        return 0;
+    };
+    mem::write(frame, unwound.establisher).or_fault();
+    let handler = unwound.handler.filter(|handler| {
+        (kind & EXCEPTION != 0 && handler.exception)
+            || (kind & !EXCEPTION != 0 && handler.termination)
+    });
+    let Some(handler) = handler else { return 0 };
+    mem::write(data, exception::image_address(handler.data_rva)).or_fault();
+    exception::image_address(handler.rva)
+}
+
+fn lookup_function_entry(call: &Call<'_>) -> u64 {
+    let entry = exception::function_entry(call.arg(0));
+    if entry != 0 {
+        mem::write(call.arg(1), exception::image_address(0)).or_fault();
+    }
+    entry
+}
+
+fn pc_to_file_header(call: &Call<'_>) -> u64 {
+    let base = if exception::is_image(call.arg(0)) {
+        exception::image_address(0)
+    } else {
+        0
+    };
+    mem::write(call.arg(1), base).or_fault();
+    base
+}
+
+/// Raises what a probe of `length` bytes at `address` raises; tells whether there is anything to probe.
+fn probe(address: u64, length: u64, alignment: u64) -> bool {
+    if length == 0 {
+        return false;
+    }
+    if alignment != 0 && address & (alignment - 1) != 0 {
+        raise(STATUS_DATATYPE_MISALIGNMENT.cast_unsigned(), &[]);
+    }
+    let end = address.checked_add(length);
+    if end.is_none_or(|end| !exception::is_user(end - 1)) {
+        raise(STATUS_ACCESS_VIOLATION.cast_unsigned(), &[]);
+    }
+    true
+}
+
+/// Says whether the addresses are user mode's, and does not touch them.
+fn probe_for_read(call: &Call<'_>) -> u64 {
+    probe(call.arg(0), call.arg(1), call.arg_u32(2).into());
+    0
+}
+
+/// Touches every page as well.
+fn probe_for_write(call: &Call<'_>) -> u64 {
+    const PAGE: u64 = 4096;
+    const WRITE: u64 = 1;
+    let (address, length) = (call.arg(0), call.arg(1));
+    if !probe(address, length, call.arg_u32(2).into()) {
+        return 0;
+    }
+    let mut at = address;
+    while at < address + length {
+        let touched = mem::read::<u8>(at).and_then(|byte| mem::write(at, byte));
+        if let Err(bad) = touched {
+            raise(
+                STATUS_ACCESS_VIOLATION.cast_unsigned(),
+                &[WRITE, bad.address],
+            );
+        }
+        at = (at / PAGE + 1) * PAGE;
+    }
+    0
+}
