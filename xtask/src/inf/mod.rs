@@ -75,9 +75,10 @@ pub(crate) fn check_file(path: &Path, root: &Path, foreign: bool) -> Result<()> 
     }
     if !findings.is_empty() {
         bail!(Failed(format!(
-            "{} breaks rules: {} findings",
+            "{} breaks rules: {} finding{}",
             path.display(),
-            findings.len()
+            findings.len(),
+            if findings.len() == 1 { "" } else { "s" }
         )));
     }
     Ok(())

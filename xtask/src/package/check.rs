@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
 use super::{
+    identity,
     manifest::Manifest,
     sign::{self, Authorities},
 };
@@ -28,9 +29,9 @@ const PACKAGES: &[&str] = &["signify==0.9.3"];
 pub(crate) struct Arguments {
     /// The package's folder [default: target/package/<arch>].
     folder: Option<PathBuf>,
-    /// Processor architecture of the default folder.
-    #[arg(long, value_enum, default_value_t = Architecture::X64)]
-    arch: Architecture,
+    /// Processor architecture [default: what the folder's manifest says, without a folder x64].
+    #[arg(long, value_enum)]
+    arch: Option<Architecture>,
     /// The authority that the signer is trusted by [default: target/package/test-ca.pem].
     #[arg(long, value_name = "PEM")]
     authority: Option<PathBuf>,
@@ -49,7 +50,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let repository = Repository::open()?;
     let packages = repository.target_folder().join("package");
-    let default = packages.join(arguments.arch.to_string());
+    let default = packages.join(arguments.arch.unwrap_or(Architecture::X64).to_string());
     let folder = arguments.folder.as_deref().unwrap_or(&default);
     let test_authority = packages.join("test-ca.pem");
     let authorities = Authorities {
@@ -64,6 +65,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             let path = authority.display();
             format!("cannot read {path}; make a package with: cargo xtask package, or give the authority's certificate with --authority and --timestamp-authority")
         })?;
+        identity::require_pem(authority)?;
     }
     sign::prepare(arguments.yes)?;
 
@@ -79,7 +81,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     )?;
     checks.note(
         "manifest: architecture and version are those of image and INF",
-        agree(&manifest, &sys, &inf_file),
+        agree(&manifest, arguments.arch, &sys, &inf_file),
     )?;
     checks.note(
         "check-inf: every rule holds",
@@ -121,13 +123,21 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 /// Fails unless image and INF are for the architecture, and the INF of the version, that the manifest says.
-fn agree(manifest: &Manifest, sys: &Path, inf_file: &Path) -> Result<()> {
+fn agree(
+    manifest: &Manifest,
+    asked: Option<Architecture>,
+    sys: &Path,
+    inf_file: &Path,
+) -> Result<()> {
     let Ok(architecture) = Architecture::from_str(&manifest.architecture, false) else {
         bail!(Failed(format!(
             "\"{}\" is no architecture",
             manifest.architecture
         )));
     };
+    if asked.is_some_and(|asked| asked != architecture) {
+        bail!(Failed(format!("the package is for {architecture}")));
+    }
     super::require_architecture(sys, architecture)?;
     let bytes =
         fs::read(inf_file).with_context(|| format!("cannot read {}", inf_file.display()))?;

@@ -223,7 +223,7 @@ fn check_given(certificates: &Path, key: &Path) -> Result<()> {
 }
 
 /// Fails with how to convert it when a file is none of PEM.
-fn require_pem(path: &Path) -> Result<()> {
+pub(super) fn require_pem(path: &Path) -> Result<()> {
     let shown = path.display();
     let bytes = fs::read(path).with_context(|| {
         format!(

@@ -81,6 +81,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         None => build(&repository, arguments)?,
     };
     require_architecture(&image, arguments.arch)?;
+    for extension in ["pdb", "map"] {
+        let beside = image.with_extension(extension);
+        if !beside.is_file() {
+            bail!(
+                "{} is not there; give --image a path that has its .pdb and .map beside it, as cargo xtask build leaves them",
+                beside.display()
+            );
+        }
+    }
 
     let partial = folder.join(format!("{}.partial", arguments.arch));
     remove(&partial)?;

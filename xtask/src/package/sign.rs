@@ -98,12 +98,32 @@ pub(super) fn verify(
     if let Some(catalog) = catalog {
         command.arg("-catalog").arg(catalog);
     }
-    let printed = run(command.arg("-in").arg(file))?;
+    let output = command.arg("-in").arg(file).output();
+    let output = output.context("cannot run osslsigncode")?;
+    let printed = String::from_utf8_lossy(&output.stdout);
+    if !output.status.success() {
+        bail!(Failed(complaint(&printed).to_owned()));
+    }
     let missing = missing(&printed, is_image && catalog.is_none());
     if !missing.is_empty() {
         bail!(Failed(format!("it has {}", missing.join(", and "))));
     }
     Ok(())
+}
+
+/// What osslsigncode says of a signature that does not hold: it ends with "Failed", and the reason is further up.
+fn complaint(printed: &str) -> &str {
+    let mut lines = printed.lines().map(str::trim);
+    let reason = lines.find_map(|line| {
+        if line.contains("MISMATCH") {
+            return Some("its bytes are not those that were signed");
+        }
+        if line == "No signature found" || line.starts_with("File not found in the catalog") {
+            return Some(line);
+        }
+        line.strip_prefix("Error: ")
+    });
+    reason.unwrap_or_else(|| printed.lines().next_back().unwrap_or("it failed"))
 }
 
 /// What osslsigncode has not seen, of what it does not insist on: without a time stamp that holds it takes today's date,
@@ -128,7 +148,19 @@ fn missing(printed: &str, needs_pages: bool) -> Vec<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::missing;
+    use super::{complaint, missing};
+
+    #[test]
+    fn the_reason_is_found() {
+        assert_eq!(complaint("a\n\tError: who?\nFailed"), "who?");
+        assert!(complaint("Calculated: 00   MISMATCH!!!\nFailed").contains("bytes"));
+        assert_eq!(
+            complaint("No signature found\nFailed"),
+            "No signature found"
+        );
+        assert_eq!(complaint("odd"), "odd");
+        assert_eq!(complaint(""), "it failed");
+    }
 
     #[test]
     fn what_osslsigncode_lets_pass_is_missed() {

@@ -139,6 +139,17 @@ fn a_manifest_that_lies_is_found() {
         let (_keep, what) = broken(&package, name, |folder| change_manifest(folder, change));
         assert_eq!(what, wanted, "{name}");
     }
+    let complaint = fail(
+        &[
+            "check-package",
+            text(&package),
+            "--arch",
+            "arm64",
+            "--offline",
+        ],
+        1,
+    );
+    assert!(complaint.ends_with(AGREE), "{complaint}");
     let (_keep, what) = broken(&package, "unlisted", |folder| {
         fs::write(folder.join("other.dll"), "").unwrap();
     });

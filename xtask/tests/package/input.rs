@@ -21,6 +21,15 @@ fn wrong_input_gets_one_sentence() {
     assert!(complaint.contains("not an image for arm64"), "{complaint}");
 
     let scratch = Scratch::new("certificate");
+    let alone = scratch.0.join("alone.sys");
+    fs::copy(&image, &alone).unwrap();
+    let complaint = fail(&["package", "--image", text(&alone)], 2);
+    assert!(complaint.contains("alone.pdb is not there"), "{complaint}");
+    let complaint = fail(
+        &["check-package", text(&package), "--authority", text(&image)],
+        2,
+    );
+    assert!(complaint.contains("is not PEM"), "{complaint}");
     let (certificate, key) = (scratch.0.join("c.pem"), scratch.0.join("c.key"));
     let arguments = [
         "package",
