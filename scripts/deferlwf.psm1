@@ -2,6 +2,8 @@
 # Each check throws one sentence that says what to do.
 
 Set-StrictMode -Version Latest
+# A module does not see what the scripts say of it.
+$ErrorActionPreference = 'Stop'
 
 # The filter's component id in inf/deferlwf.inx, and its files.
 $ComponentId = 'deferlwf_filter'
@@ -137,10 +139,11 @@ function Get-SignatureCertificate {
     $message.Decode([IO.File]::ReadAllBytes($Catalog))
     $signer = $message.SignerInfos[0].Certificate
     $authority = $signer
-    while ($null -ne $authority -and $authority.Subject -ne $authority.Issuer) {
+    # No chain has more than a few; two that issued each other have no end.
+    for ($depth = 0; $null -ne $authority -and $authority.Subject -ne $authority.Issuer; $depth++) {
         $issuer = $authority.Issuer
-        $above = @($message.Certificates | Where-Object { $_.Subject -eq $issuer -and $_.Subject -ne $authority.Subject })
-        $authority = if ($above.Count -gt 0) { $above[0] } else { $null }
+        $above = @($message.Certificates | Where-Object { $_.Subject -eq $issuer })
+        $authority = if ($above.Count -gt 0 -and $depth -lt 8) { $above[0] } else { $null }
     }
     [pscustomobject]@{ Signer = $signer; Authority = $authority }
 }
@@ -180,12 +183,12 @@ function Assert-DriverLoads {
     # Whether Windows, as it was started, loads the driver: decided by who signed the files, of a package or, without
     # -Package, of what is installed. With -WarnOnly, for what has to work on a machine that does not load it, it warns.
     param([string]$Package, [switch]$WarnOnly)
-    $files = if ($Package) {
-        'sys', 'cat' | ForEach-Object { Join-Path -Path $Package -ChildPath "deferlwf.$_" }
-    }
-    else {
-        Get-InstalledImage
-    }
+    $files = @(if ($Package) {
+            'sys', 'cat' | ForEach-Object { Join-Path -Path $Package -ChildPath "deferlwf.$_" }
+        }
+        else {
+            Get-InstalledImage
+        })
     try {
         $others = @($files | Where-Object { -not (Test-MicrosoftSigned -Path $_) })
         if ($others.Count -gt 0) {

@@ -22,6 +22,7 @@ Assert-WindowsBuild
 foreach ($tool in 'stampinf.exe', 'inf2cat.exe', 'signtool.exe', 'infverif.exe') {
     Assert-Tool -Name $tool -From 'the WDK, or use an eWDK prompt'
 }
+Assert-Tool -Name 'cargo.exe' -From 'Rust, by rustup'
 $root = (Resolve-Path -LiteralPath (Join-Path -Path $PSScriptRoot -ChildPath '..')).ProviderPath
 $built = Join-Path -Path $root -ChildPath "target\driver\$Architecture\release"
 if (-not (Test-Path -LiteralPath (Join-Path -Path $built -ChildPath 'deferlwf.sys'))) {

@@ -30,7 +30,8 @@ switch ($Action) {
         if ($PSCmdlet.ShouldProcess($Provider, "record into $log")) {
             $null = New-Item -ItemType Directory -Path $folder -Force
             # A session that is left from before is ended: starting twice is starting anew.
-            & logman.exe stop $session -ets 2>$null | Out-Null
+            # Through cmd, because a redirected complaint of a program is an error to Windows PowerShell.
+            & cmd.exe /d /c "logman.exe stop $session -ets >nul 2>nul"
             Invoke-Program -Name 'logman.exe' -Arguments 'start', $session, '-p', $Provider, '0xFFFFFFFF', '0xFF', '-o', $log, '-ets'
         }
     }

@@ -86,6 +86,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     report("actionlint", workflows.len(), lints)?;
     let mut zizmor = Command::new(python.with_file_name("zizmor"));
     zizmor.args(["--offline", "--no-progress", "--quiet"]);
+    zizmor.args(["--persona", "pedantic"]);
     let is_safe = holds(zizmor.args(&workflows))?;
     report("zizmor", workflows.len(), is_safe)?;
     if !(wrong.is_empty() && parses && lints && is_safe) {

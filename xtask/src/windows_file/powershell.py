@@ -185,5 +185,6 @@ def check(path):
 
 
 wrong = [line for path in sys.argv[1:] for line in check(pathlib.Path(path))]
-print("\n".join(wrong))
+for line in wrong:
+    print(line)
 sys.exit(1 if wrong else 0)
