@@ -20,6 +20,8 @@ pub(crate) struct Install<'a> {
     /// Behind the name of `[Models]`: `NTamd64.10.0...25319`.
     pub(crate) decoration: String,
     pub(crate) component: String,
+    /// How many fields that line has.
+    pub(crate) fields: usize,
     pub(crate) section: &'a Section,
     /// What its AddReg sections hold.
     pub(crate) registry: Vec<Value>,
@@ -179,6 +181,7 @@ impl<'a> Map<'a> {
             line: model.line,
             decoration: decoration.to_owned(),
             component: document.expand(model.field(1)),
+            fields: model.fields.len(),
             section,
             registry: Vec::new(),
             files: Vec::new(),

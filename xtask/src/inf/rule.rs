@@ -1,6 +1,7 @@
 //! The rules of the documentation that `check-inf` holds an INF against.
 
 mod directive;
+mod field;
 mod filter;
 mod package;
 mod parameter;
@@ -53,6 +54,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Rule> {
         version::RULES,
         reference::RULES,
         directive::RULES,
+        field::RULES,
         package::RULES,
         filter::RULES,
         service::RULES,

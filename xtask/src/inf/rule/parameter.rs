@@ -15,6 +15,11 @@ pub(super) const RULES: &[Rule] = &[
         check: complete,
     },
     Rule {
+        name: "inf-parameter-type",
+        page: "network/configuring-an-inf-file-for-a-modifying-filter-driver.md",
+        check: strings,
+    },
+    Rule {
         name: "inf-instance-parameter",
         page: "network/configuring-an-inf-file-for-a-monitoring-filter-driver.md",
         check: instance,
@@ -142,6 +147,22 @@ fn complete(subject: &Subject<'_>) -> Vec<Finding> {
         let is_ordered = least <= default && default <= most;
         (!is_ordered).then(|| format!("the default {default} is not in {least} to {most}"))
     })
+}
+
+/// Every value that describes a parameter is a REG_SZ, of numbers as well.
+fn strings(subject: &Subject<'_>) -> Vec<Finding> {
+    let installs = subject.map.installs.iter();
+    installs
+        .flat_map(|install| values(install))
+        .filter(|value| {
+            let group = value.key.rsplitn(3, '\\').nth(1);
+            group.is_some_and(|group| Group::of(group).is_some()) && value.flags != Some(0)
+        })
+        .map(|value| {
+            let what = format!("{}\\{} has to be REG_SZ", value.key, value.name);
+            Finding::new(value.line, what)
+        })
+        .collect()
 }
 
 fn instance(subject: &Subject<'_>) -> Vec<Finding> {

@@ -163,7 +163,10 @@ fn binary(subject: &Subject<'_>) -> Vec<Finding> {
                 copied.destination.eq_ignore_ascii_case(file)
                     && directories
                         .and_then(|directories| directories.first(&copied.section))
-                        .is_some_and(|entry| entry.field(0) == directory)
+                        .is_some_and(|entry| {
+                            let below = entry.field(1);
+                            entry.field(0) == directory && below.is_empty()
+                        })
             });
             (!is_copied).then(|| {
                 let what = format!("[{}] does not copy \"{path}\"", install.section.name);
