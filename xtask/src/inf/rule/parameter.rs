@@ -155,7 +155,7 @@ fn strings(subject: &Subject<'_>) -> Vec<Finding> {
     installs
         .flat_map(|install| values(install))
         .filter(|value| {
-            let group = value.key.rsplitn(3, '\\').nth(1);
+            let group = value.key.rsplit('\\').nth(1);
             group.is_some_and(|group| Group::of(group).is_some()) && value.flags != Some(0)
         })
         .map(|value| {
