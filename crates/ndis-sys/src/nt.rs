@@ -4,8 +4,14 @@
 
 use core::ffi::c_void;
 
+/// `EVENT_DATA_DESCRIPTOR_TYPE_EVENT_METADATA`.
+pub const EVENT_DATA_DESCRIPTOR_TYPE_EVENT_METADATA: u32 = 1;
+/// `EVENT_DATA_DESCRIPTOR_TYPE_PROVIDER_METADATA`.
+pub const EVENT_DATA_DESCRIPTOR_TYPE_PROVIDER_METADATA: u32 = 2;
 /// `MdlMappingNoExecute`.
 pub const MdlMappingNoExecute: u32 = 0x40000000;
+/// `EventProviderSetTraits` (`EVENT_INFO_CLASS`).
+pub const EventProviderSetTraits: i32 = 2;
 
 unsafe extern "system" {
     /// [`EtwSetInformation`](https://learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-etwsetinformation). IRQL: PASSIVE.

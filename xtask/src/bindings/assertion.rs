@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use super::declare;
 use super::fact::{Facts, Family, Field, Function, Record};
 use super::generated::{Output, header};
-use super::ndis_sys::{NT_CONSTANTS, NT_FUNCTIONS};
+use super::ndis_sys::{NT_CONSTANTS, NT_ENUMERATORS, NT_FUNCTIONS};
 use super::record;
 
 /// NDIS minor versions that drivers are built for.
@@ -21,6 +21,8 @@ pub(super) const WDK_TYPES: &[&str] = &[
     "DEVICE_OBJECT",
     "DISPATCHER_HEADER",
     "DRIVER_OBJECT",
+    "EVENT_DATA_DESCRIPTOR",
+    "EVENT_DESCRIPTOR",
     "FILE_OBJECT",
     "GROUP_AFFINITY",
     "GUID",
@@ -79,6 +81,9 @@ const INNER: &[(&str, &str, &str)] = &[
 /// The wdk-sys functions that our drivers call.
 pub(super) const WDK_FUNCTIONS: &[&str] = &[
     "DbgPrint",
+    "EtwRegister",
+    "EtwUnregister",
+    "EtwWriteTransfer",
     "ExAllocatePool2",
     "ExFreePoolWithTag",
     "KeFlushQueuedDpcs",
@@ -246,13 +251,19 @@ fn constants(ndis: &Family, nt: &Family) -> String {
         let (_, value, _) = constant.parts();
         let _ = writeln!(out, "assert!({path}::{name} == {value});");
     }
-    for (kind, name) in WDK_ENUMERATORS {
+    let own = NT_ENUMERATORS
+        .iter()
+        .map(|(kind, name)| (String::from("crate::nt"), kind, name));
+    let wdk = WDK_ENUMERATORS
+        .iter()
+        .map(|(kind, name)| (format!("wdk_sys::_{kind}"), kind, name));
+    for (path, kind, name) in own.chain(wdk) {
         let value = nt
             .enums
             .get(*kind)
             .and_then(|values| values.get(*name))
             .unwrap_or_else(|| panic!("no facts of {name}"));
-        let _ = writeln!(out, "assert!(wdk_sys::_{kind}::{name} == {value});");
+        let _ = writeln!(out, "assert!({path}::{name} == {value});");
     }
     out.push_str("};\n");
     out

@@ -34,7 +34,15 @@ pub(super) const NT_FUNCTIONS: &[&str] = &[
 ];
 
 /// NT constants that the kit made from mingw's headers does not declare, and our drivers use.
-pub(super) const NT_CONSTANTS: &[&str] = &["MdlMappingNoExecute"];
+pub(super) const NT_CONSTANTS: &[&str] = &[
+    "EVENT_DATA_DESCRIPTOR_TYPE_EVENT_METADATA",
+    "EVENT_DATA_DESCRIPTOR_TYPE_PROVIDER_METADATA",
+    "MdlMappingNoExecute",
+];
+
+/// The same for enumerators: enumeration and name.
+pub(super) const NT_ENUMERATORS: &[(&str, &str)] =
+    &[("EVENT_INFO_CLASS", "EventProviderSetTraits")];
 
 /// Names as ndis-sys sees them.
 fn names(facts: &Facts) -> Names {
@@ -157,6 +165,15 @@ fn nt(facts: &Facts, names: &Names) -> String {
             let (kind, ..) = constant.parts();
             let typed = declare::constant_type(name, kind);
             declare::constant(&mut out, name, constant, Some(typed));
+        }
+    }
+    for (kind, name) in NT_ENUMERATORS {
+        let value = facts.nt.enums.get(*kind).and_then(|all| all.get(*name));
+        if let Some(value) = value {
+            let _ = writeln!(
+                out,
+                "/// `{name}` (`{kind}`).\npub const {name}: i32 = {value};"
+            );
         }
     }
     out.push('\n');

@@ -1266,6 +1266,25 @@ const _: () = {
 };
 
 const _: () = {
+    assert!(size_of::<wdk_sys::EVENT_DATA_DESCRIPTOR>() == 16);
+    assert!(align_of::<wdk_sys::EVENT_DATA_DESCRIPTOR>() == 8);
+    assert!(offset_of!(wdk_sys::EVENT_DATA_DESCRIPTOR, Ptr) == 0);
+    assert!(offset_of!(wdk_sys::EVENT_DATA_DESCRIPTOR, Size) == 8);
+};
+
+const _: () = {
+    assert!(size_of::<wdk_sys::EVENT_DESCRIPTOR>() == 16);
+    assert!(align_of::<wdk_sys::EVENT_DESCRIPTOR>() == 8);
+    assert!(offset_of!(wdk_sys::EVENT_DESCRIPTOR, Id) == 0);
+    assert!(offset_of!(wdk_sys::EVENT_DESCRIPTOR, Version) == 2);
+    assert!(offset_of!(wdk_sys::EVENT_DESCRIPTOR, Channel) == 3);
+    assert!(offset_of!(wdk_sys::EVENT_DESCRIPTOR, Level) == 4);
+    assert!(offset_of!(wdk_sys::EVENT_DESCRIPTOR, Opcode) == 5);
+    assert!(offset_of!(wdk_sys::EVENT_DESCRIPTOR, Task) == 6);
+    assert!(offset_of!(wdk_sys::EVENT_DESCRIPTOR, Keyword) == 8);
+};
+
+const _: () = {
     assert!(size_of::<wdk_sys::FILE_OBJECT>() == 216);
     assert!(align_of::<wdk_sys::FILE_OBJECT>() == 8);
     assert!(offset_of!(wdk_sys::FILE_OBJECT, Type) == 0);

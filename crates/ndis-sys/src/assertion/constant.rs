@@ -972,6 +972,8 @@ const _: () = {
 };
 
 const _: () = {
+    assert!(crate::nt::EVENT_DATA_DESCRIPTOR_TYPE_EVENT_METADATA == 1);
+    assert!(crate::nt::EVENT_DATA_DESCRIPTOR_TYPE_PROVIDER_METADATA == 2);
     assert!(crate::nt::MdlMappingNoExecute == 1073741824);
     assert!(wdk_sys::IO_NO_INCREMENT == 0);
     assert!(wdk_sys::IRP_MJ_CLEANUP == 18);
@@ -992,6 +994,7 @@ const _: () = {
     assert!(wdk_sys::STATUS_IO_TIMEOUT == -1073741643);
     assert!(wdk_sys::STATUS_NOT_FOUND == -1073741275);
     assert!(wdk_sys::STATUS_OBJECT_NAME_INVALID == -1073741773);
+    assert!(crate::nt::EventProviderSetTraits == 2);
     assert!(wdk_sys::_MEMORY_CACHING_TYPE::MmCached == 1);
     assert!(wdk_sys::_MM_PAGE_PRIORITY::NormalPagePriority == 16);
     assert!(wdk_sys::_MODE::KernelMode == 0);

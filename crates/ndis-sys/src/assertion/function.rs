@@ -100,6 +100,20 @@ const _: () = {
         &["void", "ptr", "i8"]
     ));
     assert!(same(
+        super::signature::function(ntddk::EtwRegister as unsafe extern "C" fn(_, _, _, _) -> _),
+        &["i32", "ptr", "ptr", "ptr", "ptr"]
+    ));
+    assert!(same(
+        super::signature::function(ntddk::EtwUnregister as unsafe extern "C" fn(_) -> _),
+        &["i32", "u64"]
+    ));
+    assert!(same(
+        super::signature::function(
+            ntddk::EtwWriteTransfer as unsafe extern "C" fn(_, _, _, _, _, _) -> _
+        ),
+        &["i32", "u64", "ptr", "ptr", "ptr", "u32", "ptr"]
+    ));
+    assert!(same(
         super::signature::function(ntddk::ExAllocatePool2 as unsafe extern "C" fn(_, _, _) -> _),
         &["ptr", "u64", "u64", "u32"]
     ));
