@@ -81,6 +81,12 @@ impl BlockTable {
         Ok(table)
     }
 
+    /// The number of rules.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.rules.iter().flatten().count()
+    }
+
     /// What becomes of a packet. One whose headers cannot be read passes, as far as its rule needs them.
     #[must_use]
     pub fn verdict(&self, facts: &PacketFacts) -> Verdict {

@@ -58,8 +58,8 @@ pub use arp::Arp;
 pub use block::{BadRules, BlockTable, Verdict};
 pub use error::{Layer, ParseError, Problem};
 pub use flow::{
-    Direction, Endpoint, Flow, FlowKey, FlowKind, FlowTable, Recorded, Slot, TcpFlow, TcpState,
-    Traffic,
+    Direction, Endpoint, Flow, FlowChange, FlowEnd, FlowKey, FlowKind, FlowTable, Recorded, Slot,
+    TcpFlow, TcpState, Traffic,
 };
 pub use icmp::Icmp;
 pub use ip::{Fragment, Ip, ip_protocol};

@@ -35,6 +35,26 @@ impl Traffic {
     }
 }
 
+/// What a packet did to a flow, beside adding to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlowChange {
+    /// It made the flow, or opened its connection anew.
+    Started,
+    /// The flow is over.
+    Ended(FlowEnd),
+}
+
+/// Why a flow is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlowEnd {
+    /// Both ends have closed the connection.
+    Closed,
+    /// An end has reset the connection.
+    Reset,
+    /// It had been silent for long, and gave way to another.
+    Silent,
+}
+
 /// What two ends exchanged. End A sent the packet that made the flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flow {
@@ -74,6 +94,19 @@ impl Flow {
             self.key.high
         } else {
             self.key.low
+        }
+    }
+
+    /// Why the connection of a TCP flow is over, if it is. More packets of it may come.
+    #[must_use]
+    pub fn end(&self) -> Option<FlowEnd> {
+        match self.tcp?.state() {
+            TcpState::Closed => Some(FlowEnd::Closed),
+            TcpState::Reset => Some(FlowEnd::Reset),
+            TcpState::SynSent
+            | TcpState::SynReceived
+            | TcpState::Established
+            | TcpState::Closing => None,
         }
     }
 

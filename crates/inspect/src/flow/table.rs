@@ -1,6 +1,6 @@
 //! The table that flows live in.
 
-use super::{Direction, Flow, FlowKey};
+use super::{Direction, Flow, FlowChange, FlowEnd, FlowKey};
 use crate::packet::PacketFacts;
 
 /// How many places a flow may take, counted from the one that its key names. It bounds the work per packet.
@@ -77,6 +77,18 @@ impl<S: AsRef<[Slot]> + AsMut<[Slot]>> FlowTable<S> {
 
     /// Counts a packet into its flow. `now_ns` is the time at which it was seen, of a clock that the caller chooses.
     pub fn record(&mut self, facts: &PacketFacts, direction: Direction, now_ns: u64) -> Recorded {
+        self.record_observed(facts, direction, now_ns, |_, _| ())
+    }
+
+    /// As [`record`](Self::record), and shows what flow began or ended by it: none, one, or one that gave way and the one
+    /// that took its place.
+    pub fn record_observed(
+        &mut self,
+        facts: &PacketFacts,
+        direction: Direction,
+        now_ns: u64,
+        mut observe: impl FnMut(FlowChange, &Flow),
+    ) -> Recorded {
         let Some((key, from_low)) = FlowKey::of(facts) else {
             return Recorded::NoFlow;
         };
@@ -90,7 +102,13 @@ impl<S: AsRef<[Slot]> + AsMut<[Slot]>> FlowTable<S> {
         for index in (start..slots.len()).chain(0..start).take(PROBE_LIMIT) {
             match slots.get_mut(index) {
                 Some(Slot(Some(flow))) if flow.key == key => {
+                    let end = flow.end();
                     flow.add(facts, from_low, now_ns);
+                    match (end, flow.end()) {
+                        (None, Some(end)) => observe(FlowChange::Ended(end), flow),
+                        (Some(_), None) => observe(FlowChange::Started, flow),
+                        (None, None) | (Some(_), Some(_)) => {}
+                    }
                     return Recorded::Known;
                 }
                 Some(Slot(Some(flow))) => {
@@ -118,8 +136,15 @@ impl<S: AsRef<[Slot]> + AsMut<[Slot]>> FlowTable<S> {
             self.active = self.active.saturating_add(1);
         }
         self.created = self.created.saturating_add(1);
-        slot.insert(Flow::new(key, from_low, direction, now_ns))
-            .add(facts, from_low, now_ns);
+        if let Some(silent) = slot.as_ref().filter(|flow| flow.end().is_none()) {
+            observe(FlowChange::Ended(FlowEnd::Silent), silent);
+        }
+        let flow = slot.insert(Flow::new(key, from_low, direction, now_ns));
+        flow.add(facts, from_low, now_ns);
+        observe(FlowChange::Started, flow);
+        if let Some(end) = flow.end() {
+            observe(FlowChange::Ended(end), flow);
+        }
         Recorded::New
     }
 

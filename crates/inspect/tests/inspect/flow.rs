@@ -1,7 +1,8 @@
 //! Conversations: what belongs together, what is counted, and what happens when the table is full.
 
 use inspect::{
-    Direction, Flow, FlowKind, FlowTable, PacketFacts, Recorded, Slot, TcpState, Traffic, parse,
+    Direction, Flow, FlowChange, FlowEnd, FlowKind, FlowTable, PacketFacts, Recorded, Slot,
+    TcpState, Traffic, parse,
 };
 
 use crate::frame::{ethernet, extensions, fragment6, ipv4, ipv6, join, samples, tcp};
@@ -313,4 +314,27 @@ fn the_seed_decides_the_places_and_nothing_else() {
         ports
     };
     assert_eq!(sorted(fill(1)), sorted(fill(2)));
+}
+
+#[test]
+fn who_watches_is_shown_how_flows_begin_and_end() {
+    let mut table = FlowTable::new(vec![Slot::EMPTY; 1], 0, 1_000);
+    let mut seen = Vec::new();
+    let mut record = |facts: &PacketFacts, now_ns| {
+        table.record_observed(facts, Direction::Send, now_ns, |change, flow| {
+            seen.push((change, flow.a().port, flow.ab.packets));
+        })
+    };
+    assert_eq!(record(&datagram((1, 7), (2, 53)), 0), Recorded::New);
+    assert_eq!(record(&datagram((1, 7), (2, 53)), 1), Recorded::Known);
+    assert_eq!(record(&datagram((1, 8), (2, 53)), 2), Recorded::Full);
+    assert_eq!(record(&datagram((1, 9), (2, 53)), 2_000), Recorded::New);
+    assert_eq!(
+        seen,
+        [
+            (FlowChange::Started, 7, 1),
+            (FlowChange::Ended(FlowEnd::Silent), 7, 2),
+            (FlowChange::Started, 9, 1),
+        ]
+    );
 }
