@@ -36,6 +36,10 @@ pub enum Parameter {
     WrongType,
 }
 
+/// A parameter is no ASCII string, or too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotAscii;
+
 impl Configuration<'_> {
     /// Reads an integer parameter. It is what somebody wrote into the registry: check its range.
     ///
@@ -57,8 +61,11 @@ impl Configuration<'_> {
         Parameter::Integer(unsafe { parameter.ParameterData.IntegerData })
     }
 
-    /// Reads a string parameter into `to`, as far as it is ASCII, and gives that part of `to`. `None`: there is none of
-    /// that name, it is something else, or has no room in `to`.
+    /// Reads a string parameter into `to`, and gives that part of `to`. `None`: there is none of that name.
+    ///
+    /// # Errors
+    ///
+    /// [`NotAscii`]: it is something else than a string, not all ASCII, or has no room in `to`.
     ///
     /// # IRQL
     ///
@@ -70,22 +77,29 @@ impl Configuration<'_> {
         keyword: Text,
         to: &'t mut [u8],
         irql: &mut Passive,
-    ) -> Option<&'t [u8]> {
-        let parameter = self.read(keyword, NdisParameterString, irql)?;
+    ) -> Result<Option<&'t [u8]>, NotAscii> {
+        let Some(parameter) = self.read(keyword, NdisParameterString, irql) else {
+            return Ok(None);
+        };
         if parameter.ParameterType != NdisParameterString {
-            return None;
+            return Err(NotAscii);
         }
         // SAFETY: the type says that it is a string.
         let string = unsafe { parameter.ParameterData.StringData };
         let length = usize::from(string.Length / 2);
-        let to = to.get_mut(..length)?;
+        let to = to.get_mut(..length).ok_or(NotAscii)?;
         for (index, byte) in to.iter_mut().enumerate() {
             // SAFETY: the string has `length` characters, and NDIS keeps it until the configuration is closed.
             let character = unsafe { string.Buffer.add(index) };
             // SAFETY: likewise; nobody writes to it.
-            *byte = u8::try_from(unsafe { character.read_unaligned() }).ok()?;
+            let character = unsafe { character.read_unaligned() };
+            *byte = u8::try_from(character).map_err(|_| NotAscii)?;
         }
-        to.is_ascii().then_some(&*to)
+        if to.is_ascii() {
+            Ok(Some(to))
+        } else {
+            Err(NotAscii)
+        }
     }
 
     /// Reads a parameter.

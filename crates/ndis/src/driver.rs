@@ -15,10 +15,11 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 use ndis_sys::{NDIS_HANDLE, NdisFDeregisterFilterDriver, NdisFRegisterFilterDriver};
 use wdk_sys::DRIVER_OBJECT;
 
-use crate::filter::{Attached, FilterModule, Handlers, ModuleCore};
+use crate::filter::{Attached, FilterModule, Handlers, ModuleCore, Moment};
 use crate::irql::{Caller, Passive};
 use crate::lock::SpinLock;
 use crate::text::Text;
+use crate::trace::Provider;
 use crate::{Status, thunk, version};
 
 /// Names of a filter driver, as its INF has them.
@@ -43,6 +44,12 @@ pub trait Installed: FilterModule {
 
     /// The driver as a whole.
     fn driver() -> &'static Driver<Self>;
+
+    /// What its events come from, if it has any.
+    #[must_use]
+    fn trace() -> Option<&'static Provider> {
+        None
+    }
 }
 
 /// The handle of the filter driver, from `FilterSetOptions` to `NdisFDeregisterFilterDriver`; one image has one.
@@ -267,10 +274,28 @@ impl<M: FilterModule> Census<'_, M> {
 pub unsafe fn entry<M: Installed>(object: *mut DRIVER_OBJECT) -> i32 {
     // SAFETY: the I/O manager calls DriverEntry at PASSIVE_LEVEL; this is its one token.
     let mut irql = unsafe { Passive::assume() };
+    if let Some(provider) = M::trace() {
+        provider.register(&mut irql);
+    }
     // SAFETY: this function's contract.
     match unsafe { load::<M>(object, &mut irql) } {
-        Ok(()) => Status::SUCCESS.into_raw(),
-        Err(status) => status.into_raw(),
+        Ok(()) => {
+            M::witness(Moment::Loaded);
+            Status::SUCCESS.into_raw()
+        }
+        Err(status) => {
+            // Nobody will call DriverUnload.
+            end_trace(Moment::<M>::NotLoaded(status), &mut irql);
+            status.into_raw()
+        }
+    }
+}
+
+/// Ends the traces with a last moment.
+pub(crate) fn end_trace<M: Installed>(last: Moment<'_, M>, irql: &mut Passive) {
+    M::witness(last);
+    if let Some(provider) = M::trace() {
+        provider.unregister(irql);
     }
 }
 
@@ -345,6 +370,8 @@ pub type DriverObject = DRIVER_OBJECT;
 ///     friendly_name: "My filter",
 /// }
 /// ```
+///
+/// `trace: PROVIDER`, at the end, registers a provider of [`events!`](crate::events!).
 #[macro_export]
 macro_rules! driver {
     (
@@ -352,7 +379,8 @@ macro_rules! driver {
         handlers: [$($handler:ident),* $(,)?],
         unique_name: $unique:expr,
         service_name: $service:expr,
-        friendly_name: $friendly:expr $(,)?
+        friendly_name: $friendly:expr
+        $(, trace: $provider:path)? $(,)?
     ) => {
         impl $crate::driver::Installed for $module {
             const HANDLERS: $crate::filter::Handlers<Self> =
@@ -372,6 +400,12 @@ macro_rules! driver {
                 static DRIVER: $crate::driver::Driver<$module> = $crate::driver::Driver::new();
                 &DRIVER
             }
+
+            $(
+                fn trace() -> ::core::option::Option<&'static $crate::trace::Provider> {
+                    ::core::option::Option::Some(&$provider)
+                }
+            )?
         }
 
         /// Entry point of the image.

@@ -22,15 +22,18 @@ mod attach;
 mod handlers;
 mod indication;
 mod module;
+mod moment;
 mod view;
 
 pub use attach::{AttachParameters, Attaching, MacAddress, Medium};
 pub use handlers::Handlers;
 pub use indication::{DevicePnpEvent, NetPnpEvent, StatusIndication};
 pub use module::ModuleState;
+pub use moment::Moment;
 pub use view::{Attached, Running};
 
 pub(crate) use module::{ModuleCore, TAG};
+pub(crate) use moment::Stopwatch;
 
 use crate::Status;
 use crate::driver::Installed;
@@ -108,6 +111,25 @@ pub trait FilterModule: Sized + Send + Sync + 'static {
     /// <https://learn.microsoft.com/windows-hardware/drivers/ddi/ndis/nc-ndis-filter_detach>
     fn detach(this: &Attached<'_, Self>, irql: &mut Passive) {
         let _ = (this, irql);
+    }
+
+    /// Is told what has just happened, for traces. Without one nothing is called and no clock is read.
+    ///
+    /// # IRQL
+    ///
+    /// `PASSIVE_LEVEL`.
+    fn witness(moment: Moment<'_, Self>) {
+        let _ = moment;
+    }
+
+    /// Whether [`witness`](Self::witness) wants to know how long things take; asked before each.
+    ///
+    /// # IRQL
+    ///
+    /// `PASSIVE_LEVEL`.
+    #[must_use]
+    fn wants_times() -> bool {
+        false
     }
 
     /// Leaves behind what the driver keeps. It happens under the lock of the list of modules, in one with the module's

@@ -114,6 +114,8 @@ mod thunk;
 pub mod time;
 #[cfg(windows)]
 pub mod timer;
+#[cfg(any(windows, test))]
+pub mod trace;
 #[cfg(windows)]
 pub mod version;
 #[cfg(any(windows, test))]

@@ -12,7 +12,8 @@ use crate::Status;
 use crate::driver::Installed;
 use crate::event::Event;
 use crate::filter::{
-    AttachParameters, Attached, Attaching, BothWays, HoldPath, ModuleCore, ModuleState, TAG,
+    AttachParameters, Attached, Attaching, BothWays, HoldPath, ModuleCore, ModuleState, Moment,
+    Stopwatch, TAG,
 };
 use crate::irql::Passive;
 use crate::mem::PoolArc;
@@ -29,6 +30,28 @@ use crate::work::State;
 pub(crate) unsafe fn attach<M: Installed>(
     handle: NDIS_HANDLE,
     parameters: AttachParameters,
+    irql: &mut Passive,
+) -> Result<(), Status> {
+    let watch = Stopwatch::start::<M>();
+    // SAFETY: this function's contract.
+    let result = unsafe { make::<M>(handle, parameters, watch, irql) };
+    if let Err(why) = result {
+        M::witness(Moment::NotAttached {
+            parameters: &parameters,
+            why,
+            took_ns: watch.took_ns(),
+        });
+    }
+    result
+}
+
+/// # Safety
+///
+/// That of [`attach`].
+unsafe fn make<M: Installed>(
+    handle: NDIS_HANDLE,
+    parameters: AttachParameters,
+    watch: Stopwatch,
     irql: &mut Passive,
 ) -> Result<(), Status> {
     // SAFETY: this function's contract.
@@ -70,6 +93,11 @@ pub(crate) unsafe fn attach<M: Installed>(
     core.set_state(ModuleState::Paused);
     // INVARIANT: the attach has succeeded.
     core.attached.open();
+    M::witness(Moment::Attached {
+        // SAFETY: published above; detach does not begin before attach has returned.
+        module: &unsafe { Attached::new(&core) },
+        took_ns: watch.took_ns(),
+    });
     Ok(())
 }
 
@@ -80,10 +108,11 @@ pub(crate) unsafe fn restart<M: Installed>(
     core: &ModuleCore<M>,
     irql: &mut Passive,
 ) -> Result<(), Status> {
+    let watch = Stopwatch::start::<M>();
     core.set_state(ModuleState::Restarting);
     // SAFETY: NDIS calls FilterRestart between attach and detach.
     let attached = unsafe { Attached::new(core) };
-    match M::restart(&attached, irql) {
+    let result = match M::restart(&attached, irql) {
         Ok(()) => {
             if let Some(own_packets) = M::HANDLERS.own_packets
                 && !core.is_bypassed()
@@ -103,17 +132,30 @@ pub(crate) unsafe fn restart<M: Installed>(
             core.set_state(ModuleState::Paused);
             Err(status)
         }
-    }
+    };
+    M::witness(Moment::Restarted {
+        module: &attached,
+        result,
+        took_ns: watch.took_ns(),
+    });
+    result
 }
 
 /// # Safety
 ///
 /// Called in `FilterPause`.
-pub(crate) unsafe fn pause<M: Installed>(core: &ModuleCore<M>, irql: &mut Passive) {
+pub(crate) unsafe fn pause<M: Installed>(core: &ModuleCore<M>, reason: u32, irql: &mut Passive) {
+    let watch = Stopwatch::start::<M>();
     core.set_state(ModuleState::Pausing);
     // INVARIANT: this is pause.
     order::pause(&Stopping(core), irql);
     core.set_state(ModuleState::Paused);
+    M::witness(Moment::Paused {
+        // SAFETY: NDIS calls FilterPause between attach and detach.
+        module: &unsafe { Attached::new(core) },
+        reason,
+        took_ns: watch.took_ns(),
+    });
 }
 
 /// Gives up what is held: sends are completed with `NDIS_STATUS_PAUSED`, receives returned.
@@ -145,11 +187,16 @@ pub(crate) unsafe fn drain<M: HoldPath>(core: &ModuleCore<M>, irql: &mut Passive
 ///
 /// Called in `FilterDetach`; `context` is what `attach` has given to NDIS.
 pub(crate) unsafe fn detach<M: Installed>(context: NonNull<ModuleCore<M>>, irql: &mut Passive) {
+    let watch = Stopwatch::start::<M>();
     // SAFETY: `attach` has made the pointer, and NDIS gives it back once.
     let core = unsafe { PoolArc::from_raw(context) };
     core.set_state(ModuleState::Detached);
     // INVARIANT: this is detach.
     order::detach(&Stopping(&core), irql);
+    M::witness(Moment::Detached {
+        parameters: core.parameters(),
+        took_ns: watch.took_ns(),
+    });
 }
 
 /// A module that is being stopped.

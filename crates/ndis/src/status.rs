@@ -62,6 +62,10 @@ impl Status {
         self.0
     }
 
+    pub(crate) const fn as_raw(&self) -> &i32 {
+        &self.0
+    }
+
     /// `Ok` for success and informational values, as `NT_SUCCESS` decides.
     ///
     /// # Errors

@@ -18,19 +18,19 @@ use ndis_sys::{
     NET_DEVICE_PNP_EVENT, NET_PNP_EVENT_NOTIFICATION, NdisFCancelSendNetBufferLists,
     NdisFReturnNetBufferLists, NdisFSendNetBufferListsComplete, NdisSetOptionalHandlers,
 };
-use wdk_sys::{DEVICE_OBJECT, DRIVER_OBJECT, IRP, NTSTATUS};
+use wdk_sys::{DEVICE_OBJECT, DRIVER_OBJECT, EVENT_FILTER_DESCRIPTOR, GUID, IRP, NTSTATUS};
 
 use crate::device::{self, ControlDevice};
 use crate::driver::{self, Installed};
 use crate::filter::{
     AttachParameters, Attached, BypassPath, DevicePnpEvent, FilterModule, HoldPath, ModuleCore,
-    NetPnpEvent, PnpPath, ReceivePath, Running, SendPath, StatusIndication, StatusPath,
+    Moment, NetPnpEvent, PnpPath, ReceivePath, Running, SendPath, StatusIndication, StatusPath,
 };
 use crate::irql::{AtMostDispatch, Passive};
 use crate::nbl::{Callback, Chain, LowResources, Nbls, Rx, Tx};
 use crate::timer::Timing;
 use crate::work::Item;
-use crate::{Status, lifecycle};
+use crate::{Status, lifecycle, trace};
 
 /// `FilterSetOptions`.
 pub(crate) unsafe extern "system" fn set_options(
@@ -99,14 +99,16 @@ pub(crate) unsafe extern "system" fn restart<M: Installed>(
 /// `FilterPause`. It cannot fail, and is complete when it returns.
 pub(crate) unsafe extern "system" fn pause<M: Installed>(
     context: NDIS_HANDLE,
-    _parameters: *mut NDIS_FILTER_PAUSE_PARAMETERS,
+    parameters: *mut NDIS_FILTER_PAUSE_PARAMETERS,
 ) -> NDIS_STATUS {
     // SAFETY: NDIS calls FilterPause at PASSIVE_LEVEL.
     let mut irql = unsafe { Passive::assume() };
     // SAFETY: NDIS calls it between attach and detach.
     let core = unsafe { ModuleCore::<M>::from_context(context) };
+    // SAFETY: NDIS has lent the parameters to this activation; null would be none.
+    let reason = unsafe { parameters.as_ref() }.map_or(0, |parameters| parameters.PauseReason);
     // SAFETY: this is FilterPause.
-    unsafe { lifecycle::pause(core, &mut irql) };
+    unsafe { lifecycle::pause(core, reason, &mut irql) };
     Status::SUCCESS.into_raw()
 }
 
@@ -351,12 +353,30 @@ pub(crate) unsafe extern "C" fn dispatch<M: ControlDevice>(
     unsafe { device::dispatch::<M>(irp, &mut irql) }.into_raw()
 }
 
+/// `ETWENABLECALLBACK` of every provider.
+pub(crate) unsafe extern "C" fn enable_events(
+    _source: *const GUID,
+    code: u32,
+    level: u8,
+    any: u64,
+    all: u64,
+    _filter: *mut EVENT_FILTER_DESCRIPTOR,
+    context: *mut c_void,
+) {
+    // SAFETY: the system calls it at PASSIVE_LEVEL.
+    let mut irql = unsafe { Passive::assume() };
+    // SAFETY: the context of the registration.
+    let provider = unsafe { trace::from_context(context) };
+    provider.control(code, level, any, all, &mut irql);
+}
+
 /// `DRIVER_UNLOAD`.
 pub(crate) unsafe extern "C" fn unload<M: Installed>(_driver: *mut DRIVER_OBJECT) {
     // SAFETY: the I/O manager calls DriverUnload at PASSIVE_LEVEL.
     let mut irql = unsafe { Passive::assume() };
     device::deregister(M::driver(), &mut irql);
     driver::deregister(&mut irql);
+    driver::end_trace(Moment::<M>::Unloaded, &mut irql);
 }
 
 /// What NDIS is told: success, or an error. Nothing is ever pending.

@@ -72,6 +72,8 @@ pub(crate) struct Item<M: FilterModule> {
     state: State,
     /// When the item was queued; written by who moves the state to `QUEUED`, read by the run that follows.
     queued_at_ns: AtomicU64,
+    /// How long the item was queued before its last run.
+    waited_ns: AtomicU64,
 }
 
 // SAFETY: NDIS lets any thread use the handle; the rest synchronises itself.
@@ -124,6 +126,18 @@ impl<M: FilterModule> WorkItem<M> {
     }
 }
 
+impl<M: FilterModule> WorkItem<M> {
+    /// How long the item was queued before the run that is under way, or the last one, in nanoseconds.
+    ///
+    /// # IRQL
+    ///
+    /// Any.
+    #[must_use]
+    pub fn waited_ns(&self) -> u64 {
+        self.0.waited_ns.load(Ordering::Relaxed)
+    }
+}
+
 impl<M: FilterModule> fmt::Debug for WorkItem<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WorkItem").finish_non_exhaustive()
@@ -151,6 +165,7 @@ impl<M: FilterModule> Item<M> {
                 routine,
                 state: State::idle(),
                 queued_at_ns: AtomicU64::new(0),
+                waited_ns: AtomicU64::new(0),
             },
         );
         item.map_err(|error| {
@@ -190,6 +205,7 @@ impl<M: FilterModule> Item<M> {
         let this = unsafe { item.as_ref() };
         this.state.start();
         let waited_ns = time::now_ns().saturating_sub(this.queued_at_ns.load(Ordering::Relaxed));
+        this.waited_ns.store(waited_ns, Ordering::Relaxed);
         this.core.work.runs.add(1);
         this.core.work.wait_ns.add(waited_ns);
         this.core.work.max_wait_ns.raise_to(waited_ns);

@@ -1,0 +1,48 @@
+//! Events for Windows' tracing (ETW), in the form that describes itself (TraceLogging): a tool needs no manifest to show
+//! names and fields.
+//!
+//! [`events!`](crate::events!) declares a provider and its events; [`driver!`](crate::driver!) registers it.
+//!
+//! ```text
+//!   write(|| Event { … }) ── is its bit set? ── no: nothing was made, nothing called
+//!                             │ yes
+//!                             ▼
+//!                            EtwWriteTransfer ─▶ sessions
+//!   a session comes or goes ─▶ the callback sets the bit of each event that somebody wants
+//! ```
+//!
+//! # Cost
+//!
+//! With no session that wants it, an event costs a load, a test and a branch. Nothing is formatted at any time: fields are
+//! written as they lie in memory.
+//!
+//! # Failures
+//!
+//! A driver that cannot be registered runs untraced. An event that the system does not take is
+//! [counted](Provider::refused).
+//!
+//! <https://learn.microsoft.com/windows/win32/tracelogging/trace-logging-about>
+
+#[cfg(any(windows, test))]
+pub(crate) mod blob;
+#[cfg(windows)]
+mod kind;
+#[cfg(windows)]
+mod provider;
+
+#[cfg(windows)]
+pub(crate) use self::provider::from_context;
+#[cfg(windows)]
+pub use self::{
+    blob::FieldFacts,
+    kind::{Ascii, Bool, Hex32, Kind, Mac, NtStatus, Pieces, SocketAddress},
+    provider::{Event, Facts, Level, Opcode, Provider, write},
+};
+
+/// For [`events!`](crate::events!).
+#[cfg(windows)]
+#[doc(hidden)]
+pub mod made {
+    pub use super::blob::{event, event_length, id_of_name, provider, provider_length};
+    pub use super::provider::{emit, guid};
+}
