@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::trace::TraceSession;
+
 /// Everything that decides a run. The same configuration gives the same run, byte for byte.
 pub struct RunConfig {
     /// The bytes of the `.sys` file.
@@ -35,6 +37,8 @@ pub struct RunConfig {
     /// The call stacks that fail, each the first time that it is seen. With a list, an empty one
     /// too, [`Report::call_sites`](crate::Report::call_sites) tells every stack that could fail.
     pub faults: Option<Vec<CallSite>>,
+    /// A trace session and who reads it.
+    pub trace: Option<TraceSession>,
     /// Whether [`Report::timeline`](crate::Report::timeline) is kept.
     pub keeps_timeline: bool,
 }

@@ -93,6 +93,7 @@ const CAN_FAIL: &[CanFail] = &[
     allocation("NdisAllocateTimerObject", NDIS_NO_MEMORY),
     allocation("RtlDuplicateUnicodeString", NO_MEMORY),
     other("EtwRegister", NO_MEMORY),
+    other("EtwSetInformation", NO_MEMORY),
     other("IoTryQueueWorkItem", How::Null),
     other("MmGetSystemRoutineAddress", How::Null),
     other("NdisFRegisterFilterDriver", NDIS_NO_MEMORY),

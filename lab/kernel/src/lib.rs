@@ -11,6 +11,7 @@ mod ndis;
 mod nt;
 mod report;
 mod rt;
+mod trace;
 mod watch;
 mod worker;
 
@@ -22,6 +23,8 @@ pub use report::{
     AdapterReport, CallSiteReport, ControlRecord, DispatchReport, Failure, MachineReport,
     PoolReport, PoolTagReport, Progress, Report, RuleReport, TrafficCount, WorkItemReport,
 };
+
+pub use trace::{TraceBody, TraceEvent, TraceRecord, TraceSession, Wanted};
 
 /// The interface index of an adapter, counted from 0.
 pub fn if_index(adapter: u32) -> u32 {

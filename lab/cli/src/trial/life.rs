@@ -128,6 +128,7 @@ impl Stage {
             control: Some(device::administrator(&[], 0)),
             chaos: Some(chaos()),
             faults,
+            trace: None,
             keeps_timeline: false,
         };
         let report = lab_kernel::run(config, Box::new(|_| {})).map_err(|failure| {

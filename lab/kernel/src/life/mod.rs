@@ -104,6 +104,7 @@ pub(crate) fn run(config: RunConfig, progress: Show) -> Result<Report, Failure> 
         .as_ref()
         .map(|control| control.device.clone());
     control::configure(config.control);
+    nt::etw::configure(config.trace);
     SHOW.set(Some(progress));
     let entry = machine.entry();
     let (workers, stop) = (config.workers, config.stop);

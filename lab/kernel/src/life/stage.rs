@@ -29,6 +29,10 @@ const LANES: usize = 2;
 pub(super) fn play(entry: u64, workers: u8, stop: Stop, frames_total: u64, chaos: Option<Chaos>) {
     let show = |phase| show(phase, frames_total);
     worker::start(workers, chaos.is_some());
+    // In every fourth hard life, because writing events takes its time.
+    if chaos.is_some() && sched::chance(1, 4) {
+        nt::etw::start_visits();
+    }
     show("load");
     let driver_object = make_driver_object(entry);
     let registry_path = driver::unicode_string(Lent::Other, nt::registry::SERVICE);
@@ -55,6 +59,7 @@ pub(super) fn play(entry: u64, workers: u8, stop: Stop, frames_total: u64, chaos
     VERSION.set(Some(6 << 16 | u32::from(filter.minor)));
     show("attach");
     wait_for_start();
+    nt::etw::capture_state();
     show("traffic");
     run_traffic(&show, stop, chaos, frames_total);
     if stop == Stop::Idle {

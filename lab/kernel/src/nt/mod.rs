@@ -132,7 +132,6 @@ pub(crate) fn reset() {
     ob::reset();
     registry::reset();
     ps::reset();
-    etw::reset();
     dbg::take_output();
 }
 

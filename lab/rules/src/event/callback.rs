@@ -37,6 +37,7 @@ pub enum Callback {
     DpcRoutine,
     SystemThread,
     Dispatch,
+    EtwEnableCallback,
 }
 
 impl Callback {
@@ -74,6 +75,7 @@ impl Callback {
             Self::DpcRoutine => "KDEFERRED_ROUTINE",
             Self::SystemThread => "system thread",
             Self::Dispatch => "DRIVER_DISPATCH",
+            Self::EtwEnableCallback => "ETWENABLECALLBACK",
         }
     }
 
