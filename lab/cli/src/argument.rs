@@ -1,8 +1,11 @@
 //! The command line.
 
+mod decode;
 mod site;
 mod trial;
 
+pub use decode::{DecodeArguments, Keywords};
+use decode::{VERBOSE, level};
 pub use site::Site;
 pub use trial::{StressArguments, Subject, SweepArguments, WorkerArguments};
 
@@ -36,6 +39,9 @@ pub enum Command {
     /// Fail every call that can fail, once for each of the driver's call stacks that reach it
     #[command(after_help = SWEEP_HELP)]
     Sweep(SweepArguments),
+    /// Print a trace log (.etl)
+    #[command(after_help = decode::HELP)]
+    Decode(DecodeArguments),
     /// Play lives that another lwf-lab asks for
     #[command(hide = true)]
     Worker(WorkerArguments),
@@ -64,6 +70,10 @@ Examples:
 
   A seed of stress again, with a picture of what ran where, for ui.perfetto.dev:
     lwf-lab run deferlwf.sys --hard --seed 417 --timeline seed-417.json
+
+  What the driver tells event tracing, warnings and worse, and all of it in a log:
+    lwf-lab run deferlwf.sys --pcap a.pcapng --trace all --trace-level warning
+    lwf-lab run deferlwf.sys --pcap a.pcapng --etl a.etl && lwf-lab decode a.etl
 
   A capture that does not tell directions, taken on the host with this address:
     lwf-lab run myfilter.sys --pdb myfilter.pdb --pcap a.pcap --local 02:00:00:00:00:01
@@ -170,6 +180,19 @@ pub struct RunArguments {
     /// Write what ran where and when as a trace that Perfetto (ui.perfetto.dev) and chrome://tracing open
     #[arg(long, value_name = "FILE")]
     pub timeline: Option<PathBuf>,
+
+    /// Print what the driver writes for event tracing, as it happens: all of it, or events with one of these keyword
+    /// bits (such as 0x21) and those without keywords. With --json an object a line, before the last
+    #[arg(long, value_name = "all|KEYWORDS", value_parser = Keywords::parse)]
+    pub trace: Option<Keywords>,
+
+    /// How much of it: critical, error, warning, information or verbose, or a number from 1 to 255
+    #[arg(long, value_name = "LEVEL", default_value = "verbose", value_parser = level)]
+    pub trace_level: u8,
+
+    /// Write it to a trace log, as Windows would; without --trace all of it
+    #[arg(long, value_name = "FILE")]
+    pub etl: Option<PathBuf>,
 
     /// Print one JSON object, as the last line of standard output, instead of the screen
     #[arg(long)]
@@ -303,6 +326,9 @@ impl RunArguments {
             vlan_tags: VlanTags::OutOfBand,
             stop: StopWhen::Idle,
             timeline: None,
+            trace: None,
+            trace_level: VERBOSE,
+            etl: None,
             json: false,
         }
     }
@@ -319,6 +345,13 @@ impl RunArguments {
             option("--pcap", path_word(path));
         }
         option("--seed", self.seed.to_string());
+        // A session takes its time, whoever reads it.
+        if self.trace.is_some() || self.etl.is_some() {
+            option("--trace", self.trace.unwrap_or(Keywords::ALL).to_string());
+            if self.trace_level != VERBOSE {
+                option("--trace-level", self.trace_level.to_string());
+            }
+        }
         if self.ndis != 89 {
             option("--ndis", format!("6.{}", self.ndis));
         }
@@ -475,10 +508,14 @@ mod tests {
             "--pdb",
             "a.pdb",
             "--disturb",
+            "--etl",
+            "a.etl",
+            "--trace-level",
+            "warning",
         ];
         assert_eq!(
             run_arguments(&words).unwrap().replay(),
-            r"lwf-lab run 'dir one/a.sys' --pcap x.pcap --pcap 'y'\''s.pcap' --seed 9 --ndis 6.85 \
+            r"lwf-lab run 'dir one/a.sys' --pcap x.pcap --pcap 'y'\''s.pcap' --seed 9 --trace all --trace-level 3 --ndis 6.85 \
               --local 10.0.0.0/8 --local 02:00:00:00:00:0a --vlan-tags in-frame --set Mode=tap --set Ring=0x10 --processors 4 --workers 3 \
               --modes inline,off --fail NdisFRestartFilter --fail ExAllocatePool2@1a.2b --stop busy --pdb a.pdb --disturb"
                 .replace("\\\n              ", "")
@@ -494,6 +531,10 @@ mod tests {
             &["a.sys", "--processors", "17"],
             &["a.sys", "--workers", "1"],
             &["a.sys", "--frobnicate"],
+            &["a.sys", "--trace", "some"],
+            &["a.sys", "--trace", "0x"],
+            &["a.sys", "--trace", "all", "--trace-level", "0"],
+            &["a.sys", "--trace", "all", "--trace-level", "loud"],
             &["a.sys", "--hard", "--pcap", "x"],
             &["a.sys", "--fail", "ExAllocatePool2@x"],
         ] {

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::argument::{Command, CommandLine, RunArguments};
 use crate::error::{Error, Exit};
 use crate::run::{self, Outcome};
-use crate::{screen, trial};
+use crate::{screen, trace, trial};
 
 /// Runs what the command line asks for.
 pub fn main() -> ExitCode {
@@ -34,6 +34,23 @@ fn execute() -> Result<Exit, Error> {
                 let result = trial::sweep::execute(&arguments)?;
                 show(&result, arguments.json, trial::sweep::render)?;
                 Ok(exit(result.failures.is_empty()))
+            }
+            Command::Decode(arguments) => {
+                let mut out = io::BufWriter::new(io::stdout().lock());
+                let problems = trace::decode(&arguments, &mut out)?;
+                let flushed = out.flush();
+                for line in &problems {
+                    complain(line);
+                }
+                match flushed {
+                    Err(error) if error.kind() != io::ErrorKind::BrokenPipe || arguments.json => {
+                        Err(Error::bad_input(format!(
+                            "standard output cannot be written: {error}"
+                        )))
+                    }
+                    _ if problems.is_empty() => Ok(Exit::Clean),
+                    _ => Ok(Exit::BadInput),
+                }
             }
             Command::Worker(arguments) => trial::work(&arguments).map(|()| Exit::Clean),
         },

@@ -30,4 +30,5 @@ pub mod screen;
 pub mod summary;
 mod table;
 mod timeline;
+mod trace;
 pub mod trial;

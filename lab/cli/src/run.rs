@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::progress::ProgressLine;
 use crate::summary::Summary;
 use crate::timeline;
+use crate::trace;
 use crate::trial::{life, traffic};
 
 /// A run that could be carried out.
@@ -83,6 +84,7 @@ pub(crate) fn execute(arguments: &RunArguments) -> Result<Outcome, Error> {
         Some(path) => Some((path, timeline::create(path)?)),
         None => None,
     };
+    let session = trace::Session::new(arguments)?;
     let faults = &arguments.fail;
     let progress = ProgressLine::start();
     let report = lab_kernel::run(
@@ -105,6 +107,7 @@ pub(crate) fn execute(arguments: &RunArguments) -> Result<Outcome, Error> {
             control: Some(control),
             chaos: arguments.hard.then(life::chaos),
             faults: (!faults.is_empty()).then(|| faults.iter().map(Site::call_site).collect()),
+            trace: session.as_ref().map(|session| session.session(arguments)),
             keeps_timeline: timeline.is_some(),
         },
         Box::new(move |step| progress.show(step)),
@@ -118,6 +121,9 @@ pub(crate) fn execute(arguments: &RunArguments) -> Result<Outcome, Error> {
         };
         timeline::write(&about, &report.timeline, file)
             .map_err(|error| timeline::refuse(path, &error))?;
+    }
+    if let Some(session) = session {
+        session.finish()?;
     }
     notes.extend(injected(faults, &report));
     let summary = account::summarise(&image_name, arguments, &sources, notes, &report);

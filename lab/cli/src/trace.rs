@@ -1,0 +1,152 @@
+//! What the driver tells Windows' tracing: shown while it happens, kept as an `.etl` log, and read from one.
+
+mod decode;
+mod etl;
+mod show;
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use lab_kernel::{TraceRecord, TraceSession, Wanted};
+
+use crate::argument::{DecodeArguments, RunArguments};
+use crate::error::Error;
+use decode::Decoded;
+
+/// A session of one run, and what becomes of its records.
+pub(crate) struct Session {
+    state: Rc<RefCell<State>>,
+    etl: Option<(PathBuf, File)>,
+}
+
+struct State {
+    is_shown: bool,
+    is_json: bool,
+    /// Kept for the log, if there is to be one.
+    kept: Option<Vec<TraceRecord>>,
+    /// The first error of standard output.
+    failed: Option<io::Error>,
+}
+
+impl Session {
+    /// The session that the arguments ask for.
+    ///
+    /// # Errors
+    ///
+    /// When the log cannot be created.
+    pub(crate) fn new(arguments: &RunArguments) -> Result<Option<Self>, Error> {
+        if arguments.trace.is_none() && arguments.etl.is_none() {
+            return Ok(None);
+        }
+        let create = |path: &PathBuf| {
+            File::create(path)
+                .map(|file| (path.clone(), file))
+                .map_err(|error| refuse(path, &error))
+        };
+        let etl = arguments.etl.as_ref().map(create).transpose()?;
+        Ok(Some(Self {
+            state: Rc::new(RefCell::new(State {
+                is_shown: arguments.trace.is_some(),
+                is_json: arguments.json,
+                kept: etl.is_some().then(Vec::new),
+                failed: None,
+            })),
+            etl,
+        }))
+    }
+
+    /// The session for the kernel.
+    pub(crate) fn session(&self, arguments: &RunArguments) -> TraceSession {
+        let state = Rc::clone(&self.state);
+        TraceSession {
+            wanted: Wanted {
+                level: arguments.trace_level,
+                any_keyword: arguments.trace.map_or(u64::MAX, |keywords| keywords.0),
+                all_keywords: 0,
+            },
+            reader: Box::new(move |record| state.borrow_mut().take(record)),
+        }
+    }
+
+    /// Writes the log.
+    ///
+    /// # Errors
+    ///
+    /// When it, or standard output, could not be written.
+    pub(crate) fn finish(self) -> Result<(), Error> {
+        let mut state = self.state.borrow_mut();
+        if let Some((path, mut file)) = self.etl {
+            let log = etl::write(state.kept.as_deref().unwrap_or_default());
+            file.write_all(&log)
+                .map_err(|error| refuse(&path, &error))?;
+        }
+        match state.failed.take() {
+            Some(error) if state.is_json || error.kind() != io::ErrorKind::BrokenPipe => Err(
+                Error::bad_input(format!("standard output cannot be written: {error}")),
+            ),
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+impl State {
+    fn take(&mut self, record: &TraceRecord) {
+        if self.is_shown && self.failed.is_none() {
+            let decoded = decode::decode(record);
+            let line = line(&decoded, self.is_json);
+            self.failed = writeln!(io::stdout(), "{line}").err();
+        }
+        if let Some(kept) = &mut self.kept {
+            kept.push(record.clone());
+        }
+    }
+}
+
+fn line(decoded: &Decoded, is_json: bool) -> String {
+    if is_json {
+        show::json(decoded)
+    } else {
+        show::text(decoded)
+    }
+}
+
+fn refuse(path: &Path, error: &dyn std::fmt::Display) -> Error {
+    Error::bad_input(format!("{}: {error}", path.display()))
+}
+
+/// `lwf-lab decode`: prints a log to `out`, and gives what is wrong with it, one line each.
+///
+/// # Errors
+///
+/// When it cannot be read at all, or `out` not be written.
+pub(crate) fn decode(
+    arguments: &DecodeArguments,
+    out: &mut dyn Write,
+) -> Result<Vec<String>, Error> {
+    let path = &arguments.file;
+    let bytes = std::fs::read(path).map_err(|error| refuse(path, &error))?;
+    let log = etl::read(&bytes);
+    for record in &log.records {
+        let decoded = Decoded {
+            irql: None,
+            ..decode::decode(record)
+        };
+        let written = writeln!(out, "{}", line(&decoded, arguments.json));
+        match written {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe && !arguments.json => {
+                return Ok(Vec::new());
+            }
+            Err(error) => {
+                return Err(Error::bad_input(format!(
+                    "standard output cannot be written: {error}"
+                )));
+            }
+            Ok(()) => {}
+        }
+    }
+    let name = |problem| format!("{}: {problem}", path.display());
+    Ok(log.problem.into_iter().map(name).collect())
+}
