@@ -17,7 +17,7 @@ use protocol::{
 };
 
 use crate::module::Tap;
-use crate::{count, mode};
+use crate::{count, mode, tell};
 
 /// Flows that are copied while the table is locked once, which keeps the worker waiting at `DISPATCH_LEVEL`.
 const FLOWS_PER_LOCK: usize = 32;
@@ -41,21 +41,32 @@ impl ControlDevice for Tap {
         buffer: &mut ControlBuffer<'_>,
         irql: &mut Passive,
     ) -> Result<usize, Status> {
-        match code {
-            IOCTL_DEFERLWF_QUERY_STATISTICS => query_statistics(driver, buffer, irql),
-            IOCTL_DEFERLWF_QUERY_FLOWS => query_flows(driver, buffer, irql),
-            IOCTL_DEFERLWF_SET_MODE => {
-                let request: ModeRequest = request(buffer)?;
-                change(driver, request.if_index, irql, |tap, irql| {
-                    mode::change(tap, request.mode, irql)
-                })
-            }
-            IOCTL_DEFERLWF_REREAD_PARAMETERS => {
-                let request: AdapterRequest = request(buffer)?;
-                change(driver, request.if_index, irql, mode::reread)
-            }
-            _ => Err(Status::INVALID_DEVICE_REQUEST),
+        answer(driver, code, buffer, irql)
+            .inspect_err(|&status| tell::request_refused(code, status))
+    }
+}
+
+/// The length of the answer to a request.
+fn answer(
+    driver: &Driver<Tap>,
+    code: u32,
+    buffer: &mut ControlBuffer<'_>,
+    irql: &mut Passive,
+) -> Result<usize, Status> {
+    match code {
+        IOCTL_DEFERLWF_QUERY_STATISTICS => query_statistics(driver, buffer, irql),
+        IOCTL_DEFERLWF_QUERY_FLOWS => query_flows(driver, buffer, irql),
+        IOCTL_DEFERLWF_SET_MODE => {
+            let request: ModeRequest = request(buffer)?;
+            change(driver, request.if_index, irql, |tap, irql| {
+                mode::change(tap, request.mode, irql)
+            })
         }
+        IOCTL_DEFERLWF_REREAD_PARAMETERS => {
+            let request: AdapterRequest = request(buffer)?;
+            change(driver, request.if_index, irql, mode::reread)
+        }
+        _ => Err(Status::INVALID_DEVICE_REQUEST),
     }
 }
 

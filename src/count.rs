@@ -11,6 +11,7 @@ use protocol::{
 
 use crate::inline::Group;
 use crate::module::Tap;
+use crate::tell::Miss;
 
 /// Counters of one module.
 #[derive(Default)]
@@ -43,11 +44,11 @@ pub(crate) struct PathCounters {
     ring_full: Counter,
     no_memory: Counter,
     unreadable: Counter,
-    pub(crate) paused: Missed,
-    pub(crate) overload: Missed,
-    pub(crate) late: Missed,
-    pub(crate) unholdable: Missed,
-    pub(crate) cancelled: Missed,
+    paused: Missed,
+    overload: Missed,
+    late: Missed,
+    unholdable: Missed,
+    cancelled: Missed,
     /// Packets that a rule has blocked.
     pub(crate) blocked: Counter,
     pub(crate) longest_hold_ns: Counter,
@@ -88,6 +89,17 @@ impl PathCounters {
             if amount > 0 {
                 counter.add(amount);
             }
+        }
+    }
+
+    /// Packets that were not inspected for this reason.
+    pub(crate) const fn missed(&self, why: Miss) -> &Missed {
+        match why {
+            Miss::Paused => &self.paused,
+            Miss::Overload => &self.overload,
+            Miss::Late => &self.late,
+            Miss::Unholdable => &self.unholdable,
+            Miss::Cancelled => &self.cancelled,
         }
     }
 

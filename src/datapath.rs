@@ -14,6 +14,7 @@ use protocol::Mode;
 use crate::count::{Seen, Wire};
 use crate::inline::{self, Group, Way};
 use crate::module::Tap;
+use crate::tell::{Miss, Work};
 
 /// Length of an Ethernet header, in bytes: what is shorter is no frame.
 pub(crate) const ETHERNET_HEADER_LENGTH: u32 = 14;
@@ -97,6 +98,7 @@ impl Tap {
         }
         let wrote = seen.written > 0;
         self.counters.direction(direction).add_seen(&seen);
+        self.tell_lost(direction, seen.ring_full);
         self.counters.written.add(seen.written);
         self.counters
             .waiting_peak
@@ -157,16 +159,15 @@ impl Tap {
             }
         }
         group.fresh = group.all;
-        let counters = self.counters.direction(direction);
-        counters.add_seen(&seen);
-        counters.paused.add(group, true);
+        self.counters.direction(direction).add_seen(&seen);
+        self.miss(direction, Miss::Paused, group, true);
     }
 
     /// Makes the worker run for the snapshots that were written.
     fn wake_worker(&self, wrote: bool, irql: &mut impl Caller) {
         if wrote {
             // It is refused only when the module is detaching, and then no packet comes.
-            let _ = self.worker.queue(irql);
+            let _ = self.wish_for(Work::Tap, irql);
         }
     }
 }

@@ -22,6 +22,7 @@ use ndis::work::{NextRun, WorkItem};
 use crate::count::{Seen, Wire};
 use crate::datapath::{ETHERNET_HEADER_LENGTH, ListFacts, Snapshot};
 use crate::module::Tap;
+use crate::tell::{self, Miss, Work};
 
 /// Lists that are judged, or let go, between two looks at the clock.
 const LISTS_PER_TURN: u32 = 16;
@@ -132,14 +133,18 @@ fn hold_counted<D: Way>(
         overload,
     };
     let hold = this.hold(packets, limit, irql);
-    let counters = this.counters.direction(D::DIRECTION);
     if !hold.refused.is_empty() {
         let (split, beyond) = hold.refused.partition(|list| list.is_header_split());
-        counters.overload.add(Group::of(beyond.iter()), true);
+        this.miss(D::DIRECTION, Miss::Overload, Group::of(beyond.iter()), true);
         beyond.refuse(irql);
         if hold.held > 0 {
             // What is held of the batch has gone before it, or after: nobody can tell.
-            counters.unholdable.add(Group::of(split.iter()), true);
+            this.miss(
+                D::DIRECTION,
+                Miss::Unholdable,
+                Group::of(split.iter()),
+                true,
+            );
             split.refuse(irql);
         } else if !split.is_empty() {
             let group = Group::of(split.iter());
@@ -147,11 +152,13 @@ fn hold_counted<D: Way>(
         }
     }
     if hold.held > 0 {
-        let judge = this.judge(D::DIRECTION);
         // Both are refused only when the module is detaching, and then no packet comes.
-        let _ = judge.worker.queue(irql);
+        let _ = this.wish_for(Work::Judge(D::DIRECTION), irql);
         if hold.is_first {
-            let _ = judge.timer.set(this.settings.max_hold_ns(), irql);
+            let _ = this
+                .judge(D::DIRECTION)
+                .timer
+                .set(this.settings.max_hold_ns(), irql);
         }
     }
 }
@@ -170,13 +177,12 @@ pub(crate) fn pass_lent(
         // Without a copy of each they pass as they are, or those without are dropped.
         let whole = Group::of(packets.iter());
         let released = this.while_idle::<Rx, _, _>(irql, |irql| packets.forward(irql));
-        let counters = this.counters.direction(Direction::Receive);
         if let Some(released) = released {
-            counters.unholdable.add(whole, false);
+            this.miss(Direction::Receive, Miss::Unholdable, whole, false);
             copies.return_(irql);
             return see_to_the_rest::<Rx, _>(this, released, irql);
         }
-        counters.unholdable.add(missed, true);
+        this.miss(Direction::Receive, Miss::Unholdable, missed, true);
     }
     hold_counted(this, copies, overload, irql);
 }
@@ -189,8 +195,7 @@ fn pass_at_once<D: Way, C: Caller>(
     forward: impl FnOnce(&mut C),
 ) {
     let released = this.while_idle::<D, _, _>(irql, forward);
-    let counters = this.counters.direction(D::DIRECTION);
-    counters.unholdable.add(group, released.is_none());
+    this.miss(D::DIRECTION, Miss::Unholdable, group, released.is_none());
     if let Some(released) = released {
         see_to_the_rest::<D, _>(this, released, irql);
     }
@@ -203,13 +208,15 @@ fn see_to_the_rest<D: Way, R>(
     irql: &mut impl Caller,
 ) {
     if released.oldest_ns.is_some() {
-        let _ = this.judge(D::DIRECTION).worker.queue(irql);
+        let _ = this.wish_for(Work::Judge(D::DIRECTION), irql);
     }
 }
 
 /// The worker: judges what is held until nothing is, or the time is spent.
 pub(crate) fn judge<D: Way>(this: &Attached<'_, Tap>, irql: &mut Passive) -> NextRun {
+    let work = Work::Judge(D::DIRECTION);
     let started_ns = time::now_ns();
+    this.tell_started(work);
     let mut taken: u64 = 0;
     let released = this.while_running(irql, |running, irql| {
         running.release::<D, _, _>(irql, |release, irql| {
@@ -222,11 +229,14 @@ pub(crate) fn judge<D: Way>(this: &Attached<'_, Tap>, irql: &mut Passive) -> Nex
         })
     });
     this.counters.max_batch.raise_to(taken);
-    match released.flatten() {
+    let next = match released.flatten() {
         Some(released) if released.oldest_ns.is_some() => NextRun::Again,
         // Who has the right now wishes for a run if something is left; pause gives up what is held when not running.
         Some(_) | None => NextRun::WhenQueued,
-    }
+    };
+    this.tell_stopped(work, taken, started_ns, next);
+    tell::once_in_a_while(this);
+    next
 }
 
 /// The timer: lets go what has been held for too long.
@@ -245,7 +255,6 @@ pub(crate) fn expire<D: Way>(this: &Attached<'_, Tap>, irql: &mut AtMostDispatch
     let Some(released) = released else {
         return;
     };
-    let judge = this.judge(D::DIRECTION);
     let next_ns = match released {
         // The worker has the right, and looks at the age of what it takes.
         None => max_hold_ns,
@@ -253,11 +262,11 @@ pub(crate) fn expire<D: Way>(this: &Attached<'_, Tap>, irql: &mut AtMostDispatch
             let Some(oldest_ns) = released.oldest_ns else {
                 return;
             };
-            let _ = judge.worker.queue(irql);
+            let _ = this.wish_for(Work::Judge(D::DIRECTION), irql);
             max_hold_ns.saturating_sub(oldest_ns)
         }
     };
-    let _ = judge.timer.set(next_ns, irql);
+    let _ = this.judge(D::DIRECTION).timer.set(next_ns, irql);
 }
 
 impl Tap {
@@ -288,11 +297,11 @@ impl Tap {
         counters.longest_hold_ns.raise_to(turn.held_ns);
         let group = Group::of(turn.packets.iter());
         if turn.is_unjudged {
-            counters.overload.add(group, false);
+            self.miss(D::DIRECTION, Miss::Overload, group, false);
             turn.packets.forward(irql);
         } else if turn.held_ns >= self.settings.max_hold_ns() {
             let drops = self.settings.overload() == Overload::Refuse;
-            counters.late.add(group, drops);
+            self.miss(D::DIRECTION, Miss::Late, group, drops);
             if drops {
                 turn.packets.refuse(irql);
             } else {
@@ -340,7 +349,9 @@ impl Tap {
                 segmentation: facts.segmentation,
             };
             let facts = self.inspect(&snapshot, room.get(..filled).unwrap_or_default(), irql);
-            if self.settings.verdict(&facts, irql) == Verdict::Block {
+            let judged = self.settings.verdict(&facts, irql);
+            self.tell_verdict(D::DIRECTION, &facts, judged);
+            if judged == Verdict::Block {
                 verdict = Verdict::Block;
             }
         }
@@ -367,17 +378,14 @@ impl OriginatePath for Tap {
 
 impl HoldPath for Tap {
     fn sends_drained(this: &Attached<'_, Self>, packets: Nbls<'_, Tx>) {
-        let counters = this.counters.direction(Direction::Send);
-        counters.paused.add(Group::of(packets), true);
+        this.miss(Direction::Send, Miss::Paused, Group::of(packets), true);
     }
 
     fn receives_drained(this: &Attached<'_, Self>, packets: Nbls<'_, Rx>) {
-        let counters = this.counters.direction(Direction::Receive);
-        counters.paused.add(Group::of(packets), true);
+        this.miss(Direction::Receive, Miss::Paused, Group::of(packets), true);
     }
 
     fn sends_cancelled(this: &Attached<'_, Self>, packets: Nbls<'_, Tx>) {
-        let counters = this.counters.direction(Direction::Send);
-        counters.cancelled.add(Group::of(packets), true);
+        this.miss(Direction::Send, Miss::Cancelled, Group::of(packets), true);
     }
 }

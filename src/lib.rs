@@ -14,7 +14,8 @@
 //! ```
 //!
 //! One file per concern: `module.rs` the life of a module, `parameter.rs` what an administrator may set, `setting.rs`
-//! what of it can change, `memory.rs` what all adapters may take, `mode.rs` how the mode does, `datapath.rs`, `worker.rs`, `inline.rs`, `count.rs`, `control.rs`.
+//! what of it can change, `memory.rs` what all adapters may take, `mode.rs` how the mode does, `datapath.rs`, `worker.rs`,
+//! `inline.rs`, `count.rs`, `control.rs`; `event.rs` and `tell.rs` what Windows' tracing is told.
 
 #![cfg(windows)]
 #![no_std]
@@ -30,12 +31,14 @@
 mod control;
 mod count;
 mod datapath;
+mod event;
 mod inline;
 mod memory;
 mod mode;
 mod module;
 mod parameter;
 mod setting;
+mod tell;
 mod worker;
 
 use module::Tap;
@@ -46,4 +49,5 @@ ndis::driver! {
     unique_name: "{cdb9a2c8-4f0c-4b5f-8d67-5f3b8b2d7e11}",
     service_name: "deferlwf",
     friendly_name: "deferlwf packet tap",
+    trace: event::DEFERLWF,
 }

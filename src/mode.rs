@@ -21,6 +21,7 @@ use ndis::mem::{OutOfMemory, Tag};
 use protocol::Mode;
 
 use crate::module::Tap;
+use crate::tell;
 
 /// How long a change waits for NDIS to restart the module: longer than a pause may take.
 const LIMIT_MS: u32 = 20_000;
@@ -199,7 +200,7 @@ pub(crate) fn change(
     this.switch.claim(irql)?;
     let result = change_claimed(this, mode, irql);
     this.switch.release(irql);
-    result
+    result.inspect_err(|&status| tell::mode_not_changed(this, status))
 }
 
 /// Restarts the module with the parameters as they are set now, and changes the mode if it is another.
@@ -212,7 +213,7 @@ pub(crate) fn reread(this: &Attached<'_, Tap>, irql: &mut Passive) -> Result<(),
     let read = change_by_restart(this, Change::Parameters, irql);
     let result = read.and_then(|mode| change_claimed(this, mode, irql));
     this.switch.release(irql);
-    result
+    result.inspect_err(|&status| tell::mode_not_changed(this, status))
 }
 
 fn change_claimed(this: &Attached<'_, Tap>, mode: Mode, irql: &mut Passive) -> Result<(), Status> {
@@ -222,7 +223,7 @@ fn change_claimed(this: &Attached<'_, Tap>, mode: Mode, irql: &mut Passive) -> R
     } else if now == Mode::Off || mode == Mode::Off {
         change_by_restart(this, Change::Mode(mode), irql)?;
     } else {
-        this.settings.set_mode(mode);
+        tell::change_mode(this, mode);
     }
     Ok(())
 }

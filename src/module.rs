@@ -1,7 +1,9 @@
 //! The life of a module: one per adapter.
 
+use core::sync::atomic::AtomicU64;
+
 use inspect::{FlowTable, Slot};
-use ndis::filter::{Attached, Attaching, BypassPath, FilterModule, Medium, StatusPath};
+use ndis::filter::{Attached, Attaching, BypassPath, FilterModule, Medium, Moment, StatusPath};
 use ndis::irql::Passive;
 use ndis::lock::SpinLock;
 use ndis::mem::{PoolVec, Tag};
@@ -18,6 +20,7 @@ use crate::memory::Share;
 use crate::mode::Switch;
 use crate::parameter::{Parameters, memory_limit};
 use crate::setting::{self, Settings};
+use crate::tell;
 use crate::worker;
 
 const RING_TAG: Tag = Tag::new(*b"DfRg");
@@ -29,6 +32,7 @@ const SWITCH_TAG: Tag = Tag::new(*b"DfSw");
 /// In mode `tap` the datapath writes `ring` and wishes for `worker`; the worker drains it into `flows`. In mode `inline`
 /// it holds packets and wishes for a judge. Whoever else looks takes the lock of `flows` or reads counters.
 pub(crate) struct Tap {
+    pub(crate) if_index: u32,
     /// Bytes of each frame that are looked at.
     pub(crate) snapshot_length: u32,
     pub(crate) max_flows: u32,
@@ -44,6 +48,8 @@ pub(crate) struct Tap {
     pub(crate) flow_counts: FlowCounts,
     /// What ring and flow table have of the memory that is for all adapters.
     _share: Share,
+    /// When the module's counters were traced last.
+    pub(crate) told_ns: AtomicU64,
 }
 
 impl FilterModule for Tap {
@@ -60,7 +66,10 @@ impl FilterModule for Tap {
             PoolVec::try_from_fn(FLOW_TAG, parameters.max_flows as usize, |_| Slot::default())?;
         // Whoever sends packets knows neither when the system started nor when the adapter was attached.
         let seed = time::now_ns();
+        let if_index = attaching.parameters().if_index;
+        tell::parameters_read(if_index, &parameters);
         Ok(Self {
+            if_index,
             snapshot_length: parameters.snapshot_length,
             max_flows: parameters.max_flows,
             counters: Counters::default(),
@@ -77,6 +86,7 @@ impl FilterModule for Tap {
             flows: SpinLock::new(FlowTable::new(slots, seed, parameters.flow_idle_ns)),
             flow_counts: FlowCounts::default(),
             _share: share,
+            told_ns: AtomicU64::new(0),
         })
     }
 
@@ -86,10 +96,22 @@ impl FilterModule for Tap {
         Ok(())
     }
 
-    // `pause` has nothing to do: when it comes, the worker has drained the ring, and nothing is held. Neither has `detach`.
+    // `pause` has nothing to do: when it comes, the worker has drained the ring, and nothing is held.
 
     fn detaching(this: &Attached<'_, Self>, irql: &mut Passive) {
         this.switch.give_up(irql);
+    }
+
+    fn detach(this: &Attached<'_, Self>, irql: &mut Passive) {
+        tell::flows_detached(this, irql);
+    }
+
+    fn witness(moment: Moment<'_, Self>) {
+        tell::witness(moment);
+    }
+
+    fn wants_times() -> bool {
+        tell::wants_times()
     }
 
     fn depart(this: &Attached<'_, Self>, departed: &mut AdapterStatistics) {
@@ -104,7 +126,7 @@ impl BypassPath for Tap {
 
     fn bypass_settled(this: &Attached<'_, Self>, result: Result<(), Status>, irql: &mut Passive) {
         if let Some(mode) = this.switch.settle(result, irql) {
-            this.settings.set_mode(mode);
+            tell::change_mode(this, mode);
         }
     }
 }

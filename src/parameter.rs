@@ -29,7 +29,7 @@
 //! module. `SnapLen`, `RingEntries` and `MaxFlows` then stay as they were: memory was allocated by them.
 
 use inspect::{BlockTable, Slot};
-use ndis::config::{Configuration, Parameter};
+use ndis::config::{Configuration, NotAscii, Parameter};
 use ndis::filter::Attaching;
 use ndis::irql::Passive;
 use ndis::nbl::Overload;
@@ -40,6 +40,7 @@ use protocol::Mode;
 
 use crate::datapath::Snapshot;
 use crate::module::Tap;
+use crate::tell;
 
 /// What is set for one adapter.
 #[derive(Clone, Copy)]
@@ -138,28 +139,51 @@ const MAX_MEMORY_MIB: DriverWide = DriverWide(Range {
 /// Bytes that rings and flow tables of all adapters together may take.
 pub(crate) fn memory_limit(attaching: &mut Attaching<'_, Tap>, irql: &mut Passive) -> u64 {
     let DriverWide(range) = MAX_MEMORY_MIB;
+    let if_index = attaching.parameters().if_index;
     let limit_mib = attaching
-        .driver_configuration(irql, |configuration, irql| range.read(configuration, irql))
-        .unwrap_or(range.default);
+        .driver_configuration(irql, |configuration, irql| {
+            range.read(if_index, configuration, irql)
+        })
+        .unwrap_or_else(|status| {
+            tell::parameters_not_read(if_index, status);
+            range.default
+        });
     u64::from(limit_mib).saturating_mul(1 << 20)
 }
 
 impl Parameters {
     /// Reads the parameters of the adapter that is being attached. Without a configuration they are the defaults.
     pub(crate) fn read(attaching: &mut Attaching<'_, Tap>, irql: &mut Passive) -> Self {
+        let if_index = attaching.parameters().if_index;
         attaching
-            .configuration(irql, Self::of)
-            .unwrap_or_else(|_| Self::with(|range| range.default, BlockTable::EMPTY))
+            .configuration(irql, |configuration, irql| {
+                Self::of(if_index, configuration, irql)
+            })
+            .unwrap_or_else(|status| {
+                tell::parameters_not_read(if_index, status);
+                Self::with(|range| range.default, BlockTable::EMPTY)
+            })
     }
 
     /// Reads the parameters in a configuration.
-    pub(crate) fn of(configuration: &mut Configuration<'_>, irql: &mut Passive) -> Self {
+    pub(crate) fn of(
+        if_index: u32,
+        configuration: &mut Configuration<'_>,
+        irql: &mut Passive,
+    ) -> Self {
         let mut room = [0; BLOCK_LENGTH];
-        let blocked = configuration
-            .ascii(BLOCK, &mut room, irql)
-            .and_then(|rules| BlockTable::parse(rules).ok())
-            .unwrap_or(BlockTable::EMPTY);
-        Self::with(|range| range.read(configuration, irql), blocked)
+        let blocked = match configuration.ascii(BLOCK, &mut room, irql) {
+            Ok(None) => BlockTable::EMPTY,
+            Ok(Some(rules)) => BlockTable::parse(rules).unwrap_or_else(|why| {
+                tell::bad_rules(if_index, Some(why), rules);
+                BlockTable::EMPTY
+            }),
+            Err(NotAscii) => {
+                tell::bad_rules(if_index, None, b"");
+                BlockTable::EMPTY
+            }
+        };
+        Self::with(|range| range.read(if_index, configuration, irql), blocked)
     }
 
     /// Bytes that an adapter's ring and flow table take.
@@ -198,10 +222,20 @@ impl Parameters {
 }
 
 impl Range {
-    fn read(&self, configuration: &mut Configuration<'_>, irql: &mut Passive) -> u32 {
+    fn read(
+        &self,
+        if_index: u32,
+        configuration: &mut Configuration<'_>,
+        irql: &mut Passive,
+    ) -> u32 {
         match configuration.integer(self.keyword, irql) {
-            Parameter::Integer(value) if (self.least..=self.most).contains(&value) => value,
-            Parameter::Integer(_) | Parameter::Absent | Parameter::WrongType => self.default,
+            Parameter::Integer(value) if (self.least..=self.most).contains(&value) => return value,
+            Parameter::Integer(value) => {
+                tell::bad_parameter(if_index, self.keyword, Some(value), self.default);
+            }
+            Parameter::WrongType => tell::bad_parameter(if_index, self.keyword, None, self.default),
+            Parameter::Absent => {}
         }
+        self.default
     }
 }

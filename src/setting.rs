@@ -12,6 +12,7 @@ use protocol::Mode;
 
 use crate::module::Tap;
 use crate::parameter::Parameters;
+use crate::tell;
 
 /// What may become of packets now. Each value is read for each batch; nothing is ordered by them.
 #[derive(Debug)]
@@ -110,7 +111,12 @@ const fn drops(overload: Overload) -> bool {
 ///
 /// NDIS cannot open them, and nothing changes.
 pub(crate) fn reread(this: &Attached<'_, Tap>, irql: &mut Passive) -> Result<Mode, Status> {
-    let parameters = this.configuration(irql, Parameters::of)?;
+    let read = this.configuration(irql, |configuration, irql| {
+        Parameters::of(this.if_index, configuration, irql)
+    });
+    let parameters =
+        read.inspect_err(|&status| tell::parameters_not_read(this.if_index, status))?;
+    tell::parameters_read(this.if_index, &parameters);
     this.settings.update(&parameters, irql);
     this.flows.with(irql, |flows, _| {
         flows.set_idle_ns(parameters.flow_idle_ns);

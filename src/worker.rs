@@ -2,7 +2,7 @@
 
 use core::ops::ControlFlow;
 
-use inspect::{PacketFacts, Transport};
+use inspect::{Flow, PacketFacts, Recorded, Transport};
 use ndis::filter::Attached;
 use ndis::irql::{Caller, Passive};
 use ndis::nbl::Segmentation;
@@ -12,6 +12,7 @@ use ndis::work::NextRun;
 
 use crate::datapath::Snapshot;
 use crate::module::Tap;
+use crate::tell::{self, Work};
 
 /// Packets between two looks at the clock; a power of two.
 const PACKETS_PER_LOOK: u64 = 16;
@@ -21,6 +22,7 @@ const PACKETS_PER_LOOK: u64 = 16;
 /// NDIS runs it on the critical worker queue, so it neither waits nor stays long.
 pub(crate) fn drain(this: &Attached<'_, Tap>, irql: &mut Passive) -> NextRun {
     let started_ns = time::now_ns();
+    this.tell_started(Work::Tap);
     let mut taken: u64 = 0;
     let drained = this.ring.drain(|snapshot, frame| {
         let _ = this.inspect(snapshot, frame, irql);
@@ -33,10 +35,13 @@ pub(crate) fn drain(this: &Attached<'_, Tap>, irql: &mut Passive) -> NextRun {
         }
     });
     this.counters.max_batch.raise_to(taken);
-    match drained {
+    let next = match drained {
         Drained::Stopped => NextRun::Again,
         Drained::Empty | Drained::Busy => NextRun::WhenQueued,
-    }
+    };
+    this.tell_stopped(Work::Tap, taken, started_ns, next);
+    tell::once_in_a_while(this);
+    next
 }
 
 impl Tap {
@@ -50,7 +55,16 @@ impl Tap {
         let tag = snapshot.tag.map(|tag| tag.control());
         let facts = inspect::parse(frame, snapshot.length, tag);
         self.flows.with(irql, |flows, _| {
-            flows.record(&facts, snapshot.direction, snapshot.seen_ns);
+            let (direction, seen_ns) = (snapshot.direction, snapshot.seen_ns);
+            if tell::wants_flows() {
+                let tell = |change, flow: &Flow| self.tell_flow(change, flow);
+                let recorded = flows.record_observed(&facts, direction, seen_ns, tell);
+                if recorded == Recorded::Full {
+                    self.tell_refused();
+                }
+            } else {
+                flows.record(&facts, direction, seen_ns);
+            }
             self.flow_counts.update(flows);
         });
         let counters = self.counters.direction(snapshot.direction);

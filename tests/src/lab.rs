@@ -53,6 +53,11 @@ impl Lab {
         Self(vec!["sweep".into(), image.into()]).with(["--json"])
     }
 
+    /// Prints the trace log `log`.
+    pub fn decode(log: &Path) -> Self {
+        Self(vec!["decode".into(), log.into()])
+    }
+
     /// Adds arguments.
     pub fn with<A: AsRef<OsStr>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
         self.0.extend(

@@ -36,6 +36,7 @@ mod seal;
 mod test;
 mod tool;
 mod toolchain;
+mod trace;
 mod wdk_build_patch;
 mod wdk_mirror;
 mod windows_file;
@@ -65,6 +66,7 @@ enum Task {
     CheckInf(inf::Arguments),
     CheckInstall(inf::wine::Arguments),
     CheckPackage(package::check::Arguments),
+    CheckTrace(trace::Arguments),
     CheckWindowsFiles(windows_file::Arguments),
     CompileFail(compile_fail::Arguments),
     Demo(demo::Arguments),
@@ -87,6 +89,7 @@ fn run(task: &Task) -> Result<()> {
         Task::CheckInf(arguments) => inf::run(arguments),
         Task::CheckInstall(arguments) => inf::wine::run(arguments),
         Task::CheckPackage(arguments) => package::check::run(arguments),
+        Task::CheckTrace(arguments) => trace::run(arguments),
         Task::CheckWindowsFiles(arguments) => windows_file::run(arguments),
         Task::CompileFail(arguments) => compile_fail::run(arguments),
         Task::Demo(arguments) => demo::run(arguments),

@@ -194,6 +194,7 @@ fn steps(repository: &Repository, yes: bool) -> Result<Vec<Step>> {
         "build --locked --profile lab --package lab-cli".to_owned(),
         foundation,
     );
+    add("trace logs", &xtask, format!("check-trace{consent}"), check);
     add(
         "promises",
         &cargo,

@@ -29,6 +29,11 @@ impl Text {
         Self(text)
     }
 
+    /// The units, the last of which is zero.
+    pub(crate) const fn units(self) -> &'static [u16] {
+        self.0
+    }
+
     /// The text as C sees it. NDIS takes some names as pointers to what it does not change.
     #[expect(
         clippy::cast_possible_truncation,

@@ -35,7 +35,7 @@ pub(crate) use self::provider::from_context;
 #[cfg(windows)]
 pub use self::{
     blob::FieldFacts,
-    kind::{Ascii, Bool, Hex32, Kind, Mac, NtStatus, Pieces, SocketAddress},
+    kind::{Ascii, Bool, Hex32, Kind, Mac, NtStatus, Pieces, SocketAddress, Utf16},
     provider::{Event, Facts, Level, Opcode, Provider, write},
 };
 

@@ -8,6 +8,7 @@ use core::net::IpAddr;
 use wdk_sys::EVENT_DATA_DESCRIPTOR;
 
 use crate::Status;
+use crate::text::Text;
 
 /// A piece of an event's bytes.
 ///
@@ -209,6 +210,22 @@ impl Kind for Ascii {
         };
         pieces.push(Piece::of(text, 0));
         pieces.push(Piece::of(end, 0));
+    }
+}
+
+/// Text that is made when the driver is compiled.
+#[derive(Debug)]
+pub enum Utf16 {}
+
+impl sealed::Sealed for Utf16 {}
+impl Kind for Utf16 {
+    type Value<'v> = Text;
+    const IN_TYPE: u8 = 1;
+
+    fn describe<'v>(value: &'v Text, pieces: &mut Pieces<'_, 'v>) {
+        let units = value.units();
+        // INVARIANT: a slice is initialised, and lives as long as the driver.
+        pieces.push(Piece::at(units.as_ptr().cast(), size_of_val(units), 0));
     }
 }
 

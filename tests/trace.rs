@@ -1,0 +1,350 @@
+//! What the driver tells event tracing: the names are an interface, a log says what was printed, and bad input is survived.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+use serde_json::Value;
+use tests::{Lab, Scratch, capture, driver};
+
+/// Every event and its fields: tools look for these names, so a name that is here stays.
+const EVENTS: &[(&str, &[&str])] = &[
+    (
+        "BadParameter",
+        &["IfIndex", "Name", "Problem", "Value", "Used"],
+    ),
+    ("BadRules", &["IfIndex", "Problem", "Rule", "Text"]),
+    ("DriverLoaded", &["Version", "NdisMinor"]),
+    ("DriverNotLoaded", &["Status"]),
+    ("DriverRundown", &["Version", "NdisMinor", "RefusedEvents"]),
+    ("DriverUnloaded", &["RefusedEvents"]),
+    (
+        "FlowEnded",
+        &[
+            "IfIndex",
+            "Kind",
+            "Protocol",
+            "A",
+            "B",
+            "Reason",
+            "PacketsAB",
+            "PacketsBA",
+            "BytesAB",
+            "BytesBA",
+            "DurationNs",
+        ],
+    ),
+    ("FlowRefused", &["IfIndex", "Capacity"]),
+    (
+        "FlowRundown",
+        &[
+            "IfIndex",
+            "Kind",
+            "Protocol",
+            "A",
+            "B",
+            "PacketsAB",
+            "PacketsBA",
+            "BytesAB",
+            "BytesBA",
+        ],
+    ),
+    (
+        "FlowStarted",
+        &["IfIndex", "Kind", "Protocol", "A", "B", "Direction"],
+    ),
+    ("ModeChanged", &["IfIndex", "From", "To"]),
+    ("ModeNotChanged", &["IfIndex", "Mode", "Status"]),
+    (
+        "ModuleAttached",
+        &["IfIndex", "BaseIfIndex", "MacAddress", "DurationNs"],
+    ),
+    ("ModuleDetached", &["IfIndex", "DurationNs"]),
+    ("ModuleNotAttached", &["IfIndex", "Status", "DurationNs"]),
+    ("ModuleNotRestarted", &["IfIndex", "Status", "DurationNs"]),
+    ("ModulePaused", &["IfIndex", "Reason", "DurationNs"]),
+    ("ModuleRestarted", &["IfIndex", "Mode", "DurationNs"]),
+    (
+        "ModuleRundown",
+        &["IfIndex", "BaseIfIndex", "MacAddress", "Mode", "State"],
+    ),
+    (
+        "PacketJudged",
+        &[
+            "IfIndex",
+            "Direction",
+            "Blocked",
+            "Protocol",
+            "Source",
+            "Destination",
+            "Length",
+        ],
+    ),
+    (
+        "PacketsMissed",
+        &["IfIndex", "Direction", "Reason", "Packets", "Dropped"],
+    ),
+    ("ParametersNotRead", &["IfIndex", "Status"]),
+    (
+        "ParametersRead",
+        &[
+            "IfIndex",
+            "Mode",
+            "Rules",
+            "DropsAtOverload",
+            "HoldLimit",
+            "MaxHoldNs",
+            "WorkerBudgetNs",
+            "FlowIdleNs",
+        ],
+    ),
+    ("RequestRefused", &["Code", "Status"]),
+    (
+        "SnapshotsLost",
+        &["IfIndex", "Direction", "Packets", "Capacity"],
+    ),
+    (
+        "Statistics",
+        &[
+            "IfIndex",
+            "Mode",
+            "PacketsSent",
+            "BytesSent",
+            "PacketsReceived",
+            "BytesReceived",
+            "Inspected",
+            "NotInspected",
+            "Dropped",
+            "Waiting",
+            "Flows",
+            "WorkRuns",
+            "LongestQueuedNs",
+        ],
+    ),
+    ("WorkQueued", &["IfIndex", "Work", "Coalesced"]),
+    ("WorkStarted", &["IfIndex", "Work", "QueuedNs"]),
+    (
+        "WorkStopped",
+        &["IfIndex", "Work", "Packets", "DurationNs", "BudgetSpent"],
+    ),
+];
+
+/// The events that a run prints.
+fn events(lab: &Lab) -> Vec<Value> {
+    let output = lab.output();
+    assert_eq!(output.exit, 0, "{lab:?}\n{}", output.stderr);
+    let mut lines: Vec<&str> = output.stdout.lines().collect();
+    lines.pop();
+    let parse = |line: &&str| serde_json::from_str(line).expect("an object a line");
+    lines.iter().map(parse).collect()
+}
+
+fn traced() -> Lab {
+    Lab::run(&driver("deferlwf")).with(["--trace", "all"])
+}
+
+fn name(event: &Value) -> &str {
+    event["name"].as_str().expect("every event has a name")
+}
+
+fn named<'a>(events: &'a [Value], wanted: &str) -> Vec<&'a Value> {
+    events
+        .iter()
+        .filter(|event| name(event) == wanted)
+        .collect()
+}
+
+#[test]
+fn names_are_those_that_are_documented() {
+    let image = fs::read(driver("deferlwf")).expect("the image can be read");
+    let holds = |bytes: &[u8]| image.windows(bytes.len()).any(|window| window == bytes);
+    let documented = include_str!("../docs/tracing.md");
+    for (event, fields) in EVENTS {
+        // The metadata of an event: no tag, its name, and its first field.
+        let metadata = [&[0], event.as_bytes(), &[0], fields[0].as_bytes(), &[0]].concat();
+        assert!(holds(&metadata), "{event} is not in the image");
+        for field in *fields {
+            assert!(holds(&[field.as_bytes(), &[0]].concat()), "{event}.{field}");
+        }
+        let heading = format!("| `{event}` |");
+        assert!(documented.contains(&heading), "{event} is in no document");
+    }
+
+    let known: BTreeMap<&str, &[&str]> = EVENTS.iter().copied().collect();
+    let runs = [
+        traced()
+            .pcap(&capture("http1"))
+            .set("RingEntries", 16)
+            .set("SnapLen", 1)
+            .with(["--modes", "inline,off,tap"]),
+        traced()
+            .pcap(&capture("dns"))
+            .set("Mode", 2)
+            .set("Block", "udp")
+            .set("HoldLimit", 1),
+        traced().with(["--hard", "--seed", "3"]),
+    ];
+    let mut seen = BTreeSet::new();
+    for event in runs.iter().flat_map(events) {
+        let fields = event["fields"].as_object().expect("fields");
+        let fields: Vec<&str> = fields.keys().map(String::as_str).collect();
+        assert_eq!(known.get(name(&event)), Some(&&fields[..]), "{event}");
+        assert_eq!(event["provider"], "Deferlwf");
+        assert_eq!(event.get("problem"), None, "{event}");
+        seen.insert(name(&event).to_owned());
+    }
+    assert!(seen.len() >= 18, "{seen:?}");
+}
+
+#[test]
+fn a_log_holds_what_was_printed() {
+    let scratch = Scratch::new("log");
+    let log = scratch.path().join("run.etl");
+    let lab = traced()
+        .pcap(&capture("tls13"))
+        .pcap(&capture("ping"))
+        .with(["--etl".as_ref(), log.as_os_str()]);
+    let mut printed = events(&lab);
+    let output = Lab::decode(&log).with(["--json"]).output();
+    assert_eq!((output.exit, output.stderr.as_str()), (0, ""));
+    let decoded: Vec<Value> = output
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("an object a line"))
+        .collect();
+    for event in &mut printed {
+        // A log does not say it.
+        event.as_object_mut().expect("an object").remove("irql");
+    }
+    assert!(printed.len() > 50);
+    assert_eq!(decoded, printed);
+    // The same without JSON is a line each.
+    let lines = Lab::decode(&log).output().stdout;
+    assert_eq!(lines.lines().count(), printed.len());
+}
+
+#[test]
+fn a_session_that_wants_less_gets_less() {
+    let all = events(&traced().pcap(&capture("http1")));
+    let level = |event: &Value| event["level"].as_u64();
+    assert!(all.iter().any(|event| level(event) == Some(5)));
+    let lab = traced().pcap(&capture("http1"));
+    let some = events(&lab.with(["--trace-level", "information"]));
+    assert!(!some.is_empty() && some.iter().all(|event| level(event) <= Some(4)));
+    let lab = Lab::run(&driver("deferlwf")).pcap(&capture("http1"));
+    let flows = events(&lab.clone().with(["--trace", "0x20"]));
+    let is_flow = |event: &Value| name(event).starts_with("Flow");
+    assert!(!flows.is_empty() && flows.iter().all(is_flow));
+    // With none of its events wanted nothing is written, and without a session nothing printed.
+    assert_eq!(
+        events(&lab.clone().with(["--trace", "0x8000000000000000"])),
+        [0; 0]
+    );
+    assert_eq!(lab.output().stdout.lines().count(), 1);
+}
+
+#[test]
+fn flows_add_up_to_what_the_driver_counts() {
+    let lab = traced().pcap(&capture("http1"));
+    let flows = lab.clean().flow_count.expect("the driver says") as usize;
+    let all = events(&lab);
+    assert!(flows > 0);
+    assert_eq!(named(&all, "FlowStarted").len(), flows);
+    assert_eq!(named(&all, "FlowEnded").len(), flows);
+    let runs = named(&all, "WorkStarted").len();
+    assert_eq!(named(&all, "WorkStopped").len(), runs);
+}
+
+#[test]
+fn parameters_that_are_wrong_are_told() {
+    let lab = traced()
+        .set("SnapLen", 1)
+        .set("RingEntries", "many")
+        .set("Block", format!("tcp:23, {}", "x".repeat(400)));
+    let all = events(&lab);
+    let bad: BTreeMap<&str, &Value> = named(&all, "BadParameter")
+        .iter()
+        .map(|event| {
+            let fields = &event["fields"];
+            (fields["Name"].as_str().expect("a name"), fields)
+        })
+        .collect();
+    assert_eq!(bad.len(), 2, "{bad:?}");
+    assert_eq!(bad["SnapLen"]["Problem"], "range");
+    assert_eq!(bad["SnapLen"]["Value"], 1);
+    assert_eq!(bad["SnapLen"]["Used"], 256);
+    assert_eq!(bad["RingEntries"]["Problem"], "type");
+    let rules = named(&all, "BadRules");
+    assert_eq!(rules.len(), 1);
+    assert_eq!(rules[0]["fields"]["Problem"], "rule");
+    assert_eq!(rules[0]["fields"]["Rule"], 1);
+    let text = rules[0]["fields"]["Text"].as_str().expect("text");
+    // Cut, with a mark.
+    assert_eq!(text.len(), 259);
+    assert!(text.starts_with("tcp:23, xxx") && text.ends_with("xx..."));
+    // A list of rules that is longer than the driver has room for is no text for it.
+    let all = events(&traced().set("Block", "x".repeat(600)));
+    assert_eq!(named(&all, "BadRules")[0]["fields"]["Problem"], "type");
+}
+
+#[test]
+fn a_driver_that_cannot_be_registered_runs_untraced() {
+    for import in ["EtwRegister", "EtwSetInformation"] {
+        let lab = traced().pcap(&capture("ping")).with(["--fail", import]);
+        assert_eq!(events(&lab), [0; 0], "{import}");
+    }
+}
+
+#[test]
+fn what_failed_is_told_with_its_status() {
+    let lab = traced().with(["--fail", "NdisAllocateIoWorkItem"]);
+    let output = lab.output();
+    let failed: Vec<Value> = output
+        .stdout
+        .lines()
+        .filter(|line| line.contains("ModuleNotAttached"))
+        .map(|line| serde_json::from_str(line).expect("an object a line"))
+        .collect();
+    assert_eq!(failed[0]["fields"]["Status"], "0xc000009a");
+    assert_eq!(failed[0]["level"], 2);
+    let all = events(&traced().with(["--fail", "NdisOpenConfigurationEx"]));
+    assert_eq!(named(&all, "ParametersNotRead").len(), 1);
+}
+
+#[test]
+fn a_log_that_is_damaged_or_none_is_read_as_far_as_it_goes() {
+    let scratch = Scratch::new("damaged");
+    let log = scratch.path().join("run.etl");
+    let lab = traced().pcap(&capture("http1"));
+    let printed = events(&lab.with(["--etl".as_ref(), log.as_os_str()]));
+    let bytes = fs::read(&log).expect("a log");
+    for (length, complaint) in [
+        (0, "is no trace log"),
+        (100, "is no trace log"),
+        (bytes.len() - 0x1_0000, "buffers"),
+        (bytes.len() - 0x8000, "ends within the buffer"),
+    ] {
+        let short = scratch.file("short.etl", &bytes[..length]);
+        let output = Lab::decode(&short).output();
+        assert_eq!(output.exit, 2, "{length}");
+        assert_eq!(output.stderr.lines().count(), 1, "{}", output.stderr);
+        assert!(output.stderr.contains(complaint), "{}", output.stderr);
+        let lines = output.stdout.lines().count();
+        assert!(lines <= printed.len(), "{length}");
+        assert!(length < 0x2_0000 || lines > 0, "{length}");
+    }
+    let output = Lab::decode(&driver("deferlwf")).output();
+    assert_eq!((output.exit, output.stdout.as_str()), (2, ""));
+    let output = Lab::decode(&scratch.path().join("nothing.etl")).output();
+    assert_eq!(output.exit, 2);
+}
+
+#[test]
+fn hard_lives_have_sessions_that_come_and_go() {
+    let asked = |seed: u64| {
+        let lab = traced().with(["--hard", "--seed", &seed.to_string()]);
+        named(&events(&lab), "DriverRundown").len()
+    };
+    // The session that prints asks once.
+    let visited = (0..12).filter(|&seed| asked(seed) > 1).count();
+    assert!((1..12).contains(&visited), "{visited}");
+}
