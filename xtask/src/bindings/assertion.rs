@@ -23,6 +23,7 @@ pub(super) const WDK_TYPES: &[&str] = &[
     "DRIVER_OBJECT",
     "EVENT_DATA_DESCRIPTOR",
     "EVENT_DESCRIPTOR",
+    "EVENT_FILTER_DESCRIPTOR",
     "FILE_OBJECT",
     "GROUP_AFFINITY",
     "GUID",

@@ -1285,6 +1285,14 @@ const _: () = {
 };
 
 const _: () = {
+    assert!(size_of::<wdk_sys::EVENT_FILTER_DESCRIPTOR>() == 16);
+    assert!(align_of::<wdk_sys::EVENT_FILTER_DESCRIPTOR>() == 8);
+    assert!(offset_of!(wdk_sys::EVENT_FILTER_DESCRIPTOR, Ptr) == 0);
+    assert!(offset_of!(wdk_sys::EVENT_FILTER_DESCRIPTOR, Size) == 8);
+    assert!(offset_of!(wdk_sys::EVENT_FILTER_DESCRIPTOR, Type) == 12);
+};
+
+const _: () = {
     assert!(size_of::<wdk_sys::FILE_OBJECT>() == 216);
     assert!(align_of::<wdk_sys::FILE_OBJECT>() == 8);
     assert!(offset_of!(wdk_sys::FILE_OBJECT, Type) == 0);
