@@ -1,14 +1,18 @@
 <#
 .SYNOPSIS
-Records what a trace provider says into target\trace\deferlwf.etl, and makes text of it.
+Records the driver's events into target\trace\deferlwf.etl, and makes XML of them, or text of WPP messages.
 .PARAMETER Provider
-The provider's GUID. The driver has none yet; this is where its own goes.
+Another provider's GUID in braces. The driver's own is the one that tools compute of its name, Deferlwf: docs/tracing.md
+has its events, keywords and levels.
+.PARAMETER Formats
+Folder of TMF files, for the text of WPP messages, which a package has where the build left some.
 #>
 [CmdletBinding(SupportsShouldProcess)]
 param(
     [Parameter(Mandatory)][ValidateSet('Start', 'Stop', 'Decode')][string]$Action,
-    [string]$Provider = $env:DEFERLWF_TRACE_PROVIDER,
-    # Folder of TMF files, for WPP messages.
+    [string]$Provider = '{7e45679e-87d9-5082-3d2f-039eec7e8c85}',
+    [string]$Keywords = '0xFFFFFFFF',
+    [ValidateRange(1, 5)][int]$Level = 5,
     [string]$Formats
 )
 $ErrorActionPreference = 'Stop'
@@ -24,15 +28,12 @@ if ($Action -ne 'Decode') {
 }
 switch ($Action) {
     'Start' {
-        if (-not $Provider) {
-            throw 'No provider: the driver has no trace provider yet, so give the GUID of one with -Provider or in DEFERLWF_TRACE_PROVIDER.'
-        }
         if ($PSCmdlet.ShouldProcess($Provider, "record into $log")) {
             $null = New-Item -ItemType Directory -Path $folder -Force
             # A session that is left from before is ended: starting twice is starting anew.
             # Through cmd, because a redirected complaint of a program is an error to Windows PowerShell.
             & cmd.exe /d /c "logman.exe stop $session -ets >nul 2>nul"
-            Invoke-Program -Name 'logman.exe' -Arguments 'start', $session, '-p', $Provider, '0xFFFFFFFF', '0xFF', '-o', $log, '-ets'
+            Invoke-Program -Name 'logman.exe' -Arguments 'start', $session, '-p', $Provider, $Keywords, "$Level", '-o', $log, '-ets'
         }
     }
     'Stop' {
@@ -47,14 +48,14 @@ switch ($Action) {
         if (-not (Test-Path -LiteralPath $log)) {
             throw "There is no ${log}: run 'cargo make trace-start', then 'cargo make trace-stop'."
         }
-        $text = [IO.Path]::ChangeExtension($log, 'txt')
+        $text = [IO.Path]::ChangeExtension($log, $(if ($Formats) { 'txt' } else { 'xml' }))
         if ($PSCmdlet.ShouldProcess($log, "write $text")) {
             if ($Formats) {
                 Assert-Tool -Name 'tracefmt.exe' -From 'the WDK'
                 Invoke-Program -Name 'tracefmt.exe' -Arguments $log, '-p', $Formats, '-o', $text
             }
             else {
-                Invoke-Program -Name 'tracerpt.exe' -Arguments $log, '-of', 'CSV', '-o', $text, '-y'
+                Invoke-Program -Name 'tracerpt.exe' -Arguments $log, '-of', 'XML', '-o', $text, '-y'
             }
             Write-Host $text
         }

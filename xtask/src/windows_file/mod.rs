@@ -168,7 +168,46 @@ fn files(folder: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>> {
 
 #[cfg(test)]
 mod tests {
+    use std::{fs, path::Path};
+
+    use sha1::{Digest, Sha1};
+
     use super::setup_api;
+
+    /// The GUID that tools compute of a provider's name: SHA-1 of a namespace and of the name in upper case.
+    fn provider_guid(name: &str) -> String {
+        let namespace = [
+            0x48, 0x2C, 0x2D, 0xB2, 0xC3, 0x90, 0x47, 0xC8, 0x87, 0xF8, 0x1A, 0x15, 0xBF, 0xC1,
+            0x30, 0xFB,
+        ];
+        let wide: Vec<u8> = name
+            .to_uppercase()
+            .encode_utf16()
+            .flat_map(u16::to_be_bytes)
+            .collect();
+        let mut hash = Sha1::new();
+        hash.update(namespace);
+        hash.update(&wide);
+        let mut bytes: [u8; 16] = hash.finalize()[..16].try_into().expect("16 bytes");
+        bytes[7] = bytes[7] & 0x0F | 0x50;
+        let order = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15];
+        let mut text = String::new();
+        for (place, index) in order.into_iter().enumerate() {
+            if [4, 6, 8, 10].contains(&place) {
+                text.push('-');
+            }
+            text += &format!("{:02x}", bytes[index]);
+        }
+        text
+    }
+
+    #[test]
+    fn the_provider_that_is_recorded_is_the_driver_s() {
+        let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+        let script = fs::read_to_string(root.join("scripts/trace.ps1")).expect("trace.ps1");
+        let guid = format!("[string]$Provider = '{{{}}}'", provider_guid("Deferlwf"));
+        assert!(script.contains(&guid), "{guid}");
+    }
 
     #[test]
     fn only_netcfg_installs_a_filter() {
