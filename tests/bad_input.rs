@@ -168,6 +168,11 @@ fn options_that_mean_nothing() {
         (&["--local", "nobody"], &["nobody"]),
         (&["--set", "RingEntries"], &["NAME=VALUE"]),
         (&["--processors", "17"], &["--processors", "17", "1..=16"]),
+        (
+            &["--without", "no-such-rule"],
+            &["no-such-rule", "no monitor"],
+        ),
+        (&["--without", "lab-fault"], &["lab-fault", "cannot go on"]),
         (&["--pdb", "no-such.pdb"], &["no-such.pdb"]),
         (&["--pdb", "README.md"], &["README.md", "not a PDB"]),
         (&["--pcap", "/dev/zero"], &["/dev/zero", "limit"]),

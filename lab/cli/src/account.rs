@@ -200,6 +200,7 @@ pub(crate) fn summarise(
         rules: Rules {
             checked: report.rules.checked,
             broken: report.rules.broken.len() as u64,
+            without: arguments.without.clone(),
         },
         schedule_digest: report.schedule_digest.clone(),
         events: report.events,

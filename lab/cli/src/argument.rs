@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use lab_kernel::{ParameterValue, Stop};
 use lab_net::Local;
+use lab_rules::{Monitors, SwitchError};
 
 use crate::capture::VlanTags;
 
@@ -177,6 +178,10 @@ pub struct RunArguments {
     #[arg(long, value_name = "IMPORT[@STACK]", value_parser = Site::parse)]
     pub fail: Vec<Site>,
 
+    /// Do not watch this rule; give it again for more. `cargo xtask rules` lists them all, a report names those broken
+    #[arg(long, value_name = "RULE", value_parser = rule)]
+    pub without: Vec<String>,
+
     /// Write what ran where and when as a trace that Perfetto (ui.perfetto.dev) and chrome://tracing open
     #[arg(long, value_name = "FILE")]
     pub timeline: Option<PathBuf>,
@@ -242,6 +247,8 @@ pub enum StopWhen {
     Idle,
     /// At once: work items may be queued or running. Only the reading before unload is taken
     Busy,
+    /// When the driver is unloaded: NDIS pauses and detaches inside NdisFDeregisterFilterDriver
+    InUnload,
 }
 
 impl From<StopWhen> for Stop {
@@ -249,6 +256,7 @@ impl From<StopWhen> for Stop {
         match when {
             StopWhen::Idle => Self::Idle,
             StopWhen::Busy => Self::Busy,
+            StopWhen::InUnload => Self::InUnload,
         }
     }
 }
@@ -258,6 +266,15 @@ fn ndis_minor(text: &str) -> Result<u8, String> {
     (84..=89)
         .find(|minor| text == format!("6.{minor}"))
         .ok_or_else(|| "the lab offers 6.84, 6.85, 6.86, 6.87, 6.88 and 6.89".to_owned())
+}
+
+fn rule(text: &str) -> Result<String, SwitchError> {
+    Monitors::switchable(text).map(|rule| rule.id.to_owned())
+}
+
+/// What a reader should know of rules that are switched off.
+pub(crate) fn switched_off(rules: &[String]) -> Option<String> {
+    (!rules.is_empty()).then(|| format!("not watched: {}", rules.join(", ")))
 }
 
 /// A registry value as it was given.
@@ -307,6 +324,7 @@ impl RunArguments {
             processors,
             workers,
             pdb,
+            without,
         } = subject.clone();
         Self {
             image,
@@ -315,6 +333,7 @@ impl RunArguments {
             processors,
             workers,
             pdb,
+            without,
             seed,
             fail: faults,
             modes: Vec::new(),
@@ -377,8 +396,13 @@ impl RunArguments {
         for site in &self.fail {
             option("--fail", word(&site.to_string()));
         }
-        if self.stop == StopWhen::Busy {
-            option("--stop", "busy".to_owned());
+        for rule in &self.without {
+            option("--without", rule.clone());
+        }
+        match self.stop {
+            StopWhen::Idle => {}
+            StopWhen::Busy => option("--stop", "busy".to_owned()),
+            StopWhen::InUnload => option("--stop", "in-unload".to_owned()),
         }
         if let Some(pdb) = &self.pdb {
             option("--pdb", path_word(pdb));
@@ -512,12 +536,14 @@ mod tests {
             "a.etl",
             "--trace-level",
             "warning",
+            "--without",
+            "pause-within-10s",
         ];
         assert_eq!(
             run_arguments(&words).unwrap().replay(),
             r"lwf-lab run 'dir one/a.sys' --pcap x.pcap --pcap 'y'\''s.pcap' --seed 9 --trace all --trace-level 3 --ndis 6.85 \
               --local 10.0.0.0/8 --local 02:00:00:00:00:0a --vlan-tags in-frame --set Mode=tap --set Ring=0x10 --processors 4 --workers 3 \
-              --modes inline,off --fail NdisFRestartFilter --fail ExAllocatePool2@1a.2b --stop busy --pdb a.pdb --disturb"
+              --modes inline,off --fail NdisFRestartFilter --fail ExAllocatePool2@1a.2b --without pause-within-10s --stop busy --pdb a.pdb --disturb"
                 .replace("\\\n              ", "")
         );
     }
@@ -537,6 +563,8 @@ mod tests {
             &["a.sys", "--trace", "all", "--trace-level", "loud"],
             &["a.sys", "--hard", "--pcap", "x"],
             &["a.sys", "--fail", "ExAllocatePool2@x"],
+            &["a.sys", "--without", "no-such-rule"],
+            &["a.sys", "--without", "lab-fault"],
         ] {
             assert_eq!(
                 run_arguments(words).unwrap_err().exit_code(),

@@ -9,7 +9,7 @@ use lab_kernel::{AdapterConfig, Failure, Report, RunConfig};
 use protocol::Mode;
 
 use crate::account::{self, Source};
-use crate::argument::{RunArguments, Site};
+use crate::argument::{self, RunArguments, Site};
 use crate::capture;
 use crate::device;
 use crate::error::Error;
@@ -108,6 +108,7 @@ pub(crate) fn execute(arguments: &RunArguments) -> Result<Outcome, Error> {
             chaos: arguments.hard.then(life::chaos),
             faults: (!faults.is_empty()).then(|| faults.iter().map(Site::call_site).collect()),
             trace: session.as_ref().map(|session| session.session(arguments)),
+            without: arguments.without.clone(),
             keeps_timeline: timeline.is_some(),
         },
         Box::new(move |step| progress.show(step)),
@@ -125,6 +126,7 @@ pub(crate) fn execute(arguments: &RunArguments) -> Result<Outcome, Error> {
     if let Some(session) = session {
         session.finish()?;
     }
+    notes.extend(argument::switched_off(&arguments.without));
     notes.extend(injected(faults, &report));
     let summary = account::summarise(&image_name, arguments, &sources, notes, &report);
     Ok(Outcome { summary, damage })

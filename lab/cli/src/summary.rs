@@ -301,6 +301,8 @@ pub struct Rules {
     pub checked: u64,
     /// Rules that the driver broke.
     pub broken: u64,
+    /// Rules that were switched off.
+    pub without: Vec<String>,
 }
 
 /// A broken rule, or advice, with its place in the driver.

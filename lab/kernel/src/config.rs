@@ -39,6 +39,8 @@ pub struct RunConfig {
     pub faults: Option<Vec<CallSite>>,
     /// A trace session and who reads it.
     pub trace: Option<TraceSession>,
+    /// Identifiers of rules that are not watched.
+    pub without: Vec<String>,
     /// Whether [`Report::timeline`](crate::Report::timeline) is kept.
     pub keeps_timeline: bool,
 }
@@ -63,7 +65,7 @@ pub struct CallSite {
     pub stack: Vec<u32>,
 }
 
-/// When the stacks stop. In both cases every packet is home by then.
+/// When the stacks stop. In all cases every packet is home by then.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Stop {
     /// The worker threads are idle.
@@ -71,6 +73,9 @@ pub enum Stop {
     Idle,
     /// Work items may be queued or running: nobody asks the control device before the pause.
     Busy,
+    /// As with `Idle`, but not before the driver is unloaded: NDIS pauses and detaches inside
+    /// `NdisFDeregisterFilterDriver`.
+    InUnload,
 }
 
 /// One simulated Ethernet adapter and what passes through it.
@@ -157,7 +162,7 @@ pub enum ControlPhase {
     /// All packets are home and the worker threads idle; the adapters still run. Left out with
     /// [`Stop::Busy`].
     BeforePause,
-    /// All adapters are detached; the driver is still loaded.
+    /// All adapters are detached, but with [`Stop::InUnload`]; the driver is still loaded.
     BeforeUnload,
 }
 

@@ -82,10 +82,10 @@ impl Place {
 }
 
 /// Begins a run.
-pub(crate) fn start(seed: u64) {
+pub(crate) fn start(seed: u64, monitors: Monitors) {
     let watch = Watch {
         seed,
-        monitors: Monitors::default(),
+        monitors,
         digest: Digest::default(),
         tally: Tally::default(),
         events: 0,

@@ -205,8 +205,8 @@ pub(crate) fn has_idle_thread() -> bool {
     })
 }
 
-/// Makes an item unknown.
-pub(crate) fn free(item: u64) {
+/// Makes an item unknown; tells whether it was known.
+pub(crate) fn free(item: u64) -> bool {
     emit(Kind::WorkItem(WorkItemEvent::Freed { item }));
-    WORKERS.with_borrow_mut(|workers| workers.items.remove(&item));
+    WORKERS.with_borrow_mut(|workers| workers.items.remove(&item).is_some())
 }

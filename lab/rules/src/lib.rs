@@ -25,6 +25,6 @@ mod violation;
 pub use bug_check::BugCheck;
 pub use catalogue::catalogue;
 pub use event::{Event, Kind};
-pub use monitor::{Finding, Monitor, Monitors, Origin};
+pub use monitor::{Finding, Monitor, Monitors, Origin, SwitchError};
 pub use rule::{Rule, Severity, Strength};
 pub use violation::{ObjectHistory, ObjectStep, StackFrame, Violation};

@@ -1,7 +1,7 @@
 //! Table tests of monitors: event streams in, identifiers of broken rules out.
 
 use crate::event::{Arguments, Call, Callback, Event, Import, Kind, Returned};
-use crate::monitor::Monitor;
+use crate::monitor::{Monitor, Monitors, SwitchError};
 
 /// An event at PASSIVE_LEVEL on thread 1, processor 0, at time 0.
 pub(crate) fn at(kind: Kind) -> Event {
@@ -72,21 +72,44 @@ pub(crate) fn leave(callback: Callback, adapter: Option<u32>, status: Option<u32
     })
 }
 
-/// The rules that a fresh monitor finds broken, in order.
+/// The rules that a fresh monitor finds broken, in order. The set of all monitors finds the same among what others find,
+/// and does not where the rule is switched off: without its monitor, no row of a table comes out.
 pub(crate) fn broken<M: Monitor + Default>(
     events: impl IntoIterator<Item = Event>,
 ) -> Vec<&'static str> {
+    let events: Vec<Event> = events.into_iter().collect();
     let mut monitor = M::default();
-    let mut broken = Vec::new();
-    for event in events {
-        if let Some(finding) = monitor.observe(&event) {
+    let mut found = Vec::new();
+    for (index, event) in events.iter().enumerate() {
+        if let Some(finding) = monitor.observe(event) {
             assert!(
                 monitor.rules().contains(&finding.rule),
                 "{} is not in the monitor's list",
                 finding.rule.id
             );
-            broken.push(finding.rule.id);
+            found.push((index, finding.rule.id, finding.happened));
         }
     }
-    broken
+    let of_all = found_by(Monitors::default(), &events);
+    for one in &found {
+        assert!(of_all.contains(one), "not found by all together: {one:?}");
+        let (_, id, _) = one;
+        match Monitors::without(&[(*id).to_owned()]) {
+            Ok(others) => {
+                let of_others = found_by(others, &events);
+                assert!(of_others.iter().all(|(_, other, _)| other != id), "{id}");
+            }
+            Err((_, refused)) => assert_eq!(refused, SwitchError::EndsTheRun, "{id}"),
+        }
+    }
+    found.into_iter().map(|(_, id, _)| id).collect()
+}
+
+/// What a set of monitors finds: the event's index, the rule, what happened.
+fn found_by(mut monitors: Monitors, events: &[Event]) -> Vec<(usize, &'static str, String)> {
+    let findings = events.iter().enumerate().flat_map(|(index, event)| {
+        let findings = monitors.observe(event).into_iter();
+        findings.map(move |finding| (index, finding.rule.id, finding.happened))
+    });
+    findings.collect()
 }

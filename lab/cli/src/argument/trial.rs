@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Setting, ndis_minor};
+use super::{Setting, ndis_minor, rule};
 
 /// What is played, and where.
 #[derive(Args, Clone, Debug)]
@@ -33,6 +33,10 @@ pub struct Subject {
     /// Symbols of the image; default: the .pdb beside it
     #[arg(long, value_name = "FILE")]
     pub pdb: Option<PathBuf>,
+
+    /// Do not watch this rule; give it again for more. `cargo xtask rules` lists them all, a report names those broken
+    #[arg(long, value_name = "RULE", value_parser = rule)]
+    pub without: Vec<String>,
 }
 
 impl Subject {
@@ -54,6 +58,9 @@ impl Subject {
         }
         if let Some(pdb) = &self.pdb {
             option("--pdb", pdb.into());
+        }
+        for rule in &self.without {
+            option("--without", rule.into());
         }
         arguments
     }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::traffic;
 use crate::account::{self, finding};
-use crate::argument::{Site, Subject};
+use crate::argument::{self, Site, Subject};
 use crate::error::{Error, Exit};
 use crate::summary::{Directions, Finding, StackFrame};
 use crate::{device, run};
@@ -90,6 +90,7 @@ impl Stage {
         let image = run::read(&subject.image)?;
         let mut notes = Vec::new();
         let pdb = run::symbols(&subject.image, subject.pdb.as_deref(), &image, &mut notes)?;
+        notes.extend(argument::switched_off(&subject.without));
         Ok(Self {
             image,
             image_name: run::file_name(&subject.image),
@@ -129,6 +130,7 @@ impl Stage {
             chaos: Some(chaos()),
             faults,
             trace: None,
+            without: self.subject.without.clone(),
             keeps_timeline: false,
         };
         let report = lab_kernel::run(config, Box::new(|_| {})).map_err(|failure| {

@@ -7,8 +7,8 @@ mod stage;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use lab_rules::Kind;
 use lab_rules::event::{Loaded, Overdue};
+use lab_rules::{Kind, Monitors};
 
 use crate::injection;
 use crate::ndis::{self, adapter};
@@ -57,6 +57,8 @@ pub(crate) fn run(config: RunConfig, progress: Show) -> Result<Report, Failure> 
         Failure::BadInput(format!("{}: {error}", config.image_name))
     };
     let image = parse(&config.image).map_err(|error| bad(&error))?;
+    let monitors = Monitors::without(&config.without)
+        .map_err(|(rule, error)| Failure::BadInput(format!("{rule}: {error}")))?;
     let seed = config.seed;
     let loaded = loaded(&image);
     let mut machine = Machine::load(rt::Config {
@@ -80,7 +82,7 @@ pub(crate) fn run(config: RunConfig, progress: Show) -> Result<Report, Failure> 
         LoadError::MissingImports { image, names } => Failure::UnknownImports { image, names },
         error => Failure::Lab(error.to_string()),
     })?;
-    reset(seed);
+    reset(seed, monitors);
     // In hard lives it is left to every fourth: it costs time, and reach has nothing to do with
     // schedules.
     ndis::guard_packets(config.chaos.is_none() || seed.is_multiple_of(4));
@@ -137,9 +139,12 @@ pub(crate) fn run(config: RunConfig, progress: Show) -> Result<Report, Failure> 
         && !injection::has_failed_any()
         && let Some(refusal) = refusal.take()
     {
+        let told = outcome.warnings.iter();
+        let told = told.map(|warning| format!("; {}: {}", warning.rule.id, warning.happened));
         return Err(Failure::BadInput(format!(
-            "{}: {refusal}",
-            config.image_name
+            "{}: {refusal}{}",
+            config.image_name,
+            told.collect::<String>()
         )));
     }
     Ok(Report {
@@ -208,8 +213,8 @@ fn validate(config: &RunConfig) -> Result<(), Failure> {
     Ok(())
 }
 
-fn reset(seed: u64) {
-    watch::start(seed);
+fn reset(seed: u64, monitors: Monitors) {
+    watch::start(seed, monitors);
     nt::reset();
     ndis::reset();
     crate::device::reset();

@@ -62,15 +62,20 @@ pub(super) fn play(entry: u64, workers: u8, stop: Stop, frames_total: u64, chaos
     nt::etw::capture_state();
     show("traffic");
     run_traffic(&show, stop, chaos, frames_total);
-    if stop == Stop::Idle {
+    if stop != Stop::Busy {
         control::ask(ControlPhase::BeforePause);
         control::try_others();
     }
-    show("pause");
-    stop_stacks(&show);
+    if stop != Stop::InUnload {
+        show("pause");
+        stop_stacks(&show);
+    }
     control::ask(ControlPhase::BeforeUnload);
     show("unload");
     unload(driver_object);
+    if stop == Stop::InUnload {
+        (0..adapter::count()).for_each(traffic::stop_neighbours);
+    }
     worker::stop();
 }
 

@@ -42,8 +42,9 @@ fn queue(call: &Call<'_>) -> u64 {
 }
 
 fn free(call: &Call<'_>) -> u64 {
-    worker::free(call.arg(0));
-    driver::release(call.arg(0));
+    if worker::free(call.arg(0)) {
+        driver::release(call.arg(0));
+    }
     0
 }
 

@@ -48,8 +48,9 @@ fn allocate_work_item(call: &Call<'_>) -> u64 {
 }
 
 fn free_work_item(call: &Call<'_>) -> u64 {
-    worker::free(call.arg(0));
-    driver::release(call.arg(0));
+    if worker::free(call.arg(0)) {
+        driver::release(call.arg(0));
+    }
     0
 }
 
