@@ -87,6 +87,13 @@ pub enum Kind {
     ThreadStarted {
         /// Its object.
         thread: u64,
+        /// What its routine is given.
+        context: u64,
+    },
+    /// That thread has ended.
+    ThreadEnded {
+        /// Its object.
+        thread: u64,
     },
     /// A network PnP event.
     NetPnp(NetPnpEvent),

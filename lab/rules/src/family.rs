@@ -35,12 +35,12 @@ use crate::Monitor;
 /// A fresh set of all monitors.
 pub(crate) fn monitors() -> Vec<Box<dyn Monitor>> {
     vec![
-        // What it knows of a wait is more than the level.
+        // What these know of a wait is more than the level.
         Box::<oid::OidMonitor>::default(),
+        Box::<calling::CallingMonitor>::default(),
         Box::<irql::IrqlMonitor>::default(),
         Box::<image::ImageMonitor>::default(),
         Box::<argument::ArgumentMonitor>::default(),
-        Box::<calling::CallingMonitor>::default(),
         Box::<lock::LockMonitor>::default(),
         Box::<rw_lock::RwLockMonitor>::default(),
         Box::<timer::TimerMonitor>::default(),

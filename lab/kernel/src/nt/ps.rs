@@ -59,7 +59,10 @@ fn create_system_thread(call: &Call<'_>) -> u64 {
         end();
     });
     RUNNING.with_borrow_mut(|running| running.insert(thread, object));
-    emit(Kind::ThreadStarted { thread: object });
+    emit(Kind::ThreadStarted {
+        thread: object,
+        context,
+    });
     if client != 0 {
         CLIENT_ID::UniqueProcess
             .write(client, SYSTEM_PROCESS)
@@ -75,6 +78,7 @@ fn create_system_thread(call: &Call<'_>) -> u64 {
 fn end() {
     let object = RUNNING.with_borrow_mut(|running| running.remove(&sched::current()));
     if let Some(object) = object {
+        emit(Kind::ThreadEnded { thread: object });
         H::SignalState.write(object, 1).or_fault();
     }
 }

@@ -260,7 +260,8 @@ fn each_step(kind: &Kind, mut each: impl FnMut(Noun, u64, &'static str, Holder))
             DpcEvent::Started { dpc, .. } => each(DPC, dpc, "taken off the queue to run", Driver),
             DpcEvent::Finished { dpc } => each(DPC, dpc, "its routine has returned", Driver),
         },
-        Kind::ThreadStarted { thread } => each(THREAD, *thread, STARTED, Driver),
+        Kind::ThreadStarted { thread, .. } => each(THREAD, *thread, STARTED, Driver),
+        Kind::ThreadEnded { thread } => each(THREAD, *thread, "ended", Nobody),
         Kind::Returned(Returned {
             name: "NdisAllocateNetBuffer" | "NdisAllocateNetBufferMdlAndData",
             result,

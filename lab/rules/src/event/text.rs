@@ -20,7 +20,10 @@ impl Display for Kind {
             Self::Structure(header) => write!(f, "   takes {}", header.structure),
             Self::Timer(event) => event.fmt(f),
             Self::Dpc(event) => event.fmt(f),
-            Self::ThreadStarted { thread } => write!(f, "   system thread {thread:#x} started"),
+            Self::ThreadStarted { thread, .. } => {
+                write!(f, "   system thread {thread:#x} started")
+            }
+            Self::ThreadEnded { thread } => write!(f, "   system thread {thread:#x} ended"),
             Self::NetPnp(event) => write!(f, "   net PnP: {event:?}"),
             Self::Oid(event) => write!(f, "   OID request: {event:?}"),
             Self::Import(import) => write!(f, "   {}", import.name),

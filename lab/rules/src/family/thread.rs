@@ -1,9 +1,12 @@
-//! What a callback leaves on its thread: APCs disabled, another identity, another silo.
+//! What a callback leaves on its thread: APCs disabled, another identity, another silo. And what it leaves of the driver's
+//! own threads.
 
 use std::collections::BTreeMap;
 
-use crate::event::{Call, Event, Kind};
-use crate::{BugCheck, Finding, Monitor, Rule, catalogue as rule};
+use crate::event::{Call, Callback, Event, Kind, PoolEvent};
+use crate::family::place::is_within;
+use crate::family::running::Running;
+use crate::{BugCheck, Finding, Monitor, Origin, Rule, catalogue as rule};
 
 /// What is different about a thread.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,6 +23,11 @@ pub(crate) struct ThreadMonitor {
     threads: BTreeMap<u32, Thread>,
     /// Threads as they were when a routine began.
     entered: Vec<(u32, Thread)>,
+    running: Running,
+    /// The driver's own threads that run, by object: what the routine of each was given.
+    own: BTreeMap<u64, u64>,
+    /// Blocks that a FilterDetach has freed which still runs: its thread, address, size.
+    freed: Vec<(u32, u64, u64)>,
 }
 
 impl Monitor for ThreadMonitor {
@@ -29,10 +37,56 @@ impl Monitor for ThreadMonitor {
             &rule::WI_ROUTINE_APC,
             &rule::WI_ROUTINE_IMPERSONATION,
             &rule::WI_ROUTINE_SILO,
+            &rule::DETACH_FREES_EVERYTHING,
         ]
     }
 
     fn observe(&mut self, event: &Event) -> Option<Finding> {
+        let left = self.check_own(event);
+        let finding = self.check_state(event);
+        self.running.observe(event);
+        finding.or(left)
+    }
+}
+
+impl ThreadMonitor {
+    /// The driver's own threads: none outlives the module whose memory it was given.
+    fn check_own(&mut self, event: &Event) -> Option<Finding> {
+        let detaches = |callback| callback == Callback::FilterDetach;
+        match event.kind {
+            Kind::ThreadStarted { thread, context } => {
+                self.own.insert(thread, context);
+                None
+            }
+            Kind::ThreadEnded { thread } => {
+                self.own.remove(&thread);
+                None
+            }
+            Kind::Pool(PoolEvent::Freed { block, size, .. })
+                if self.running.inside(event.thread, detaches).is_some() =>
+            {
+                self.freed.push((event.thread, block, size));
+                None
+            }
+            Kind::Leave { call, .. } if detaches(call.callback) => {
+                let of_this = |freed: &mut (u32, u64, u64)| freed.0 == event.thread;
+                let freed: Vec<_> = self.freed.extract_if(.., of_this).collect();
+                let (thread, context) = self.own.iter().find(|(_, context)| {
+                    let mut blocks = freed.iter();
+                    blocks.any(|(_, block, size)| is_within(**context, *block, *size))
+                })?;
+                let happened = format!(
+                    "FilterDetach freed {context:#x} and returned; system thread {thread:#x}, which was given that, still runs"
+                );
+                let finding = Finding::new(&rule::DETACH_FREES_EVERYTHING, happened);
+                Some(finding.since(Origin::Started(*thread)))
+            }
+            _ => None,
+        }
+    }
+
+    /// What a routine leaves on the thread that it was called on.
+    fn check_state(&mut self, event: &Event) -> Option<Finding> {
         let thread = event.thread;
         match &event.kind {
             Kind::Import(import) => {
@@ -104,8 +158,59 @@ fn judge(call: Call, before: Thread, now: Thread) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::ThreadMonitor;
-    use crate::event::{Callback, Event};
-    use crate::table::{check, enter, import, leave};
+    use crate::event::{Callback, Event, Kind, PoolEvent};
+    use crate::table::{at, check, enter, import, leave};
+
+    #[test]
+    fn no_thread_outlives_its_module() {
+        let started = |context| {
+            at(Kind::ThreadStarted {
+                thread: 0x100,
+                context,
+            })
+        };
+        let ended = || at(Kind::ThreadEnded { thread: 0x100 });
+        let freed = || {
+            at(Kind::Pool(PoolEvent::Freed {
+                block: 0x1000,
+                size: 64,
+                tag: 1,
+            }))
+        };
+        let detach = |inside: Vec<Event>| {
+            let mut events = vec![enter(Callback::FilterDetach, Some(0))];
+            events.extend(inside);
+            events.push(leave(Callback::FilterDetach, Some(0), None));
+            events
+        };
+        check::<ThreadMonitor>(vec![
+            (
+                "it ended",
+                [vec![started(0x1010)], detach(vec![ended(), freed()])].concat(),
+                vec![],
+            ),
+            (
+                "it runs",
+                [vec![started(0x1010)], detach(vec![freed()])].concat(),
+                vec!["detach-frees-everything"],
+            ),
+            (
+                "it is not the module's",
+                [vec![started(0x2000)], detach(vec![freed()])].concat(),
+                vec![],
+            ),
+            (
+                "its memory is there",
+                [vec![started(0x1010)], detach(vec![])].concat(),
+                vec![],
+            ),
+            (
+                "its memory is freed elsewhere",
+                [vec![started(0x1010), freed()], detach(vec![])].concat(),
+                vec![],
+            ),
+        ]);
+    }
 
     #[test]
     fn threads_are_left_as_they_were() {

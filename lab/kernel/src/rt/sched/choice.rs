@@ -114,7 +114,8 @@ fn check_limits(now_ns: u64) -> Result<(), Hang> {
     let (late, stuck) = MACHINE.with_borrow(|machine| {
         let stuck = machine.threads.iter().find(|(_, thread)| {
             let stay_ns = now_ns - thread.dispatch_since_ns.min(now_ns);
-            thread.irql >= DISPATCH_LEVEL && thread.waiting.is_some() && stay_ns > DISPATCH_LIMIT_NS
+            let stands = thread.waiting.is_some() || thread.pauses >= PATIENT_PAUSES;
+            thread.irql >= DISPATCH_LEVEL && stands && stay_ns > DISPATCH_LIMIT_NS
         });
         (now_ns > machine.time_limit_ns, stuck.map(|(id, _)| id))
     });
