@@ -15,13 +15,15 @@ pub(crate) enum Outcome {
     Legal(Vec<String>),
     /// `DriverEntry` fails, and no rule is broken; a neighbour as well.
     Declined(Vec<String>),
+    /// `DriverEntry` fails, and what is told of that warns of this rule.
+    DeclinedWith(String),
 }
 
 impl Outcome {
     /// The rule that the play breaks.
     pub(crate) fn broken(&self) -> Option<&String> {
         match self {
-            Self::Caught(rule) | Self::Warned(rule) => Some(rule),
+            Self::Caught(rule) | Self::Warned(rule) | Self::DeclinedWith(rule) => Some(rule),
             Self::Legal(_) | Self::Declined(_) => None,
         }
     }
@@ -29,7 +31,7 @@ impl Outcome {
     /// The rules that the play nearly breaks.
     pub(crate) fn near(&self) -> &[String] {
         match self {
-            Self::Caught(_) | Self::Warned(_) => &[],
+            Self::Caught(_) | Self::Warned(_) | Self::DeclinedWith(_) => &[],
             Self::Legal(rules) | Self::Declined(rules) => rules,
         }
     }
@@ -40,7 +42,7 @@ impl Outcome {
             Self::Caught(_) => "caught",
             Self::Warned(_) => "warned",
             Self::Legal(_) => "legal",
-            Self::Declined(_) => "declined",
+            Self::Declined(_) | Self::DeclinedWith(_) => "declined",
         }
     }
 }
@@ -123,6 +125,7 @@ fn marks(comment: &str) -> Vec<Told> {
         "caught" => by(Outcome::Caught),
         "warned" => by(Outcome::Warned),
         "legal" => near(Outcome::Legal),
+        "declined" if rest.contains(" by ") => by(Outcome::DeclinedWith),
         "declined" => near(Outcome::Declined),
         _ => Vec::new(),
     }

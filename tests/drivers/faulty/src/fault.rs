@@ -6,7 +6,8 @@
 //! - `// warned: NAME by RULE` the same, where the rule only warns and the run goes on to its end;
 //! - `// legal: NAME near RULE, RULE` says that the play keeps all rules, and of which monitors it is the nearest
 //!   neighbour (several such lines add up; `near` and what follows may be missing);
-//! - `// declined: NAME near RULE` the same, where `DriverEntry` fails lawfully.
+//! - `// declined: NAME near RULE` the same, where `DriverEntry` fails lawfully; `declined: NAME by RULE` says of which rule
+//!   the line about it warns.
 //!
 //! ` with ARGUMENT …` at the end of a mark adds to the command line of the play's runs; `@NAME` is the capture of that
 //! name in place of `ping`.
@@ -59,6 +60,7 @@ mod storage;
 mod thread;
 mod timer;
 mod transition;
+mod unload;
 mod work;
 
 use crate::play::{NOTHING, Play};
@@ -110,6 +112,7 @@ static AREAS: &[&[Play]] = &[
     thread::PLAYS,
     timer::PLAYS,
     transition::PLAYS,
+    unload::PLAYS,
     work::PLAYS,
 ];
 

@@ -101,6 +101,11 @@ impl Module {
         self.inside.fetch_sub(1, Ordering::AcqRel);
     }
 
+    /// Lets no datapath handler in any more, and waits for none.
+    pub(crate) fn close(&self) {
+        self.open.store(false, Ordering::Release);
+    }
+
     /// Asks for a run of the work item, unless one waits already.
     pub(crate) fn defer(&self) {
         if self.queued.swap(true, Ordering::AcqRel) {

@@ -178,7 +178,7 @@ fn claim_dispatch(
     }
     let flags = flags | NDIS_SEND_FLAGS_DISPATCH_LEVEL;
     // SAFETY: none: this is the fault.
-    unsafe { NdisFSendNetBufferLists(module.handle, lists, port, flags) }; // caught: frame-flag-at-passive by flags-dispatch-truthful
+    unsafe { NdisFSendNetBufferLists(module.handle, lists, port, flags) }; // caught: frame-flag-at-passive by flags-dispatch-truthful with @large
     null_mut()
 }
 

@@ -2,11 +2,11 @@
 
 use core::ffi::c_void;
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::abi::{
-    KeStallExecutionProcessor, MDL, NDIS_FILTER_DRIVER_CHARACTERISTICS, NDIS_HANDLE,
-    NDIS_PORT_NUMBER, NDIS_RECEIVE_FLAGS_RESOURCES, NET_BUFFER_LIST, NdisAllocateIoWorkItem,
+    MDL, MmIsAddressValid, NDIS_FILTER_DRIVER_CHARACTERISTICS, NDIS_HANDLE, NDIS_PORT_NUMBER,
+    NDIS_RECEIVE_FLAGS_RESOURCES, NET_BUFFER_LIST, NdisAllocateIoWorkItem,
     NdisCopyFromNetBufferToNetBuffer, NdisCopyReceiveNetBufferListInfo,
     NdisFIndicateReceiveNetBufferLists, NdisFReturnNetBufferLists, NdisFreeIoWorkItem,
     NdisQueueIoWorkItem,
@@ -31,6 +31,7 @@ pub(crate) const PLAYS: &[Play] = &[
     Play {
         name: "nbl-lent-unflagged",
         characteristics: Some(unflag),
+        returned: Some(return_given),
         ..NOTHING
     },
     Play {
@@ -101,7 +102,10 @@ fn unflag(characteristics: &mut NDIS_FILTER_DRIVER_CHARACTERISTICS) {
     characteristics.ReceiveNetBufferListsHandler = Some(unflagging);
 }
 
-/// Indicates what it was lent as if it were given.
+/// Lists that were indicated as if they were given; no indication has more.
+static UNFLAGGED: [AtomicPtr<NET_BUFFER_LIST>; 64] = [const { AtomicPtr::new(null_mut()) }; 64];
+
+/// Indicates what it was lent as if it were given, one chain at a time.
 #[rustfmt::skip] // The mark stays on this line.
 extern "system" fn unflagging( // caught: nbl-lent-unflagged by rx-resources-indicate-flag with --disturb @large
     context: NDIS_HANDLE,
@@ -110,23 +114,43 @@ extern "system" fn unflagging( // caught: nbl-lent-unflagged by rx-resources-ind
     count: u32,
     flags: u32,
 ) {
+    let module = Module::of(context);
+    if flags & NDIS_RECEIVE_FLAGS_RESOURCES == 0 || module.progress.swap(1, Ordering::AcqRel) != 0 {
+        return datapath::receive(context, lists, port, count, flags);
+    }
+    for (slot, list) in UNFLAGGED.iter().zip(chain(lists)) {
+        slot.store(list, Ordering::Release);
+    }
     datapath::receive(context, lists, port, count, flags & !NDIS_RECEIVE_FLAGS_RESOURCES);
+    for slot in &UNFLAGGED {
+        slot.store(null_mut(), Ordering::Release);
+    }
+    module.progress.store(0, Ordering::Release);
+}
+
+/// Returns what was given, and not what was lent.
+fn return_given(_: &'static Module, mut lists: Lists, _: u32) -> Lists {
+    let mut given = Chain::new();
+    while !lists.is_null() {
+        let next = next(lists);
+        let is_it = |slot: &AtomicPtr<NET_BUFFER_LIST>| slot.load(Ordering::Acquire) == lists;
+        if !UNFLAGGED.iter().any(is_it) {
+            given.push(lists);
+        }
+        lists = next;
+    }
+    given.first
 }
 
 fn leave_out(characteristics: &mut NDIS_FILTER_DRIVER_CHARACTERISTICS) {
     characteristics.ReceiveNetBufferListsHandler = Some(leaving);
 }
 
-/// What the work item indicates.
-static LENT: AtomicPtr<NET_BUFFER_LIST> = AtomicPtr::new(null_mut());
-static COUNT: AtomicU32 = AtomicU32::new(0);
-/// How far the work item is: asked for, about to indicate, done.
-static STAGE: AtomicU32 = AtomicU32::new(0);
+/// How far the work item is with what was lent: asked for, done.
 const ASKED: u32 = 1;
-const BEGUN: u32 = 2;
-const DONE: u32 = 3;
+const DONE: u32 = 2;
 
-/// Lets a work item indicate what it was lent, and returns before that is done.
+/// Lets a work item indicate what it was lent, and returns as soon as that is under way.
 #[rustfmt::skip] // The mark stays on this line.
 extern "system" fn leaving( // caught: nbl-lent-still-out by rx-resources-regain-before-return with --disturb @large
     context: NDIS_HANDLE,
@@ -136,29 +160,24 @@ extern "system" fn leaving( // caught: nbl-lent-still-out by rx-resources-regain
     flags: u32,
 ) {
     let module = Module::of(context);
-    let is_free = || {
-        let order = Ordering::AcqRel;
-        STAGE.compare_exchange(0, ASKED, order, Ordering::Acquire).is_ok()
-    };
+    let is_free = || module.progress.compare_exchange(0, ASKED, Ordering::AcqRel, Ordering::Acquire).is_ok();
     if flags & NDIS_RECEIVE_FLAGS_RESOURCES == 0 || !is_free() {
         return datapath::receive(context, lists, port, count, flags);
     }
-    LENT.store(lists, Ordering::Release);
-    COUNT.store(count, Ordering::Release);
-    module.busy.fetch_add(1, Ordering::AcqRel);
+    module.keep(lists.cast());
+    module.begin();
     // SAFETY: the driver's handle lives until unload.
     let item = unsafe { NdisAllocateIoWorkItem(driver::handle()) };
     // SAFETY: the item waits for no run; the context lives until `busy` is zero.
     unsafe { NdisQueueIoWorkItem(item, Some(indicate), context) };
-    while STAGE.load(Ordering::Acquire) < BEGUN {
-        // SAFETY: callable at any level.
-        unsafe { KeStallExecutionProcessor(1) };
-    }
-    for _ in 0..24 {
-        // SAFETY: callable at any level.
-        unsafe { KeStallExecutionProcessor(1) };
-    }
-    let _ = STAGE.compare_exchange(DONE, 0, Ordering::AcqRel, Ordering::Acquire);
+    while module.progress.load(Ordering::Acquire) != DONE && is_here(lists) {}
+    let _ = module.progress.compare_exchange(DONE, 0, Ordering::AcqRel, Ordering::Acquire);
+}
+
+/// Whether a list is in the filter's reach: it is not, while another driver has it.
+fn is_here(list: Lists) -> bool {
+    // SAFETY: callable up to DISPATCH_LEVEL with any address.
+    unsafe { MmIsAddressValid(list.cast()) != 0 }
 }
 
 /// Indicates what a handler was lent.
@@ -166,13 +185,16 @@ extern "system" fn indicate(context: *mut c_void, item: NDIS_HANDLE) {
     // SAFETY: the item is the handler's, and runs for the only time.
     unsafe { NdisFreeIoWorkItem(item) };
     let module = Module::of(context);
-    let lists = LENT.load(Ordering::Acquire);
-    let (count, flags) = (COUNT.load(Ordering::Acquire), NDIS_RECEIVE_FLAGS_RESOURCES);
-    STAGE.store(BEGUN, Ordering::Release);
-    // SAFETY: lent, unless the handler has returned.
-    unsafe { NdisFIndicateReceiveNetBufferLists(module.handle, lists, 0, count, flags) };
-    STAGE.store(DONE, Ordering::Release);
-    module.busy.fetch_sub(1, Ordering::AcqRel);
+    let lists: Lists = module.take().cast();
+    let count = chain(lists).count() as u32;
+    // Each time the handler may see that it is under way.
+    let (handle, flags) = (module.handle, NDIS_RECEIVE_FLAGS_RESOURCES);
+    for _ in 0..64 {
+        // SAFETY: lent: the handler waits until this is under way.
+        unsafe { NdisFIndicateReceiveNetBufferLists(handle, lists, 0, count, flags) };
+    }
+    module.progress.store(DONE, Ordering::Release);
+    module.end();
 }
 
 // legal: nbl-lent-copied near rx-resources-not-kept, rx-resources-copy-to-queue, rx-resources-chain-restored with --disturb @large

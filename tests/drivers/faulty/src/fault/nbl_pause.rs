@@ -6,15 +6,15 @@ use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 use crate::abi::{
-    HANDLE, NDIS_FILTER_DRIVER_CHARACTERISTICS, NDIS_FILTER_RESTART_PARAMETERS, NDIS_HANDLE,
-    NDIS_PORT_NUMBER, NDIS_RECEIVE_FLAGS_RESOURCES, NDIS_STATUS, NDIS_STATUS_FAILURE,
-    NDIS_STATUS_SUCCESS, NdisFIndicateReceiveNetBufferLists, NdisFSendNetBufferLists,
-    NdisFSendNetBufferListsComplete, NdisMSleep, NdisQueueIoWorkItem, PsCreateSystemThread,
-    ZwClose,
+    HANDLE, NDIS_FILTER_DRIVER_CHARACTERISTICS, NDIS_FILTER_PAUSE_PARAMETERS,
+    NDIS_FILTER_RESTART_PARAMETERS, NDIS_HANDLE, NDIS_PORT_NUMBER, NDIS_RECEIVE_FLAGS_RESOURCES,
+    NDIS_STATUS, NDIS_STATUS_FAILURE, NDIS_STATUS_SUCCESS, NdisFIndicateReceiveNetBufferLists,
+    NdisFSendNetBufferLists, NdisFSendNetBufferListsComplete, NdisMSleep, NdisQueueIoWorkItem,
+    PsCreateSystemThread, ZwClose,
 };
 use crate::datapath::{self, complete_flags};
 use crate::module::Module;
-use crate::packet::{self, Lists, set_status};
+use crate::packet::{self, Chain, Lists, set_status};
 use crate::play::{NOTHING, Play, stay};
 
 pub(crate) const PLAYS: &[Play] = &[
@@ -35,6 +35,7 @@ pub(crate) const PLAYS: &[Play] = &[
     },
     Play {
         name: "nbl-own-send-out-over-pause",
+        characteristics: Some(pause_at_once),
         attach: Some(packet::open),
         send: Some(start_sends),
         send_complete: Some(send_again),
@@ -42,6 +43,7 @@ pub(crate) const PLAYS: &[Play] = &[
     },
     Play {
         name: "nbl-own-receive-out-over-pause",
+        characteristics: Some(pause_at_once),
         attach: Some(packet::open),
         receive: Some(start_receives),
         returned: Some(indicate_again),
@@ -173,7 +175,20 @@ extern "system" fn keeping_receive( // caught: nbl-receive-held-over-pause by pa
 }
 
 /// Packets that are out all the time.
-const CIRCLING: u32 = 4;
+const CIRCLING: u32 = 16;
+
+fn pause_at_once(characteristics: &mut NDIS_FILTER_DRIVER_CHARACTERISTICS) {
+    characteristics.PauseHandler = Some(paused);
+}
+
+/// Waits for nothing.
+extern "system" fn paused(
+    context: NDIS_HANDLE,
+    _: *mut NDIS_FILTER_PAUSE_PARAMETERS,
+) -> NDIS_STATUS {
+    Module::of(context).close();
+    NDIS_STATUS_SUCCESS
+}
 
 /// Begins with packets that are sent again whenever they come back.
 fn start_sends(module: &'static Module, lists: Lists, _: NDIS_PORT_NUMBER, flags: u32) -> Lists {
@@ -188,14 +203,26 @@ fn start_sends(module: &'static Module, lists: Lists, _: NDIS_PORT_NUMBER, flags
 }
 
 /// Sends its own packets again while the module is open.
-fn send_again(module: &'static Module, lists: Lists, _: u32) -> Lists {
-    let (own, others) = packet::part(module, lists);
-    if !own.is_null() && module.enter() {
-        // SAFETY: none: that the pause does not wait for them is the fault.
-        unsafe { NdisFSendNetBufferLists(module.handle, own, 0, 0) }; // caught: nbl-own-send-out-over-pause by pause-wait-own-sends
+fn send_again(module: &'static Module, mut lists: Lists, _: u32) -> Lists {
+    let is_open = module.enter();
+    let mut others = Chain::new();
+    while !lists.is_null() {
+        let (own, next) = (lists, packet::next(lists));
+        packet::set_next(own, null_mut());
+        // No call tells it here: the first of them goes out again at once.
+        // SAFETY: a list that the driver has.
+        if unsafe { (*own).SourceHandle } != module.handle {
+            others.push(own);
+        } else if is_open {
+            // SAFETY: none: that the pause does not wait for them is the fault.
+            unsafe { NdisFSendNetBufferLists(module.handle, own, 0, 0) }; // caught: nbl-own-send-out-over-pause by pause-wait-own-sends with @large
+        }
+        lists = next;
+    }
+    if is_open {
         module.leave();
     }
-    others
+    others.first
 }
 
 /// Begins with packets that are indicated again whenever they come back.
@@ -218,19 +245,26 @@ fn start_receives(
 }
 
 /// Indicates its own packets again while the module is open.
-fn indicate_again(module: &'static Module, lists: Lists, _: u32) -> Lists {
-    let (mut own, others) = packet::part(module, lists);
-    while !own.is_null() {
-        let next = packet::next(own);
+fn indicate_again(module: &'static Module, mut lists: Lists, _: u32) -> Lists {
+    let is_open = module.enter();
+    let mut others = Chain::new();
+    while !lists.is_null() {
+        let (own, next) = (lists, packet::next(lists));
         packet::set_next(own, null_mut());
-        if module.enter() {
+        // No call tells it here: the first of them goes out again at once.
+        // SAFETY: a list that the driver has.
+        if unsafe { (*own).SourceHandle } != module.handle {
+            others.push(own);
+        } else if is_open {
             // SAFETY: none: that the pause does not wait for them is the fault.
             unsafe { NdisFIndicateReceiveNetBufferLists(module.handle, own, 0, 1, 0) }; // caught: nbl-own-receive-out-over-pause by pause-wait-own-receives
-            module.leave();
         }
-        own = next;
+        lists = next;
     }
-    others
+    if is_open {
+        module.leave();
+    }
+    others.first
 }
 
 /// Sends a packet of its own before the pause is complete.

@@ -43,13 +43,13 @@ pub(crate) const PLAYS: &[Play] = &[
     Play {
         name: "nbl-sent-twice",
         send: Some(send_twice),
-        send_complete: Some(see_back),
+        send_complete: Some(keep_once),
         ..NOTHING
     },
     Play {
         name: "nbl-indicated-twice",
         receive: Some(indicate_twice),
-        returned: Some(see_back),
+        returned: Some(keep_once),
         ..NOTHING
     },
     Play {
@@ -180,19 +180,53 @@ fn touch_returned(
     (null_mut(), 0)
 }
 
-/// Sends a chain once more.
-fn send_twice(module: &'static Module, lists: Lists, port: NDIS_PORT_NUMBER, flags: u32) -> Lists {
-    WATCHED.store(lists, Ordering::Release);
-    // SAFETY: the module runs; the lists are passed on once.
-    unsafe { NdisFSendNetBufferLists(module.handle, lists, port, flags) };
-    if is_away(lists) {
-        // SAFETY: none: this is the fault.
-        unsafe { NdisFSendNetBufferLists(module.handle, lists, port, flags) }; // caught: nbl-sent-twice by nbl-no-touch-after-send with @large
-    }
-    null_mut()
+/// How far a list is that goes out twice: not yet back, or back once.
+const OUT: u32 = 1;
+const BACK: u32 = 2;
+
+/// Takes the first list off a chain, unless another is out twice.
+fn first_of(module: &Module, lists: Lists) -> Option<Lists> {
+    let order = Ordering::AcqRel;
+    let is_free = module
+        .progress
+        .compare_exchange(0, OUT, order, Ordering::Acquire);
+    is_free.ok()?;
+    module.keep(lists.cast());
+    let rest = next(lists);
+    packet::set_next(lists, null_mut());
+    Some(rest)
 }
 
-/// Indicates a chain once more.
+/// Keeps the list when it comes back for the first time: if that is before it goes out again, that is lawful.
+fn keep_once(module: &'static Module, mut lists: Lists, _: u32) -> Lists {
+    let mut others = Chain::new();
+    while !lists.is_null() {
+        let next = next(lists);
+        if module.kept.load(Ordering::Acquire) != lists.cast() {
+            others.push(lists);
+        } else if module.progress.swap(BACK, Ordering::AcqRel) == BACK {
+            module.take();
+            module.progress.store(0, Ordering::Release);
+            others.push(lists);
+        }
+        lists = next;
+    }
+    others.first
+}
+
+/// Sends a list once more at once.
+fn send_twice(module: &'static Module, lists: Lists, port: NDIS_PORT_NUMBER, flags: u32) -> Lists {
+    let Some(rest) = first_of(module, lists) else {
+        return lists;
+    };
+    // SAFETY: the module runs; the list is the filter's.
+    unsafe { NdisFSendNetBufferLists(module.handle, lists, port, flags) };
+    // SAFETY: none: this is the fault, unless the list has come back.
+    unsafe { NdisFSendNetBufferLists(module.handle, lists, port, flags) }; // caught: nbl-sent-twice by nbl-no-touch-after-send with @large
+    rest
+}
+
+/// Indicates a list once more at once.
 fn indicate_twice(
     module: &'static Module,
     lists: Lists,
@@ -203,15 +237,14 @@ fn indicate_twice(
     if flags & NDIS_RECEIVE_FLAGS_RESOURCES != 0 {
         return (lists, count);
     }
-    WATCHED.store(lists, Ordering::Release);
-    // SAFETY: the module runs; the lists are passed on once.
-    unsafe { NdisFIndicateReceiveNetBufferLists(module.handle, lists, port, count, flags) };
-    if is_away(lists) {
-        let handle = module.handle;
-        // SAFETY: none: this is the fault.
-        unsafe { NdisFIndicateReceiveNetBufferLists(handle, lists, port, count, flags) }; // caught: nbl-indicated-twice by nbl-no-touch-after-indicate with @large
-    }
-    (null_mut(), 0)
+    let Some(rest) = first_of(module, lists) else {
+        return (lists, count);
+    };
+    // SAFETY: the module runs; the list is the filter's.
+    unsafe { NdisFIndicateReceiveNetBufferLists(module.handle, lists, port, 1, flags) };
+    // SAFETY: none: this is the fault, unless the list has come back.
+    unsafe { NdisFIndicateReceiveNetBufferLists(module.handle, lists, port, 1, flags) }; // caught: nbl-indicated-twice by nbl-no-touch-after-indicate with @large
+    (rest, count.wrapping_sub(1))
 }
 
 /// A list that was only lent.

@@ -99,16 +99,13 @@ extern "system" fn keep_level(_: NDIS_HANDLE, _: *mut NDIS_OID_REQUEST, _: *mut 
     NDIS_STATUS_SUCCESS
 }
 
-/// Sleeps with a synchronous request, where the level allows it.
+/// Sleeps with a synchronous request, at any level.
 #[inline(never)]
 fn block(_: &'static Module, _: *mut NDIS_OID_REQUEST, _: *mut *mut c_void) -> NDIS_STATUS {
-    // SAFETY: callable at any IRQL.
-    if unsafe { KeGetCurrentIrql() } == PASSIVE_LEVEL {
-        let mut soon = from_now_us(1);
-        // SAFETY: none: this is the fault.
-        unsafe { KeDelayExecutionThread(KERNEL_MODE, 0, &raw mut soon) }; // caught: oid-sync-blocks by sync-oid-no-block
-        stay();
-    }
+    let mut soon = from_now_us(1);
+    // SAFETY: none: this is the fault.
+    unsafe { KeDelayExecutionThread(KERNEL_MODE, 0, &raw mut soon) }; // caught: oid-sync-blocks by sync-oid-no-block
+    stay();
     NDIS_STATUS_SUCCESS
 }
 

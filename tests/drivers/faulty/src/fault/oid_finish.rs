@@ -58,6 +58,12 @@ pub(crate) const PLAYS: &[Play] = &[
         ..FORWARD
     },
     Play {
+        name: "oid-completed-late",
+        characteristics: Some(pend_for_long),
+        work: Some(complete_after_all),
+        ..FORWARD
+    },
+    Play {
         name: "oid-too-many-bytes",
         oid: Some(write_too_many),
         ..FORWARD
@@ -93,10 +99,11 @@ fn ignore(_: &'static Module, _: *mut c_void) {}
 
 #[inline(never)]
 fn complete_twice(module: &'static Module, request: *mut NDIS_OID_REQUEST) -> NDIS_STATUS {
+    let status = oid::answer(module, request);
     // SAFETY: the request is this filter's until here.
-    unsafe { NdisFOidRequestComplete(module.handle, request, NDIS_STATUS_FAILURE) };
+    unsafe { NdisFOidRequestComplete(module.handle, request, status) };
     // SAFETY: none: this is the fault.
-    unsafe { NdisFOidRequestComplete(module.handle, request, NDIS_STATUS_FAILURE) }; // caught: oid-completed-twice by oid-complete-once
+    unsafe { NdisFOidRequestComplete(module.handle, request, status) }; // caught: oid-completed-twice by oid-complete-once
     NDIS_STATUS_PENDING
 }
 
@@ -141,6 +148,34 @@ extern "system" fn keep_for_ever( // caught: oid-never-completed by oid-timed
 ) -> NDIS_STATUS {
     stay();
     NDIS_STATUS_PENDING
+}
+
+fn pend_for_long(characteristics: &mut NDIS_FILTER_DRIVER_CHARACTERISTICS) {
+    characteristics.OidRequestHandler = Some(pend_and_wait);
+}
+
+#[rustfmt::skip] // The mark stays on this line.
+extern "system" fn pend_and_wait( // caught: oid-completed-late by oid-timed
+    context: NDIS_HANDLE,
+    request: *mut NDIS_OID_REQUEST,
+) -> NDIS_STATUS {
+    stay();
+    pend(Module::of(context), request)
+}
+
+/// Completes a request when nobody waits for it any more.
+fn complete_after_all(module: &'static Module) {
+    /// Longer than any request may take, in microseconds.
+    const LATE_US: u32 = 20_000_000;
+    let request = module.take().cast::<NDIS_OID_REQUEST>();
+    if request.is_null() {
+        return;
+    }
+    // SAFETY: work items run at PASSIVE_LEVEL.
+    unsafe { NdisMSleep(LATE_US) };
+    let status = oid::answer(module, request);
+    // SAFETY: the request is pending here; that it took so long is the fault.
+    unsafe { NdisFOidRequestComplete(module.handle, request, status) };
 }
 
 fn never_return(characteristics: &mut NDIS_FILTER_DRIVER_CHARACTERISTICS) {

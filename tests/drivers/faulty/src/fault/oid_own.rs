@@ -151,14 +151,17 @@ fn wait_at_dispatch(module: &'static Module) {
     unsafe { NdisInitializeEvent(event.as_mut_ptr()) };
     // SAFETY: lowered below.
     let old = unsafe { KfRaiseIrql(DISPATCH_LEVEL) };
-    let request = oid::own(POOL_FLAG_NON_PAGED);
-    module.begin();
-    // SAFETY: a request of this filter's that is not below.
-    let status = unsafe { NdisFOidRequest(module.handle, request) };
-    if status == NDIS_STATUS_PENDING {
-        // SAFETY: none: this is the fault.
-        unsafe { NdisWaitEvent(event.as_mut_ptr(), 1) }; // caught: oid-own-waited-at-dispatch by oid-wait-passive
-    } else {
+    // Until one is pending.
+    for _ in 0..64 {
+        let request = oid::own(POOL_FLAG_NON_PAGED);
+        module.begin();
+        // SAFETY: a request of this filter's that is not below.
+        let status = unsafe { NdisFOidRequest(module.handle, request) };
+        if status == NDIS_STATUS_PENDING {
+            // SAFETY: none: this is the fault.
+            unsafe { NdisWaitEvent(event.as_mut_ptr(), 1) }; // caught: oid-own-waited-at-dispatch by oid-wait-passive
+            break;
+        }
         oid::free_own(request);
         module.end();
     }

@@ -119,7 +119,7 @@ extern "system" fn indicate_held(_: *mut c_void, context: *mut c_void, _: *mut c
     if !lists.is_null() {
         let count = module.progress.load(Ordering::Acquire);
         // SAFETY: the lists are the filter's, and passed on once, at DISPATCH_LEVEL.
-        unsafe { NdisFIndicateReceiveNetBufferLists(module.handle, lists, 0, count, NDIS_RECEIVE_FLAGS_DISPATCH_LEVEL) }; // warned: pause-timer-indicates by pause-stop-timers
+        unsafe { NdisFIndicateReceiveNetBufferLists(module.handle, lists, 0, count, NDIS_RECEIVE_FLAGS_DISPATCH_LEVEL) }; // warned: pause-timer-indicates by pause-stop-timers with @large
     }
     stay();
 }

@@ -5,13 +5,14 @@ use core::ptr::null_mut;
 
 use super::oid;
 use crate::abi::{
-    DRIVER_OBJECT, NDIS_FILTER_DRIVER_CHARACTERISTICS, NDIS_FILTER_PARTIAL_CHARACTERISTICS,
-    NDIS_FILTER_PARTIAL_CHARACTERISTICS_REVISION_1, NDIS_HANDLE, NDIS_OBJECT_HEADER,
-    NDIS_OBJECT_TYPE_FILTER_PARTIAL_CHARACTERISTICS, NDIS_OID_REQUEST, NDIS_PORT_NUMBER,
-    NDIS_RECEIVE_FLAGS_RESOURCES, NDIS_SIZEOF_FILTER_PARTIAL_CHARACTERISTICS_REVISION_1,
-    NDIS_STATUS, NDIS_STATUS_SUCCESS, NET_BUFFER_LIST, NTSTATUS,
-    NdisFIndicateReceiveNetBufferLists, NdisFRegisterFilterDriver, NdisFSendNetBufferLists,
-    NdisSetOptionalHandlers, STATUS_INSUFFICIENT_RESOURCES, STATUS_SUCCESS,
+    DRIVER_OBJECT, NDIS_FILTER_ATTACH_PARAMETERS, NDIS_FILTER_DRIVER_CHARACTERISTICS,
+    NDIS_FILTER_PARTIAL_CHARACTERISTICS, NDIS_FILTER_PARTIAL_CHARACTERISTICS_REVISION_1,
+    NDIS_HANDLE, NDIS_OBJECT_HEADER, NDIS_OBJECT_TYPE_FILTER_PARTIAL_CHARACTERISTICS,
+    NDIS_OID_REQUEST, NDIS_PORT_NUMBER, NDIS_RECEIVE_FLAGS_RESOURCES,
+    NDIS_SIZEOF_FILTER_PARTIAL_CHARACTERISTICS_REVISION_1, NDIS_STATUS, NDIS_STATUS_FAILURE,
+    NDIS_STATUS_SUCCESS, NET_BUFFER_LIST, NTSTATUS, NdisFIndicateReceiveNetBufferLists,
+    NdisFRegisterFilterDriver, NdisFSendNetBufferLists, NdisSetOptionalHandlers,
+    STATUS_INSUFFICIENT_RESOURCES, STATUS_SUCCESS,
 };
 use crate::module::Module;
 use crate::play::{NOTHING, Play, stay};
@@ -40,7 +41,13 @@ pub(crate) const PLAYS: &[Play] = &[
     },
     Play {
         name: "reg-entry-fails-registered",
+        early_attach: Some(refuse),
         registered: Some(fail_registered),
+        ..NOTHING
+    },
+    Play {
+        name: "reg-version-too-high",
+        characteristics: Some(ask_for_latest),
         ..NOTHING
     },
     Play {
@@ -169,9 +176,21 @@ fn register_again() {
     driver::deregister();
 }
 
+/// Attaches nowhere, so that there is nothing else to be left behind.
+fn refuse(_: NDIS_HANDLE, _: *mut NDIS_FILTER_ATTACH_PARAMETERS) -> NDIS_STATUS {
+    NDIS_STATUS_FAILURE
+}
+
 /// Fails with the registration left behind: `DriverEntry` is reported.
 fn fail_registered(_: NDIS_HANDLE) -> NTSTATUS {
     STATUS_INSUFFICIENT_RESOURCES
+}
+
+// declined: reg-version-too-high by reg-version-not-above-runtime with --ndis 6.85
+
+/// Registers for one version, whatever the system has.
+fn ask_for_latest(it: &mut NDIS_FILTER_DRIVER_CHARACTERISTICS) {
+    it.MinorNdisVersion = 89;
 }
 
 fn without_send_complete(it: &mut NDIS_FILTER_DRIVER_CHARACTERISTICS) {
@@ -206,7 +225,7 @@ fn indicate(
         return (lists, count);
     }
     // SAFETY: none: this is the fault.
-    unsafe { NdisFIndicateReceiveNetBufferLists(module.handle, lists, port, count, flags) }; // caught: reg-indicates-without-return by reg-pair-indicate-needs-return
+    unsafe { NdisFIndicateReceiveNetBufferLists(module.handle, lists, port, count, flags) }; // caught: reg-indicates-without-return by reg-pair-indicate-needs-return with @large
     (null_mut(), 0)
 }
 

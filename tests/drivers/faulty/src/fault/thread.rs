@@ -1,7 +1,6 @@
 //! What routines leave on their thread, and threads of the driver's own.
 
 use core::ffi::c_void;
-use core::hint::black_box;
 use core::mem::{MaybeUninit, zeroed};
 use core::ptr::null_mut;
 use core::sync::atomic::Ordering;
@@ -33,9 +32,7 @@ pub(crate) const PLAYS: &[Play] = &[
     },
     Play {
         name: "thread-at-detach",
-        attach: Some(start_watcher),
-        detach: Some(forget_watcher),
-        unload: Some(rest),
+        attach: Some(start_sleeper),
         ..NOTHING
     },
     Play {
@@ -60,9 +57,6 @@ const TAG: u32 = u32::from_le_bytes(*b"FltH");
 
 /// Longer than a run may wait for anything by chance, in microseconds.
 const LONG_US: u32 = 60_000_000;
-
-/// Looks at a module that last longer than any module.
-const LOOKS: u32 = 1_000_000;
 
 /// `THREAD_ALL_ACCESS`.
 const ALL_ACCESS: u32 = 0x001F_FFFF;
@@ -151,20 +145,11 @@ fn attach_to_silo() -> *mut c_void {
 }
 
 /// Starts a thread; gives its handle.
+#[rustfmt::skip] // The mark stays on its line.
 fn start(routine: extern "system" fn(*mut c_void), context: *mut c_void) -> HANDLE {
     let mut handle = null_mut();
     // SAFETY: PASSIVE_LEVEL; the handle is valid for the call.
-    unsafe {
-        PsCreateSystemThread(
-            &raw mut handle,
-            ALL_ACCESS,
-            null_mut(),
-            null_mut(),
-            null_mut(),
-            Some(routine),
-            context,
-        )
-    };
+    unsafe { PsCreateSystemThread(&raw mut handle, ALL_ACCESS, null_mut(), null_mut(), null_mut(), Some(routine), context) }; // caught: thread-at-detach by detach-frees-everything
     handle
 }
 
@@ -188,40 +173,17 @@ extern "system" fn sleep(_: *mut c_void) {
     unsafe { KeDelayExecutionThread(KERNEL_MODE, 0, &raw mut interval) };
 }
 
-/// Starts a thread that looks at the module for as long as the driver is there.
-fn start_watcher(module: &'static Module) {
-    let handle = start(watch, module.context());
+/// Starts a thread for the module, for which nobody waits.
+fn start_sleeper(module: &'static Module) {
+    let handle = start(sleep, module.context());
     if !handle.is_null() {
         // SAFETY: opened by `start`.
         unsafe { ZwClose(handle) };
     }
 }
 
-/// Does not wait for it.
-fn forget_watcher(_: &'static Module) -> bool {
-    true
-}
-
-/// Gives the thread time for another look.
-fn rest() -> bool {
-    // SAFETY: PASSIVE_LEVEL.
-    unsafe { NdisMSleep(1_000) };
-    true
-}
-
-extern "system" fn watch(context: *mut c_void) {
-    let module: *const u32 = context.cast_const().cast();
-    for _ in 0..LOOKS {
-        // SAFETY: none: this is the fault, once the module is gone.
-        let word = black_box(unsafe { *module }); // caught: thread-at-detach by mem-use-after-free
-        let mut interval = from_now_us(10 + word % 2);
-        // SAFETY: PASSIVE_LEVEL.
-        unsafe { KeDelayExecutionThread(KERNEL_MODE, 0, &raw mut interval) };
-    }
-}
-
 // legal: thread-legal near callback-apc-balanced, wi-routine-apc, wi-routine-impersonation, wi-routine-silo
-// legal: thread-legal near unload-nothing-pending, wi-routine-no-terminate
+// legal: thread-legal near unload-nothing-pending, wi-routine-no-terminate, detach-frees-everything
 
 /// Goes everywhere, and comes back before it returns.
 fn there_and_back(_: &'static Module) {
