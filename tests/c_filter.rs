@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use lab_cli::summary::Finding;
-use tests::{Lab, capture, captures, checked_driver, driver};
+use lab_cli::summary::{Finding, StackFrame};
+use tests::{Lab, Scratch, capture, captures, checked_driver, driver};
 
 /// The filter without and with `/GS` and control-flow guard, as a release and as a checked build.
 fn filters() -> impl Iterator<Item = std::path::PathBuf> {
@@ -122,4 +122,31 @@ fn without_a_play_the_faulty_filter_is_clean() {
         .seed(1)
         .output();
     assert_eq!(output.exit, 0, "{output:?}");
+}
+
+/// Without its PDB, or with that of another build, an image runs as well: the report has offsets.
+#[test]
+fn without_symbols_a_report_has_offsets() {
+    let scratch = Scratch::new("stripped");
+    let image = std::fs::read(driver("c-faulty")).expect("an image");
+    let path = scratch.file("stripped.sys", &image);
+    for has_other in [false, true] {
+        if has_other {
+            let other = driver("c-filter").with_extension("pdb");
+            let other = std::fs::read(other).expect("a PDB");
+            scratch.file("stripped.pdb", &other);
+        }
+        let output = Lab::run(&path)
+            .pcap(&capture("ping"))
+            .set("Fault", "c-divide")
+            .seed(1)
+            .output();
+        assert_eq!(output.exit, 1, "{output:?}");
+        let violation = output.summary().violation.expect("a broken rule");
+        assert_eq!(violation.rule, "lab-fault");
+        assert!(violation.stack.len() > 1, "{violation:?}");
+        let is_offset = |frame: &StackFrame| frame.function.contains("+0x") && frame.file.is_none();
+        assert!(violation.stack.iter().all(is_offset), "{violation:?}");
+        assert_eq!(output.stdout.contains("another build"), has_other);
+    }
 }

@@ -27,6 +27,11 @@ pub struct Output {
 }
 
 impl Lab {
+    /// Any command.
+    pub fn command(words: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+        Self(Vec::new()).with(words)
+    }
+
     /// Runs `image`, with JSON.
     pub fn run(image: &Path) -> Self {
         Self::screen(image).with(["--json"])
@@ -89,7 +94,7 @@ impl Lab {
     ///
     /// When `lwf-lab` is not there or ends by a signal.
     pub fn output(&self) -> Output {
-        self.finish(&mut self.command())
+        self.finish(&mut self.process())
     }
 
     /// Makes the call with its standard output going to `target`, a file or a pipe.
@@ -98,7 +103,7 @@ impl Lab {
     ///
     /// As [`output`](Self::output).
     pub fn output_to(&self, target: impl Into<Stdio>) -> Output {
-        self.finish(self.command().stdout(target))
+        self.finish(self.process().stdout(target))
     }
 
     /// Makes the call in `folder`, which is also the place for temporary files.
@@ -107,10 +112,10 @@ impl Lab {
     ///
     /// As [`output`](Self::output).
     pub fn output_in(&self, folder: &Path) -> Output {
-        self.finish(self.command().current_dir(folder).env("TMPDIR", folder))
+        self.finish(self.process().current_dir(folder).env("TMPDIR", folder))
     }
 
-    fn command(&self) -> Command {
+    fn process(&self) -> Command {
         let mut command = Command::new(artefact::lwf_lab());
         command
             .args(&self.0)

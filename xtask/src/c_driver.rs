@@ -33,12 +33,12 @@ pub(crate) struct CDriver {
 pub(crate) const DRIVERS: &[CDriver] = &[
     CDriver {
         name: "c-filter",
-        sources: &["filter.c", "plain.c", "seh.c"],
+        sources: &["filter.c", "plain.c", "seh.c", "library.c"],
         is_guarded: false,
     },
     CDriver {
         name: "c-filter-guarded",
-        sources: &["filter.c", "plain.c", "seh.c", "guard.s"],
+        sources: &["filter.c", "plain.c", "seh.c", "library.c", "guard.s"],
         is_guarded: true,
     },
     CDriver {
@@ -126,6 +126,7 @@ impl CDriver {
             .current_dir(root)
             .args(["--target=x86_64-pc-windows-msvc", "-c", "-ffreestanding"])
             .args(["-g", "-gcodeview", "-fms-extensions", "-fasync-exceptions"])
+            .arg("-fasynchronous-unwind-tables")
             .args(["-Wall", "-Wextra", "-Werror", "-Wno-microsoft-anon-tag"])
             .arg(if options.release { "-O2" } else { "-O0" })
             .arg(format!("-ffile-prefix-map={}=deferlwf", root.display()))

@@ -43,6 +43,9 @@ pub enum Command {
     /// Print a trace log (.etl)
     #[command(after_help = decode::HELP)]
     Decode(DecodeArguments),
+    /// List what an image imports, and whether the lab emulates it, only knows it, or lacks it
+    #[command(after_help = IMPORTS_HELP)]
+    Imports(ImportsArguments),
     /// Play lives that another lwf-lab asks for
     #[command(hide = true)]
     Worker(WorkerArguments),
@@ -114,6 +117,27 @@ asked for. Then each of them fails once, in a life of its own; what that brings 
 what led there, until no call stack is new.
 
 Exit codes: 0 clean; 1 a rule is broken or counts differ; 2 bad input or usage; 3 fault of the lab.";
+
+const IMPORTS_HELP: &str = "\
+Examples:
+  Can the lab run this driver, and if not, what does it lack?
+    lwf-lab imports myfilter.sys
+
+Names that a driver asks MmGetSystemRoutineAddress or NdisGetRoutineAddress for are not in the table: an unknown one
+gives NULL there, as on a Windows that lacks it.
+
+Exit codes: 0 all are emulated; 2 some are not, or the image cannot be read; 3 fault of the lab.";
+
+/// Arguments of `lwf-lab imports`.
+#[derive(Args, Clone, Debug)]
+pub struct ImportsArguments {
+    /// The driver image: a PE32+ .sys file for x64
+    pub image: PathBuf,
+
+    /// Print one JSON object instead of the table
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// Arguments of `lwf-lab run`.
 #[derive(Args, Clone, Debug)]

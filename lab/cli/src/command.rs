@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::argument::{Command, CommandLine, RunArguments};
 use crate::error::{Error, Exit};
 use crate::run::{self, Outcome};
-use crate::{screen, trace, trial};
+use crate::{imports, screen, trace, trial};
 
 /// Runs what the command line asks for.
 pub fn main() -> ExitCode {
@@ -50,6 +50,14 @@ fn execute() -> Result<Exit, Error> {
                     }
                     _ if problems.is_empty() => Ok(Exit::Clean),
                     _ => Ok(Exit::BadInput),
+                }
+            }
+            Command::Imports(arguments) => {
+                let found = imports::execute(&arguments)?;
+                show(&found, arguments.json, imports::render)?;
+                match found.complaint() {
+                    Some(line) => Err(Error::bad_input(line)),
+                    None => Ok(Exit::Clean),
                 }
             }
             Command::Worker(arguments) => trial::work(&arguments).map(|()| Exit::Clean),

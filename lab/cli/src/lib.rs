@@ -23,6 +23,7 @@ pub mod command;
 mod device;
 pub mod error;
 mod finding;
+mod imports;
 mod progress;
 mod quantity;
 mod run;

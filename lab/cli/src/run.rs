@@ -163,7 +163,10 @@ pub(crate) fn refuse(path: &Path, image_name: &str, failure: &Failure) -> Error 
         .unwrap_or(&line);
     let line = format!("{}: {line}", path.display());
     match failure {
-        Failure::BadInput(_) | Failure::UnknownImports { .. } => Error::bad_input(line),
+        Failure::BadInput(_) => Error::bad_input(line),
+        Failure::UnknownImports { .. } => Error::bad_input(format!(
+            "{line} (`lwf-lab imports` tells what they would need)"
+        )),
         Failure::Lab(_) => Error::lab_fault(line),
     }
 }

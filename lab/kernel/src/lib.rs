@@ -11,6 +11,7 @@ mod ndis;
 mod nt;
 mod report;
 mod rt;
+mod surface;
 mod trace;
 mod watch;
 mod worker;
@@ -24,6 +25,7 @@ pub use report::{
     PoolReport, PoolTagReport, Progress, Report, RuleReport, TrafficCount, WorkItemReport,
 };
 
+pub use surface::{ImportedName, Support, imports};
 pub use trace::{TraceBody, TraceEvent, TraceRecord, TraceSession, Wanted};
 
 /// The interface index of an adapter, counted from 0.

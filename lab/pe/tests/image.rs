@@ -194,7 +194,7 @@ fn a_sound_image_is_read_completely() {
     );
     assert_eq!(image.relocations, [RDATA + 0x358]);
     assert_eq!(
-        image.load_config.unwrap().security_cookie_rva,
+        image.load_config.as_ref().unwrap().security_cookie_rva,
         Some(RDATA + 0x3A0)
     );
     assert_eq!(image.pdb.as_ref().unwrap().path, "sound.pdb");

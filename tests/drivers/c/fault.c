@@ -171,6 +171,15 @@ NOINLINE static void stack_smashed(MODULE *module)
 		bytes[i] = 0x41;
 	module->turn = bytes[0]; } /* caught: c-stack-smashed by lab-fault */
 
+/* A pointer that does not point to the beginning of a function: control-flow guard refuses the call. */
+NOINLINE static void call_astray(MODULE *module)
+{
+	void (*volatile astray)(MODULE *) = (void (*)(MODULE *))((UCHAR *)divide + 1);
+
+	astray(module); /* caught: c-call-astray by lab-fault */
+	stay();
+}
+
 NOINLINE static void spin(MODULE *module)
 {
 	module->turn++;
@@ -211,6 +220,7 @@ static const struct play plays[] = {
 	{ .name = L"c-send-touched", .send = send_touched },
 	{ .name = L"c-timer-freed-set", .detach = timer_at_detach },
 	{ .name = L"c-stack-smashed", .attach = stack_smashed },
+	{ .name = L"c-call-astray", .work = call_astray },
 	{ .name = L"c-spin", .work = spin },
 	{ .name = L"c-sleep", .attach = sleep_for_ever },
 	{ .name = L"c-block-at-dispatch", .work = block_at_dispatch },

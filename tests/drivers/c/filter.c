@@ -220,8 +220,8 @@ static void status(NDIS_HANDLE context, NDIS_STATUS_INDICATION *indication)
 static NDIS_STATUS set_options(NDIS_HANDLE driver, NDIS_HANDLE context)
 {
 	(void)context;
-	filter_driver = driver;
-	return NDIS_STATUS_SUCCESS;
+	/* As Microsoft's sample sees it: what registration gives is there already. */
+	return driver == filter_driver ? NDIS_STATUS_SUCCESS : NDIS_STATUS_INVALID_PARAMETER;
 }
 
 static void unload(DRIVER_OBJECT *driver)
@@ -234,7 +234,6 @@ INIT_CODE NTSTATUS DriverEntry(DRIVER_OBJECT *driver, UNICODE_STRING *registry_p
 {
 	NDIS_FILTER_DRIVER_CHARACTERISTICS characteristics = { 0 };
 	ULONG running = NdisGetVersion() & 0xffff;
-	NDIS_HANDLE handle;
 
 	(void)registry_path;
 	characteristics.Header.Type = NDIS_OBJECT_TYPE_FILTER_DRIVER_CHARACTERISTICS;
@@ -258,5 +257,5 @@ INIT_CODE NTSTATUS DriverEntry(DRIVER_OBJECT *driver, UNICODE_STRING *registry_p
 	characteristics.ReturnNetBufferListsHandler = returned;
 	characteristics.StatusHandler = status;
 	driver->DriverUnload = unload;
-	return NdisFRegisterFilterDriver(driver, driver, &characteristics, &handle);
+	return NdisFRegisterFilterDriver(driver, driver, &characteristics, &filter_driver);
 }

@@ -49,3 +49,6 @@ void play_work(MODULE *module);
 
 /* Tries structured exception handling; the system stops where it is not as documented. */
 void seh(MODULE *module);
+
+/* Tries functions of the run-time library and of NDIS in the same way. */
+void library(void);

@@ -1,4 +1,4 @@
-/* What the well-behaved filter does beside passing packets on: it tries exception handling, once. */
+/* What the well-behaved filter does beside passing packets on: it tries the kernel that it is in, once. */
 #include "filter.h"
 
 void play_attach(MODULE *module)
@@ -21,6 +21,8 @@ void play_work(MODULE *module)
 {
 	static LONG volatile tried;
 
-	if (__sync_bool_compare_and_swap(&tried, 0, 1))
+	if (__sync_bool_compare_and_swap(&tried, 0, 1)) {
 		seh(module);
+		library();
+	}
 }

@@ -21,7 +21,7 @@ use crate::{AdapterReport, Failure, MachineReport, Progress, Report, RuleReport,
 const TIME_LIMIT_NS: u64 = 3_600_000_000_000;
 
 /// Every function that the lab offers.
-const IMPORTS: &[&[Import]] = &{
+pub(crate) const IMPORTS: &[&[Import]] = &{
     const NT: usize = nt::IMPORTS.len();
     const ALL: usize = NT + ndis::IMPORTS.len();
     let mut all: [&[Import]; ALL] = [&[]; ALL];
@@ -36,7 +36,8 @@ const IMPORTS: &[&[Import]] = &{
     }
     all
 };
-const DATA: &[&[DataExport]] = &[nt::DATA];
+/// Every variable that the lab offers.
+pub(crate) const DATA: &[&[DataExport]] = &[nt::DATA];
 
 /// Tells a person where the run is.
 type Show = Box<dyn FnMut(&Progress)>;

@@ -15,6 +15,7 @@ mod oid;
 mod out_of_band;
 mod own;
 pub(crate) mod path;
+mod processor;
 mod register;
 mod rw_lock;
 pub(crate) mod status;
@@ -32,7 +33,7 @@ use crate::abi::constant::{NdisDeviceStateD0, NdisDeviceStateD3};
 use crate::rt::{Import, sched};
 
 /// Everything that `ndis.sys` offers.
-pub(crate) const IMPORTS: [&[Import]; 25] = [
+pub(crate) const IMPORTS: [&[Import]; 26] = [
     config::IMPORTS,
     control_device::IMPORTS,
     data_space::IMPORTS,
@@ -52,6 +53,7 @@ pub(crate) const IMPORTS: [&[Import]; 25] = [
     own::mdl::IMPORTS,
     own::pool::IMPORTS,
     path::IMPORTS,
+    processor::IMPORTS,
     register::IMPORTS,
     rw_lock::IMPORTS,
     status::IMPORTS,

@@ -124,8 +124,9 @@ fn register(call: &Call<'_>) -> u64 {
         return status(refusal);
     }
     let handle = handle::open(Handle::Driver);
-    // Half of the runs write the out parameter last, after the first attach: the pages allow it.
-    let is_written_last = sched::chance(1, 2);
+    // Half of the runs write the out parameter last, after the first attach: the pages allow it. Microsoft's sample
+    // compares it with what FilterSetOptions is given, so it is there before a driver's own.
+    let is_written_last = sched::chance(1, 2) && handlers.set_options == 0;
     if !is_written_last {
         mem::write(out, handle).or_fault();
     }

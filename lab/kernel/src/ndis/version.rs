@@ -2,12 +2,15 @@
 
 use std::cell::Cell;
 
+use crate::driver;
 use crate::nt::imports;
-use crate::rt::Call;
+use crate::rt::{self, Call};
+use crate::watch::OrFault;
 
 imports! {
     "ndis.sys":
     NdisGetVersion => running_version,
+    NdisGetRoutineAddress => routine_address,
 }
 
 thread_local! {
@@ -38,4 +41,10 @@ pub(crate) fn build_number() -> u32 {
 
 fn running_version(_: &Call<'_>) -> u64 {
     6 << 16 | u64::from(minor())
+}
+
+/// NULL for what this NDIS does not export.
+fn routine_address(call: &Call<'_>) -> u64 {
+    let name = driver::read_unicode_string(call.arg(0)).or_fault();
+    rt::import_address("ndis.sys", &name).unwrap_or(0)
 }

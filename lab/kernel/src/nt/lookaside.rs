@@ -60,7 +60,7 @@ fn fill(at: u64, list: &List) -> Result<(), BadAddress> {
     mem::fill(at, L::ListEntry as usize, 0)?;
     slist::initialize_at(at)?;
     let routine = |given: u64, default| match given {
-        0 => rt::import_address(default).unwrap_or(0),
+        0 => rt::import_address("ntoskrnl.exe", default).unwrap_or(0),
         given => given,
     };
     L::Type.write(at, list.pool_type.cast_signed())?;
@@ -115,7 +115,7 @@ fn allocate(call: &Call<'_>) -> u64 {
     let pool_type = L::Type.read(at).or_fault().cast_unsigned();
     let (size, tag) = (L::Size.read(at).or_fault(), L::Tag.read(at).or_fault());
     match L::Allocate.read(at).or_fault() {
-        routine if Some(routine) == rt::import_address(ALLOCATE) => {
+        routine if Some(routine) == rt::import_address("ntoskrnl.exe", ALLOCATE) => {
             memory::allocate(tag, size.into(), kind(pool_type), false)
         }
         routine => rt::call_driver(routine, &[pool_type.into(), size.into(), tag.into(), at]),
@@ -127,7 +127,7 @@ fn free(call: &Call<'_>) -> u64 {
     let count = L::TotalFrees.read(at).or_fault();
     L::TotalFrees.write(at, count.wrapping_add(1)).or_fault();
     match L::Free.read(at).or_fault() {
-        routine if Some(routine) == rt::import_address(FREE) => {
+        routine if Some(routine) == rt::import_address("ntoskrnl.exe", FREE) => {
             memory::free(entry, Some(L::Tag.read(at).or_fault()));
         }
         routine => {

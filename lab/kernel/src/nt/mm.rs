@@ -157,7 +157,7 @@ fn unlock_section(call: &Call<'_>) -> u64 {
 
 fn system_routine_address(call: &Call<'_>) -> u64 {
     let name = driver::read_unicode_string(call.arg(0)).or_fault();
-    rt::import_address(&name).unwrap_or(0)
+    rt::import_address("ntoskrnl.exe", &name).unwrap_or(0)
 }
 
 fn is_address_valid(call: &Call<'_>) -> u64 {

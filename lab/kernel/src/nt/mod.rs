@@ -1,5 +1,7 @@
 //! The NT kernel: one file per prefix of its functions.
 
+mod ansi;
+mod calendar;
 pub(crate) mod dbg;
 pub(crate) mod dpc;
 pub(crate) mod etw;
@@ -7,6 +9,7 @@ mod ex;
 mod identity;
 pub(crate) mod io;
 pub(crate) mod ke;
+mod list;
 pub(crate) mod lock;
 mod lookaside;
 pub(crate) mod mdl;
@@ -23,13 +26,16 @@ pub(crate) mod seh;
 pub(crate) mod shared_lock;
 mod slist;
 mod string;
+pub(crate) mod system;
 pub(crate) mod timer;
 mod zw;
 
 use crate::rt::{DataExport, Import};
 
 /// Everything that `ntoskrnl.exe` and `hal.dll` offer.
-pub(crate) const IMPORTS: [&[Import]; 24] = [
+pub(crate) const IMPORTS: [&[Import]; 28] = [
+    ansi::IMPORTS,
+    calendar::IMPORTS,
     dbg::IMPORTS,
     dpc::IMPORTS,
     etw::IMPORTS,
@@ -37,6 +43,7 @@ pub(crate) const IMPORTS: [&[Import]; 24] = [
     identity::IMPORTS,
     io::IMPORTS,
     ke::IMPORTS,
+    list::IMPORTS,
     lock::IMPORTS,
     lookaside::IMPORTS,
     mm::IMPORTS,
@@ -52,6 +59,7 @@ pub(crate) const IMPORTS: [&[Import]; 24] = [
     shared_lock::IMPORTS,
     slist::IMPORTS,
     string::IMPORTS,
+    system::IMPORTS,
     timer::IMPORTS,
     zw::IMPORTS,
 ];

@@ -20,14 +20,14 @@ imports! {
     RtlPrefixUnicodeString => prefix_unicode_string,
     RtlUnicodeStringToInteger => unicode_string_to_integer,
     RtlUpcaseUnicodeChar => upcase_unicode_char,
-    RtlFreeUnicodeString => free_unicode_string,
+    RtlFreeUnicodeString => free_string,
     RtlDuplicateUnicodeString => duplicate_unicode_string,
     RtlGetVersion => version,
     RtlRandomEx => random,
 }
 
 /// Tag of strings that the run-time library allocates.
-const STRING_TAG: u32 = u32::from_le_bytes(*b"Strg");
+pub(super) const STRING_TAG: u32 = u32::from_le_bytes(*b"Strg");
 
 fn init_unicode_string(call: &Call<'_>) -> u64 {
     /// The longest source, in bytes.
@@ -49,7 +49,7 @@ fn init_unicode_string(call: &Call<'_>) -> u64 {
 }
 
 /// Puts `units` at the end of the first `kept` bytes of a string's buffer.
-fn put(string: u64, kept: u16, units: &[u8]) -> bool {
+pub(super) fn put(string: u64, kept: u16, units: &[u8]) -> bool {
     let room = usize::from(U::MaximumLength.read(string).or_fault());
     let end = usize::from(kept) + units.len();
     if end > room {
@@ -113,7 +113,7 @@ fn append(target: u64, units: &[u8]) -> u64 {
 }
 
 /// A string as comparisons see it.
-fn comparable(string: u64, ignore_case: bool) -> String {
+pub(super) fn comparable(string: u64, ignore_case: bool) -> String {
     let text = driver::read_unicode_string(string).or_fault();
     if ignore_case {
         text.to_uppercase()
@@ -177,7 +177,11 @@ fn unicode_string_to_integer(call: &Call<'_>) -> u64 {
 }
 
 fn upcase_unicode_char(call: &Call<'_>) -> u64 {
-    let unit = call.arg_u16(0);
+    upper(call.arg_u16(0)).into()
+}
+
+/// A unit in upper case.
+pub(super) fn upper(unit: u16) -> u16 {
     let upper = char::from_u32(unit.into()).and_then(|character| {
         let mut upper = character.to_uppercase();
         // What has no single upper-case unit stays as it is.
@@ -186,10 +190,9 @@ fn upcase_unicode_char(call: &Call<'_>) -> u64 {
     upper
         .and_then(|character| u16::try_from(u32::from(character)).ok())
         .unwrap_or(unit)
-        .into()
 }
 
-fn free_unicode_string(call: &Call<'_>) -> u64 {
+pub(super) fn free_string(call: &Call<'_>) -> u64 {
     let string = call.arg(0);
     let buffer = U::Buffer.read(string).or_fault();
     if buffer != 0 {

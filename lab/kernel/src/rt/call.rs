@@ -159,7 +159,7 @@ pub(crate) fn call_driver(address: u64, arguments: &[u64]) -> u64 {
     result
 }
 
-/// Address of a registered function's stub or of a registered variable, as `MmGetSystemRoutineAddress` gives it.
-pub(crate) fn import_address(name: &str) -> Option<u64> {
-    machine::with_registry(|registry| registry.address_of(name)).flatten()
+/// Address of what `module` exports as `name`: a function's stub, or a variable.
+pub(crate) fn import_address(module: &str, name: &str) -> Option<u64> {
+    machine::with_registry(|registry| registry.address(module, name)).flatten()
 }

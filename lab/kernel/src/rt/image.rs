@@ -12,6 +12,7 @@ use super::{
     mem,
     patch::{self, Findings},
     random::Random,
+    thunk,
 };
 
 /// The cookie that compilers put in; an image that finds it unchanged refuses to run.
@@ -23,6 +24,8 @@ pub(super) struct LoadedImage {
     pub(super) plan: Rc<Image>,
     pub(super) findings: Rc<Findings>,
     memory: Twice,
+    /// Which bytes may be called through pointers: control-flow guard looks here.
+    _guard: Option<Box<[u64]>>,
     /// Unwind information that was looked up, by its RVA.
     unwind: RefCell<BTreeMap<u32, Rc<UnwindInfo>>>,
 }
@@ -55,10 +58,8 @@ impl LoadedImage {
         for patch in &findings.patches {
             put(&mut bytes, patch.rva, patch.bytes);
         }
-        if let Some(slot) = plan
-            .load_config
-            .and_then(|config| config.security_cookie_rva)
-        {
+        let config = plan.load_config.as_ref();
+        if let Some(slot) = config.and_then(|config| config.security_cookie_rva) {
             put(&mut bytes, slot, &cookie(random).to_le_bytes());
         }
         mem::poke(layout::IMAGE, &bytes).map_err(io::Error::other)?;
@@ -69,10 +70,17 @@ impl LoadedImage {
             let access = access(section.protection);
             seen.protect(u64::from(section.rva), pages(section), access)?;
         }
+        let guard = plan
+            .load_config
+            .as_ref()
+            .and_then(|config| config.guard_functions.as_deref())
+            .map(|functions| guard_map(functions, plan.size_bytes()));
+        thunk::set_guard(guard.as_deref(), plan.size_bytes() as u64);
         Ok(Self {
             plan,
             findings,
             memory,
+            _guard: guard,
             unwind: RefCell::default(),
         })
     }
@@ -162,6 +170,24 @@ impl LoadedImage {
         self.contains(address)
             .then(|| (address - layout::IMAGE) as u32)
     }
+}
+
+impl Drop for LoadedImage {
+    fn drop(&mut self) {
+        thunk::set_guard(None, 0);
+    }
+}
+
+/// A bit for each byte of an image, set where a function begins that may be called through a pointer.
+fn guard_map(functions: &[u32], bytes: usize) -> Box<[u64]> {
+    let mut map = vec![0; bytes.div_ceil(64)].into_boxed_slice();
+    for rva in functions {
+        let word: Option<&mut u64> = map.get_mut(*rva as usize / 64);
+        if let Some(word) = word {
+            *word |= 1 << (rva % 64);
+        }
+    }
+    map
 }
 
 /// Bytes of the pages that a section takes.

@@ -13,6 +13,9 @@ use super::{
 };
 
 const STUB_BYTES: u64 = 16;
+/// Names that no image can import: what the loader puts into the pointers of control-flow guard.
+const GUARD_CHECK: &str = "(control-flow guard: check)";
+const GUARD_DISPATCH: &str = "(control-flow guard: dispatch)";
 
 /// All functions and variables, with their addresses.
 ///
@@ -56,14 +59,6 @@ impl Registry {
         find(module).or_else(|| find(forwarded))
     }
 
-    /// Address of what any module exports as `name`.
-    pub(super) fn address_of(&self, name: &str) -> Option<u64> {
-        self.addresses
-            .iter()
-            .find(|((_, known), _)| *known == name)
-            .map(|(_, address)| *address)
-    }
-
     /// The import slots of `image` with the addresses that they take.
     pub(super) fn bind(&self, image: &Image, name: &str) -> Result<Vec<(u32, u64)>, LoadError> {
         let mut bound = Vec::new();
@@ -85,6 +80,7 @@ impl Registry {
             }
         }
         if missing.is_empty() {
+            bound.extend(self.guards(image));
             return Ok(bound);
         }
         missing.sort_unstable();
@@ -96,33 +92,55 @@ impl Registry {
     }
 }
 
+impl Registry {
+    /// The pointers of control-flow guard, where the image says what may be called.
+    fn guards(&self, image: &Image) -> impl Iterator<Item = (u32, u64)> {
+        let config = image.load_config.as_ref();
+        let config = config.filter(|config| config.guard_functions.is_some());
+        let pointers = config.map_or([None, None], |config| {
+            [config.guard_check_rva, config.guard_dispatch_rva]
+        });
+        let names = [GUARD_CHECK, GUARD_DISPATCH];
+        let bound = pointers.into_iter().zip(names).filter_map(|(slot, name)| {
+            let address = self.address("ntoskrnl.exe", name)?;
+            Some((slot?, address))
+        });
+        bound.collect::<Vec<_>>().into_iter()
+    }
+}
+
 /// Stubs of 16 bytes: `mov eax, index; jmp [thunk]`. The word before the first is the thunk.
 fn stubs(
     functions: &[&'static Import],
     addresses: &mut BTreeMap<(&'static str, &'static str), u64>,
 ) -> io::Result<Mapping> {
-    // One slot in front for the thunk's address, one behind for `__chkstk`.
-    let mut code = vec![0xCC_u8; STUB_BYTES as usize * (functions.len() + 2)];
+    // One slot in front for the thunk's address, and behind those that keep RAX.
+    let plain = [
+        ("__chkstk", thunk::chkstk()),
+        (GUARD_CHECK, thunk::guard_check()),
+        (GUARD_DISPATCH, thunk::guard_dispatch()),
+    ];
+    let mut code = vec![0xCC_u8; STUB_BYTES as usize * (functions.len() + 1 + plain.len())];
     code[..8].copy_from_slice(&thunk::import().to_le_bytes());
     let slots = code.chunks_exact_mut(STUB_BYTES as usize).skip(1);
-    let mut last = layout::STUBS;
     for (index, slot) in slots.enumerate() {
-        last = layout::STUBS + STUB_BYTES * (index as u64 + 1);
+        let at = layout::STUBS + STUB_BYTES * (index as u64 + 1);
         let Some(import) = functions.get(index) else {
-            // It must keep RAX: mov r11, address; jmp r11.
+            let (name, address) = plain[index - functions.len()];
+            // mov r11, address; jmp r11.
             slot[..2].copy_from_slice(&[0x49, 0xBB]);
-            slot[2..10].copy_from_slice(&thunk::chkstk().to_le_bytes());
+            slot[2..10].copy_from_slice(&address.to_le_bytes());
             slot[10..13].copy_from_slice(&[0x41, 0xFF, 0xE3]);
-            break;
+            addresses.insert(("ntoskrnl.exe", name), at);
+            continue;
         };
         slot[0] = 0xB8;
         slot[1..5].copy_from_slice(&(index as u32).to_le_bytes());
         slot[5..7].copy_from_slice(&[0xFF, 0x25]);
-        let distance = layout::STUBS.wrapping_sub(last + 11) as u32;
+        let distance = layout::STUBS.wrapping_sub(at + 11) as u32;
         slot[7..11].copy_from_slice(&distance.to_le_bytes());
-        addresses.insert((import.module, import.name), last);
+        addresses.insert((import.module, import.name), at);
     }
-    addresses.insert(("ntoskrnl.exe", "__chkstk"), last);
     let bytes = code.len().next_multiple_of(layout::PAGE as usize);
     let stubs = Mapping::private(layout::STUBS, bytes, Access::ReadWrite)?;
     mem::write_bytes(stubs.address(), &code).map_err(io::Error::other)?;

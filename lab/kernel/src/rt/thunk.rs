@@ -8,6 +8,7 @@
 //! | `lab_resume` | host code, for good | the driver, at the registers in `interrupted` |
 //! | `lab_copy` | host code | itself; the handler skips a copy that faults |
 //! | `lab_chkstk` | driver code | itself: the import `__chkstk` |
+//! | `lab_guard_check`, `lab_guard_dispatch` | driver code | itself: control-flow guard |
 //!
 //! Neither gives the driver an address of the host's: the registers that it inherits, or finds changed
 //! after an import, hold a value that no access can use. What it has put into FS is undone.
@@ -19,12 +20,13 @@
 use std::{
     arch::{asm, global_asm},
     mem::offset_of,
-    sync::atomic::{AtomicU64, Ordering},
+    ptr,
+    sync::atomic::{AtomicPtr, AtomicU64, Ordering},
 };
 
 use super::{
     context::{CURRENT, Context, ImportFrame, Interrupted},
-    processor,
+    layout, processor,
 };
 
 /// What a driver finds in the registers that it is given nothing in: not canonical, so that a wild
@@ -33,6 +35,21 @@ const INHERITED: u64 = 0xDEAD_BEEF_DEAD_BEEF;
 
 /// FS base of the machine's thread, where there are instructions to look at it with; else 0.
 static HOST_FS: AtomicU64 = AtomicU64::new(0);
+
+/// Which bytes of the image may be called through pointers, a bit for each, and how many bytes it has: 0 where any may.
+static GUARD_MAP: AtomicPtr<u8> = AtomicPtr::new(ptr::null_mut());
+static GUARD_BYTES: AtomicU64 = AtomicU64::new(0);
+/// `FAST_FAIL_GUARD_ICALL_CHECK_FAILURE`.
+const GUARD_FAILURE: u32 = 10;
+
+/// Makes control-flow guard ask `map`, which must live until the next call of this function; none ends that.
+pub(super) fn set_guard(map: Option<&[u64]>, bytes: u64) {
+    GUARD_BYTES.store(0, Ordering::Relaxed);
+    let map = map.filter(|map| 64 * map.len() as u64 >= bytes);
+    let first = map.map_or(ptr::null(), <[u64]>::as_ptr);
+    GUARD_MAP.store(first.cast_mut().cast(), Ordering::Relaxed);
+    GUARD_BYTES.store(map.map_or(0, |_| bytes), Ordering::Relaxed);
+}
 
 /// Notes the FS base of this thread, which driver code must not change for good.
 pub(super) fn note_fs() {
@@ -67,7 +84,7 @@ global_asm!(
     .globl \symbol
     .hidden \symbol
     .endr
-    .irp symbol, lab_fault, lab_resume, lab_copy, lab_copy_end, lab_chkstk, lab_chkstk_end, lab_import_return, lab_import_end
+    .irp symbol, lab_fault, lab_resume, lab_copy, lab_copy_end, lab_chkstk, lab_chkstk_end, lab_import_return, lab_import_end, lab_guard_check, lab_guard_dispatch, lab_guard_end
     .globl \symbol
     .hidden \symbol
     .endr
@@ -310,12 +327,48 @@ lab_chkstk:
     pop rcx
     ret
 lab_chkstk_end:
+
+    .balign 16
+lab_guard_check:
+    // rcx: a target; rax, r10, r11 and flags may change
+    mov rax, rcx
+    mov r11, {image}
+    mov r10, rax
+    sub r10, r11
+    cmp r10, [rip + {guard_bytes}]
+    jae 2f
+    mov r11, [rip + {guard_map}]
+    bt qword ptr [r11], r10
+    jnc 3f
+2:
+    ret
+    .balign 16
+lab_guard_dispatch:
+    // rax: a target, to be called with all arguments as they are
+    mov r11, {image}
+    mov r10, rax
+    sub r10, r11
+    cmp r10, [rip + {guard_bytes}]
+    jae 2f
+    mov r11, [rip + {guard_map}]
+    bt qword ptr [r11], r10
+    jnc 3f
+2:
+    jmp rax
+3:
+    mov ecx, {guard_failure}
+    int 0x29
+lab_guard_end:
 "#,
     current = sym CURRENT,
     host_fs = sym HOST_FS,
     enter = sym super::call::enter,
     on_fault = sym super::trap::on_fault,
     inherited = const INHERITED,
+    image = const layout::IMAGE,
+    guard_bytes = sym GUARD_BYTES,
+    guard_map = sym GUARD_MAP,
+    guard_failure = const GUARD_FAILURE,
     host_sp = const offset_of!(Context, host_sp),
     driver_sp = const offset_of!(Context, driver_sp),
     frame = const offset_of!(Context, frame),
@@ -339,6 +392,9 @@ unsafe extern "sysv64" {
     fn lab_copy_end();
     fn lab_chkstk();
     fn lab_chkstk_end();
+    fn lab_guard_check();
+    fn lab_guard_dispatch();
+    fn lab_guard_end();
 }
 
 /// Address of the import thunk, which stubs jump to.
@@ -349,6 +405,16 @@ pub(super) fn import() -> u64 {
 /// Address of `__chkstk`.
 pub(super) fn chkstk() -> u64 {
     lab_chkstk as *const () as u64
+}
+
+/// Address of the check of control-flow guard.
+pub(super) fn guard_check() -> u64 {
+    lab_guard_check as *const () as u64
+}
+
+/// Address of the dispatch of control-flow guard.
+pub(super) fn guard_dispatch() -> u64 {
+    lab_guard_dispatch as *const () as u64
 }
 
 /// Address of the fault trampoline.
@@ -364,6 +430,7 @@ pub(super) fn acts_for_driver(rip: u64) -> bool {
         || returns_to_driver(rip)
         || within(lab_call_driver as *const (), lab_call_return as *const ())
         || within(lab_chkstk as *const (), lab_chkstk_end as *const ())
+        || within(lab_guard_check as *const (), lab_guard_end as *const ())
 }
 
 /// Whether `rip` is the return from an import to wherever the driver's stack pointer says.

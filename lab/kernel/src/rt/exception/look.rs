@@ -87,3 +87,8 @@ pub(crate) const USER_END: u64 = layout::LOW;
 pub(crate) fn is_user(address: u64) -> bool {
     address < USER_END
 }
+
+/// The lowest address of the stack that the running thread's driver code is on, and the end.
+pub(crate) fn stack_limits() -> (u64, u64) {
+    context::current().map_or((0, 0), |context| (context.stack_low, context.stack_high))
+}

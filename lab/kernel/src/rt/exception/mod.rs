@@ -26,7 +26,8 @@ use super::{
     unwind::{self, Registers},
 };
 pub(crate) use look::{
-    USER_END, capture, function_entry, image_address, is_image, is_user, on_stack, undo_frame,
+    USER_END, capture, function_entry, image_address, is_image, is_user, on_stack, stack_limits,
+    undo_frame,
 };
 pub(crate) use record::Exception;
 use record::{CONTEXT_SIZE, dispatcher, exception_record};

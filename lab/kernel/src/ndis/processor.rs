@@ -1,0 +1,90 @@
+//! The processors and the clock, as NDIS tells of them.
+
+use crate::abi::constant::NDIS_STATUS_INVALID_PARAMETER;
+use crate::nt::system::{INVALID_PROCESSOR_INDEX, all_processors, index_of};
+use crate::nt::{SUCCESS, imports, status};
+use crate::rt::Call;
+use crate::rt::mem;
+use crate::rt::{processor, sched};
+use crate::watch::OrFault;
+
+imports! {
+    "ndis.sys":
+    NdisSystemProcessorCount => count,
+    NdisSystemActiveProcessorCount => active_count,
+    NdisMaxGroupCount => one_group,
+    NdisActiveGroupCount => one_group,
+    NdisGroupMaxProcessorCount => count_in_group,
+    NdisGroupActiveProcessorCount => count_in_group,
+    NdisGroupActiveProcessorMask => mask_of_group,
+    NdisCurrentGroupAndProcessor => current,
+    NdisProcessorIndexToNumber => number_of_index,
+    NdisProcessorNumberToIndex => index_of_number,
+    NdisGetSystemUpTimeEx => up_time,
+    NdisGetSharedDataAlignment => cache_line,
+}
+
+fn count(_: &Call<'_>) -> u64 {
+    sched::processors().into()
+}
+
+fn active_count(call: &Call<'_>) -> u64 {
+    if call.arg(0) != 0 {
+        mem::write(call.arg(0), all_processors()).or_fault();
+    }
+    sched::processors().into()
+}
+
+fn one_group(_: &Call<'_>) -> u64 {
+    1
+}
+
+/// All processors are in group 0.
+fn count_in_group(call: &Call<'_>) -> u64 {
+    const ALL_PROCESSOR_GROUPS: u16 = 0xFFFF;
+    match call.arg_u16(0) {
+        0 | ALL_PROCESSOR_GROUPS => sched::processors().into(),
+        _ => 0,
+    }
+}
+
+fn mask_of_group(call: &Call<'_>) -> u64 {
+    if call.arg_u16(0) == 0 {
+        all_processors()
+    } else {
+        0
+    }
+}
+
+/// A PROCESSOR_NUMBER in a register: a group of 16 bits, a number of 8.
+fn current(_: &Call<'_>) -> u64 {
+    u64::from(sched::processor()) << 16
+}
+
+fn number_of_index(call: &Call<'_>) -> u64 {
+    let index = call.arg_u32(0);
+    if index >= sched::processors() {
+        return status(NDIS_STATUS_INVALID_PARAMETER);
+    }
+    mem::write(call.arg(1), index << 16).or_fault();
+    SUCCESS
+}
+
+fn index_of_number(call: &Call<'_>) -> u64 {
+    index_of(call.arg_u32(0))
+        .unwrap_or(INVALID_PROCESSOR_INDEX)
+        .into()
+}
+
+/// In milliseconds, as of the last clock tick.
+fn up_time(call: &Call<'_>) -> u64 {
+    const PER_MILLISECOND: u64 = 10_000;
+    let time = processor::tick_count(sched::now()) * processor::tick_100ns();
+    mem::write(call.arg(0), time / PER_MILLISECOND).or_fault();
+    0
+}
+
+fn cache_line(_: &Call<'_>) -> u64 {
+    const BYTES: u64 = 64;
+    BYTES
+}
