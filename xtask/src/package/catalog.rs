@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use der::{
-    Any, DateTime, Encode, Sequence, Tag, ValueOrd,
+    Any, DateTime, Decode, Encode, Sequence, SliceReader, Tag, ValueOrd,
     asn1::{BmpString, Null, ObjectIdentifier, OctetString, SetOfVec, UtcTime},
 };
 
@@ -133,6 +133,32 @@ impl Catalog {
             attributes: SetOfVec::from_iter(attributes)?,
         })
     }
+}
+
+/// A signed catalog as it was before: its list, and no signer.
+pub(super) fn unsigned(bytes: &[u8]) -> Result<Vec<u8>> {
+    let wrong = "not a catalog";
+    let outer = ContentInfo::from_der(bytes).context(wrong)?;
+    // Version, algorithms, content; what follows is who signed.
+    let inside = SliceReader::new(outer.content.value()).context(wrong)?;
+    let content = third(inside).context(wrong)?;
+    let signed = SignedData {
+        version: 1,
+        digest_algorithms: SetOfVec::new(),
+        content,
+        signers: SetOfVec::new(),
+    };
+    let outer = ContentInfo {
+        kind: SIGNED_DATA,
+        content: Any::encode_from(&signed)?,
+    };
+    Ok(outer.to_der()?)
+}
+
+fn third(mut reader: SliceReader<'_>) -> der::Result<ContentInfo> {
+    Any::decode(&mut reader)?;
+    Any::decode(&mut reader)?;
+    ContentInfo::decode(&mut reader)
 }
 
 fn member_info() -> Result<Attribute> {

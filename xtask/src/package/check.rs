@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
 use super::{
-    identity,
+    catalog, digest, identity,
     manifest::Manifest,
     sign::{self, Authorities},
 };
@@ -80,8 +80,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         manifest.check(folder),
     )?;
     checks.note(
-        "manifest: architecture and version are those of image and INF",
-        agree(&manifest, arguments.arch, &sys, &inf_file),
+        "manifest: architecture, version and unsigned hashes are those of the files",
+        agree(&manifest, arguments.arch, folder),
     )?;
     checks.note(
         "check-inf: every rule holds",
@@ -122,13 +122,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     checks.end()
 }
 
-/// Fails unless image and INF are for the architecture, and the INF of the version, that the manifest says.
-fn agree(
-    manifest: &Manifest,
-    asked: Option<Architecture>,
-    sys: &Path,
-    inf_file: &Path,
-) -> Result<()> {
+/// Fails unless image and INF are for the architecture, and the INF of the version, that the manifest says; and what was
+/// signed, without its signature, has the hash that it says, where it says one (Windows' tools leave none).
+fn agree(manifest: &Manifest, asked: Option<Architecture>, folder: &Path) -> Result<()> {
+    let file = |extension: &str| {
+        let path = folder.join(format!("{}.{extension}", manifest.name));
+        let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        anyhow::Ok((path, bytes))
+    };
+    let (sys, image) = file("sys")?;
+    let (inf_file, bytes) = file("inf")?;
     let Ok(architecture) = Architecture::from_str(&manifest.architecture, false) else {
         bail!(Failed(format!(
             "\"{}\" is no architecture",
@@ -138,9 +141,7 @@ fn agree(
     if asked.is_some_and(|asked| asked != architecture) {
         bail!(Failed(format!("the package is for {architecture}")));
     }
-    super::require_architecture(sys, architecture)?;
-    let bytes =
-        fs::read(inf_file).with_context(|| format!("cannot read {}", inf_file.display()))?;
+    super::require_architecture(&sys, architecture)?;
     let text = inf::decode(&bytes).with_context(|| inf_file.display().to_string())?;
     let (driver_version, architectures) = inf::described(&text)?;
     let wanted = format!("nt{}", inf::stamp::suffix(architecture));
@@ -156,6 +157,19 @@ fn agree(
             "the INF has DriverVer {driver_version}, the manifest {}",
             manifest.driver_version
         )));
+    }
+    for entry in &manifest.unsigned {
+        let before = match entry.name.rsplit_once('.') {
+            Some((name, "sys")) if name == manifest.name => digest::unsigned_image(&image)?,
+            Some((name, "cat")) if name == manifest.name => catalog::unsigned(&file("cat")?.1)?,
+            _ => bail!(Failed(format!("{} is not signed", entry.name))),
+        };
+        if digest::sha256_hex(&before) != entry.sha256 || before.len() != entry.bytes {
+            bail!(Failed(format!(
+                "{} was another before it was signed",
+                entry.name
+            )));
+        }
     }
     Ok(())
 }

@@ -31,14 +31,11 @@ impl Digests {
 
     /// Hashes an image, as "Windows Authenticode Portable Executable Signature Format" defines it.
     pub(super) fn of_image(bytes: &[u8]) -> Result<Self> {
-        let file = PeFile64::parse(bytes).context("not a 64-bit PE image")?;
-        let checksum = image::checksum_offset(file.dos_header().nt_headers_offset() as usize);
-        // The optional header begins 64 bytes before its checksum; its fixed part is 112 bytes, an entry has 8.
-        let entry = checksum - 64 + 112 + 8 * pe::IMAGE_DIRECTORY_ENTRY_SECURITY;
-        let table = file
-            .data_directory(pe::IMAGE_DIRECTORY_ENTRY_SECURITY)
-            .map_or(0, |directory| directory.virtual_address.get(LE) as usize);
-        let end = if table == 0 { bytes.len() } else { table };
+        let Places {
+            checksum,
+            entry,
+            end,
+        } = Places::of(bytes)?;
         let part = |from, to| {
             bytes
                 .get(from..to)
@@ -68,6 +65,48 @@ impl Digests {
             sha256: sha256.finalize().into(),
         }
     }
+}
+
+/// Where an image has what signing changes.
+struct Places {
+    /// The checksum, 4 bytes.
+    checksum: usize,
+    /// The certificate table's entry in the data directories, 8 bytes.
+    entry: usize,
+    /// The end of what is signed; the certificate table, if there is one, begins there.
+    end: usize,
+}
+
+impl Places {
+    fn of(bytes: &[u8]) -> Result<Self> {
+        let file = PeFile64::parse(bytes).context("not a 64-bit PE image")?;
+        let checksum = image::checksum_offset(file.dos_header().nt_headers_offset() as usize);
+        let table = file
+            .data_directory(pe::IMAGE_DIRECTORY_ENTRY_SECURITY)
+            .map_or(0, |directory| directory.virtual_address.get(LE) as usize);
+        Ok(Self {
+            checksum,
+            // The optional header begins 64 bytes before its checksum; its fixed part is 112 bytes, an entry has 8.
+            entry: checksum - 64 + 112 + 8 * pe::IMAGE_DIRECTORY_ENTRY_SECURITY,
+            end: if table == 0 { bytes.len() } else { table },
+        })
+    }
+}
+
+/// A signed image as it was linked: without its certificate table, and with the checksum that it had without.
+pub(super) fn unsigned_image(bytes: &[u8]) -> Result<Vec<u8>> {
+    let Places {
+        checksum,
+        entry,
+        end,
+    } = Places::of(bytes)?;
+    let mut image = bytes.get(..end).context("the image is cut off")?.to_vec();
+    let headers = "the image's headers are cut off";
+    image.get_mut(entry..entry + 8).context(headers)?.fill(0);
+    let sum = image::checksum(&image, checksum).to_le_bytes();
+    let field = image.get_mut(checksum..checksum + 4).context(headers)?;
+    field.copy_from_slice(&sum);
+    Ok(image)
 }
 
 /// SHA-256 of a whole file, in lower-case hexadecimal.

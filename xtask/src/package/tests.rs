@@ -3,7 +3,7 @@
 use der::{Decode, Encode};
 
 use super::{
-    catalog::{Catalog, Member},
+    catalog::{self, Catalog, Member},
     digest::{Digests, sha256_hex},
     inf_date,
 };
@@ -21,6 +21,14 @@ fn catalog(bytes: &[u8]) -> Vec<u8> {
     }
     .encode()
     .expect("a catalog")
+}
+
+#[test]
+fn a_catalog_without_signers_is_its_own_unsigned_form() {
+    let bytes = catalog(b"text");
+    assert_eq!(catalog::unsigned(&bytes).expect("a catalog"), bytes);
+    assert!(catalog::unsigned(b"text").is_err());
+    assert!(catalog::unsigned(&bytes[..bytes.len() / 2]).is_err());
 }
 
 fn holds(bytes: &[u8], part: &[u8]) -> bool {

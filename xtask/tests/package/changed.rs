@@ -24,6 +24,7 @@ fn change_manifest(folder: &Path, change: impl FnOnce(&mut serde_json::Value)) {
 /// Describes the files anew that a manifest lists, as one who replaces a file would.
 pub(crate) fn describe_anew(folder: &Path) {
     change_manifest(folder, |manifest| {
+        manifest["unsigned"] = serde_json::json!([]);
         for entry in manifest["files"].as_array_mut().unwrap() {
             let bytes = fs::read(folder.join(entry["name"].as_str().unwrap())).unwrap();
             let hash = Sha256::digest(&bytes);
@@ -46,7 +47,7 @@ fn broken(package: &Path, name: &str, change: impl FnOnce(&Path)) -> (Scratch, S
 }
 
 const FILES: &str = "manifest: the files are those that it lists, each as described";
-const AGREE: &str = "manifest: architecture and version are those of image and INF";
+const AGREE: &str = "manifest: architecture, version and unsigned hashes are those of the files";
 const IMAGE: &str = "osslsigncode: the image's signature, page hashes, time stamp";
 const CATALOG: &str = "osslsigncode: the catalog's signature, time stamp";
 const MEMBER: &str = "osslsigncode: the image is in the catalog";
@@ -134,6 +135,12 @@ fn a_manifest_that_lies_is_found() {
         }),
         ("version", AGREE, |manifest| {
             manifest["driver_version"] = "01/01/2020,1.0.0.0".into()
+        }),
+        ("unsigned-image", AGREE, |manifest| {
+            manifest["unsigned"][0]["sha256"] = "00".into()
+        }),
+        ("unsigned-catalog", AGREE, |manifest| {
+            manifest["unsigned"][1]["sha256"] = "00".into()
         }),
     ] {
         let (_keep, what) = broken(&package, name, |folder| change_manifest(folder, change));
