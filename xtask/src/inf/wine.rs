@@ -11,6 +11,8 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    thread,
+    time::Duration,
 };
 
 use anyhow::{Context, Result, bail};
@@ -38,6 +40,9 @@ const NEEDS: &[Need] = &[Need {
 }];
 /// Where the copy puts what is relative to the component's key.
 const COMPONENT_KEY: &str = r"Software\deferlwf check";
+/// How long a deleted service may take: 30 times a second, and the time that each look takes.
+const TRIES: usize = 30;
+const PAUSE: Duration = Duration::from_secs(1);
 const SERVICES: &str = r"HKLM\System\CurrentControlSet\Services";
 
 /// Install the x64 package's INF under Wine, and compare the registry with it.
@@ -127,9 +132,7 @@ fn check_install(
     // Uninstalling: only the section for services is there, and that is what [Remove] stands for.
     wine.install(&package.join("deferlwf.inf"), &format!("{section}.Remove"))?;
     for service in &install.services {
-        let (is_there, _) =
-            wine.run(&["reg", "query", &format!("{SERVICES}\\{}", service.name)])?;
-        if is_there {
+        if !wine.loses(&format!("{SERVICES}\\{}", service.name))? {
             let name = &service.name;
             wrong.push(format!("the service {name} is left after removal"));
         }
@@ -267,6 +270,19 @@ impl Wine {
         let path = format!("Z:{}", inf.display()).replace('/', "\\");
         let entry = "setupapi.dll,InstallHinfSection";
         self.require(&["rundll32", entry, section, "128", &path])
+    }
+
+    /// Whether a key is gone, soon: a service that is deleted stays until whoever deleted it is gone for Wine's service
+    /// control manager too, which on a busy machine is after the program has ended.
+    fn loses(&self, key: &str) -> Result<bool> {
+        for _ in 0..TRIES {
+            let (is_there, _) = self.run(&["reg", "query", key])?;
+            if !is_there {
+                return Ok(true);
+            }
+            thread::sleep(PAUSE);
+        }
+        Ok(false)
     }
 
     /// A value's type and data.
