@@ -48,6 +48,8 @@ pub(crate) struct FrameMonitor {
     lent: BTreeSet<u64>,
     /// What the cancellation asks for that a thread runs.
     cancelled: BTreeMap<u32, Vec<u64>>,
+    /// Threads whose cancellation began while another thread was in the driver, and may have had the list in hand.
+    cancelled_in_hand: BTreeSet<u32>,
     /// When a send of an adapter was last settled.
     progress_ns: BTreeMap<u32, u64>,
     /// Adapters whose last restart failed.
@@ -168,6 +170,9 @@ impl FrameMonitor {
             }
             NblEvent::CancelAsked { nbls, .. } => {
                 self.cancelled.insert(event.thread, nbls.clone());
+                if self.running.is_elsewhere(event.thread) {
+                    self.cancelled_in_hand.insert(event.thread);
+                }
                 None
             }
             NblEvent::HandlerReturned {
@@ -305,8 +310,9 @@ impl FrameMonitor {
     /// `FilterCancelSendNetBufferLists` returned.
     fn check_cancelled(&mut self, thread: u32) -> Option<Finding> {
         let cancelled = self.cancelled.remove(&thread)?;
-        // What another thread has in hand is in no queue.
-        if self.running.is_elsewhere(thread) {
+        // What another thread has in hand, or had when the scan began, need not be in a queue.
+        let was_in_hand = self.cancelled_in_hand.remove(&thread);
+        if was_in_hand || self.running.is_elsewhere(thread) {
             return None;
         }
         // Nor is what waits for a list that was made from it.

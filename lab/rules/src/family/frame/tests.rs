@@ -192,6 +192,15 @@ fn cancelled_sends_are_found() {
         }));
         all
     };
+    let send = Callback::FilterSendNetBufferLists;
+    let behind = vec![
+        given(NblPath::Send),
+        on(2, enter(send, Some(0)).kind),
+        asked(),
+        enter(cancel, Some(0)),
+        on(2, leave(send, Some(0), None).kind),
+        leave(cancel, Some(0), None),
+    ];
     check::<FrameMonitor>(vec![
         ("aborted", run(vec![complete(0xC023_000C)]), vec![]),
         ("kept", run(vec![]), vec!["cancel-send-scan"]),
@@ -201,6 +210,7 @@ fn cancelled_sends_are_found() {
             run(vec![on(2, enter(cancel, Some(0)).kind)]),
             vec![],
         ),
+        ("put in a queue behind the scan", behind, vec![]),
         ("status", run(vec![complete(0)]), vec!["cancel-send-status"]),
         ("queues", keeps(true), vec![]),
         (
