@@ -2,7 +2,7 @@
 
 pub(crate) mod finding;
 mod flow;
-use lab_kernel::{AdapterReport, ControlPhase, MachineReport, Report};
+use lab_kernel::{AdapterReport, ControlPhase, MachineReport, Report, WorkItemFunction};
 use lab_net::Mac;
 use protocol::{AdapterStatistics, DirectionCounters};
 
@@ -358,14 +358,28 @@ fn compare_dropped(
     }
 }
 
+/// What queues an NDIS work item.
+const QUEUE: &str = "NdisQueueIoWorkItem";
+
+fn work_item_function(report: &Report, function: &str) -> WorkItemFunction {
+    let functions = &report.work_item_functions;
+    functions.get(function).copied().unwrap_or_default()
+}
+
 fn compare_work_items(report: &Report, total: &AdapterStatistics, disagreements: &mut Vec<String>) {
-    let by_lab = &report.work_items;
+    // Those of its adapters are NDIS's.
+    let by_lab = |function| work_item_function(report, function);
     let by_driver = &total.work_items;
+    let (allocate, queue, free) = (
+        by_lab("NdisAllocateIoWorkItem"),
+        by_lab(QUEUE),
+        by_lab("NdisFreeIoWorkItem"),
+    );
     for (what, by_lab, by_driver) in [
-        ("allocated", by_lab.allocated, by_driver.allocated),
-        ("queued", by_lab.queued, by_driver.queued),
-        ("run", by_lab.runs, by_driver.runs),
-        ("freed", by_lab.freed, by_driver.freed),
+        ("allocated", allocate.calls, by_driver.allocated),
+        ("queued", queue.calls, by_driver.queued),
+        ("run", queue.runs, by_driver.runs),
+        ("freed", free.calls, by_driver.freed),
     ] {
         if by_lab != by_driver {
             disagreements.push(format!(
@@ -429,10 +443,22 @@ fn summarise_work_items(report: &Report, driver: Option<&AdapterStatistics>) -> 
         runs: items.runs,
         freed: items.freed,
         max_batch: driver.map(|total| total.work_items.max_batch),
-        packets_per_run: inspected.filter(|_| items.runs > 0).map(|packets| {
-            let hundredths = u128::from(packets) * 100 / u128::from(items.runs);
-            hundredths as f64 / 100.0
+        packets_per_run: inspected.and_then(|packets| {
+            let runs = work_item_function(report, QUEUE).runs;
+            let hundredths = (u128::from(packets) * 100).checked_div(runs.into())?;
+            Some(hundredths as f64 / 100.0)
         }),
+        functions: report
+            .work_item_functions
+            .iter()
+            .map(|(name, function)| {
+                let WorkItemFunction { calls, runs } = *function;
+                (
+                    (*name).to_owned(),
+                    crate::summary::WorkItemFunction { calls, runs },
+                )
+            })
+            .collect(),
         queue_to_run_virtual_ns: Spread::of(&items.queue_to_run_ns),
         entry_irql: items.entry_irql,
         runs_on_system_thread: items.runs_on_system_thread,

@@ -4,6 +4,8 @@
 //! command serialise to the same bytes. Times are virtual. A field that only a driver with deferlwf's
 //! control device can fill is an `Option`, and `null` for any other image.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// The result of `lwf-lab run`.
@@ -234,6 +236,18 @@ pub struct WorkItems {
     pub runs_on_system_thread: u64,
     /// Most runs of one item that were on at the same time.
     pub max_concurrent: u64,
+    /// The same by function, of NDIS and of WDM.
+    #[serde(default)]
+    pub functions: BTreeMap<String, WorkItemFunction>,
+}
+
+/// What was done with one function of the work items.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+pub struct WorkItemFunction {
+    /// Calls that did what they are there for: an item was allocated, queued, freed.
+    pub calls: u64,
+    /// Runs of routines that were queued with it.
+    pub runs: u64,
 }
 
 /// Minimum, median and maximum.

@@ -12,18 +12,21 @@ use crate::abi::constant::{
     STATUS_INVALID_DEVICE_REQUEST, STATUS_PENDING, STATUS_SUCCESS,
 };
 use crate::abi::nt::{DEVICE_OBJECT, FILE_OBJECT, IO_STACK_LOCATION, IO_STATUS_BLOCK, IRP};
-use crate::driver;
 use crate::ndis::exposure;
 use crate::rt::mem;
 use crate::rt::pool::{self, Reach};
 use crate::rt::sched::{self, Wait};
 use crate::watch::{self, OrFault, emit};
+use crate::{driver, nt};
 
 /// How long the caller of a request waits before it gives up, and then for its end, in ns.
 const PATIENCE_NS: u64 = 30_000_000_000;
 
 /// Major functions of a dispatch table.
 pub(crate) const MAJOR_FUNCTIONS: usize = 28;
+
+/// How long somebody waits at most who cancels what is left pending, in ns.
+const SOON_NS: u64 = 2_000_000;
 
 /// A device object.
 #[derive(Clone)]
@@ -49,6 +52,8 @@ struct Devices {
     /// By handle.
     devices: BTreeMap<u64, Device>,
     irps: BTreeMap<u64, Sent>,
+    /// The lock word of `IoAcquireCancelSpinLock`, once it was needed.
+    cancel_lock: Option<u64>,
 }
 
 thread_local! {
@@ -199,6 +204,48 @@ pub(crate) fn io_control(file: &File, code: u32, input: &[u8], output_len: u32) 
     request(file, IRP_MJ_DEVICE_CONTROL, code, input, output_len)
 }
 
+/// The same by somebody who may lose patience: what is left pending is cancelled at times, as `CancelIo` does.
+pub(crate) fn impatient_io_control(
+    file: &File,
+    code: u32,
+    input: &[u8],
+    output_len: u32,
+) -> Answer {
+    let after_ns = sched::chance(1, 2).then(|| sched::random(SOON_NS));
+    let is_control = IRP_MJ_DEVICE_CONTROL;
+    request_for(file, is_control, code, input, output_len, after_ns)
+}
+
+/// The lock word of `IoAcquireCancelSpinLock`.
+pub(crate) fn cancel_lock() -> u64 {
+    if let Some(lock) = DEVICES.with_borrow(|devices| devices.cancel_lock) {
+        return lock;
+    }
+    let lock = driver::object(size_of::<u64>());
+    DEVICES.with_borrow_mut(|devices| devices.cancel_lock = Some(lock));
+    lock
+}
+
+/// Cancels an IRP, as `IoCancelIrp` does.
+fn cancel(device: &Device, irp: u64) {
+    let lock = cancel_lock();
+    let irql = nt::lock::acquire(lock);
+    let is_completed =
+        DEVICES.with_borrow(|devices| devices.irps.get(&irp).is_none_or(|sent| sent.completed));
+    if is_completed {
+        return nt::lock::release_to(lock, irql);
+    }
+    IRP::Cancel.write(irp, 1).or_fault();
+    let routine = IRP::CancelRoutine.read(irp).or_fault();
+    IRP::CancelRoutine.write(irp, 0).or_fault();
+    if routine == 0 {
+        return nt::lock::release_to(lock, irql);
+    }
+    IRP::CancelIrql.write(irp, irql).or_fault();
+    // The routine releases the lock.
+    driver::call(Callback::Cancel, None, routine, &[device.object, irp]);
+}
+
 /// Closes an open file.
 pub(crate) fn close(file: File) {
     cleanup(&file);
@@ -215,6 +262,18 @@ fn cleanup(file: &File) {
 
 /// Sends an IRP and waits for its end.
 fn request(file: &File, major: u32, code: u32, input: &[u8], output_len: u32) -> Answer {
+    request_for(file, major, code, input, output_len, None)
+}
+
+/// Sends an IRP and waits for its end, which is hurried by a cancellation after `cancelled_after_ns`.
+fn request_for(
+    file: &File,
+    major: u32,
+    code: u32,
+    input: &[u8],
+    output_len: u32,
+    cancelled_after_ns: Option<u64>,
+) -> Answer {
     let major_index = usize::try_from(major).unwrap_or(0);
     let routine = file.device.major.get(major_index).copied().unwrap_or(0);
     if routine == 0 {
@@ -278,6 +337,10 @@ fn request(file: &File, major: u32, code: u32, input: &[u8], output_len: u32) ->
     };
     watch::emit_about(Kind::Irp(returned), routine);
     if status == STATUS_PENDING.cast_unsigned() {
+        if let Some(after_ns) = cancelled_after_ns {
+            sched::sleep_until(sched::now() + after_ns);
+            cancel(&file.device, irp);
+        }
         let is_over = || {
             DEVICES.with_borrow(|devices| devices.irps.get(&irp).is_none_or(|sent| sent.completed))
         };

@@ -22,7 +22,8 @@ pub use config::{
 };
 pub use report::{
     AdapterReport, CallSiteReport, ControlRecord, DispatchReport, Failure, MachineReport,
-    PoolReport, PoolTagReport, Progress, Report, RuleReport, TrafficCount, WorkItemReport,
+    PoolReport, PoolTagReport, Progress, Report, RuleReport, TrafficCount, WorkItemFunction,
+    WorkItemReport,
 };
 
 pub use surface::{ImportedName, Support, imports};

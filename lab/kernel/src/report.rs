@@ -18,6 +18,8 @@ pub struct Report {
     pub adapters: Vec<AdapterReport>,
     /// I/O work items, NDIS and WDM families together.
     pub work_items: WorkItemReport,
+    /// The same by function.
+    pub work_item_functions: BTreeMap<&'static str, WorkItemFunction>,
     /// The longest time a processor stayed at DISPATCH_LEVEL or above, counted in imports.
     pub longest_dispatch: DispatchReport,
     /// Memory that the driver allocated.
@@ -128,6 +130,15 @@ pub struct WorkItemReport {
     pub entry_irql: Option<u8>,
     /// Runs on a system worker thread: all of them.
     pub runs_on_system_thread: u64,
+}
+
+/// What was done with one function of the work items.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WorkItemFunction {
+    /// Calls that did what they are there for: an item was allocated, queued, freed.
+    pub calls: u64,
+    /// Runs of routines that were queued with it.
+    pub runs: u64,
 }
 
 /// The longest stay at DISPATCH_LEVEL.

@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, VecDeque};
 use lab_rules::Kind;
 use lab_rules::event::{Callback, WorkItemEvent, WorkItemOwner};
 
+use crate::WorkItemFunction;
 use crate::driver;
+use crate::rt::Call;
 use crate::rt::fault::{self, Place};
 use crate::rt::sched;
 use crate::watch::emit;
@@ -38,6 +40,8 @@ pub(crate) enum Shape {
 /// A queued item.
 #[derive(Clone, Copy)]
 struct Queued {
+    /// What it was queued with.
+    by: &'static str,
     item: u64,
     shape: Shape,
     routine: u64,
@@ -49,8 +53,12 @@ struct Workers {
     queue: VecDeque<Queued>,
     /// The object of each item that is allocated.
     items: BTreeMap<u64, u64>,
+    /// What was done with which function.
+    functions: BTreeMap<&'static str, WorkItemFunction>,
     /// Routines that run.
     running: u32,
+    /// Their items, which may have been freed since.
+    running_items: Vec<u64>,
     threads: u32,
     /// Whether some wake up much later than others.
     is_slow: bool,
@@ -81,6 +89,15 @@ pub(crate) fn stop() {
 /// Whether no routine runs: each holds a reference of its driver's object until it has returned.
 pub(crate) fn has_returned() -> bool {
     WORKERS.with_borrow(|workers| workers.running == 0)
+}
+
+/// Whether every routine that runs has an item: NT keeps the image until the others have returned too, though the driver is
+/// done with them.
+pub(crate) fn has_freed_returned() -> bool {
+    WORKERS.with_borrow(|workers| {
+        let mut items = workers.running_items.iter();
+        items.all(|item| workers.items.contains_key(item))
+    })
 }
 
 /// Whether nothing is queued and nothing runs.
@@ -114,26 +131,35 @@ fn work() {
         let next = WORKERS.with_borrow_mut(|workers| {
             let next = workers.queue.pop_front()?;
             workers.running += 1;
+            workers.running_items.push(next.item);
             let object = workers.items.get(&next.item).copied().unwrap_or(0);
             Some((next, object))
         });
         if let Some((next, object)) = next {
             run(next, object);
-            WORKERS.with_borrow_mut(|workers| workers.running -= 1);
+            WORKERS.with_borrow_mut(|workers| {
+                workers.running -= 1;
+                let mut items = workers.running_items.iter();
+                if let Some(at) = items.position(|item| *item == next.item) {
+                    workers.running_items.remove(at);
+                }
+            });
         }
     }
 }
 
 fn run(next: Queued, object: u64) {
     let Queued {
+        by,
         item,
         shape,
         routine,
         context,
     } = next;
     emit(Kind::WorkItem(WorkItemEvent::Started { item }));
+    WORKERS.with_borrow_mut(|workers| workers.functions.entry(by).or_default().runs += 1);
     if matches!(shape, Shape::Plain | Shape::Ndis5) {
-        free(item);
+        make_unknown(item);
     }
     match shape {
         Shape::Ndis => driver::call(
@@ -164,15 +190,32 @@ fn run(next: Queued, object: u64) {
     }));
 }
 
+/// What was done with which function, so far.
+pub(crate) fn functions() -> BTreeMap<&'static str, WorkItemFunction> {
+    WORKERS.with_borrow(|workers| workers.functions.clone())
+}
+
+fn count(call: &Call<'_>) -> &'static str {
+    let by = call.import().name;
+    WORKERS.with_borrow_mut(|workers| workers.functions.entry(by).or_default().calls += 1);
+    by
+}
+
 /// Makes an item known: allocated, or initialised in storage of the driver's.
-pub(crate) fn allocate(item: u64, object: u64, owner: WorkItemOwner) {
+pub(crate) fn allocate(call: &Call<'_>, item: u64, object: u64, owner: WorkItemOwner) {
+    count(call);
+    make_known(item, object, owner);
+}
+
+fn make_known(item: u64, object: u64, owner: WorkItemOwner) {
     WORKERS.with_borrow_mut(|workers| workers.items.insert(item, object));
     emit(Kind::WorkItem(WorkItemEvent::Allocated { item, owner }));
 }
 
 /// Queues an item.
-pub(crate) fn queue(item: u64, shape: Shape, routine: u64, context: u64) {
+pub(crate) fn queue(call: &Call<'_>, item: u64, shape: Shape, routine: u64, context: u64) {
     let routine_is_code = matches!(fault::classify(routine), Place::Image { .. });
+    let by = count(call);
     emit(Kind::WorkItem(WorkItemEvent::Queued {
         item,
         routine,
@@ -181,6 +224,7 @@ pub(crate) fn queue(item: u64, shape: Shape, routine: u64, context: u64) {
     }));
     WORKERS.with_borrow_mut(|workers| {
         workers.queue.push_back(Queued {
+            by,
             item,
             shape,
             routine,
@@ -190,11 +234,17 @@ pub(crate) fn queue(item: u64, shape: Shape, routine: u64, context: u64) {
 }
 
 /// Queues an item that nobody allocates: it is known while it is queued.
-pub(crate) fn queue_unallocated(item: u64, shape: Shape, routine: u64, context: u64) {
+pub(crate) fn queue_unallocated(
+    call: &Call<'_>,
+    item: u64,
+    shape: Shape,
+    routine: u64,
+    context: u64,
+) {
     if !WORKERS.with_borrow(|workers| workers.items.contains_key(&item)) {
-        allocate(item, 0, WorkItemOwner::Driver);
+        make_known(item, 0, WorkItemOwner::Driver);
     }
-    queue(item, shape, routine, context);
+    queue(call, item, shape, routine, context);
 }
 
 /// Whether a worker thread is free right now.
@@ -206,7 +256,12 @@ pub(crate) fn has_idle_thread() -> bool {
 }
 
 /// Makes an item unknown; tells whether it was known.
-pub(crate) fn free(item: u64) -> bool {
+pub(crate) fn free(call: &Call<'_>, item: u64) -> bool {
+    count(call);
+    make_unknown(item)
+}
+
+fn make_unknown(item: u64) -> bool {
     emit(Kind::WorkItem(WorkItemEvent::Freed { item }));
     WORKERS.with_borrow_mut(|workers| workers.items.remove(&item).is_some())
 }

@@ -1,6 +1,6 @@
 use lab_kernel::{
     AdapterReport, Answer, ControlPhase, ControlRecord, DispatchReport, MachineReport, PoolReport,
-    Report, RuleReport, TrafficCount, WorkItemReport,
+    Report, RuleReport, TrafficCount, WorkItemFunction, WorkItemReport,
 };
 use protocol::{
     AdapterStatistics, DriverVersion, FLOW_CURSOR_END, FlowHeader, FlowKind, FlowRecord,
@@ -133,6 +133,15 @@ fn report(before_pause: AdapterStatistics) -> Report {
             entry_irql: Some(0),
             runs_on_system_thread: 2,
         },
+        work_item_functions: [
+            ("NdisAllocateIoWorkItem", 1, 0),
+            ("NdisQueueIoWorkItem", 2, 2),
+            ("NdisFreeIoWorkItem", 1, 0),
+            // The device's, which the adapters' counts have nothing to do with.
+            ("IoQueueWorkItem", 5, 5),
+        ]
+        .map(|(name, calls, runs)| (name, WorkItemFunction { calls, runs }))
+        .into(),
         machine: MachineReport::default(),
         operations: std::collections::BTreeMap::new(),
         call_sites: Vec::new(),

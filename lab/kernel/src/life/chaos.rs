@@ -218,7 +218,7 @@ fn ask_device(requests: &[(u32, Vec<u8>)]) {
             _ => {}
         }
         let output_len = sched::random(OUTPUT_BYTES) >> sched::random(14);
-        device::io_control(&file, code, &input, output_len as u32);
+        device::impatient_io_control(&file, code, &input, output_len as u32);
     }
     device::close(file);
 }

@@ -308,6 +308,7 @@ fn report(
         adapters,
         pool: tally.pool(),
         work_items: tally.work_items,
+        work_item_functions: crate::worker::functions(),
         longest_dispatch: tally.longest_dispatch,
         rules: RuleReport {
             checked: rules_checked,

@@ -328,6 +328,7 @@ fn unload(driver_object: u64) {
     // business to wait for.
     sched::wait_until(sched::now() + LIMIT_NS, &mut worker::has_returned);
     driver::call(Callback::DriverUnload, None, routine, &[driver_object]);
+    sched::wait_until(sched::now() + LIMIT_NS, &mut worker::has_freed_returned);
     emit_about(Kind::Left(left(false)), routine);
 }
 

@@ -32,17 +32,17 @@ fn allocate(call: &Call<'_>) -> u64 {
     let Some(item) = driver::rubbish_if_any(Lent::WorkItem, worker::ITEM_SIZE) else {
         return 0;
     };
-    worker::allocate(item, call.arg(0), owner);
+    worker::allocate(call, item, call.arg(0), owner);
     item
 }
 
 fn queue(call: &Call<'_>) -> u64 {
-    worker::queue(call.arg(0), Shape::Ndis, call.arg(1), call.arg(2));
+    worker::queue(call, call.arg(0), Shape::Ndis, call.arg(1), call.arg(2));
     0
 }
 
 fn free(call: &Call<'_>) -> u64 {
-    if worker::free(call.arg(0)) {
+    if worker::free(call, call.arg(0)) {
         driver::release(call.arg(0));
     }
     0
@@ -52,6 +52,6 @@ fn free(call: &Call<'_>) -> u64 {
 fn schedule(call: &Call<'_>) -> u64 {
     let item = call.arg(0);
     let (routine, context) = (ROUTINE.read(item).or_fault(), CONTEXT.read(item).or_fault());
-    worker::queue_unallocated(item, Shape::Ndis5, routine, context);
+    worker::queue_unallocated(call, item, Shape::Ndis5, routine, context);
     SUCCESS
 }

@@ -110,7 +110,7 @@ fn queue_work_item(call: &Call<'_>) -> u64 {
     let item = call.arg(0);
     let routine = WORK_QUEUE_ITEM::WorkerRoutine.read(item).or_fault();
     let context = WORK_QUEUE_ITEM::Parameter.read(item).or_fault();
-    worker::queue_unallocated(item, Shape::Plain, routine, context);
+    worker::queue_unallocated(call, item, Shape::Plain, routine, context);
     0
 }
 

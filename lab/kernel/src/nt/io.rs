@@ -4,13 +4,16 @@ use lab_rules::event::{Lent, WorkItemOwner};
 
 use super::imports;
 use crate::abi::nt::{DEVICE_OBJECT, DRIVER_OBJECT};
-use crate::rt::Call;
+use crate::rt::{Call, mem};
+use crate::watch::OrFault;
 use crate::worker::{self, Shape};
 use crate::{device, driver};
 
 imports! {
     "ntoskrnl.exe":
     IofCompleteRequest => complete_request,
+    IoAcquireCancelSpinLock => acquire_cancel_lock,
+    IoReleaseCancelSpinLock => release_cancel_lock,
     IoAllocateWorkItem => allocate_work_item,
     IoFreeWorkItem => free_work_item,
     IoSizeofWorkItem => size_of_work_item,
@@ -23,6 +26,17 @@ imports! {
 
 fn complete_request(call: &Call<'_>) -> u64 {
     device::complete(call.arg(0));
+    0
+}
+
+fn acquire_cancel_lock(call: &Call<'_>) -> u64 {
+    let irql = super::lock::acquire(device::cancel_lock());
+    mem::write(call.arg(0), irql).or_fault();
+    0
+}
+
+fn release_cancel_lock(call: &Call<'_>) -> u64 {
+    super::lock::release_to(device::cancel_lock(), call.arg_u8(0));
     0
 }
 
@@ -43,12 +57,12 @@ fn allocate_work_item(call: &Call<'_>) -> u64 {
     let Some(item) = driver::rubbish_if_any(Lent::WorkItem, worker::ITEM_SIZE) else {
         return 0;
     };
-    worker::allocate(item, object, owner(object));
+    worker::allocate(call, item, object, owner(object));
     item
 }
 
 fn free_work_item(call: &Call<'_>) -> u64 {
-    if worker::free(call.arg(0)) {
+    if worker::free(call, call.arg(0)) {
         driver::release(call.arg(0));
     }
     0
@@ -60,22 +74,22 @@ fn size_of_work_item(_: &Call<'_>) -> u64 {
 
 fn initialize_work_item(call: &Call<'_>) -> u64 {
     let object = call.arg(0);
-    worker::allocate(call.arg(1), object, owner(object));
+    worker::allocate(call, call.arg(1), object, owner(object));
     0
 }
 
 fn uninitialize_work_item(call: &Call<'_>) -> u64 {
-    worker::free(call.arg(0));
+    worker::free(call, call.arg(0));
     0
 }
 
 fn queue_work_item(call: &Call<'_>) -> u64 {
-    worker::queue(call.arg(0), Shape::Io, call.arg(1), call.arg(3));
+    worker::queue(call, call.arg(0), Shape::Io, call.arg(1), call.arg(3));
     0
 }
 
 fn queue_work_item_ex(call: &Call<'_>) -> u64 {
-    worker::queue(call.arg(0), Shape::IoEx, call.arg(1), call.arg(3));
+    worker::queue(call, call.arg(0), Shape::IoEx, call.arg(1), call.arg(3));
     0
 }
 
@@ -83,6 +97,6 @@ fn try_queue_work_item(call: &Call<'_>) -> u64 {
     if !worker::has_idle_thread() {
         return 0;
     }
-    worker::queue(call.arg(0), Shape::IoEx, call.arg(1), call.arg(3));
+    worker::queue(call, call.arg(0), Shape::IoEx, call.arg(1), call.arg(3));
     1
 }

@@ -38,6 +38,7 @@ pub enum Callback {
     SystemThread,
     Dispatch,
     EtwEnableCallback,
+    Cancel,
 }
 
 impl Callback {
@@ -76,6 +77,7 @@ impl Callback {
             Self::SystemThread => "system thread",
             Self::Dispatch => "DRIVER_DISPATCH",
             Self::EtwEnableCallback => "ETWENABLECALLBACK",
+            Self::Cancel => "DRIVER_CANCEL",
         }
     }
 

@@ -169,7 +169,12 @@ impl Monitor for IrqlMonitor {
                 {
                     self.raised.retain(|(thread, _)| *thread != event.thread);
                 }
-                if event.irql == before {
+                // A cancel routine releases the lock that it is called with, and goes back to where its caller was.
+                let is_right = match call.callback {
+                    Callback::Cancel => event.irql == PASSIVE_LEVEL,
+                    _ => event.irql == before,
+                };
+                if is_right {
                     return None;
                 }
                 let happened = format!(
@@ -441,6 +446,8 @@ mod tests {
         for (callback, expected) in [
             (Callback::FilterPause, "callback-irql-restored"),
             (Callback::Dispatch, "irp-dispatch-irql"),
+            // It is called with the cancel spin lock held, and has to leave that.
+            (Callback::Cancel, "callback-irql-restored"),
             (
                 Callback::FilterSynchronousOidRequest,
                 "sync-oid-irql-restored",
