@@ -1,12 +1,13 @@
 //! The control device: statistics, flows and what can change, for administrators and the system.
 
 use core::net::IpAddr;
+use core::task::Poll;
 
 use inspect::{Direction, Flow, FlowKind, TcpState};
-use ndis::device::{ControlBuffer, ControlDevice};
+use ndis::device::{ControlBuffer, ControlDevice, Longer, Opening};
 use ndis::driver::{Driver, version_part};
 use ndis::filter::Attached;
-use ndis::irql::Passive;
+use ndis::irql::{Caller, Passive};
 use ndis::text::Text;
 use ndis::{Status, text, time, version};
 use protocol::{
@@ -16,8 +17,9 @@ use protocol::{
     ShortBuffer, StatisticsHeader,
 };
 
+use crate::mode::{self, Want};
 use crate::module::Tap;
-use crate::{count, mode, tell};
+use crate::{count, tell};
 
 /// Flows that are copied while the table is locked once, which keeps the worker waiting at `DISPATCH_LEVEL`.
 const FLOWS_PER_LOCK: usize = 32;
@@ -35,36 +37,90 @@ impl ControlDevice for Tap {
     /// All access for SYSTEM and for administrators, and for nobody else.
     const SECURITY: Text = text!("D:P(A;;GA;;;SY)(A;;GA;;;BA)");
 
+    type Device = ();
+
+    fn open(_opening: &mut Opening<'_, Self>, _irql: &mut Passive) -> Result<(), Status> {
+        Ok(())
+    }
+
     fn control(
         driver: &Driver<Self>,
         code: u32,
         buffer: &mut ControlBuffer<'_>,
         irql: &mut Passive,
     ) -> Result<usize, Status> {
-        answer(driver, code, buffer, irql)
-            .inspect_err(|&status| tell::request_refused(code, status))
+        let answer = match code {
+            IOCTL_DEFERLWF_QUERY_STATISTICS => query_statistics(driver, buffer, irql),
+            IOCTL_DEFERLWF_QUERY_FLOWS => query_flows(driver, buffer, irql),
+            _ => Err(Status::INVALID_DEVICE_REQUEST),
+        };
+        answer.inspect_err(|&status| tell::request_refused(code, status))
+    }
+
+    /// A restart may be needed for them.
+    fn is_longer(code: u32) -> bool {
+        matches!(
+            code,
+            IOCTL_DEFERLWF_SET_MODE | IOCTL_DEFERLWF_REREAD_PARAMETERS
+        )
+    }
+
+    fn advance(
+        driver: &Driver<Self>,
+        request: &mut Longer<'_>,
+        irql: &mut Passive,
+    ) -> Poll<Result<usize, Status>> {
+        let advanced = advance(driver, request, irql);
+        if let Poll::Ready(Err(status)) = advanced {
+            tell::request_refused(request.code(), status);
+        }
+        // There is no answer but the status.
+        advanced.map(|result| result.map(|()| 0))
+    }
+
+    fn abandon(driver: &Driver<Self>, request: &Longer<'_>, irql: &mut impl Caller) {
+        let Ok((if_index, _)) = wanted(request) else {
+            return;
+        };
+        // A module that has gone has nothing to forget.
+        let _ = driver.find(
+            irql,
+            |tap| tap.parameters().if_index == if_index,
+            |tap, irql| tap.switch.abandon(request.note, irql),
+        );
     }
 }
 
-/// The length of the answer to a request.
-fn answer(
+/// Looks after a change of one module.
+fn advance(
     driver: &Driver<Tap>,
-    code: u32,
-    buffer: &mut ControlBuffer<'_>,
+    request: &mut Longer<'_>,
     irql: &mut Passive,
-) -> Result<usize, Status> {
-    match code {
-        IOCTL_DEFERLWF_QUERY_STATISTICS => query_statistics(driver, buffer, irql),
-        IOCTL_DEFERLWF_QUERY_FLOWS => query_flows(driver, buffer, irql),
+) -> Poll<Result<(), Status>> {
+    let (if_index, want) = match wanted(request) {
+        Ok(wanted) => wanted,
+        Err(status) => return Poll::Ready(Err(status)),
+    };
+    let ticket = &mut request.note;
+    driver
+        .find(
+            irql,
+            |tap| tap.parameters().if_index == if_index,
+            |tap, irql| mode::advance(tap, want, ticket, irql),
+        )
+        .unwrap_or(Poll::Ready(Err(Status::NOT_FOUND)))
+}
+
+/// The adapter that a longer request is about, and what it wants.
+fn wanted(longer: &Longer<'_>) -> Result<(u32, Want), Status> {
+    match longer.code() {
         IOCTL_DEFERLWF_SET_MODE => {
-            let request: ModeRequest = request(buffer)?;
-            change(driver, request.if_index, irql, |tap, irql| {
-                mode::change(tap, request.mode, irql)
-            })
+            let request: ModeRequest = request(&longer.buffer)?;
+            Ok((request.if_index, Want::Mode(request.mode)))
         }
         IOCTL_DEFERLWF_REREAD_PARAMETERS => {
-            let request: AdapterRequest = request(buffer)?;
-            change(driver, request.if_index, irql, mode::reread)
+            let request: AdapterRequest = request(&longer.buffer)?;
+            Ok((request.if_index, Want::Parameters))
         }
         _ => Err(Status::INVALID_DEVICE_REQUEST),
     }
@@ -73,19 +129,6 @@ fn answer(
 /// The record that the input starts with.
 fn request<R: Record>(buffer: &ControlBuffer<'_>) -> Result<R, Status> {
     R::decode(buffer.input()).map_err(|_| Status::INVALID_PARAMETER)
-}
-
-/// Changes something of one module. There is no answer but the status.
-fn change(
-    driver: &Driver<Tap>,
-    if_index: u32,
-    irql: &mut Passive,
-    change: impl FnOnce(&Attached<'_, Tap>, &mut Passive) -> Result<(), Status>,
-) -> Result<usize, Status> {
-    driver
-        .find(irql, |tap| tap.parameters().if_index == if_index, change)
-        .unwrap_or(Err(Status::NOT_FOUND))
-        .map(|()| 0)
 }
 
 fn query_statistics(

@@ -5,26 +5,26 @@
 //! `FilterRestart` only. For either the module is restarted:
 //!
 //! ```text
-//!   change ─▶ asked ─▶ NdisFRestartFilter ┄┄▶ FilterPause ─▶ FilterSetModuleOptions ─▶ FilterRestart
-//!                                                              mode: taken, settled       parameters: taken, settled
-//!                                                                                         wakes `change`
+//!   request ─▶ asked ─▶ NdisFRestartFilter ┄┄▶ FilterPause ─▶ FilterSetModuleOptions ─▶ FilterRestart
+//!      pending ┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄  mode: taken, settled       parameters: taken, settled
+//!   answered ◀─────────────────────────────────────────────────────────────────────────  wakes the request
 //! ```
 //!
-//! Until the handlers have changed the old mode is in effect; if they cannot be changed, it stays.
+//! Nobody waits meanwhile: the request is one of the control device's longer ones. Until the handlers have changed the old
+//! mode is in effect; if they cannot be changed, it stays.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+use core::task::Poll;
 
 use ndis::Status;
-use ndis::event::Event;
+use ndis::driver::Installed;
 use ndis::filter::Attached;
 use ndis::irql::{Caller, Passive};
 use ndis::lock::SpinLock;
-use ndis::mem::{OutOfMemory, Tag};
 use protocol::Mode;
 
 use crate::module::Tap;
 use crate::tell;
-
-/// How long a change waits for NDIS to restart the module: longer than a pause may take.
-const LIMIT_MS: u32 = 20_000;
 
 /// What only a restart can bring.
 #[derive(Clone, Copy, Debug)]
@@ -42,46 +42,55 @@ enum Wish {
     Asked(Change),
     /// The callback of the change sees to it.
     Taken(Change),
-    /// What came of it, for who wished: the mode that is wanted now.
-    Settled(Result<Mode, Status>),
+    /// What came of it, for who wished.
+    Settled(Settled),
+}
+
+/// What came of a wish.
+#[derive(Clone, Copy, Debug)]
+enum Settled {
+    /// The mode has changed, or has not.
+    Mode(Result<(), Status>),
+    /// The parameters are read, with this mode among them, which is not changed.
+    Parameters(Result<Mode, Status>),
 }
 
 #[derive(Debug)]
 struct State {
-    /// Somebody is changing the mode, and nobody else may.
-    is_claimed: bool,
-    is_detaching: bool,
+    /// The ticket of who is changing something, while nobody else may; 0 is nobody.
+    holder: u64,
     wish: Wish,
 }
 
+/// The ticket that was given last, of all modules: one that has gone may be followed by another on the same adapter.
+static LAST_TICKET: AtomicU64 = AtomicU64::new(0);
+
 /// What changes the mode of one module.
 #[derive(Debug)]
-pub(crate) struct Switch {
-    state: SpinLock<State>,
-    /// Set when who wished has to look.
-    news: Event,
+pub(crate) struct Switch(SpinLock<State>);
+
+/// What a request wants of the switch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Want {
+    /// This mode.
+    Mode(Mode),
+    /// The parameters as they are set now, and the mode among them.
+    Parameters,
 }
 
 impl Switch {
     /// For a module whose handlers are there. With mode `off` they go at the first restart.
-    pub(crate) fn try_new(mode: Mode, tag: Tag, irql: &mut Passive) -> Result<Self, OutOfMemory> {
+    pub(crate) const fn new(mode: Mode) -> Self {
         let wish = match mode {
             Mode::Off => Wish::Asked(Change::Mode(mode)),
             Mode::Tap | Mode::Inline => Wish::None,
         };
-        Ok(Self {
-            state: SpinLock::new(State {
-                is_claimed: false,
-                is_detaching: false,
-                wish,
-            }),
-            news: Event::try_new(tag, irql)?,
-        })
+        Self(SpinLock::new(State { holder: 0, wish }))
     }
 
     /// The mode from the restart on that is under way; `now` if nobody wants another.
     pub(crate) fn take(&self, now: Mode, irql: &mut impl Caller) -> Mode {
-        self.state.with(irql, |state, _| match state.wish {
+        self.0.with(irql, |state, _| match state.wish {
             Wish::Asked(change @ Change::Mode(mode)) => {
                 state.wish = Wish::Taken(change);
                 mode
@@ -96,16 +105,11 @@ impl Switch {
         result: Result<(), Status>,
         irql: &mut impl Caller,
     ) -> Option<Mode> {
-        self.state.with(irql, |state, _| {
+        self.0.with(irql, |state, _| {
             let Wish::Taken(Change::Mode(mode)) = state.wish else {
                 return None;
             };
-            state.wish = if state.is_claimed {
-                Wish::Settled(result.map(|()| mode))
-            } else {
-                // It was the wish that the module was attached with.
-                Wish::None
-            };
+            state.settle(Settled::Mode(result));
             result.is_ok().then_some(mode)
         })
     }
@@ -116,7 +120,7 @@ impl Switch {
         irql: &mut Passive,
         read: impl FnOnce(&mut Passive) -> Result<Mode, Status>,
     ) {
-        let is_wanted = self.state.with(irql, |state, _| {
+        let is_wanted = self.0.with(irql, |state, _| {
             let is_wanted = matches!(state.wish, Wish::Asked(Change::Parameters));
             if is_wanted {
                 state.wish = Wish::Taken(Change::Parameters);
@@ -125,131 +129,161 @@ impl Switch {
         });
         if is_wanted {
             let result = read(irql);
-            self.wish(Wish::Settled(result), irql);
+            self.0
+                .with(irql, |state, _| state.settle(Settled::Parameters(result)));
         }
     }
 
-    /// A restart is done.
+    /// A restart is done: whoever wished for something may look.
     pub(crate) fn wake(&self, irql: &mut impl Caller) {
         let is_settled = self
-            .state
+            .0
             .with(irql, |state, _| matches!(state.wish, Wish::Settled(_)));
         if is_settled {
-            self.news.set(irql);
+            Tap::driver().advance_requests(irql);
         }
     }
 
-    /// The module goes: nothing will be settled any more.
-    pub(crate) fn give_up(&self, irql: &mut impl Caller) {
-        self.state.with(irql, |state, _| state.is_detaching = true);
-        self.news.set(irql);
-    }
-
-    /// Reserves the change for the caller.
-    fn claim(&self, irql: &mut impl Caller) -> Result<(), Status> {
-        self.state.with(irql, |state, _| {
-            if state.is_claimed {
-                return Err(Status::DEVICE_BUSY);
+    /// Who has the ticket wants nothing any more.
+    pub(crate) fn abandon(&self, ticket: u64, irql: &mut impl Caller) {
+        self.0.with(irql, |state, _| {
+            if state.holder == ticket {
+                state.release();
             }
-            state.is_claimed = true;
-            Ok(())
-        })
-    }
-
-    fn wish(&self, wish: Wish, irql: &mut impl Caller) {
-        self.state.with(irql, |state, _| state.wish = wish);
-    }
-
-    /// Ends the caller's change.
-    fn release(&self, irql: &mut impl Caller) {
-        self.state.with(irql, |state, _| {
-            state.is_claimed = false;
-            state.wish = Wish::None;
         });
     }
 
-    /// What became of the caller's wish, which is withdrawn with `why_not` if nobody has taken it. `None`: it will be
-    /// settled.
-    fn outcome(&self, why_not: Status, irql: &mut impl Caller) -> Option<Result<Mode, Status>> {
-        self.state.with(irql, |state, _| match state.wish {
-            Wish::Settled(result) => Some(result),
-            Wish::Taken(_) => None,
-            Wish::None | Wish::Asked(_) => {
-                state.wish = Wish::None;
-                Some(Err(if state.is_detaching {
-                    Status::NOT_FOUND
-                } else {
-                    why_not
-                }))
+    /// Reserves the change for the caller, who gets a ticket.
+    fn claim(&self, irql: &mut impl Caller) -> Result<u64, Status> {
+        self.0.with(irql, |state, _| {
+            if state.holder != 0 || matches!(state.wish, Wish::Taken(_)) {
+                return Err(Status::DEVICE_BUSY);
             }
+            state.holder = LAST_TICKET.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+            Ok(state.holder)
+        })
+    }
+
+    fn wish(&self, change: Change, irql: &mut impl Caller) {
+        self.0
+            .with(irql, |state, _| state.wish = Wish::Asked(change));
+    }
+
+    /// Takes back what was asked for, unless a restart has taken it already.
+    fn withdraw(&self, irql: &mut impl Caller) -> bool {
+        self.0.with(irql, |state, _| {
+            let is_asked = matches!(state.wish, Wish::Asked(_));
+            if is_asked {
+                state.wish = Wish::None;
+            }
+            is_asked
+        })
+    }
+
+    /// What came of the wish of who has the ticket; `None`: nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Status::NOT_FOUND`]: the module that gave the ticket has gone.
+    fn settled(&self, ticket: u64, irql: &mut impl Caller) -> Result<Option<Settled>, Status> {
+        self.0.with(irql, |state, _| {
+            if state.holder != ticket {
+                return Err(Status::NOT_FOUND);
+            }
+            Ok(match state.wish {
+                Wish::Settled(settled) => Some(settled),
+                Wish::None | Wish::Asked(_) | Wish::Taken(_) => None,
+            })
         })
     }
 }
 
-/// Changes the mode, and waits until the new one is in effect.
+impl State {
+    /// Says what came of the wish, to who holds the switch.
+    const fn settle(&mut self, settled: Settled) {
+        self.wish = if self.holder == 0 {
+            // It was the wish that the module was attached with, or who wished has gone.
+            Wish::None
+        } else {
+            Wish::Settled(settled)
+        };
+    }
+
+    /// Ends the holder's change. What a callback has taken stays until it is settled.
+    const fn release(&mut self) {
+        self.holder = 0;
+        if !matches!(self.wish, Wish::Taken(_)) {
+            self.wish = Wish::None;
+        }
+    }
+}
+
+/// Looks after a change, until it is in effect. `ticket` is 0 at first, and kept by the request.
 ///
 /// # Errors
 ///
-/// The old mode stays: [`Status::DEVICE_BUSY`] when somebody else is changing it, [`Status::NOT_FOUND`] when the module
-/// goes meanwhile, [`Status::IO_TIMEOUT`] when NDIS does not restart it, or why NDIS cannot.
-pub(crate) fn change(
+/// The old mode stays: [`Status::DEVICE_BUSY`] when somebody else is changing it, [`Status::NOT_FOUND`] when the module has
+/// gone meanwhile, though another is in its place, or why NDIS cannot. With
+/// [`Want::Parameters`] nothing has changed, or all but the mode.
+pub(crate) fn advance(
     this: &Attached<'_, Tap>,
-    mode: Mode,
+    want: Want,
+    ticket: &mut u64,
     irql: &mut Passive,
-) -> Result<(), Status> {
-    this.switch.claim(irql)?;
-    let result = change_claimed(this, mode, irql);
-    this.switch.release(irql);
-    result.inspect_err(|&status| tell::mode_not_changed(this, status))
+) -> Poll<Result<(), Status>> {
+    let step = if *ticket == 0 {
+        match this.switch.claim(irql) {
+            Ok(claimed) => *ticket = claimed,
+            Err(status) => {
+                tell::mode_not_changed(this, status);
+                return Poll::Ready(Err(status));
+            }
+        }
+        match want {
+            Want::Mode(mode) => change(this, mode, irql),
+            Want::Parameters => restart(this, Change::Parameters, irql),
+        }
+    } else {
+        match this.switch.settled(*ticket, irql) {
+            Ok(None) => Poll::Pending,
+            Ok(Some(Settled::Mode(result))) => Poll::Ready(result),
+            Ok(Some(Settled::Parameters(Ok(mode)))) => change(this, mode, irql),
+            Ok(Some(Settled::Parameters(Err(status)))) | Err(status) => Poll::Ready(Err(status)),
+        }
+    };
+    if let Poll::Ready(result) = step {
+        this.switch.abandon(*ticket, irql);
+        if let Err(status) = result {
+            tell::mode_not_changed(this, status);
+        }
+    }
+    step
 }
 
-/// Restarts the module with the parameters as they are set now, and changes the mode if it is another.
-///
-/// # Errors
-///
-/// Those of [`change`]. Nothing has changed, or all but the mode.
-pub(crate) fn reread(this: &Attached<'_, Tap>, irql: &mut Passive) -> Result<(), Status> {
-    this.switch.claim(irql)?;
-    let read = change_by_restart(this, Change::Parameters, irql);
-    let result = read.and_then(|mode| change_claimed(this, mode, irql));
-    this.switch.release(irql);
-    result.inspect_err(|&status| tell::mode_not_changed(this, status))
-}
-
-fn change_claimed(this: &Attached<'_, Tap>, mode: Mode, irql: &mut Passive) -> Result<(), Status> {
+/// Begins a change of the mode, by who holds the switch.
+fn change(this: &Attached<'_, Tap>, mode: Mode, irql: &mut Passive) -> Poll<Result<(), Status>> {
     let now = this.settings.mode();
     if now == mode {
-        // Of another mode that a restart was to bring nothing is wanted any more: `release` forgets it.
-    } else if now == Mode::Off || mode == Mode::Off {
-        change_by_restart(this, Change::Mode(mode), irql)?;
-    } else {
-        tell::change_mode(this, mode);
+        // Of another mode that a restart was to bring nothing is wanted any more: the end of the change forgets it.
+        return Poll::Ready(Ok(()));
     }
-    Ok(())
+    if now == Mode::Off || mode == Mode::Off {
+        return restart(this, Change::Mode(mode), irql);
+    }
+    tell::change_mode(this, mode);
+    Poll::Ready(Ok(()))
 }
 
-/// Gives the mode that is wanted after the change.
-fn change_by_restart(
+/// Asks NDIS for a restart that brings `change`.
+fn restart(
     this: &Attached<'_, Tap>,
     change: Change,
     irql: &mut Passive,
-) -> Result<Mode, Status> {
-    let switch = &this.switch;
-    switch.news.reset(irql);
-    switch.wish(Wish::Asked(change), irql);
-    let mut why_not = Status::IO_TIMEOUT;
+) -> Poll<Result<(), Status>> {
+    this.switch.wish(change, irql);
     match this.request_restart(irql) {
-        Ok(()) => {
-            let _ = switch.news.wait_for(LIMIT_MS, irql);
-        }
-        Err(status) => why_not = status,
-    }
-    loop {
-        // Reset before the look, and set after each change, so nothing is slept through.
-        switch.news.reset(irql);
-        if let Some(result) = switch.outcome(why_not, irql) {
-            return result;
-        }
-        switch.news.wait(irql);
+        Err(status) if this.switch.withdraw(irql) => Poll::Ready(Err(status)),
+        // A restart that NDIS makes for another reason has taken it.
+        Ok(()) | Err(_) => Poll::Pending,
     }
 }

@@ -3,6 +3,7 @@
 use core::sync::atomic::AtomicU64;
 
 use inspect::{FlowTable, Slot};
+use ndis::driver::Installed;
 use ndis::filter::{Attached, Attaching, BypassPath, FilterModule, Medium, Moment, StatusPath};
 use ndis::irql::Passive;
 use ndis::lock::SpinLock;
@@ -25,7 +26,6 @@ use crate::worker;
 
 const RING_TAG: Tag = Tag::new(*b"DfRg");
 const FLOW_TAG: Tag = Tag::new(*b"DfFl");
-const SWITCH_TAG: Tag = Tag::new(*b"DfSw");
 
 /// What the filter is on one adapter.
 ///
@@ -79,7 +79,7 @@ impl FilterModule for Tap {
                 parameters.snapshot_length as usize,
             )?,
             settings: Settings::new(&parameters),
-            switch: Switch::try_new(parameters.mode, SWITCH_TAG, irql)?,
+            switch: Switch::new(parameters.mode),
             worker: attaching.work_item(worker::drain, irql)?,
             send_judge: judge::<Tx>(attaching, irql)?,
             receive_judge: judge::<Rx>(attaching, irql)?,
@@ -98,8 +98,9 @@ impl FilterModule for Tap {
 
     // `pause` has nothing to do: when it comes, the worker has drained the ring, and nothing is held.
 
-    fn detaching(this: &Attached<'_, Self>, irql: &mut Passive) {
-        this.switch.give_up(irql);
+    fn detaching(_this: &Attached<'_, Self>, irql: &mut Passive) {
+        // Who waits for a change of this module does not find it any more.
+        Self::driver().advance_requests(irql);
     }
 
     fn detach(this: &Attached<'_, Self>, irql: &mut Passive) {

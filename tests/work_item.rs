@@ -1,5 +1,8 @@
 //! The work item's routine runs at `PASSIVE_LEVEL` on a system thread, never twice at once, with many packets a run.
 
+use std::collections::BTreeMap;
+
+use lab_cli::summary::WorkItemFunction;
 use tests::{Lab, capture, captures, driver};
 
 #[test]
@@ -53,6 +56,48 @@ fn stacks_may_stop_while_the_worker_is_wanted() {
             "seed {seed}: the ring is drained before detach"
         );
         assert!(summary.work_items.runs > 0, "seed {seed}");
+    }
+}
+
+/// The table of `docs/work-items.md`: each member of both families is made, queued, run and freed by a driver on `ndis`.
+#[test]
+fn each_member_of_both_families_is_made_queued_run_and_freed() {
+    let mut all: BTreeMap<String, WorkItemFunction> = BTreeMap::new();
+    for seed in 1..=20 {
+        let summary = Lab::run(&driver("everything"))
+            .pcap(&capture("dns"))
+            .with(["--workers", "4"])
+            .seed(seed)
+            .clean();
+        for (name, function) in summary.work_items.functions {
+            let sum = all.entry(name).or_default();
+            sum.calls += function.calls;
+            sum.runs += function.runs;
+        }
+    }
+    let calls = |name: &str| all.get(name).map_or(0, |function| function.calls);
+    let table = include_str!("../docs/work-items.md");
+    let rows: Vec<Vec<&str>> = table
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.strip_suffix("` |"))
+        .map(|line| line.split("` | `").collect())
+        .collect();
+    assert_eq!(rows.len(), 6, "{rows:#?}");
+    for row in rows {
+        let &[made, queued, freed] = row.as_slice() else {
+            panic!("{row:?}");
+        };
+        assert!(calls(made) > 0, "{made}: {all:#?}");
+        assert_eq!(calls(made), calls(freed), "{made} and {freed}: {all:#?}");
+        let queued = all
+            .get(queued)
+            .unwrap_or_else(|| panic!("{queued}: {all:#?}"));
+        assert!(queued.runs > 0, "{queued:?}");
+        assert_eq!(queued.calls, queued.runs, "each queueing leads to one run");
+    }
+    // No function of the families is missing in the table.
+    for name in all.keys() {
+        assert!(table.contains(&format!("`{name}`")), "{name}");
     }
 }
 

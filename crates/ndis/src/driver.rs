@@ -9,15 +9,18 @@
 
 use core::ffi::c_void;
 use core::fmt;
+use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
 use ndis_sys::{NDIS_HANDLE, NdisFDeregisterFilterDriver, NdisFRegisterFilterDriver};
 use wdk_sys::DRIVER_OBJECT;
 
+use crate::device::{ControlDevice, DeviceCore};
 use crate::filter::{Attached, FilterModule, Handlers, ModuleCore, Moment};
 use crate::irql::{Caller, Passive};
 use crate::lock::SpinLock;
+use crate::mem::PoolArc;
 use crate::text::Text;
 use crate::trace::Provider;
 use crate::{Status, thunk, version};
@@ -70,11 +73,17 @@ pub(crate) fn publish_filter_driver_handle(handle: NDIS_HANDLE) {
 ///
 /// # Invariants
 ///
-/// `device` is null or a handle of `NdisRegisterDeviceEx` that is not deregistered.
+/// `device` is empty, or an owner of a `DeviceCore<M>`, which a driver without a device cannot name.
 pub struct Driver<M: FilterModule> {
     modules: SpinLock<Modules<M>>,
-    device: AtomicPtr<c_void>,
+    device: SpinLock<Erased>,
 }
+
+/// An owner of a `DeviceCore<M>`, as `PoolArc::into_raw` gives it.
+struct Erased(Option<NonNull<c_void>>);
+
+// SAFETY: `DeviceCore` is `Send` and `Sync`.
+unsafe impl Send for Erased {}
 
 /// The attached modules, in the order in which they attached, and what departed ones have left.
 ///
@@ -101,7 +110,7 @@ impl<M: FilterModule> Driver<M> {
                 departed: None,
                 departed_count: 0,
             }),
-            device: AtomicPtr::new(core::ptr::null_mut()),
+            device: SpinLock::new(Erased(None)),
         }
     }
 
@@ -196,13 +205,29 @@ impl<M: FilterModule> Driver<M> {
             modules.departed_count = modules.departed_count.saturating_add(1);
         });
     }
+}
 
-    pub(crate) fn set_device(&self, device: NDIS_HANDLE) {
-        self.device.store(device, Ordering::Release);
+impl<M: ControlDevice> Driver<M> {
+    /// Makes the device known.
+    pub(crate) fn set_device(&self, device: PoolArc<DeviceCore<M>>, irql: &mut Passive) {
+        let device = device.into_raw().cast();
+        self.device.with(irql, |place, _| place.0 = Some(device));
     }
 
-    pub(crate) fn take_device(&self) -> NDIS_HANDLE {
-        self.device.swap(core::ptr::null_mut(), Ordering::AcqRel)
+    /// The device, if there is one.
+    pub(crate) fn device(&self, irql: &mut impl Caller) -> Option<PoolArc<DeviceCore<M>>> {
+        self.device.with(irql, |place, _| {
+            // SAFETY: by the invariant it is an owner, and stays one.
+            let owner = ManuallyDrop::new(unsafe { PoolArc::from_raw(place.0?.cast()) });
+            Some(PoolArc::clone(&owner))
+        })
+    }
+
+    /// Takes the device away, if there is one.
+    pub(crate) fn take_device(&self, irql: &mut Passive) -> Option<PoolArc<DeviceCore<M>>> {
+        let device = self.device.with(irql, |place, _| place.0.take())?;
+        // SAFETY: by the invariant it was an owner.
+        Some(unsafe { PoolArc::from_raw(device.cast()) })
     }
 }
 
@@ -319,8 +344,8 @@ unsafe fn load<M: Installed>(object: *mut DRIVER_OBJECT, irql: &mut Passive) -> 
         )
     };
     Status::from_raw(status).ok()?;
-    if let Some(register_device) = M::HANDLERS.device
-        && let Err(status) = register_device(M::driver(), irql)
+    if let Some(device) = M::HANDLERS.device
+        && let Err(status) = (device.make)(M::driver(), irql)
     {
         deregister(irql);
         return Err(status);

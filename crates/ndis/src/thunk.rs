@@ -18,7 +18,9 @@ use ndis_sys::{
     NET_DEVICE_PNP_EVENT, NET_PNP_EVENT_NOTIFICATION, NdisFCancelSendNetBufferLists,
     NdisFReturnNetBufferLists, NdisFSendNetBufferListsComplete, NdisSetOptionalHandlers,
 };
-use wdk_sys::{DEVICE_OBJECT, DRIVER_OBJECT, EVENT_FILTER_DESCRIPTOR, GUID, IRP, NTSTATUS};
+use wdk_sys::{
+    DEVICE_OBJECT, DRIVER_OBJECT, EVENT_FILTER_DESCRIPTOR, GUID, IRP, NTSTATUS, PIO_WORKITEM,
+};
 
 use crate::device::{self, ControlDevice};
 use crate::driver::{self, Installed};
@@ -29,7 +31,7 @@ use crate::filter::{
 use crate::irql::{AtMostDispatch, Passive};
 use crate::nbl::{Callback, Chain, LowResources, Nbls, Rx, Tx};
 use crate::timer::Timing;
-use crate::work::Item;
+use crate::work::{Item, Owner};
 use crate::{Status, lifecycle, trace};
 
 /// `FilterSetOptions`.
@@ -315,14 +317,43 @@ pub(crate) unsafe extern "system" fn device_pnp_event<M: PnpPath>(
 }
 
 /// The routine of every NDIS work item (`NDIS_IO_WORKITEM_ROUTINE`).
-pub(crate) unsafe extern "system" fn run_work_item<M: FilterModule>(
+pub(crate) unsafe extern "system" fn run_work_item<O: Owner>(
     context: *mut c_void,
     _handle: NDIS_HANDLE,
 ) {
-    // SAFETY: NDIS runs work items at PASSIVE_LEVEL.
+    // SAFETY: NDIS runs work items at PASSIVE_LEVEL, with the context of the queueing that led here.
+    unsafe { run_item::<O>(context) };
+}
+
+/// The routine of every WDM work item that `IoQueueWorkItem` queues (`IO_WORKITEM_ROUTINE`).
+pub(crate) unsafe extern "C" fn run_io_work_item<O: Owner>(
+    _device: *mut DEVICE_OBJECT,
+    context: *mut c_void,
+) {
+    // SAFETY: NT runs work items at PASSIVE_LEVEL, with the context of the queueing that led here.
+    unsafe { run_item::<O>(context) };
+}
+
+/// The routine of every WDM work item that is queued otherwise (`IO_WORKITEM_ROUTINE_EX`).
+pub(crate) unsafe extern "C" fn run_io_work_item_ex<O: Owner>(
+    _object: *mut c_void,
+    context: *mut c_void,
+    _item: PIO_WORKITEM,
+) {
+    // SAFETY: NT runs work items at PASSIVE_LEVEL, with the context of the queueing that led here.
+    unsafe { run_item::<O>(context) };
+}
+
+/// Runs a work item of either family.
+///
+/// # Safety
+///
+/// The system calls the routine that calls this, at `PASSIVE_LEVEL`; `context` is that of the queueing.
+unsafe fn run_item<O: Owner>(context: *mut c_void) {
+    // SAFETY: this function's contract.
     let mut irql = unsafe { Passive::assume() };
-    if let Some(item) = NonNull::new(context.cast::<Item<M>>()) {
-        // SAFETY: the context of the queueing that led here.
+    if let Some(item) = NonNull::new(context.cast::<Item<O>>()) {
+        // SAFETY: this function's contract.
         unsafe { Item::run(item, &mut irql) };
     }
 }
@@ -370,11 +401,22 @@ pub(crate) unsafe extern "C" fn enable_events(
     provider.control(code, level, any, all, &mut irql);
 }
 
+/// `DRIVER_CANCEL` of longer requests.
+pub(crate) unsafe extern "C" fn cancel<M: ControlDevice>(
+    _device: *mut DEVICE_OBJECT,
+    irp: *mut IRP,
+) {
+    // SAFETY: the I/O manager calls it for the IRP, with the cancel spin lock held.
+    unsafe { device::cancel::<M>(irp) };
+}
+
 /// `DRIVER_UNLOAD`.
 pub(crate) unsafe extern "C" fn unload<M: Installed>(_driver: *mut DRIVER_OBJECT) {
     // SAFETY: the I/O manager calls DriverUnload at PASSIVE_LEVEL.
     let mut irql = unsafe { Passive::assume() };
-    device::deregister(M::driver(), &mut irql);
+    if let Some(device) = M::HANDLERS.device {
+        (device.undo)(M::driver(), &mut irql);
+    }
     driver::deregister(&mut irql);
     driver::end_trace(Moment::<M>::Unloaded, &mut irql);
 }

@@ -8,7 +8,7 @@
 //! | cancel | counts held sends that a protocol has cancelled |
 //! | status, Plug and Play | counts, and passes on |
 //! | bypass | stays in the way, and is told so |
-//! | control device | answers with what was counted, and reads the configuration again |
+//! | control device | answers with what was counted; the timer queues its work items, of every kind |
 //!
 //! `cargo xtask build -p everything` makes `everything.sys`; `cargo lab stress everything.sys` plays hard lives of it.
 
@@ -23,17 +23,17 @@
     clippy::arithmetic_side_effects
 )]
 
+mod device;
+
 use ndis::config::Parameter;
 use ndis::counter::Counter;
-use ndis::device::{ControlBuffer, ControlDevice};
-use ndis::driver::Driver;
+use ndis::driver::Installed;
 use ndis::filter::{
     Attached, Attaching, BothWays, BypassPath, DevicePnpEvent, FilterModule, HoldPath, NetPnpEvent,
     OriginatePath, PnpPath, ReceivePath, Running, SendPath, StatusIndication, StatusPath,
 };
-use ndis::irql::{AtMostDispatch, Caller, Passive};
+use ndis::irql::{AtMostDispatch, Passive};
 use ndis::nbl::{Direction, HoldLimit, LowResources, NblBatch, Nbls, OwnPackets, Rx, Tx};
-use ndis::text::Text;
 use ndis::timer::Timer;
 use ndis::work::{NextRun, WorkItem};
 use ndis::{Status, text};
@@ -127,6 +127,8 @@ const fn nanoseconds(milliseconds: u32) -> u64 {
 /// The timer, at `DISPATCH_LEVEL`: the work is for the work item.
 fn tick(this: &Attached<'_, Everything>, irql: &mut AtMostDispatch) {
     let _ = this.worker.queue(irql);
+    // There may be no device yet, or none any more.
+    let _ = Everything::driver().with_device(irql, |bench, irql| bench.queue_all(irql));
 }
 
 /// The work item: lets go what is held, sends and indicates something, and sets the timer again.
@@ -238,65 +240,6 @@ impl PnpPath for Everything {
         this.counts.pnp.add(1);
         event.forward(irql);
     }
-}
-
-/// Answers the counts of all modules, 64 bits each, in the order of [`Counts`].
-const IOCTL_COUNTS: u32 = control_code(0x800);
-
-/// A code of a device type that is not Microsoft's, `METHOD_BUFFERED`, with `FILE_READ_ACCESS`.
-const fn control_code(function: u32) -> u32 {
-    (0x8DF0 << 16) | (1 << 14) | (function << 2)
-}
-
-impl ControlDevice for Everything {
-    const NAME: Text = text!(r"\Device\DeferlwfEverything");
-    const LINK: Text = text!(r"\DosDevices\DeferlwfEverything");
-    /// All access for SYSTEM and for administrators, and for nobody else.
-    const SECURITY: Text = text!("D:P(A;;GA;;;SY)(A;;GA;;;BA)");
-
-    fn control(
-        driver: &Driver<Self>,
-        code: u32,
-        buffer: &mut ControlBuffer<'_>,
-        irql: &mut Passive,
-    ) -> Result<usize, Status> {
-        if code != IOCTL_COUNTS || !buffer.input().is_empty() {
-            return Err(Status::INVALID_DEVICE_REQUEST);
-        }
-        let totals = totals(driver, irql);
-        let output = buffer.output();
-        let mut written: usize = 0;
-        for (place, total) in output.chunks_exact_mut(8).zip(totals) {
-            for (to, from) in place.iter_mut().zip(total.to_le_bytes()) {
-                *to = from;
-            }
-            written = written.saturating_add(8);
-        }
-        if written < 64 {
-            return Err(Status::BUFFER_TOO_SMALL);
-        }
-        Ok(written)
-    }
-}
-
-fn totals(driver: &Driver<Everything>, irql: &mut impl Caller) -> [u64; 8] {
-    driver.census(irql, |census| {
-        census.modules().fold([0; 8], |sums, module| {
-            let counts = &module.counts;
-            let values = [
-                &counts.sent,
-                &counts.received,
-                &counts.copied,
-                &counts.originated,
-                &counts.cancelled,
-                &counts.drained,
-                &counts.status,
-                &counts.pnp,
-            ];
-            let mut values = values.into_iter();
-            sums.map(|sum: u64| sum.saturating_add(values.next().map_or(0, Counter::value)))
-        })
-    })
 }
 
 /// Packets in lists of them.

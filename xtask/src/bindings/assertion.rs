@@ -87,7 +87,16 @@ pub(super) const WDK_FUNCTIONS: &[&str] = &[
     "EtwWriteTransfer",
     "ExAllocatePool2",
     "ExFreePoolWithTag",
+    "IoAllocateWorkItem",
+    "IoFreeWorkItem",
+    "IoInitializeWorkItem",
+    "IoQueueWorkItem",
+    "IoQueueWorkItemEx",
+    "IoReleaseCancelSpinLock",
+    "IoSizeofWorkItem",
+    "IoUninitializeWorkItem",
     "KeFlushQueuedDpcs",
+    "MmGetSystemRoutineAddress",
     "MmMapLockedPagesSpecifyCache",
 ];
 
@@ -105,13 +114,17 @@ pub(super) const WDK_CONSTANTS: &[&str] = &[
     "METHOD_BUFFERED",
     "METHOD_NEITHER",
     "POOL_FLAG_NON_PAGED",
+    "SL_PENDING_RETURNED",
     "STATUS_BUFFER_TOO_SMALL",
+    "STATUS_CANCELLED",
     "STATUS_DEVICE_BUSY",
+    "STATUS_DEVICE_NOT_READY",
     "STATUS_INVALID_DEVICE_REQUEST",
     "STATUS_INVALID_PARAMETER",
     "STATUS_IO_TIMEOUT",
     "STATUS_NOT_FOUND",
     "STATUS_OBJECT_NAME_INVALID",
+    "STATUS_PENDING",
 ];
 
 /// The wdk-sys enumerators that our drivers use: enumeration and name.
@@ -119,6 +132,7 @@ pub(super) const WDK_ENUMERATORS: &[(&str, &str)] = &[
     ("MEMORY_CACHING_TYPE", "MmCached"),
     ("MM_PAGE_PRIORITY", "NormalPagePriority"),
     ("MODE", "KernelMode"),
+    ("WORK_QUEUE_TYPE", "DelayedWorkQueue"),
 ];
 
 pub(super) fn outputs(facts: &Facts) -> Vec<Output> {
@@ -288,7 +302,7 @@ fn functions(facts: &Facts) -> String {
         let _ = writeln!(
             out,
             "assert!(same(of::<{name}>(), &[{}]));",
-            classes(callback)
+            classes(callback, false)
         );
     }
     out.push_str("};\n");
@@ -304,22 +318,24 @@ fn function(out: &mut String, path: &str, name: &str, functions: &BTreeMap<Strin
         return;
     }
     let holes = vec!["_"; function.params.len()].join(", ");
-    let abi = if path.starts_with("ntddk") {
-        "C"
-    } else {
-        "system"
-    };
+    let is_wdk = path.starts_with("ntddk");
+    let abi = if is_wdk { "C" } else { "system" };
     let _ = writeln!(
         out,
         "assert!(same(super::signature::function({path} as unsafe extern \"{abi}\" fn({holes}) -> _), &[{}]));",
-        classes(function)
+        classes(function, is_wdk)
     );
 }
 
-/// The classes of the result and the parameters; an array parameter is a pointer.
-fn classes(function: &Function) -> String {
+/// The classes of the result and the parameters; an array parameter is a pointer. Of an enumeration wdk-sys has the sign
+/// that its kit's compiler gives it.
+fn classes(function: &Function, is_wdk: bool) -> String {
     let class = |abi: &str| {
-        let abi = abi.strip_prefix("enum:").unwrap_or(abi);
+        let abi = match abi.strip_prefix("enum:") {
+            Some(_) if is_wdk => "enum",
+            Some(class) => class,
+            None => abi,
+        };
         format!("\"{}\"", if abi.starts_with('[') { "ptr" } else { abi })
     };
     let all =

@@ -122,14 +122,54 @@ const _: () = {
         &["void", "ptr", "u32"]
     ));
     assert!(same(
+        super::signature::function(ntddk::IoAllocateWorkItem as unsafe extern "C" fn(_) -> _),
+        &["ptr", "ptr"]
+    ));
+    assert!(same(
+        super::signature::function(ntddk::IoFreeWorkItem as unsafe extern "C" fn(_) -> _),
+        &["void", "ptr"]
+    ));
+    assert!(same(
+        super::signature::function(ntddk::IoInitializeWorkItem as unsafe extern "C" fn(_, _) -> _),
+        &["void", "ptr", "ptr"]
+    ));
+    assert!(same(
+        super::signature::function(ntddk::IoQueueWorkItem as unsafe extern "C" fn(_, _, _, _) -> _),
+        &["void", "ptr", "ptr", "enum", "ptr"]
+    ));
+    assert!(same(
+        super::signature::function(
+            ntddk::IoQueueWorkItemEx as unsafe extern "C" fn(_, _, _, _) -> _
+        ),
+        &["void", "ptr", "ptr", "enum", "ptr"]
+    ));
+    assert!(same(
+        super::signature::function(ntddk::IoReleaseCancelSpinLock as unsafe extern "C" fn(_) -> _),
+        &["void", "u8"]
+    ));
+    assert!(same(
+        super::signature::function(ntddk::IoSizeofWorkItem as unsafe extern "C" fn() -> _),
+        &["u32"]
+    ));
+    assert!(same(
+        super::signature::function(ntddk::IoUninitializeWorkItem as unsafe extern "C" fn(_) -> _),
+        &["void", "ptr"]
+    ));
+    assert!(same(
         super::signature::function(ntddk::KeFlushQueuedDpcs as unsafe extern "C" fn() -> _),
         &["void"]
     ));
     assert!(same(
         super::signature::function(
+            ntddk::MmGetSystemRoutineAddress as unsafe extern "C" fn(_) -> _
+        ),
+        &["ptr", "ptr"]
+    ));
+    assert!(same(
+        super::signature::function(
             ntddk::MmMapLockedPagesSpecifyCache as unsafe extern "C" fn(_, _, _, _, _, _) -> _
         ),
-        &["ptr", "ptr", "i8", "i32", "ptr", "u32", "u32"]
+        &["ptr", "ptr", "i8", "enum", "ptr", "u32", "u32"]
     ));
     assert!(same(
         super::signature::function(

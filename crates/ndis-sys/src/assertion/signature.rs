@@ -90,11 +90,13 @@ pub(super) const fn function<F: Signature>(_: F) -> &'static [&'static str] {
     F::CLASSES
 }
 
-/// Whether two lists of classes are equal.
+/// Whether two lists of classes are equal; an `enum` is expected as either `i32` or `u32`.
 pub(super) const fn same(found: &[&str], expected: &[&str]) -> bool {
     let (mut found, mut expected) = (found, expected);
     while let ([class, found_rest @ ..], [other, expected_rest @ ..]) = (found, expected) {
-        if !same_bytes(class.as_bytes(), other.as_bytes()) {
+        let is_enum = same_bytes(other.as_bytes(), b"enum")
+            && (same_bytes(class.as_bytes(), b"i32") || same_bytes(class.as_bytes(), b"u32"));
+        if !is_enum && !same_bytes(class.as_bytes(), other.as_bytes()) {
             return false;
         }
         (found, expected) = (found_rest, expected_rest);

@@ -43,7 +43,7 @@ pub struct Handlers<M: Installed> {
     pub(crate) drain: Option<Drain<M>>,
     /// How many packets of their own modules want.
     pub(crate) own_packets: Option<WantOwnPackets<M>>,
-    pub(crate) device: Option<device::Register<M>>,
+    pub(crate) device: Option<device::Registration<M>>,
 }
 
 type WantOwnPackets<M> = fn(&Attached<'_, M>, &mut Passive) -> BothWays<OwnPackets>;
@@ -161,7 +161,7 @@ impl<M: Installed> Handlers<M> {
     where
         M: ControlDevice,
     {
-        self.device = Some(device::register::<M>);
+        self.device = Some(device::registration::<M>());
         self
     }
 

@@ -10,7 +10,7 @@ use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use ndis_sys::NDIS_HANDLE;
 use wdk_sys::ntddk;
 
-use super::{AttachParameters, FilterModule};
+use super::{AttachParameters, Attached, FilterModule};
 use crate::Status;
 use crate::counter::Counter;
 use crate::debug;
@@ -20,7 +20,7 @@ use crate::mem::{OutOfMemory, PoolArc, Tag};
 use crate::nbl::{Direction, Held, Side};
 use crate::rundown::Rundown;
 use crate::timer::Timing;
-use crate::work::{Item, List, State, WorkCounters};
+use crate::work::{Item, List, NextRun, Owner, Routine, State, WorkCounters};
 
 /// Tag of what this crate allocates for a module.
 pub(crate) const TAG: Tag = Tag::new(*b"NdFm");
@@ -79,7 +79,7 @@ pub(crate) struct ModuleCore<M: FilterModule> {
     pub(crate) quiet: Event,
     pub(crate) work: WorkCounters,
     leaked_batches: Counter,
-    items: UnsafeCell<List<Item<M>>>,
+    items: UnsafeCell<List<Item<Self>>>,
     timers: UnsafeCell<List<Timing<M>>>,
     sends: Side,
     receives: Side,
@@ -217,8 +217,8 @@ impl<M: FilterModule> ModuleCore<M> {
     /// Called in attach, and `make` does not look at the module's items.
     pub(crate) unsafe fn add_item(
         &self,
-        make: impl FnOnce() -> Result<PoolArc<Item<M>>, Status>,
-    ) -> Result<PoolArc<Item<M>>, Status> {
+        make: impl FnOnce() -> Result<PoolArc<Item<Self>>, Status>,
+    ) -> Result<PoolArc<Item<Self>>, Status> {
         // SAFETY: by invariant 4 nobody else looks at it in attach.
         unsafe { &mut *self.items.get() }.add(make)
     }
@@ -250,7 +250,6 @@ impl<M: FilterModule> ModuleCore<M> {
         unsafe { &mut *self.items.get() }.drain(|item| {
             // SAFETY: it was in the list; with `attached` closed it is neither queued nor does it run.
             unsafe { item.free() };
-            self.work.freed.add(1);
         });
         // A timer that has just run gave its reference back before its DPC ended.
         // SAFETY: the token says PASSIVE_LEVEL.
@@ -325,6 +324,28 @@ impl<M: FilterModule> ModuleCore<M> {
     pub(crate) unsafe fn set_following(&self, following: Option<NonNull<Self>>) {
         // SAFETY: by invariant 5 and this function's contract.
         unsafe { *self.following.get() = following };
+    }
+}
+
+impl<M: FilterModule> Owner for ModuleCore<M> {
+    type Routine = Routine<M>;
+
+    fn gate(&self) -> &Rundown<Event> {
+        &self.attached
+    }
+
+    fn quiet(&self) -> &Event {
+        &self.quiet
+    }
+
+    fn counters(&self) -> &WorkCounters {
+        &self.work
+    }
+
+    unsafe fn run(&self, routine: Routine<M>, irql: &mut Passive) -> NextRun {
+        // SAFETY: this function's contract: a reference of `attached` is held.
+        let attached = unsafe { Attached::new(self) };
+        routine(&attached, irql)
     }
 }
 

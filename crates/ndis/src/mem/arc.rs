@@ -46,8 +46,14 @@ impl<T> PoolArc<T> {
     ///
     /// [`OutOfMemory`]; the value is dropped.
     pub fn try_new(tag: Tag, value: T) -> Result<Self, OutOfMemory> {
+        Self::try_keep(tag, value).map_err(|_| OutOfMemory)
+    }
+
+    /// As [`try_new`](Self::try_new), but the value comes back if there is no memory for it.
+    pub(crate) fn try_keep(tag: Tag, value: T) -> Result<Self, T> {
         let owners = AtomicUsize::new(1);
-        let shared = PoolBox::try_new(tag, Shared { value, owners, tag })?;
+        let shared =
+            PoolBox::try_keep(tag, Shared { value, owners, tag }).map_err(|shared| shared.value)?;
         // INVARIANT: this value is the one owner.
         Ok(Self {
             shared: shared.into_raw(),

@@ -38,7 +38,15 @@ impl<T> PoolBox<T> {
     ///
     /// [`OutOfMemory`]; the value is dropped.
     pub fn try_new(tag: Tag, value: T) -> Result<Self, OutOfMemory> {
-        let address = pool::allocate(Layout::new::<T>(), tag)?.cast::<T>();
+        Self::try_keep(tag, value).map_err(|_| OutOfMemory)
+    }
+
+    /// As [`try_new`](Self::try_new), but the value comes back if there is no memory for it.
+    pub(super) fn try_keep(tag: Tag, value: T) -> Result<Self, T> {
+        let Ok(address) = pool::allocate(Layout::new::<T>(), tag) else {
+            return Err(value);
+        };
+        let address = address.cast::<T>();
         // SAFETY: the memory is large and aligned enough for a `T`, and nobody else's.
         unsafe { address.write(value) };
         // INVARIANT: just allocated and written.

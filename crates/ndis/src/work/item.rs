@@ -1,19 +1,22 @@
 //! The work item around its state.
 
+use core::ffi::c_void;
 use core::fmt;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use ndis_sys::{NDIS_HANDLE, NdisAllocateIoWorkItem, NdisFreeIoWorkItem, NdisQueueIoWorkItem};
-
+use super::cycle::{self, NotAttached, Queued, Tried};
+use super::family::Family;
 use super::list::Full;
-use super::state::{After, State, Wish};
+use super::state::State;
 use crate::Status;
 use crate::counter::Counter;
+use crate::event::Event;
 use crate::filter::{Attached, FilterModule, ModuleCore};
 use crate::irql::{Caller, Passive};
 use crate::mem::{PoolArc, Tag};
-use crate::{driver, thunk, time};
+use crate::rundown::Rundown;
+use crate::{driver, time};
 
 /// Tag of a work item's storage.
 const TAG: Tag = Tag::new(*b"NdWi");
@@ -32,43 +35,50 @@ pub enum NextRun {
     Again,
 }
 
-/// How a wish was taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Queued {
-    /// The item was queued.
-    First,
-    /// A run that has not begun yet, or one that follows the present one, takes care of it.
-    Coalesced,
-}
+/// Whom work items belong to: a module, or a device.
+pub(crate) trait Owner: Sized + Send + Sync + 'static {
+    /// What the items run.
+    type Routine: Copy + Send + Sync + 'static;
 
-/// The module is not attached yet, or not any more: nothing will run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotAttached;
+    /// Closed before the items are freed.
+    fn gate(&self) -> &Rundown<Event>;
+
+    /// Set when an item that is watched comes to rest.
+    fn quiet(&self) -> &Event;
+
+    fn counters(&self) -> &WorkCounters;
+
+    /// Runs the routine.
+    ///
+    /// # Safety
+    ///
+    /// A reference of the gate is held until this returns.
+    unsafe fn run(&self, routine: Self::Routine, irql: &mut Passive) -> NextRun;
+}
 
 /// An NDIS work item of a module.
 ///
 /// The handle is a name for it, and no more: the item is allocated in attach and freed in detach, whatever becomes of
-/// the handle.
+/// the handle. Devices have theirs of both families: [`device::NdisWorkItem`](crate::device::NdisWorkItem) and
+/// [`device::IoWorkItem`](crate::device::IoWorkItem).
 ///
 /// # Invariants
 ///
 /// Those of `Item`.
-pub struct WorkItem<M: FilterModule>(PoolArc<Item<M>>);
+pub struct WorkItem<M: FilterModule>(PoolArc<Item<ModuleCore<M>>>);
 
-/// The work item itself.
+/// The work item itself, of either family.
 ///
 /// # Invariants
 ///
-/// 1. `handle` is a work item of NDIS, allocated with the handle of the filter driver, until `free` was called; nobody
-///    queues it after that.
-/// 2. From `QUEUED` to the return of the routine that leads to `IDLE`, one reference of the module's `attached` rundown
-///    is held for the item. So it is never queued without the module, and never freed while queued: `free` comes after
-///    the rundown.
-/// 3. The module's list of items owns the item until `free` was called.
-pub(crate) struct Item<M: FilterModule> {
-    core: PoolArc<ModuleCore<M>>,
-    handle: NDIS_HANDLE,
-    routine: Routine<M>,
+/// 1. `family` is allocated until `free` was called; nobody queues it after that.
+/// 2. From `QUEUED` to the return of the routine that leads to `IDLE`, one reference of the owner's gate is held for the
+///    item. So it is never queued without the owner, and never freed while queued: `free` comes after the rundown.
+/// 3. The owner's list of items owns the item until `free` was called.
+pub(crate) struct Item<O: Owner> {
+    owner: PoolArc<O>,
+    family: Family,
+    routine: O::Routine,
     state: State,
     /// When the item was queued; written by who moves the state to `QUEUED`, read by the run that follows.
     queued_at_ns: AtomicU64,
@@ -76,20 +86,26 @@ pub(crate) struct Item<M: FilterModule> {
     waited_ns: AtomicU64,
 }
 
-// SAFETY: NDIS lets any thread use the handle; the rest synchronises itself.
-unsafe impl<M: FilterModule> Send for Item<M> {}
+// SAFETY: the system lets any thread use what it has allocated; the rest synchronises itself.
+unsafe impl<O: Owner> Send for Item<O> {}
 // SAFETY: as above.
-unsafe impl<M: FilterModule> Sync for Item<M> {}
+unsafe impl<O: Owner> Sync for Item<O> {}
 
 impl<M: FilterModule> WorkItem<M> {
     /// Allocates a work item for the module that is being attached.
     pub(crate) fn allocate(
         core: &PoolArc<ModuleCore<M>>,
         routine: Routine<M>,
-        _irql: &mut Passive,
+        irql: &mut Passive,
     ) -> Result<Self, Status> {
+        let make = || {
+            // SAFETY: the handle of the filter driver: it was published before any module could attach, and is valid until
+            // all have detached.
+            let family = unsafe { Family::allocate_ndis(driver::filter_driver_handle(), irql) }?;
+            Item::try_new(core, family, routine)
+        };
         // SAFETY: this is attach: the token comes from there, and `make` does not look at the items.
-        unsafe { core.add_item(|| Item::allocate(core, routine)) }.map(Self)
+        unsafe { core.add_item(make) }.map(Self)
     }
 
     /// Wishes for a run that begins after this call.
@@ -105,24 +121,8 @@ impl<M: FilterModule> WorkItem<M> {
     /// [`NotAttached`] before attach has returned, and once detach has begun.
     ///
     /// <https://learn.microsoft.com/windows-hardware/drivers/ddi/ndis/nf-ndis-ndisqueueioworkitem>
-    pub fn queue(&self, _irql: &mut impl Caller) -> Result<Queued, NotAttached> {
-        let item = &*self.0;
-        if !item.core.attached.acquire() {
-            return Err(NotAttached);
-        }
-        match item.state.wish() {
-            Wish::Queue => {
-                // INVARIANT: the reference goes to the item, whose state this call has moved to `QUEUED`.
-                // SAFETY: as said; the reference is held.
-                unsafe { item.enqueue() };
-                Ok(Queued::First)
-            }
-            Wish::Coalesced => {
-                item.core.work.coalesced.add(1);
-                item.core.attached.release();
-                Ok(Queued::Coalesced)
-            }
-        }
+    pub fn queue(&self, irql: &mut impl Caller) -> Result<Queued, NotAttached> {
+        self.0.queue(irql)
     }
 }
 
@@ -144,55 +144,85 @@ impl<M: FilterModule> fmt::Debug for WorkItem<M> {
     }
 }
 
-impl<M: FilterModule> Item<M> {
-    /// Allocates an item with its NDIS work item.
-    fn allocate(
-        core: &PoolArc<ModuleCore<M>>,
-        routine: Routine<M>,
+impl<O: Owner> Item<O> {
+    /// Makes an item of what was allocated for it.
+    ///
+    /// # Errors
+    ///
+    /// [`Status::RESOURCES`], and it was freed.
+    pub(crate) fn try_new(
+        owner: &PoolArc<O>,
+        family: Family,
+        routine: O::Routine,
     ) -> Result<PoolArc<Self>, Status> {
-        // SAFETY: the handle of the filter driver: it was published before any module could attach, and is valid until
-        // all have detached.
-        let handle = unsafe { NdisAllocateIoWorkItem(driver::filter_driver_handle()) };
-        if handle.is_null() {
-            return Err(Status::RESOURCES);
-        }
-        core.work.allocated.add(1);
-        let item = PoolArc::try_new(
-            TAG,
-            Self {
-                core: core.clone(),
-                handle,
-                routine,
-                state: State::idle(),
-                queued_at_ns: AtomicU64::new(0),
-                waited_ns: AtomicU64::new(0),
-            },
-        );
-        item.map_err(|error| {
-            // SAFETY: allocated above, and nobody has it.
-            unsafe { NdisFreeIoWorkItem(handle) };
-            core.work.freed.add(1);
-            error.into()
+        let counters = owner.counters();
+        counters.allocated.add(1);
+        let item = Self {
+            owner: owner.clone(),
+            family,
+            routine,
+            state: State::idle(),
+            queued_at_ns: AtomicU64::new(0),
+            waited_ns: AtomicU64::new(0),
+        };
+        PoolArc::try_keep(TAG, item).map_err(|item| {
+            // SAFETY: nobody has it.
+            unsafe { item.free() };
+            Status::RESOURCES
         })
+    }
+
+    /// Wishes for a run that begins after this call.
+    pub(crate) fn queue(&self, _irql: &mut impl Caller) -> Result<Queued, NotAttached> {
+        // SAFETY: `wish` calls it when it has moved the state to `QUEUED`, and a reference is held for the item.
+        let enqueue = || unsafe { self.enqueue() };
+        let queued = cycle::wish(&self.state, self.owner.gate(), enqueue);
+        self.count(queued)
+    }
+
+    /// Wishes for a run if a thread of the system is idle.
+    pub(crate) fn try_queue(&self, _irql: &mut impl Caller) -> Result<Tried, NotAttached> {
+        let offer = || {
+            self.queued_at_ns.store(time::now_ns(), Ordering::Relaxed);
+            // SAFETY: by invariant 1 it is allocated; the state was `IDLE`, so it is in no queue; what the context points
+            // to stays until the reference is given back, which the run does.
+            let is_taken = unsafe { self.family.offer::<O>(self.context()) };
+            // Before the run only as far as anybody can tell: counters order nothing.
+            self.owner.counters().queued.add(u64::from(is_taken));
+            is_taken
+        };
+        // SAFETY: `try_wish` calls it when it has moved the state to `QUEUED`, and a reference is held for the item.
+        let enqueue = || unsafe { self.enqueue() };
+        let owner = &*self.owner;
+        match cycle::try_wish(&self.state, owner.gate(), owner.quiet(), offer, enqueue)? {
+            Tried::Queued(queued) => self.count(Ok(queued)).map(Tried::Queued),
+            Tried::NotQueued => Ok(Tried::NotQueued),
+        }
+    }
+
+    fn count(&self, queued: Result<Queued, NotAttached>) -> Result<Queued, NotAttached> {
+        if queued == Ok(Queued::Coalesced) {
+            self.owner.counters().coalesced.add(1);
+        }
+        queued
     }
 
     /// Gives the item to the system's queue.
     ///
     /// # Safety
     ///
-    /// The caller has moved the state to `QUEUED`, and a reference of `attached` is held for the item.
+    /// The caller has moved the state to `QUEUED`, and a reference of the gate is held for the item.
     unsafe fn enqueue(&self) {
         self.queued_at_ns.store(time::now_ns(), Ordering::Relaxed);
-        self.core.work.queued.add(1);
-        // SAFETY: by invariant 1 the handle is allocated; the state was not `QUEUED` before, so the item is not in the
-        // queue; what the context points to stays until the reference is given back, which the run does.
-        unsafe {
-            NdisQueueIoWorkItem(
-                self.handle,
-                Some(thunk::run_work_item::<M>),
-                core::ptr::from_ref(self).cast_mut().cast(),
-            );
-        }
+        self.owner.counters().queued.add(1);
+        // SAFETY: by invariant 1 it is allocated; the state was not `QUEUED` before, so the item is not in the queue; what
+        // the context points to stays until the reference is given back, which the run does.
+        unsafe { self.family.enqueue::<O>(self.context()) };
+    }
+
+    /// What the system gives to the thunk, for `run`.
+    const fn context(&self) -> *mut c_void {
+        core::ptr::from_ref(self).cast_mut().cast()
     }
 
     /// Runs the routine; called by the thunk.
@@ -203,40 +233,37 @@ impl<M: FilterModule> Item<M> {
     pub(crate) unsafe fn run(item: NonNull<Self>, irql: &mut Passive) {
         // SAFETY: by invariants 2 and 3 the item stays until the reference is given back.
         let this = unsafe { item.as_ref() };
-        this.state.start();
-        let waited_ns = time::now_ns().saturating_sub(this.queued_at_ns.load(Ordering::Relaxed));
-        this.waited_ns.store(waited_ns, Ordering::Relaxed);
-        this.core.work.runs.add(1);
-        this.core.work.wait_ns.add(waited_ns);
-        this.core.work.max_wait_ns.raise_to(waited_ns);
-        // SAFETY: by invariant 2 a reference of `attached` is held.
-        let attached = unsafe { Attached::new(&this.core) };
-        let next = (this.routine)(&attached, irql);
-        match this.state.finish(next == NextRun::Again) {
-            After::Requeue => {
-                this.core.work.requeued.add(1);
-                // SAFETY: `finish` has moved the state to `QUEUED`; the reference stays with the item. The system took
-                // the item from its queue before it called the routine.
-                unsafe { this.enqueue() };
-            }
-            After::Rest { wake } => {
-                if wake {
-                    this.core.quiet.set(irql);
-                }
-                // The last touch: detach may free the item from here on.
-                this.core.attached.release();
-            }
-        }
+        let owner = &*this.owner;
+        let routine = || {
+            let queued_at_ns = this.queued_at_ns.load(Ordering::Relaxed);
+            let waited_ns = time::now_ns().saturating_sub(queued_at_ns);
+            this.waited_ns.store(waited_ns, Ordering::Relaxed);
+            let counters = owner.counters();
+            counters.runs.add(1);
+            counters.wait_ns.add(waited_ns);
+            counters.max_wait_ns.raise_to(waited_ns);
+            // SAFETY: by invariant 2 a reference of the gate is held.
+            unsafe { owner.run(this.routine, irql) == NextRun::Again }
+        };
+        let enqueue = || {
+            owner.counters().requeued.add(1);
+            // SAFETY: `run` calls it when it has moved the state to `QUEUED`; the reference stays with the item. The system
+            // took the item from its queue before it called the routine.
+            unsafe { this.enqueue() };
+        };
+        // The item may be gone when this returns.
+        cycle::run(&this.state, owner.gate(), owner.quiet(), routine, enqueue);
     }
 
-    /// Frees the NDIS work item.
+    /// Frees what the system has allocated.
     ///
     /// # Safety
     ///
-    /// Called once, when the module's `attached` rundown is closed for good (or was never opened).
+    /// Called once, when the owner's gate is closed for good (or was never opened).
     pub(crate) unsafe fn free(&self) {
         // SAFETY: by invariant 1 it is allocated; by invariant 2 it is not queued.
-        unsafe { NdisFreeIoWorkItem(self.handle) };
+        unsafe { self.family.free() };
+        self.owner.counters().freed.add(1);
     }
 
     pub(crate) const fn state(&self) -> &State {
@@ -250,12 +277,12 @@ impl From<Full> for Status {
     }
 }
 
-/// What the work items of a module did.
+/// What the work items of a module, or of the device, did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WorkItemCounts {
-    /// Allocated by `NdisAllocateIoWorkItem`.
+    /// Allocated or initialised.
     pub allocated: u64,
-    /// Queued by `NdisQueueIoWorkItem`.
+    /// Given to the system's queue.
     pub queued: u64,
     /// Wishes that another run took care of.
     pub coalesced: u64,
@@ -263,7 +290,7 @@ pub struct WorkItemCounts {
     pub runs: u64,
     /// Among `queued`: by the run itself, because it wanted to or was wished for meanwhile.
     pub requeued: u64,
-    /// Freed by `NdisFreeIoWorkItem`.
+    /// Freed.
     pub freed: u64,
     /// Nanoseconds between queueing and running, over all runs.
     pub wait_ns: u64,
@@ -274,12 +301,12 @@ pub struct WorkItemCounts {
 /// [`WorkItemCounts`] in the making.
 #[derive(Debug, Default)]
 pub(crate) struct WorkCounters {
-    pub(crate) allocated: Counter,
+    allocated: Counter,
     queued: Counter,
     coalesced: Counter,
     runs: Counter,
     requeued: Counter,
-    pub(crate) freed: Counter,
+    freed: Counter,
     wait_ns: Counter,
     max_wait_ns: Counter,
 }

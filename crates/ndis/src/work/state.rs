@@ -7,10 +7,14 @@ const QUEUED: u8 = 1;
 const RUNNING: u8 = 2;
 /// Running, and a wish came meanwhile.
 const WANTED: u8 = 3;
-/// Mask of the four states.
-const STATE: u8 = 3;
+/// Offered to the system, which may refuse.
+const OFFERED: u8 = 4;
+/// Offered, and a wish came meanwhile.
+const OFFERED_AND_WANTED: u8 = 5;
+/// Mask of the states.
+const STATE: u8 = 7;
 /// Somebody waits for `IDLE`.
-const WATCHED: u8 = 4;
+const WATCHED: u8 = 8;
 
 /// Answer to a wish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +25,7 @@ pub(crate) enum Wish {
     Coalesced,
 }
 
-/// What to do when the routine has returned.
+/// What to do when the routine has returned, or the system has refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum After {
     /// Queue the item again.
@@ -41,10 +45,14 @@ pub(crate) enum After {
 ///                            finish: queue it
 /// ```
 ///
+/// A queueing that the system may refuse goes by way of *offered*: the run starts from there, or the offer is withdrawn, and
+/// the item rests, unless it was wished for meanwhile: then it is queued.
+///
 /// # Invariants
 ///
-/// 1. The item is in the system's queue only while the state is `QUEUED`, and once. Whoever moves the state to `QUEUED`
-///    is the one who queues it; nobody moves it there from `QUEUED`.
+/// 1. The item is in the system's queue only while the state is `QUEUED` or one of the two `OFFERED`, and once. Whoever
+///    moves the state to `QUEUED` or from `IDLE` to `OFFERED` is the one who queues or offers it; nobody moves it to
+///    `QUEUED` from there, but for who has offered it, after a refusal.
 /// 2. `start` and `finish` are called by the run that the queueing led to, so between them no other run is.
 /// 3. Every wish is a read-modify-write of the state. One that finds `QUEUED` is ordered before the `start` of that run
 ///    (which therefore sees what the wisher wrote before), one that finds `RUNNING` makes another run follow.
@@ -58,10 +66,38 @@ impl State {
 
     /// Asks for a run that starts after this call.
     pub(crate) fn wish(&self) -> Wish {
+        self.wish_by(QUEUED)
+    }
+
+    /// As [`wish`](Self::wish), but the caller has to offer the item to the system, which may refuse it.
+    pub(crate) fn offer(&self) -> Wish {
+        self.wish_by(OFFERED)
+    }
+
+    /// The system has refused the item that this caller has offered.
+    pub(crate) fn refused(&self) -> After {
+        let before = self.update(|state, watched| {
+            if state == OFFERED_AND_WANTED {
+                QUEUED | watched
+            } else {
+                IDLE
+            }
+        });
+        if before & STATE == OFFERED_AND_WANTED {
+            After::Requeue
+        } else {
+            After::Rest {
+                wake: before & WATCHED != 0,
+            }
+        }
+    }
+
+    fn wish_by(&self, way: u8) -> Wish {
         let before = self.update(|state, watched| {
             let next = match state {
-                IDLE => QUEUED,
+                IDLE => way,
                 QUEUED => QUEUED,
+                OFFERED | OFFERED_AND_WANTED => OFFERED_AND_WANTED,
                 _ => WANTED,
             };
             next | watched
