@@ -48,8 +48,8 @@ pub(crate) struct DeviceCore<M: ControlDevice> {
     quiet: Event,
     counters: WorkCounters,
     pub(super) pending: Pending,
+    /// The first looks after longer requests.
     items: UnsafeCell<List<Item<Self>>>,
-    /// What looks after longer requests: the first of `items`.
     handle: AtomicPtr<c_void>,
     object: AtomicPtr<DEVICE_OBJECT>,
     made: UnsafeCell<MaybeUninit<M::Device>>,
@@ -100,9 +100,9 @@ impl<M: ControlDevice> DeviceCore<M> {
         self.handle.load(Ordering::Acquire)
     }
 
-    /// Wishes for a look at the longer requests.
+    /// Wishes for a look at the longer requests, if there are any.
     pub(super) fn wake(&self, irql: &mut impl Caller) {
-        if !self.gate.acquire() {
+        if self.pending.is_empty(irql) || !self.gate.acquire() {
             return;
         }
         // SAFETY: by invariant 2 nobody changes it while a reference of the gate is held.

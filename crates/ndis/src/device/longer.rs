@@ -72,6 +72,12 @@ impl Pending {
             .map(SpinLock::new)
             .map(Self)
     }
+
+    /// Whether none waits. One that comes meanwhile is looked after without anybody's wish.
+    pub(super) fn is_empty(&self, irql: &mut impl Caller) -> bool {
+        self.0
+            .with(irql, |slots, _| slots.iter().all(Option::is_none))
+    }
 }
 
 /// What has become of a request that was to wait.
