@@ -40,7 +40,7 @@ impl Bench {
         self.ndis.queue(irql)?;
         for item in &self.io {
             // Every other time the system is asked whether a thread is idle; the queue is the way that always goes.
-            if self.wishes.value() % 2 == 0 && item.try_queue(irql)? == Tried::NotQueued {
+            if self.wishes.value().is_multiple_of(2) && item.try_queue(irql)? == Tried::NotQueued {
                 self.refused.add(1);
             }
             item.queue(irql)?;
