@@ -8,7 +8,7 @@
 //! | cancel | counts held sends that a protocol has cancelled |
 //! | status, Plug and Play | counts, and passes on |
 //! | bypass | stays in the way, and is told so |
-//! | control device | answers with what was counted; the timer queues its work items, of every kind |
+//! | control device | answers with what was counted; its work items, of every kind, run beside the module's |
 //!
 //! `cargo xtask build -p everything` makes `everything.sys`; `cargo lab stress everything.sys` plays hard lives of it.
 
@@ -127,12 +127,12 @@ const fn nanoseconds(milliseconds: u32) -> u64 {
 /// The timer, at `DISPATCH_LEVEL`: the work is for the work item.
 fn tick(this: &Attached<'_, Everything>, irql: &mut AtMostDispatch) {
     let _ = this.worker.queue(irql);
-    // There may be no device yet, or none any more.
-    let _ = Everything::driver().with_device(irql, |bench, irql| bench.queue_all(irql));
 }
 
 /// The work item: lets go what is held, sends and indicates something, and sets the timer again.
 fn work(this: &Attached<'_, Everything>, irql: &mut Passive) -> NextRun {
+    // There may be no device yet, or none any more.
+    let _ = Everything::driver().with_device(irql, |bench, irql| bench.queue_all(irql));
     let left = this.while_running(irql, |running, irql| {
         let released = running.release::<Tx, _, _>(irql, |release, irql| {
             for _ in 0..TURNS_PER_RUN {
