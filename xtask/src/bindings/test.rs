@@ -323,13 +323,16 @@ fn what_the_driver_takes_from_wdk_sys_is_asserted() {
     for folder in ["crates/ndis/src", "crates/ndis-sys/src", "src", "examples"] {
         names(&root().join(folder), &mut used);
     }
-    // Integers, and pointers to what is asserted.
+    // Integers, and pointers: to what is asserted, to functions, and to what only NT looks into.
     let plain = [
+        "IO_WORKITEM_ROUTINE_EX",
         "PDRIVER_DISPATCH",
         "PDRIVER_OBJECT",
+        "PIO_WORKITEM",
         "PUNICODE_STRING",
         "PCUNICODE_STRING",
         "NTSTATUS",
+        "WORK_QUEUE_TYPE",
         "ntddk",
     ];
     let asserted = [WDK_TYPES, WDK_FUNCTIONS, WDK_CONSTANTS, &plain].concat();

@@ -7,8 +7,7 @@ use core::ptr::NonNull;
 use ndis_sys::{NDIS_HANDLE, NdisAllocateIoWorkItem, NdisFreeIoWorkItem, NdisQueueIoWorkItem};
 use wdk_sys::_WORK_QUEUE_TYPE::DelayedWorkQueue;
 use wdk_sys::{
-    DEVICE_OBJECT, IO_WORKITEM_ROUTINE_EX, PIO_WORKITEM, PVOID, UNICODE_STRING, WORK_QUEUE_TYPE,
-    ntddk,
+    DEVICE_OBJECT, IO_WORKITEM_ROUTINE_EX, PIO_WORKITEM, UNICODE_STRING, WORK_QUEUE_TYPE, ntddk,
 };
 
 use super::item::Owner;
@@ -22,7 +21,7 @@ const TAG: Tag = Tag::new(*b"NdIw");
 
 /// `IoTryQueueWorkItem`, which import libraries of some kits lack.
 type TryQueue =
-    unsafe extern "C" fn(PIO_WORKITEM, IO_WORKITEM_ROUTINE_EX, WORK_QUEUE_TYPE, PVOID) -> u8;
+    unsafe extern "C" fn(PIO_WORKITEM, IO_WORKITEM_ROUTINE_EX, WORK_QUEUE_TYPE, *mut c_void) -> u8;
 
 /// A work item of the system's.
 ///
@@ -218,7 +217,7 @@ impl Wdm {
         // SAFETY: the name is valid for the length of the call; the token says PASSIVE_LEVEL.
         let address = unsafe { ntddk::MmGetSystemRoutineAddress(&raw mut name) };
         // SAFETY: the address is null, which is `None`, or that of the function of this name, whose signature this is.
-        let try_queue = unsafe { core::mem::transmute::<PVOID, Option<TryQueue>>(address) };
+        let try_queue = unsafe { core::mem::transmute::<*mut c_void, Option<TryQueue>>(address) };
         Self { item, try_queue }
     }
 }
