@@ -145,6 +145,7 @@ fn clean() -> Summary {
         rules: Rules {
             checked: 58,
             broken: 0,
+            without: Vec::new(),
         },
         schedule_digest: "9f86d081884c7d65".to_owned(),
         events: 40_000,

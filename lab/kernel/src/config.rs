@@ -162,7 +162,7 @@ pub enum ControlPhase {
     /// All packets are home and the worker threads idle; the adapters still run. Left out with
     /// [`Stop::Busy`].
     BeforePause,
-    /// All adapters are detached, but with [`Stop::InUnload`]; the driver is still loaded.
+    /// All adapters are detached; the driver is still loaded. Left out with [`Stop::InUnload`].
     BeforeUnload,
 }
 

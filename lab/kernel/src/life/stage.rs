@@ -69,8 +69,8 @@ pub(super) fn play(entry: u64, workers: u8, stop: Stop, frames_total: u64, chaos
     if stop != Stop::InUnload {
         show("pause");
         stop_stacks(&show);
+        control::ask(ControlPhase::BeforeUnload);
     }
-    control::ask(ControlPhase::BeforeUnload);
     show("unload");
     unload(driver_object);
     if stop == Stop::InUnload {
