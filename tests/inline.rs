@@ -3,6 +3,7 @@
 //! That the driver's drop counters add up to what the lab saw dropped, `lwf-lab` compares in every run.
 
 use lab_cli::summary::Summary;
+use lab_cli::trial::stress;
 use tests::{Lab, captures, driver};
 
 /// All captures through the driver in mode `inline`.
@@ -86,19 +87,55 @@ fn a_slow_worker_is_overtaken_by_the_timer() {
     assert!(late, "no seed held a packet for too long");
 }
 
-/// Hard lives with a short queue: every packet passes once or is under one reason, pauses come in time, no rule is broken.
+/// How many such seeds are played unless `INLINE_SEEDS` says so.
+const SEEDS: u64 = 120;
+/// `MaxHoldMs` and `WorkerBudgetUs` of those seeds, in nanoseconds.
+const MAX_HOLD_NS: u64 = 50_000_000;
+const WORKER_BUDGET_NS: u64 = 500_000;
+
+/// Hard lives with a short queue, half of them with either `OnOverload`, until so many have had too short a queue at least
+/// once and a pause that began while packets were held. In every life each packet passes once or is under one reason, in
+/// order, and none is held for longer than it may be; no rule is broken, and pauses come in time.
 #[test]
 fn hard_lives_with_a_short_queue_are_clean() {
-    for overload in [0, 1] {
-        let output = Lab::stress(&driver("deferlwf"))
-            .set("Mode", 2)
-            .set("HoldLimit", 4)
-            .set("OnOverload", overload)
-            .set("MaxFlows", 64)
-            .with(["--seeds", "60"])
-            .output();
-        assert_eq!(output.exit, 0, "{}{}", output.stdout, output.stderr);
+    let seeds: u64 = std::env::var("INLINE_SEEDS").map_or(SEEDS, |seeds| {
+        seeds.parse().expect("INLINE_SEEDS is a number of seeds")
+    });
+    for (overload, first) in [(0, 0), (1, 1_000_000)] {
+        let (mut played, mut both) = (0, 0);
+        let (mut longest_ns, mut longest_pause_ns) = (0, 0);
+        while both < seeds.div_ceil(2) {
+            assert!(played < 2 * seeds, "{both} of {played} seeds are such");
+            let summary = short_queue(overload, first + played, seeds.div_ceil(2) - both);
+            let holds = summary.holds;
+            played += summary.played;
+            both += holds.both;
+            longest_ns = longest_ns.max(holds.longest_virtual_ns);
+            longest_pause_ns = longest_pause_ns.max(holds.longest_pause_virtual_ns);
+        }
+        println!(
+            "OnOverload {overload}: {both} of {played} seeds overload and pause with packets held; \
+             held at most for {longest_ns} ns, paused for {longest_pause_ns} ns"
+        );
+        assert!(longest_ns <= MAX_HOLD_NS + WORKER_BUDGET_NS, "{longest_ns}");
+        assert!(longest_pause_ns < 10_000_000_000, "{longest_pause_ns}");
     }
+}
+
+fn short_queue(overload: u32, from: u64, seeds: u64) -> stress::Summary {
+    let output = Lab::stress(&driver("deferlwf"))
+        .set("Mode", 2)
+        .set("HoldLimit", 2)
+        .set("OnOverload", overload)
+        .set("MaxFlows", 64)
+        .with(["--from", &from.to_string()])
+        .with(["--seeds", &seeds.to_string()])
+        .output();
+    assert_eq!(output.exit, 0, "{}{}", output.stdout, output.stderr);
+    let summary: stress::Summary = output.object();
+    assert_eq!(summary.played, seeds);
+    assert!(summary.warnings.is_empty(), "{:#?}", summary.warnings);
+    summary
 }
 
 #[test]

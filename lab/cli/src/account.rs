@@ -64,6 +64,15 @@ pub(crate) fn disagreements(report: &Report) -> Vec<String> {
     disagreements
 }
 
+/// Packets that the driver counts as too many to wait for their verdict, over its whole life; `None` for a driver that does
+/// not count, or has not answered.
+pub(crate) fn overloaded(report: &Report) -> Option<u64> {
+    let reading = Reading::of_phase(ControlPhase::BeforeUnload, &report.control).ok()??;
+    let total = reading.total();
+    let both = |part: fn(&DirectionCounters) -> u64| part(&total.send) + part(&total.receive);
+    Some(both(|counters| counters.not_inspected_overload))
+}
+
 /// Joins what the lab saw with what the driver says.
 pub(crate) fn summarise(
     image: &str,

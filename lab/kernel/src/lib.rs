@@ -21,9 +21,9 @@ pub use config::{
     ParameterValue, Request, RunConfig, Stop,
 };
 pub use report::{
-    AdapterReport, CallSiteReport, ControlRecord, DispatchReport, Failure, MachineReport,
-    PoolReport, PoolTagReport, Progress, Report, RuleReport, TrafficCount, WorkItemFunction,
-    WorkItemReport,
+    AdapterReport, CallSiteReport, ControlRecord, DispatchReport, Failure, HoldReport,
+    MachineReport, PoolReport, PoolTagReport, Progress, Report, RuleReport, TrafficCount,
+    WorkItemFunction, WorkItemReport,
 };
 
 pub use surface::{ImportedName, Support, imports};

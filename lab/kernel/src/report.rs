@@ -18,7 +18,9 @@ pub struct Report {
     pub adapters: Vec<AdapterReport>,
     /// I/O work items, NDIS and WDM families together.
     pub work_items: WorkItemReport,
-    /// The same by function.
+    /// What the filter kept.
+    pub holds: HoldReport,
+    /// What was done with I/O work items, by function.
     pub work_item_functions: BTreeMap<&'static str, WorkItemFunction>,
     /// The longest time a processor stayed at DISPATCH_LEVEL or above, counted in imports.
     pub longest_dispatch: DispatchReport,
@@ -130,6 +132,17 @@ pub struct WorkItemReport {
     pub entry_irql: Option<u8>,
     /// Runs on a system worker thread: all of them.
     pub runs_on_system_thread: u64,
+}
+
+/// What the filter kept of what it was given, low resources apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HoldReport {
+    /// Structures that it had when a pause began, over all pauses.
+    pub held_at_pause: u64,
+    /// The longest virtual time that it had one.
+    pub longest_ns: u64,
+    /// The longest virtual time that `FilterPause` ran.
+    pub longest_pause_ns: u64,
 }
 
 /// What was done with one function of the work items.

@@ -6,6 +6,7 @@ mod call;
 mod digest;
 mod fault;
 mod history;
+mod hold;
 mod hook;
 mod tally;
 
@@ -110,6 +111,15 @@ pub(crate) fn finish() -> Option<Outcome> {
         violation: watch.violation,
         warnings: watch.warnings,
         virtual_ns: LAST.get().time_ns,
+    })
+}
+
+/// Whether the filter has something that it was given, on this adapter.
+pub(crate) fn is_holding(adapter: u32) -> bool {
+    WATCH.with_borrow(|watch| {
+        watch
+            .as_ref()
+            .is_some_and(|watch| watch.tally.holds.is_holding(adapter))
     })
 }
 

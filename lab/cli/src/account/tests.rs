@@ -133,6 +133,7 @@ fn report(before_pause: AdapterStatistics) -> Report {
             entry_irql: Some(0),
             runs_on_system_thread: 2,
         },
+        holds: lab_kernel::HoldReport::default(),
         work_item_functions: [
             ("NdisAllocateIoWorkItem", 1, 0),
             ("NdisQueueIoWorkItem", 2, 2),

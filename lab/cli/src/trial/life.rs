@@ -48,6 +48,7 @@ pub(super) struct Life {
     /// Packets that went past it.
     pub(super) past: u64,
     pub(super) operations: BTreeMap<String, u64>,
+    pub(super) holds: Holds,
     /// Adapters on which the filter ran at some time, and all adapters.
     pub(super) running: usize,
     pub(super) adapters: usize,
@@ -66,6 +67,18 @@ impl Life {
     pub(super) fn is_clean(&self) -> bool {
         self.violation.is_none() && self.disagreements.is_empty()
     }
+}
+
+/// What the filter kept in a life.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+pub(super) struct Holds {
+    /// Packets that the driver had no room to judge, if it counts.
+    pub(super) overloaded: Option<u64>,
+    /// Packet lists that it had when pauses began.
+    pub(super) at_pause: u64,
+    /// The longest virtual time that it had one, and that a pause took.
+    pub(super) longest_ns: u64,
+    pub(super) longest_pause_ns: u64,
 }
 
 /// A life, or why there is none: exit code and line.
@@ -150,6 +163,12 @@ impl Stage {
         };
         let ran = |adapter: &&AdapterReport| adapter.states.contains(&"Running");
         Ok(Life {
+            holds: Holds {
+                overloaded: account::overloaded(&report),
+                at_pause: report.holds.held_at_pause,
+                longest_ns: report.holds.longest_ns,
+                longest_pause_ns: report.holds.longest_pause_ns,
+            },
             seed: report.seed,
             events: report.events,
             packets: Directions {

@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::life::{Life, Stage, Task};
+use super::life::{self, Life, Stage, Task};
 use super::{jobs, last_seed, pool, tally};
 use crate::argument::{RunArguments, StressArguments};
 use crate::error::Error;
 use crate::finding;
 use crate::progress::CountLine;
-use crate::quantity::count;
+use crate::quantity::{count, nanoseconds};
 use crate::run;
 use crate::summary::{Directions, Finding, Spread};
 use crate::timeline;
@@ -45,6 +45,8 @@ pub struct Summary {
     pub operations_per_seed: Option<Spread>,
     /// Control operations of all seeds, by name.
     pub operations: BTreeMap<String, u64>,
+    /// What the filter kept of the packets that it was given.
+    pub holds: Holds,
     /// What does not fail a seed: the first finding of each rule, with its seed.
     pub warnings: Vec<Seeded>,
     /// How long it took, in host time: not for programs, which compare.
@@ -52,6 +54,33 @@ pub struct Summary {
     pub elapsed: Duration,
     /// The failure with the lowest seed.
     pub failure: Option<Failure>,
+}
+
+/// What a filter kept of what it was given, packets lent for low resources apart.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
+pub struct Holds {
+    /// Seeds in which the driver counted packets that it had no room to judge; always 0 for one that does not count.
+    pub overloaded: u64,
+    /// Seeds in which a pause began while it held packets.
+    pub paused_holding: u64,
+    /// Seeds with both.
+    pub both: u64,
+    /// The longest virtual time that it held a packet.
+    pub longest_virtual_ns: u64,
+    /// The longest virtual time that a pause took.
+    pub longest_pause_virtual_ns: u64,
+}
+
+impl Holds {
+    fn take(&mut self, of: life::Holds) {
+        let is_overloaded = of.overloaded.is_some_and(|packets| packets > 0);
+        let is_holding = of.at_pause > 0;
+        self.overloaded += u64::from(is_overloaded);
+        self.paused_holding += u64::from(is_holding);
+        self.both += u64::from(is_overloaded && is_holding);
+        self.longest_virtual_ns = self.longest_virtual_ns.max(of.longest_ns);
+        self.longest_pause_virtual_ns = self.longest_pause_virtual_ns.max(of.longest_pause_ns);
+    }
 }
 
 /// A finding and where it came.
@@ -137,6 +166,7 @@ struct Gathered {
     past: u64,
     operations_each: Vec<u64>,
     operations: BTreeMap<String, u64>,
+    holds: Holds,
     warnings: BTreeMap<String, Seeded>,
     failed: BTreeMap<u64, Life>,
 }
@@ -154,6 +184,7 @@ impl Gathered {
         self.packets.push(given + life.past);
         self.past += life.past;
         self.packets_each_way = self.packets_each_way.plus(life.packets);
+        self.holds.take(life.holds);
         self.operations_each.push(life.operations.values().sum());
         for (name, number) in &life.operations {
             *self.operations.entry(name.clone()).or_default() += number;
@@ -208,6 +239,7 @@ impl Gathered {
             past: self.past,
             operations_per_seed: Spread::of(&self.operations_each),
             operations: self.operations,
+            holds: self.holds,
             warnings: self.warnings.into_values().collect(),
             elapsed: Duration::default(),
             failure,
@@ -221,6 +253,34 @@ pub fn render(summary: &Summary) -> String {
     // Writing to a String cannot fail.
     let _ = write(summary, &mut out);
     out
+}
+
+/// Of a filter that held no packet beyond its handler there is nothing to tell.
+fn write_holds(summary: &Summary, out: &mut String) -> fmt::Result {
+    let holds = &summary.holds;
+    if holds.overloaded > 0 {
+        writeln!(
+            out,
+            "Overload        in {} of {} seeds the driver had no room to judge a packet",
+            count(holds.overloaded),
+            count(summary.played)
+        )?;
+    }
+    if holds.paused_holding > 0 {
+        writeln!(
+            out,
+            "Pauses          in {} of {} seeds one began while packets were held; the longest took {} (virtual)",
+            count(holds.paused_holding),
+            count(summary.played),
+            nanoseconds(holds.longest_pause_virtual_ns)
+        )?;
+        writeln!(
+            out,
+            "Held            at most for {} (virtual)",
+            nanoseconds(holds.longest_virtual_ns)
+        )?;
+    }
+    Ok(())
 }
 
 fn write(summary: &Summary, out: &mut String) -> fmt::Result {
@@ -261,6 +321,7 @@ fn write(summary: &Summary, out: &mut String) -> fmt::Result {
         count(summary.past)
     )?;
     writeln!(out, "                {}", tally(&summary.operations))?;
+    write_holds(summary, out)?;
     for Seeded {
         seed,
         seeds,

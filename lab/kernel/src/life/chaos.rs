@@ -10,7 +10,7 @@ use super::stage;
 use crate::ndis::module::{self, State};
 use crate::ndis::{self, adapter, filter, path, status, traffic};
 use crate::rt::sched;
-use crate::{Chaos, device};
+use crate::{Chaos, device, watch};
 
 /// Threads of an adapter that carry operations out.
 const THREADS: u32 = 2;
@@ -171,6 +171,12 @@ fn pause(adapter: u32) -> bool {
     if module::state(adapter) != State::Running {
         return false;
     }
+    if sched::chance(1, 2) {
+        // When it has something in hand: it has to give that up.
+        sched::wait_until(sched::now() + HOLD_WAIT_NS, &mut || {
+            watch::is_holding(adapter)
+        });
+    }
     adapter::close(adapter, NblPath::Send);
     if sched::chance(1, 2) {
         // A protocol may wait for its sends before it calls itself paused.
@@ -191,6 +197,9 @@ fn reattach(adapter: u32) {
     module::open(adapter);
     adapter::end_change(adapter);
 }
+
+/// How long a pause waits at most for the filter to have packets, in ns.
+const HOLD_WAIT_NS: u64 = 300_000;
 
 /// Opens one of the driver's devices and asks: what it knows, what it knows with something spoilt,
 /// and what it does not know.

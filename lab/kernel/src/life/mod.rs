@@ -307,6 +307,7 @@ fn report(
         registered_version: VERSION.get(),
         adapters,
         pool: tally.pool(),
+        holds: tally.holds.report,
         work_items: tally.work_items,
         work_item_functions: crate::worker::functions(),
         longest_dispatch: tally.longest_dispatch,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use lab_rules::Event;
 use lab_rules::event::{Callback, DISPATCH_LEVEL, Kind, ModuleEvent, PoolEvent, WorkItemEvent};
 
+use super::hold::Holds;
 use crate::{DispatchReport, PoolReport, PoolTagReport, WorkItemReport};
 
 /// `NDIS_STATUS_PENDING`.
@@ -19,6 +20,8 @@ pub(crate) struct Tally {
     pub(crate) longest_dispatch: DispatchReport,
     /// States per adapter.
     pub(crate) states: BTreeMap<u32, Vec<&'static str>>,
+    /// What the filter keeps.
+    pub(crate) holds: Holds,
     pool: Pool,
     /// Queued items: when.
     queued: BTreeMap<u64, u64>,
@@ -40,6 +43,7 @@ impl Tally {
     /// Takes one event.
     pub(crate) fn observe(&mut self, event: &Event) {
         self.observe_level(event);
+        self.holds.observe(event);
         match &event.kind {
             Kind::WorkItem(item) => self.observe_item(event, *item),
             Kind::Pool(pool) => self.pool.observe(*pool),
