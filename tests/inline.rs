@@ -90,7 +90,7 @@ fn a_slow_worker_is_overtaken_by_the_timer() {
 /// How many such seeds are played unless `INLINE_SEEDS` says so.
 const SEEDS: u64 = 120;
 /// `MaxHoldMs` and `WorkerBudgetUs` of those seeds, in nanoseconds.
-const MAX_HOLD_NS: u64 = 50_000_000;
+const MAX_HOLD_NS: u64 = 1_000_000;
 const WORKER_BUDGET_NS: u64 = 500_000;
 
 /// Hard lives with a short queue, half of them with either `OnOverload`, until so many have had too short a queue at least
@@ -126,6 +126,7 @@ fn short_queue(overload: u32, from: u64, seeds: u64) -> stress::Summary {
     let output = Lab::stress(&driver("deferlwf"))
         .set("Mode", 2)
         .set("HoldLimit", 2)
+        .set("MaxHoldMs", 1)
         .set("OnOverload", overload)
         .set("MaxFlows", 64)
         .with(["--from", &from.to_string()])
