@@ -175,6 +175,12 @@ const IRQLS: &[&str] = &[
 ///
 /// C's integer literals are `int` where they fit; what they are stored in is not.
 pub(super) fn constant_type(name: &str, kind: &str) -> &'static str {
+    if name.starts_with("NDIS_SIZEOF") {
+        return "u16";
+    }
+    if name.starts_with('N') && name.contains("_REVISION_") {
+        return "u8";
+    }
     if name.starts_with("NDIS_STATUS") {
         return "NDIS_STATUS";
     }
@@ -184,12 +190,7 @@ pub(super) fn constant_type(name: &str, kind: &str) -> &'static str {
     if IRQLS.contains(&name) {
         return "u8";
     }
-    if name.starts_with("NDIS_SIZEOF") {
-        return "u16";
-    }
-    if name.starts_with("NDIS_OBJECT_TYPE")
-        || (name.starts_with("N") && name.contains("_REVISION_"))
-    {
+    if name.starts_with("NDIS_OBJECT_TYPE") {
         return "u8";
     }
     match kind {

@@ -206,7 +206,7 @@ fn status(source: NDIS_HANDLE) -> NDIS_STATUS_INDICATION {
     NDIS_STATUS_INDICATION {
         Header: NDIS_OBJECT_HEADER {
             Type: NDIS_OBJECT_TYPE_STATUS_INDICATION,
-            Revision: NDIS_STATUS_INDICATION_REVISION_1 as u8,
+            Revision: NDIS_STATUS_INDICATION_REVISION_1,
             Size: NDIS_SIZEOF_STATUS_INDICATION_REVISION_1,
         },
         SourceHandle: source,
