@@ -383,7 +383,7 @@ pub type DriverObject = DRIVER_OBJECT;
 
 /// Makes a driver of a [`FilterModule`](crate::filter::FilterModule): `DriverEntry`, registration, unload.
 ///
-/// `handlers` names the paths that the filter wants: `send`, `receive`, `hold` (both, and holding), `originate`, `bypass`, `status`, `pnp`, and
+/// `handlers` names the paths that the filter wants: `send`, `receive`, `hold` (both, and holding), `originate`, `oid`, `direct_oid`, `synchronous_oid`, `bypass`, `status`, `pnp`, and
 /// `control_device`; each wants its trait. What is not named is not called: NDIS sends it past the filter. `examples/passthru` is a whole driver.
 ///
 /// ```text

@@ -9,7 +9,8 @@
 //! ```
 //!
 //! - [`FilterModule`]: the life of a module; every filter implements it.
-//! - [`SendPath`], [`ReceivePath`], [`HoldPath`], [`OriginatePath`], [`BypassPath`], [`StatusPath`], [`PnpPath`]: paths. What [`driver!`](crate::driver!) is not told to
+//! - [`SendPath`], [`ReceivePath`], [`HoldPath`], [`OriginatePath`], [`BypassPath`], [`StatusPath`], [`PnpPath`], and those of
+//!   [`oid`](crate::oid): paths. What [`driver!`](crate::driver!) is not told to
 //!   handle has a null handler, and NDIS passes it by.
 //! - [`Attached`], [`Running`]: a module in a state, lent to the callbacks.
 //!
@@ -304,7 +305,23 @@ pub trait StatusPath: FilterModule {
 }
 
 /// A filter that sees Plug and Play events of both kinds.
+///
+/// An adapter may go to sleep and wake up with its modules running: since NDIS 6.30 no pause comes with it, and packets are
+/// held back, or fail, elsewhere.
 pub trait PnpPath: FilterModule {
+    /// Is the last place for what others have to hear: requests of the module's own, and status indications. The module is
+    /// detached afterwards; in [`detach`](FilterModule::detach) nobody hears it any more. It follows
+    /// `NetEventFilterPreDetach`, before [`net_pnp_event`](Self::net_pnp_event) is given that.
+    ///
+    /// # IRQL
+    ///
+    /// `PASSIVE_LEVEL`.
+    ///
+    /// <https://learn.microsoft.com/windows-hardware/drivers/ddi/netpnp/ns-netpnp-_net_pnp_event>
+    fn pre_detach(this: &Attached<'_, Self>, irql: &mut Passive) {
+        let _ = (this, irql);
+    }
+
     /// Deals with an event on its way up.
     ///
     /// # IRQL
@@ -313,8 +330,8 @@ pub trait PnpPath: FilterModule {
     ///
     /// # Errors
     ///
-    /// NDIS heeds them for `NetEventQueryPower` and `NetEventQueryRemoveDevice`; forwarded, they are those of the drivers
-    /// above.
+    /// The event is refused, which goes for `NetEventQueryPower` and `NetEventQueryRemoveDevice`; all others count as a
+    /// success. Forwarded, they are those of the drivers above.
     ///
     /// <https://learn.microsoft.com/windows-hardware/drivers/ddi/ndis/nc-ndis-filter_net_pnp_event>
     fn net_pnp_event(

@@ -11,6 +11,7 @@
 //!   hold keep them true.
 //! - **A filter opts into paths**: each is a trait; what is not asked for is not called.
 //! - **Packets are owned** ([`nbl`]): batches are moved on use; low-resources batches are another type.
+//! - **OID requests are owned** ([`oid`]): a callback cannot return without having settled its request, once.
 //! - **Memory is fallible** ([`mem`]), and packet memory is copied, never lent.
 //! - **Nothing outlives its module**: work items ([`work`]) and timers ([`timer`]) hold a reference of it while queued or
 //!   running, and detach waits.
@@ -96,6 +97,8 @@ pub mod mem;
 mod model;
 #[cfg(windows)]
 pub mod nbl;
+#[cfg(windows)]
+pub mod oid;
 #[cfg(any(windows, test))]
 mod order;
 #[cfg(any(windows, test))]

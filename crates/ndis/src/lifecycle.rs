@@ -254,6 +254,7 @@ impl<M: Installed> Stop for Stopping<'_, M> {
     fn on_detaching(&self, irql: &mut Passive) {
         // SAFETY: by the invariant this is detach, and `M` is there until `free`.
         M::detaching(&unsafe { Attached::new(self.0) }, irql);
+        self.0.cancel_own_oids(irql);
     }
 
     fn on_detach(&self, irql: &mut Passive) {

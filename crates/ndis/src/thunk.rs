@@ -7,6 +7,8 @@
 //!
 //! Of every function: it is called by the system as its documentation says, with what this crate has registered it for.
 
+mod oid;
+
 use core::ffi::c_void;
 use core::ptr::NonNull;
 
@@ -33,6 +35,10 @@ use crate::nbl::{Callback, Chain, LowResources, Nbls, Rx, Tx};
 use crate::timer::Timing;
 use crate::work::{Item, Owner};
 use crate::{Status, lifecycle, trace};
+
+pub(crate) use oid::{
+    cancel_request, request, request_complete, synchronous_request, synchronous_request_complete,
+};
 
 /// `FilterSetOptions`.
 pub(crate) unsafe extern "system" fn set_options(
@@ -297,7 +303,12 @@ pub(crate) unsafe extern "system" fn net_pnp_event<M: PnpPath>(
     let attached = unsafe { Attached::new(core) };
     // SAFETY: NDIS has lent the event to this activation.
     let event = unsafe { NetPnpEvent::new(core.handle(), event) };
-    failure_or_success(M::net_pnp_event(&attached, event, &mut irql))
+    let may_be_refused = event.may_be_refused();
+    if event.code() == NetPnpEvent::FILTER_PRE_DETACH {
+        M::pre_detach(&attached, &mut irql);
+    }
+    let result = M::net_pnp_event(&attached, event, &mut irql);
+    failure_or_success(if may_be_refused { result } else { Ok(()) })
 }
 
 /// `FilterDevicePnPEventNotify`.

@@ -3,14 +3,17 @@
 use core::fmt;
 
 use ndis_sys::{
+    FILTER_CANCEL_DIRECT_OID_REQUEST_HANDLER, FILTER_CANCEL_OID_REQUEST_HANDLER,
     FILTER_CANCEL_SEND_HANDLER, FILTER_DEVICE_PNP_EVENT_NOTIFY_HANDLER,
-    FILTER_NET_PNP_EVENT_HANDLER, FILTER_RECEIVE_NET_BUFFER_LISTS_HANDLER,
-    FILTER_RETURN_NET_BUFFER_LISTS_HANDLER, FILTER_SEND_NET_BUFFER_LISTS_COMPLETE_HANDLER,
-    FILTER_SEND_NET_BUFFER_LISTS_HANDLER, FILTER_SET_FILTER_MODULE_OPTIONS_HANDLER,
-    FILTER_STATUS_HANDLER, NDIS_FILTER_CHARACTERISTICS_REVISION_3,
-    NDIS_FILTER_DRIVER_CHARACTERISTICS, NDIS_FILTER_PARTIAL_CHARACTERISTICS,
-    NDIS_FILTER_PARTIAL_CHARACTERISTICS_REVISION_1, NDIS_OBJECT_HEADER,
-    NDIS_OBJECT_TYPE_FILTER_DRIVER_CHARACTERISTICS,
+    FILTER_DIRECT_OID_REQUEST_COMPLETE_HANDLER, FILTER_DIRECT_OID_REQUEST_HANDLER,
+    FILTER_NET_PNP_EVENT_HANDLER, FILTER_OID_REQUEST_COMPLETE_HANDLER, FILTER_OID_REQUEST_HANDLER,
+    FILTER_RECEIVE_NET_BUFFER_LISTS_HANDLER, FILTER_RETURN_NET_BUFFER_LISTS_HANDLER,
+    FILTER_SEND_NET_BUFFER_LISTS_COMPLETE_HANDLER, FILTER_SEND_NET_BUFFER_LISTS_HANDLER,
+    FILTER_SET_FILTER_MODULE_OPTIONS_HANDLER, FILTER_STATUS_HANDLER,
+    FILTER_SYNCHRONOUS_OID_REQUEST_COMPLETE_HANDLER, FILTER_SYNCHRONOUS_OID_REQUEST_HANDLER,
+    NDIS_FILTER_CHARACTERISTICS_REVISION_3, NDIS_FILTER_DRIVER_CHARACTERISTICS,
+    NDIS_FILTER_PARTIAL_CHARACTERISTICS, NDIS_FILTER_PARTIAL_CHARACTERISTICS_REVISION_1,
+    NDIS_OBJECT_HEADER, NDIS_OBJECT_TYPE_FILTER_DRIVER_CHARACTERISTICS,
     NDIS_OBJECT_TYPE_FILTER_PARTIAL_CHARACTERISTICS,
     NDIS_SIZEOF_FILTER_DRIVER_CHARACTERISTICS_REVISION_3,
     NDIS_SIZEOF_FILTER_PARTIAL_CHARACTERISTICS_REVISION_1,
@@ -24,6 +27,7 @@ use crate::device::{self, ControlDevice};
 use crate::driver::{Installed, Names};
 use crate::irql::Passive;
 use crate::nbl::OwnPackets;
+use crate::oid::{Direct, DirectOidPath, OidPath, Regular, SyncOidPath};
 use crate::{lifecycle, thunk, version};
 
 /// The handlers that a driver registers, made by [`driver!`](crate::driver!).
@@ -35,6 +39,9 @@ pub struct Handlers<M: Installed> {
     cancel_send: FILTER_CANCEL_SEND_HANDLER,
     receive: FILTER_RECEIVE_NET_BUFFER_LISTS_HANDLER,
     return_: FILTER_RETURN_NET_BUFFER_LISTS_HANDLER,
+    oid: Oid,
+    direct_oid: DirectOid,
+    synchronous_oid: SyncOid,
     status: FILTER_STATUS_HANDLER,
     net_pnp: FILTER_NET_PNP_EVENT_HANDLER,
     device_pnp: FILTER_DEVICE_PNP_EVENT_NOTIFY_HANDLER,
@@ -44,6 +51,26 @@ pub struct Handlers<M: Installed> {
     /// How many packets of their own modules want.
     pub(crate) own_packets: Option<WantOwnPackets<M>>,
     pub(crate) device: Option<device::Registration<M>>,
+}
+
+/// `FilterOidRequest`, its completion, its cancellation: all or none.
+struct Oid {
+    request: FILTER_OID_REQUEST_HANDLER,
+    complete: FILTER_OID_REQUEST_COMPLETE_HANDLER,
+    cancel: FILTER_CANCEL_OID_REQUEST_HANDLER,
+}
+
+/// `FilterDirectOidRequest`, its completion, its cancellation: all or none.
+struct DirectOid {
+    request: FILTER_DIRECT_OID_REQUEST_HANDLER,
+    complete: FILTER_DIRECT_OID_REQUEST_COMPLETE_HANDLER,
+    cancel: FILTER_CANCEL_DIRECT_OID_REQUEST_HANDLER,
+}
+
+/// `FilterSynchronousOidRequest` and its completion: both or none.
+struct SyncOid {
+    request: FILTER_SYNCHRONOUS_OID_REQUEST_HANDLER,
+    complete: FILTER_SYNCHRONOUS_OID_REQUEST_COMPLETE_HANDLER,
 }
 
 type WantOwnPackets<M> = fn(&Attached<'_, M>, &mut Passive) -> BothWays<OwnPackets>;
@@ -59,6 +86,20 @@ impl<M: Installed> Handlers<M> {
         cancel_send: None,
         receive: None,
         return_: None,
+        oid: Oid {
+            request: None,
+            complete: None,
+            cancel: None,
+        },
+        direct_oid: DirectOid {
+            request: None,
+            complete: None,
+            cancel: None,
+        },
+        synchronous_oid: SyncOid {
+            request: None,
+            complete: None,
+        },
         status: None,
         net_pnp: None,
         device_pnp: None,
@@ -122,6 +163,57 @@ impl<M: Installed> Handlers<M> {
     /// Whether [`hold`](Self::hold) was called.
     pub(crate) const fn can_hold(&self) -> bool {
         self.cancel_send.is_some()
+    }
+
+    /// Adds [`OidPath`]: `FilterOidRequest`, its completion, and its cancellation.
+    #[must_use]
+    pub const fn oid(mut self) -> Self
+    where
+        M: OidPath,
+    {
+        self.oid = Oid {
+            request: Some(thunk::request::<M, Regular>),
+            complete: Some(thunk::request_complete::<M, Regular>),
+            cancel: Some(thunk::cancel_request::<M, Regular>),
+        };
+        self
+    }
+
+    /// Whether [`oid`](Self::oid) was called.
+    pub(crate) const fn has_oid(&self) -> bool {
+        self.oid.complete.is_some()
+    }
+
+    /// Adds [`DirectOidPath`]: `FilterDirectOidRequest`, its completion, and its cancellation.
+    #[must_use]
+    pub const fn direct_oid(mut self) -> Self
+    where
+        M: DirectOidPath,
+    {
+        self.direct_oid = DirectOid {
+            request: Some(thunk::request::<M, Direct>),
+            complete: Some(thunk::request_complete::<M, Direct>),
+            cancel: Some(thunk::cancel_request::<M, Direct>),
+        };
+        self
+    }
+
+    /// Whether [`direct_oid`](Self::direct_oid) was called.
+    pub(crate) const fn has_direct_oid(&self) -> bool {
+        self.direct_oid.complete.is_some()
+    }
+
+    /// Adds [`SyncOidPath`]: `FilterSynchronousOidRequest` and its completion.
+    #[must_use]
+    pub const fn synchronous_oid(mut self) -> Self
+    where
+        M: SyncOidPath,
+    {
+        self.synchronous_oid = SyncOid {
+            request: Some(thunk::synchronous_request::<M>),
+            complete: Some(thunk::synchronous_request_complete::<M>),
+        };
+        self
     }
 
     /// Adds [`BypassPath`]: `FilterSetModuleOptions`.
@@ -199,17 +291,17 @@ impl<M: Installed> Handlers<M> {
             CancelSendNetBufferListsHandler: self.cancel_send,
             ReceiveNetBufferListsHandler: self.receive,
             ReturnNetBufferListsHandler: self.return_,
-            OidRequestHandler: None,
-            OidRequestCompleteHandler: None,
-            CancelOidRequestHandler: None,
+            OidRequestHandler: self.oid.request,
+            OidRequestCompleteHandler: self.oid.complete,
+            CancelOidRequestHandler: self.oid.cancel,
             DevicePnPEventNotifyHandler: self.device_pnp,
             NetPnPEventHandler: self.net_pnp,
             StatusHandler: self.status,
-            DirectOidRequestHandler: None,
-            DirectOidRequestCompleteHandler: None,
-            CancelDirectOidRequestHandler: None,
-            SynchronousOidRequestHandler: None,
-            SynchronousOidRequestCompleteHandler: None,
+            DirectOidRequestHandler: self.direct_oid.request,
+            DirectOidRequestCompleteHandler: self.direct_oid.complete,
+            CancelDirectOidRequestHandler: self.direct_oid.cancel,
+            SynchronousOidRequestHandler: self.synchronous_oid.request,
+            SynchronousOidRequestCompleteHandler: self.synchronous_oid.complete,
         }
     }
 }

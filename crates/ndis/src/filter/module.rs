@@ -18,6 +18,7 @@ use crate::event::Event;
 use crate::irql::Passive;
 use crate::mem::{OutOfMemory, PoolArc, Tag};
 use crate::nbl::{Direction, Held, Side};
+use crate::oid::{Direct, Regular, Requests};
 use crate::rundown::Rundown;
 use crate::timer::Timing;
 use crate::work::{Item, List, NextRun, Owner, Routine, State, WorkCounters};
@@ -83,6 +84,8 @@ pub(crate) struct ModuleCore<M: FilterModule> {
     timers: UnsafeCell<List<Timing<M>>>,
     sends: Side,
     receives: Side,
+    pub(crate) regular_oids: Requests,
+    pub(crate) direct_oids: Requests,
     /// Whether NDIS sends packets past the module. Changes while it is paused.
     is_bypassed: AtomicBool,
     following: UnsafeCell<Option<NonNull<Self>>>,
@@ -123,6 +126,8 @@ impl<M: FilterModule> ModuleCore<M> {
             timers: UnsafeCell::new(List::try_new(TAG)?),
             sends: Side::try_new(irql)?,
             receives: Side::try_new(irql)?,
+            regular_oids: Requests::new(),
+            direct_oids: Requests::new(),
             is_bypassed: AtomicBool::new(false),
             following: UnsafeCell::new(None),
             module: UnsafeCell::new(MaybeUninit::uninit()),
@@ -293,6 +298,18 @@ impl<M: FilterModule> ModuleCore<M> {
         for timer in unsafe { &*self.timers.get() }.iter() {
             timer.cancel(irql);
         }
+    }
+
+    /// Cancels the requests of the module's own that are below.
+    pub(crate) fn cancel_own_oids(&self, irql: &mut Passive) {
+        // SAFETY: by invariant 6 the handle is valid as long as anybody can call this: the module's requests are below.
+        unsafe {
+            self.regular_oids
+                .own
+                .cancel_all::<Regular>(self.handle, irql)
+        };
+        // SAFETY: likewise.
+        unsafe { self.direct_oids.own.cancel_all::<Direct>(self.handle, irql) };
     }
 
     /// The states of the work items.

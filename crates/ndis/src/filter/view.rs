@@ -35,6 +35,10 @@ impl<'a, M: FilterModule> Attached<'a, M> {
         Self { core }
     }
 
+    pub(crate) const fn core(&self) -> &'a ModuleCore<M> {
+        self.core
+    }
+
     /// What NDIS said about the adapter when the module was attached.
     #[must_use]
     pub const fn parameters(&self) -> &AttachParameters {

@@ -21,6 +21,12 @@ impl Tag {
     pub const fn new(name: [u8; 4]) -> Self {
         Self(u32::from_le_bytes(name))
     }
+
+    /// The number that C calls the tag by.
+    #[cfg(windows)]
+    pub(crate) const fn into_raw(self) -> u32 {
+        self.0
+    }
 }
 
 /// The system had no memory to give.

@@ -2,10 +2,11 @@
 
 use ndis::Status;
 use ndis::event::Event;
-use ndis::filter::{FilterModule, Running};
+use ndis::filter::{Attached, FilterModule, Running};
 use ndis::irql::{AtMostDispatch, Passive};
 use ndis::lock::SpinLock;
 use ndis::nbl::{LowResources, NblBatch, Tx};
+use ndis::oid::{Ask, Oid, OidPath, OidRequest, Regular, Settled};
 
 pub fn wait(event: &Event, irql: &mut Passive) {
     event.wait(irql);
@@ -30,4 +31,18 @@ pub fn look_and_pass(packets: LowResources<'_>, irql: &mut AtMostDispatch) -> us
 
 pub fn running_is_attached<M: FilterModule>(module: &Running<'_, M>) -> u32 {
     module.parameters().if_index
+}
+
+pub fn answer_ask_and_settle<'c, M: OidPath>(
+    module: &Attached<'_, M>,
+    request: OidRequest<'c, Regular>,
+    irql: &mut Passive,
+) -> Settled<'c> {
+    let mut size = [0; 4];
+    let _ = module.ask_oid(Ask::query(Oid::GEN_MAXIMUM_FRAME_SIZE, &mut size), irql);
+    module.take_pended_oid(irql, |waiting, _| waiting.answer(&size, 0));
+    match request.pend() {
+        Ok(settled) => settled,
+        Err(request) => request.forward(),
+    }
 }

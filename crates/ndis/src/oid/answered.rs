@@ -1,0 +1,95 @@
+//! The answer of those below.
+
+use super::request::final_status;
+use super::{BeyondBuffer, Oid, Raw, RequestKind};
+use crate::Status;
+
+/// A request that is on its way back up, with the answer of those below.
+///
+/// What they have said is in it already: it may be looked at and changed, or left alone.
+///
+/// # Invariants
+///
+/// Those of `Raw`: NDIS has given the request to the module, which completes it when this is gone.
+#[derive(Debug)]
+pub struct Answered<'a> {
+    raw: Raw<'a>,
+    status: Status,
+    _here: core::marker::PhantomData<*mut ()>,
+}
+
+impl<'a> Answered<'a> {
+    /// For this crate's callers of callbacks.
+    pub(crate) const fn new(raw: Raw<'a>, status: Status) -> Self {
+        // INVARIANT: that of `Raw`.
+        Self {
+            raw,
+            status,
+            _here: core::marker::PhantomData,
+        }
+    }
+
+    /// What the request was about.
+    #[must_use]
+    pub const fn oid(&self) -> Oid {
+        self.raw.oid()
+    }
+
+    /// What it wanted done.
+    #[must_use]
+    pub const fn kind(&self) -> RequestKind {
+        self.raw.kind()
+    }
+
+    /// The port that it was for.
+    #[must_use]
+    pub const fn port(&self) -> u32 {
+        self.raw.port()
+    }
+
+    /// How it has ended so far.
+    pub const fn status(&self) -> Status {
+        self.status
+    }
+
+    /// Makes it end with another status. `NDIS_STATUS_PENDING` is none, and becomes [`Status::FAILURE`].
+    pub fn set_status(&mut self, status: Status) {
+        self.status = final_status(status);
+    }
+
+    /// Bytes of output that those below have written: of a query or method request.
+    #[must_use]
+    pub fn output_length(&self) -> u32 {
+        let (_, room) = self.raw.lengths();
+        self.raw.results().written.min(room)
+    }
+
+    /// Copies output from `offset` on until `to` is full.
+    ///
+    /// # Errors
+    ///
+    /// [`BeyondBuffer`]: there is less output. `to` is as it was.
+    pub fn copy_to(&self, offset: u32, to: &mut [u8]) -> Result<(), BeyondBuffer> {
+        self.raw.copy_to(self.output_length(), offset, to)
+    }
+
+    /// Copies `N` bytes of output from `offset` on.
+    ///
+    /// # Errors
+    ///
+    /// [`BeyondBuffer`]: there is less output.
+    pub fn read<const N: usize>(&self, offset: u32) -> Result<[u8; N], BeyondBuffer> {
+        let mut bytes = [0; N];
+        self.copy_to(offset, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Puts `bytes` in the place of output from `offset` on.
+    ///
+    /// # Errors
+    ///
+    /// [`BeyondBuffer`]: there is less output. It is as it was.
+    pub fn overwrite(&mut self, offset: u32, bytes: &[u8]) -> Result<(), BeyondBuffer> {
+        self.raw.copy_from(self.output_length(), offset, bytes)
+    }
+}

@@ -1,0 +1,284 @@
+//! What happens to requests that NDIS has given to a module.
+
+use core::ffi::c_void;
+use core::ptr::NonNull;
+
+use ndis_sys::{
+    NDIS_OID_REQUEST, NDIS_STATUS_PENDING, NdisAllocateCloneOidRequest, NdisFreeCloneOidRequest,
+};
+
+use super::raw::Results;
+use super::request::final_status;
+use super::{
+    Answered, Direct, DirectOidPath, OidPath, OidRequest, Outcome, Raw, Regular, Route, Settled,
+    SyncOidPath, answer_own,
+};
+use crate::Status;
+use crate::filter::{Attached, FilterModule, ModuleCore, TAG};
+use crate::irql::{AtMostDispatch, Caller};
+
+/// A request has come. `None` if it was left pending, and was, or will be completed otherwise.
+///
+/// # Safety
+///
+/// NDIS has given the request to the module, which is attached until the request is completed.
+pub(crate) unsafe fn arrive<M: FilterModule, P: Route<M>>(
+    core: &ModuleCore<M>,
+    request: *mut NDIS_OID_REQUEST,
+    irql: &mut AtMostDispatch,
+) -> Option<Status> {
+    // SAFETY: NDIS has given it.
+    let Some(raw) = (unsafe { Raw::checked(request) }) else {
+        return Some(Status::INVALID_PARAMETER);
+    };
+    // SAFETY: this function's contract.
+    let attached = unsafe { Attached::new(core) };
+    let settled = P::asked(&attached, OidRequest::new(raw), irql);
+    // SAFETY: the request is the one that was given, and this function's contract.
+    unsafe { settle::<M, P>(core, raw, settled, irql) }
+}
+
+/// Does what a callback has decided. `None` if the request is pending, and may be gone.
+///
+/// # Safety
+///
+/// As for [`arrive`]; `settled` is of this request.
+unsafe fn settle<M: FilterModule, P: Route<M>>(
+    core: &ModuleCore<M>,
+    raw: Raw<'_>,
+    settled: Settled<'_>,
+    irql: &mut impl Caller,
+) -> Option<Status> {
+    match settled.outcome {
+        Outcome::Complete(status) => Some(status),
+        // SAFETY: this function's contract.
+        Outcome::Forward(_) => unsafe { forward::<M, P>(core, raw, irql) },
+        Outcome::Pend(waiting) => {
+            // SAFETY: the place is of this request, which from here on belongs to who takes it out.
+            unsafe { P::requests(core).append(waiting, irql) };
+            None
+        }
+    }
+}
+
+/// Sends a clone of a request down. `None` if its answer comes later; then the request may be gone.
+///
+/// # Safety
+///
+/// As for [`arrive`].
+unsafe fn forward<M: FilterModule, P: Route<M>>(
+    core: &ModuleCore<M>,
+    original: Raw<'_>,
+    irql: &mut impl Caller,
+) -> Option<Status> {
+    let mut clone = core::ptr::null_mut();
+    // SAFETY: the module is attached; the request is one, as its header says.
+    let status = unsafe {
+        NdisAllocateCloneOidRequest(
+            core.handle(),
+            original.as_ptr(),
+            TAG.into_raw(),
+            &raw mut clone,
+        )
+    };
+    let Some(address) = NonNull::new(clone).filter(|_| Status::from_raw(status).ok().is_ok())
+    else {
+        return Some(failure(Status::from_raw(status)));
+    };
+    // SAFETY: NDIS has just made it, and nobody else has it.
+    let raw = unsafe { Raw::new(address) };
+    // Who cancels the original means the clone.
+    raw.set_id(original.id());
+    raw.set_source_words([original.as_ptr().cast(), core::ptr::null_mut()]);
+    // SAFETY: the module is attached, and its handlers for this interface are registered, or no request would have come.
+    let status = unsafe { P::send(core.handle(), clone) };
+    if status == NDIS_STATUS_PENDING {
+        return None;
+    }
+    let status = Status::from_raw(status);
+    // SAFETY: the answer is there, and nobody else takes it: it was not pending.
+    Some(unsafe { finish::<M, P>(core, raw, original, status, irql) })
+}
+
+/// What NDIS has said when it did not do what it was asked for.
+fn failure(status: Status) -> Status {
+    if status.ok().is_err() {
+        status
+    } else {
+        Status::RESOURCES
+    }
+}
+
+/// Brings the answer to a clone to its original, frees the clone, and shows the answer to the driver.
+///
+/// # Safety
+///
+/// The module is attached. The clone is of `forward`, has come back with `status`, and `original` is what it is a clone
+/// of, which is not completed.
+unsafe fn finish<M: FilterModule, P: Route<M>>(
+    core: &ModuleCore<M>,
+    clone: Raw<'_>,
+    original: Raw<'_>,
+    status: Status,
+    irql: &mut impl Caller,
+) -> Status {
+    let results: Results = clone.results();
+    original.set_results(results);
+    // SAFETY: NDIS has made the clone for this module; it is below no more, and not used any more.
+    unsafe { NdisFreeCloneOidRequest(core.handle(), clone.as_ptr()) };
+    let mut answered = Answered::new(original, final_status(status));
+    // SAFETY: the module is attached.
+    P::answered(&unsafe { Attached::new(core) }, &mut answered, irql);
+    answered.status()
+}
+
+/// A clone, or a request of the module's own, has come back after it was pending.
+///
+/// # Safety
+///
+/// NDIS has given it back to the module, which is attached until the original is completed.
+pub(crate) unsafe fn come_back<M: FilterModule, P: Route<M>>(
+    core: &ModuleCore<M>,
+    request: *mut NDIS_OID_REQUEST,
+    status: Status,
+    irql: &mut AtMostDispatch,
+) {
+    let Some(address) = NonNull::new(request) else {
+        return;
+    };
+    // SAFETY: NDIS has given back what this crate has sent.
+    let raw = unsafe { Raw::new(address) };
+    // SAFETY: likewise.
+    if unsafe { answer_own(raw, status) } {
+        return;
+    }
+    let [original, _] = raw.source_words();
+    let Some(original) = NonNull::new(original.cast::<NDIS_OID_REQUEST>()) else {
+        return;
+    };
+    // SAFETY: `forward` has kept its address, and it is not completed before this.
+    let original = unsafe { Raw::new(original) };
+    // SAFETY: the clone has come back, and this function's contract.
+    let status = unsafe { finish::<M, P>(core, raw, original, status, irql) };
+    // SAFETY: it was left pending, because its clone was, and nobody has completed it.
+    unsafe { P::complete(core.handle(), original.as_ptr(), status.into_raw()) };
+}
+
+/// A request is cancelled: it is completed if it waits in the module; else its clone is cancelled, if it is below.
+///
+/// # Safety
+///
+/// The module is attached.
+pub(crate) unsafe fn cancel<M: FilterModule, P: Route<M>>(
+    core: &ModuleCore<M>,
+    id: *mut c_void,
+    irql: &mut AtMostDispatch,
+) {
+    match P::requests(core).take_cancelled(id, irql) {
+        Some(waiting) => {
+            // SAFETY: just taken out, and completed here.
+            let request = unsafe { waiting.request() };
+            // SAFETY: by the invariant of `Waiting` it was left pending, and nobody has completed it.
+            unsafe {
+                P::complete(
+                    core.handle(),
+                    request.as_ptr(),
+                    Status::REQUEST_ABORTED.into_raw(),
+                );
+            }
+        }
+        // SAFETY: the module is attached.
+        None => unsafe { P::cancel(core.handle(), id) },
+    }
+}
+
+impl<M: OidPath> Attached<'_, M> {
+    /// Takes the regular request that waits in the module, if one does, and has `f` settle it.
+    ///
+    /// # IRQL
+    ///
+    /// At or below `DISPATCH_LEVEL`, and no lock held.
+    ///
+    /// <https://learn.microsoft.com/windows-hardware/drivers/ddi/ndis/nf-ndis-ndisfoidrequestcomplete>
+    pub fn take_pended_oid<C: Caller>(
+        &self,
+        irql: &mut C,
+        f: impl for<'c> FnOnce(OidRequest<'c, Regular>, &mut C) -> Settled<'c>,
+    ) -> bool {
+        take_pended(self.core(), irql, f)
+    }
+}
+
+impl<M: DirectOidPath> Attached<'_, M> {
+    /// Takes the direct request that has waited longest in the module, if any does, and has `f` settle it.
+    ///
+    /// # IRQL
+    ///
+    /// At or below `DISPATCH_LEVEL`, and no lock held.
+    ///
+    /// <https://learn.microsoft.com/windows-hardware/drivers/ddi/ndis/nf-ndis-ndisfdirectoidrequestcomplete>
+    pub fn take_pended_direct_oid<C: Caller>(
+        &self,
+        irql: &mut C,
+        f: impl for<'c> FnOnce(OidRequest<'c, Direct>, &mut C) -> Settled<'c>,
+    ) -> bool {
+        take_pended(self.core(), irql, f)
+    }
+}
+
+fn take_pended<M: FilterModule, P: Route<M>, C: Caller>(
+    core: &ModuleCore<M>,
+    irql: &mut C,
+    f: impl for<'c> FnOnce(OidRequest<'c, P>, &mut C) -> Settled<'c>,
+) -> bool {
+    let Some(waiting) = P::requests(core).take_first(irql) else {
+        return false;
+    };
+    // SAFETY: just taken out; it is completed below, or by whom it is left to, and not used after that.
+    let request = unsafe { waiting.request() };
+    drop(waiting);
+    let settled = f(OidRequest::new(request), irql);
+    // SAFETY: the module is attached while NDIS waits for the request, which is the one that `f` had.
+    let ended = unsafe { settle::<M, P>(core, request, settled, irql) };
+    if let Some(status) = ended {
+        // SAFETY: by the invariant of `Waiting` it was left pending, and nobody has completed it.
+        unsafe { P::complete(core.handle(), request.as_ptr(), status.into_raw()) };
+    }
+    true
+}
+
+/// How a synchronous request goes on.
+pub(crate) enum Course {
+    /// To those below, with this call context.
+    On(usize),
+    /// It ends with success.
+    Done,
+    /// It ends otherwise.
+    Ended(Status),
+}
+
+/// A synchronous request has come.
+///
+/// # Safety
+///
+/// NDIS lends it to this activation, and the module is attached as long.
+pub(crate) unsafe fn arrive_synchronously<M: SyncOidPath>(
+    core: &ModuleCore<M>,
+    request: *mut NDIS_OID_REQUEST,
+    irql: &mut AtMostDispatch,
+) -> Course {
+    // SAFETY: NDIS lends it.
+    let Some(raw) = (unsafe { Raw::checked(request) }) else {
+        // What is not understood is for others.
+        return Course::On(0);
+    };
+    // SAFETY: this function's contract.
+    let attached = unsafe { Attached::new(core) };
+    match M::synchronous_oid(&attached, OidRequest::new(raw), irql).outcome {
+        Outcome::Forward(call_context) => Course::On(call_context),
+        Outcome::Complete(Status::SUCCESS) => Course::Done,
+        Outcome::Complete(status) => Course::Ended(status),
+        // There is no way to leave one pending.
+        Outcome::Pend(_) => Course::Ended(Status::FAILURE),
+    }
+}
