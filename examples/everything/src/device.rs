@@ -96,16 +96,19 @@ impl ControlDevice for Everything {
             }
             written = written.saturating_add(8);
         }
-        if written < 64 {
+        if written < VALUES.saturating_mul(8) {
             return Err(Status::BUFFER_TOO_SMALL);
         }
         Ok(written)
     }
 }
 
-fn totals(driver: &Driver<Everything>, irql: &mut impl Caller) -> [u64; 8] {
+/// How many values the control device answers.
+const VALUES: usize = 14;
+
+fn totals(driver: &Driver<Everything>, irql: &mut impl Caller) -> [u64; VALUES] {
     driver.census(irql, |census| {
-        census.modules().fold([0; 8], |sums, module| {
+        census.modules().fold([0; VALUES], |sums, module| {
             let counts = &module.counts;
             let values = [
                 &counts.sent,
@@ -116,6 +119,12 @@ fn totals(driver: &Driver<Everything>, irql: &mut impl Caller) -> [u64; 8] {
                 &counts.drained,
                 &counts.status,
                 &counts.pnp,
+                &counts.requests,
+                &counts.answered,
+                &counts.pended,
+                &counts.passed,
+                &counts.asked,
+                &counts.unanswered,
             ];
             let mut values = values.into_iter();
             sums.map(|sum: u64| sum.saturating_add(values.next().map_or(0, Counter::value)))

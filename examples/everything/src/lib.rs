@@ -6,6 +6,8 @@
 //! | receive | passes packets on; of low-resources ones it passes copies on, in their place |
 //! | originate | sends and indicates a frame of its own now and then |
 //! | cancel | counts held sends that a protocol has cancelled |
+//! | OID requests of three kinds | answers one, lets some wait for a work item, passes on the rest (`request.rs`) |
+//! | own requests | asks for the adapter's packet filter, and tells those above |
 //! | status, Plug and Play | counts, and passes on |
 //! | bypass | stays in the way, and is told so |
 //! | control device | answers with what was counted; its work items, of every kind, run beside the module's |
@@ -24,6 +26,7 @@
 )]
 
 mod device;
+mod request;
 
 use ndis::config::Parameter;
 use ndis::counter::Counter;
@@ -40,7 +43,9 @@ use ndis::{Status, text};
 
 ndis::driver! {
     module: Everything,
-    handlers: [hold, originate, bypass, pnp, control_device],
+    handlers: [
+        hold, originate, oid, direct_oid, synchronous_oid, bypass, pnp, control_device
+    ],
     unique_name: "{0b4a6b4e-7c40-4a1e-9a53-3b7d1d0e5a61}",
     service_name: "everything",
     friendly_name: "deferlwf example: every path",
@@ -70,6 +75,7 @@ const FRAME: [u8; 60] = {
 /// What one adapter has of this filter.
 struct Everything {
     worker: WorkItem<Self>,
+    asker: WorkItem<Self>,
     timer: Timer<Self>,
     every_ns: Counter,
     counts: Counts,
@@ -86,6 +92,15 @@ struct Counts {
     drained: Counter,
     status: Counter,
     pnp: Counter,
+    /// Requests that have come, of all kinds.
+    requests: Counter,
+    /// Of these: answered here; left waiting; those whose answer has passed.
+    answered: Counter,
+    pended: Counter,
+    passed: Counter,
+    /// Requests of the filter's own: answered, or not.
+    asked: Counter,
+    unanswered: Counter,
 }
 
 impl FilterModule for Everything {
@@ -97,6 +112,7 @@ impl FilterModule for Everything {
         every_ns.add(read.unwrap_or_else(|_| nanoseconds(DEFAULT_EVERY_MS)));
         Ok(Self {
             worker: attaching.work_item(work, irql)?,
+            asker: attaching.work_item(request::ask, irql)?,
             timer: attaching.timer(tick, irql)?,
             every_ns,
             counts: Counts::default(),
@@ -127,9 +143,10 @@ const fn nanoseconds(milliseconds: u32) -> u64 {
 /// The timer, at `DISPATCH_LEVEL`: the work is for the work item.
 fn tick(this: &Attached<'_, Everything>, irql: &mut AtMostDispatch) {
     let _ = this.worker.queue(irql);
+    let _ = this.asker.queue(irql);
 }
 
-/// The work item: lets go what is held, sends and indicates something, and sets the timer again.
+/// The work item of packets: lets go what is held, sends and indicates something, and sets the timer again.
 fn work(this: &Attached<'_, Everything>, irql: &mut Passive) -> NextRun {
     // There may be no device yet, or none any more.
     let _ = Everything::driver().with_device(irql, |bench, irql| bench.queue_all(irql));
@@ -227,6 +244,11 @@ impl StatusPath for Everything {
 }
 
 impl PnpPath for Everything {
+    fn pre_detach(this: &Attached<'_, Self>, irql: &mut Passive) {
+        // The last chance to ask those below, and to tell those above.
+        let _ = request::ask(this, irql);
+    }
+
     fn net_pnp_event(
         this: &Attached<'_, Self>,
         event: NetPnpEvent<'_>,
