@@ -9,8 +9,8 @@ use ndis_sys::{
     NDIS_OID_REQUEST_DATA_METHOD_INFORMATION as Method,
     NDIS_OID_REQUEST_DATA_QUERY_INFORMATION as Query, NDIS_OID_REQUEST_DATA_SET_INFORMATION as Set,
     NDIS_OID_REQUEST_REVISION_1, NDIS_REQUEST_TYPE, NDIS_SIZEOF_OID_REQUEST_REVISION_1,
-    NdisRequestMethod, NdisRequestQueryInformation, NdisRequestQueryStatistics,
-    NdisRequestSetInformation,
+    NDIS_SIZEOF_OID_REQUEST_REVISION_2, NdisRequestMethod, NdisRequestQueryInformation,
+    NdisRequestQueryStatistics, NdisRequestSetInformation,
 };
 
 use super::Oid;
@@ -86,9 +86,12 @@ impl Raw<'_> {
         let address = NonNull::new(address)?;
         // SAFETY: this function's contract: the header is there.
         let header = unsafe { (*address.as_ptr()).Header };
-        let is_request = header.Type == NDIS_OBJECT_TYPE_OID_REQUEST
-            && header.Revision >= NDIS_OID_REQUEST_REVISION_1
-            && header.Size >= NDIS_SIZEOF_OID_REQUEST_REVISION_1;
+        let least_size = match header.Revision {
+            0 => return None,
+            NDIS_OID_REQUEST_REVISION_1 => NDIS_SIZEOF_OID_REQUEST_REVISION_1,
+            _ => NDIS_SIZEOF_OID_REQUEST_REVISION_2,
+        };
+        let is_request = header.Type == NDIS_OBJECT_TYPE_OID_REQUEST && header.Size >= least_size;
         // INVARIANT: the caller's promise.
         is_request.then_some(Self {
             address,
