@@ -137,6 +137,10 @@ fn allocate_clone(call: &Call<'_>) -> u64 {
     let Some(adapter) = handle::module("NdisAllocateCloneOidRequest", call.arg(0)) else {
         return status(NDIS_STATUS_INVALID_PARAMETER);
     };
+    if !header(source).or_fault().is_valid() {
+        emit(Kind::Oid(OidEvent::CloneRefused { source }));
+        return status(NDIS_STATUS_INVALID_PARAMETER);
+    }
     let clone = if sched::chance(1, NO_CLONE) {
         0
     } else {

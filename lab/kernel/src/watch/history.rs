@@ -386,6 +386,7 @@ fn each_oid_step(event: &OidEvent, mut each: impl FnMut(Noun, u64, &'static str,
             each(OID, *source, "cloned", Driver);
             each(OID, *clone, CLONED, Driver);
         }
+        OidEvent::CloneRefused { .. } => {}
         OidEvent::CloneFreed { clone, .. } => each(OID, *clone, FREED, Nobody),
         OidEvent::Sent { request, .. } => each(OID, request.request, SENT, Others),
         OidEvent::Back {

@@ -45,6 +45,11 @@ pub enum OidEvent {
         /// The clone; 0 when there was none to have.
         clone: u64,
     },
+    /// `NdisAllocateCloneOidRequest` was called for what is no request, by its header.
+    CloneRefused {
+        /// The original.
+        source: u64,
+    },
     /// `NdisFreeCloneOidRequest`.
     CloneFreed {
         /// The adapter whose handle was given.
@@ -142,6 +147,8 @@ pub struct OidRequest {
     pub kind: OidKind,
     /// `RequestId`.
     pub id: u64,
+    /// `PortNumber`.
+    pub port: u32,
     /// Bytes of the information buffer, by direction: what may be written or read.
     pub buffer_len: u32,
     /// `BytesWritten` or `BytesRead`.

@@ -31,6 +31,15 @@ struct Given {
     below: Option<OidRequest>,
 }
 
+/// A cancellation that the filter is told of.
+#[derive(Clone, Debug)]
+struct Cancelling {
+    adapter: u32,
+    id: u64,
+    /// Ids that it has passed on.
+    passed_on: Vec<u64>,
+}
+
 /// A request of the filter's: its own, or a clone.
 #[derive(Clone, Copy, Debug)]
 struct Own {
@@ -56,10 +65,8 @@ pub(crate) struct OidMonitor {
     refused: Vec<u64>,
     /// What is registered.
     handlers: HandlerSet,
-    /// Ids that were passed on in the running cancellation.
-    passed_on: Vec<u64>,
-    /// Adapter and id of the cancellation that runs.
-    cancelling: Option<(u32, u64)>,
+    /// The cancellations that run, by thread.
+    cancelling: BTreeMap<u32, Cancelling>,
 }
 
 impl Monitor for OidMonitor {
@@ -107,8 +114,13 @@ impl Monitor for OidMonitor {
                     },
                 )
             }
-            Kind::Leave { call, .. } if call.callback == Callback::FilterCancelOidRequest => {
-                self.check_cancel()
+            Kind::Leave { call, .. }
+                if matches!(
+                    call.callback,
+                    Callback::FilterCancelOidRequest | Callback::FilterCancelDirectOidRequest
+                ) =>
+            {
+                self.check_cancel(event.thread, call.callback)
             }
             Kind::Leave { call, .. } if call.callback == Callback::FilterDetach => {
                 let is_left =
@@ -168,6 +180,11 @@ impl OidMonitor {
                 source,
                 clone,
             } => self.clone_made(*adapter, *source, *clone),
+            OidEvent::CloneRefused { source } => {
+                let why = "has a wrong header, and was to be cloned";
+                let finding = about(&rule::OID_REQUEST_HEADER, *source, why);
+                Some(finding.with(BugCheck::new(0x7C, &[0x21, 0, *source])))
+            }
             OidEvent::CloneFreed { adapter, clone } => self.clone_freed(*adapter, *clone),
             OidEvent::Sent {
                 adapter,
@@ -192,8 +209,14 @@ impl OidMonitor {
                 None
             }
             OidEvent::CancelGiven { adapter, id } => {
-                self.passed_on.clear();
-                self.cancelling = Some((*adapter, *id));
+                self.cancelling.insert(
+                    event.thread,
+                    Cancelling {
+                        adapter: *adapter,
+                        id: *id,
+                        passed_on: Vec::new(),
+                    },
+                );
                 for given in self.given.values_mut() {
                     if (given.adapter, given.id) == (*adapter, *id) {
                         given.cancelled_ns = Some(event.time_ns);
@@ -202,7 +225,9 @@ impl OidMonitor {
                 None
             }
             OidEvent::CancelSent { id, .. } => {
-                self.passed_on.push(*id);
+                if let Some(cancelling) = self.cancelling.get_mut(&event.thread) {
+                    cancelling.passed_on.push(*id);
+                }
                 None
             }
             OidEvent::Overdue {
@@ -472,17 +497,21 @@ impl OidMonitor {
         })
     }
 
-    /// `FilterCancelOidRequest` returned.
-    fn check_cancel(&mut self) -> Option<Finding> {
-        let (adapter, id) = self.cancelling.take()?;
+    /// `FilterCancelOidRequest`, or that for direct requests, returned.
+    fn check_cancel(&mut self, thread: u32, callback: Callback) -> Option<Finding> {
+        let Cancelling {
+            adapter,
+            id,
+            passed_on,
+        } = self.cancelling.remove(&thread)?;
         let is_wanted = |own: &&Own| {
             let source = own.source.and_then(|source| self.given.get(&source));
             own.is_below && source.is_some_and(|given| (given.adapter, given.id) == (adapter, id))
         };
         let own = self.own.values().find(is_wanted)?;
-        (!self.passed_on.contains(&own.id)).then(|| {
+        (!passed_on.contains(&own.id)).then(|| {
             let happened = format!(
-                "FilterCancelOidRequest returned; the request with id {id:#x} is below as {:#x} and was not cancelled there",
+                "{callback:?} returned; the request with id {id:#x} is below as {:#x} and was not cancelled there",
                 own.id
             );
             Finding::new(&rule::OID_CANCEL_FORWARD, happened)

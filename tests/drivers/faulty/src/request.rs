@@ -3,7 +3,9 @@
 use core::ffi::c_void;
 
 use crate::abi::{
-    NDIS_FILTER_DRIVER_CHARACTERISTICS, NDIS_HANDLE, NDIS_OID_REQUEST, NDIS_STATUS,
+    NDIS_FILTER_DRIVER_CHARACTERISTICS, NDIS_HANDLE, NDIS_OBJECT_TYPE_OID_REQUEST,
+    NDIS_OID_REQUEST, NDIS_OID_REQUEST_REVISION_1, NDIS_SIZEOF_OID_REQUEST_REVISION_1,
+    NDIS_SIZEOF_OID_REQUEST_REVISION_2, NDIS_STATUS, NDIS_STATUS_INVALID_PARAMETER,
     NDIS_STATUS_NOT_SUPPORTED,
 };
 use crate::module::Module;
@@ -37,7 +39,22 @@ pub(crate) fn add_handlers(play: &Play, to: &mut NDIS_FILTER_DRIVER_CHARACTERIST
     }
 }
 
+/// Whether the header is that of a request. NDIS stops the system when it is asked to clone what has none.
+fn has_header(request: *mut NDIS_OID_REQUEST) -> bool {
+    // SAFETY: NDIS has given it; the header is there.
+    let header = unsafe { (*request).Header };
+    let least = if header.Revision == NDIS_OID_REQUEST_REVISION_1 {
+        NDIS_SIZEOF_OID_REQUEST_REVISION_1
+    } else {
+        NDIS_SIZEOF_OID_REQUEST_REVISION_2
+    };
+    header.Type == NDIS_OBJECT_TYPE_OID_REQUEST && header.Size >= least
+}
+
 extern "system" fn request(context: NDIS_HANDLE, request: *mut NDIS_OID_REQUEST) -> NDIS_STATUS {
+    if !has_header(request) {
+        return NDIS_STATUS_INVALID_PARAMETER;
+    }
     let module = Module::of(context);
     module
         .play
@@ -64,6 +81,9 @@ extern "system" fn cancel(context: NDIS_HANDLE, id: *mut c_void) {
 }
 
 extern "system" fn direct(context: NDIS_HANDLE, request: *mut NDIS_OID_REQUEST) -> NDIS_STATUS {
+    if !has_header(request) {
+        return NDIS_STATUS_INVALID_PARAMETER;
+    }
     let module = Module::of(context);
     module
         .play

@@ -8,6 +8,7 @@ use crate::abi::constant::{
     OID_GEN_RECEIVE_SCALE_PARAMETERS, OID_GEN_STATISTICS, OID_PM_PARAMETERS, OID_PNP_SET_POWER,
     OID_TCP_OFFLOAD_PARAMETERS,
 };
+use crate::ndis::is_disturbed;
 use crate::rt::sched;
 
 /// A request as it is asked for.
@@ -21,6 +22,8 @@ pub(crate) struct Ask {
     pub(super) length: u32,
     /// `OutputBufferLength`.
     pub(super) output_length: u32,
+    /// Whether its header is that of a request: some protocols fill in none.
+    pub(super) has_header: bool,
 }
 
 /// An OID that the adapter knows.
@@ -52,6 +55,9 @@ const DELETE_SA: u32 = 0xFC03_0203;
 const UPDATE_SA: u32 = 0xFC03_0204;
 /// `OID_GEN_RSS_SET_INDIRECTION_TABLE_ENTRIES`.
 const RSS_TABLE: u32 = 0x0001_02C0;
+
+/// In a hard life one in so many requests has no header.
+const NO_HEADER: u64 = 16;
 
 /// What may not be refused.
 pub(super) const MUST_SUCCEED: [u32; 4] = [OID_PNP_SET_POWER, FREE_QUEUE, CLEAR_FILTER, DELETE_SA];
@@ -98,6 +104,7 @@ pub(super) fn power() -> Ask {
         port: 0,
         length: 4,
         output_length: 0,
+        has_header: true,
     }
 }
 
@@ -116,6 +123,7 @@ pub(super) fn all(path: OidPath) -> Vec<Ask> {
             } else {
                 0
             },
+            has_header: true,
         })
         .collect()
 }
@@ -149,5 +157,9 @@ pub(super) fn any(path: OidPath) -> Ask {
         port: if sched::chance(3, 4) { 0 } else { 1 },
         length,
         output_length: if kind == OidKind::Method { more } else { 0 },
+        has_header: !(is_disturbed()
+            && path != OidPath::Synchronous
+            && !MUST_SUCCEED.contains(&oid)
+            && sched::chance(1, NO_HEADER)),
     }
 }

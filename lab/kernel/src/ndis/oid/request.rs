@@ -81,6 +81,7 @@ pub(super) fn read(request: u64) -> Result<OidRequest, BadAddress> {
         oid: R::DATA_Oid.read(request)?,
         kind: members.kind,
         id: R::RequestId.read(request)?,
+        port: R::PortNumber.read(request)?,
         buffer_len: length.read(request)?,
         bytes_done: done.map_or(Ok(0), |done| done.read(request))?,
         bytes_needed: members.needed.read(request)?,
@@ -155,7 +156,16 @@ pub(super) fn build(ask: &Ask, id: u64) -> Built {
             NDIS_SIZEOF_OID_REQUEST_REVISION_2,
         )
     };
-    write_header(request, NDIS_OBJECT_TYPE_OID_REQUEST, revision, size);
+    match (ask.has_header, sched::chance(1, 2)) {
+        (true, _) => write_header(request, NDIS_OBJECT_TYPE_OID_REQUEST, revision, size),
+        (false, true) => write_header(request, 0, 0, 0),
+        (false, false) => write_header(
+            request,
+            NDIS_OBJECT_TYPE_OID_REQUEST,
+            revision,
+            sched::random(u64::from(size)) as u16,
+        ),
+    }
     let room = ask.length.max(ask.output_length);
     // What is asked for is not there yet.
     let buffer = driver::rubbish(Lent::Request, room as usize);

@@ -75,6 +75,54 @@ fn cancellation_reaches_the_request() {
     ]);
 }
 
+/// On another thread.
+fn elsewhere(mut event: Event) -> Event {
+    event.thread += 1;
+    event
+}
+
+#[test]
+fn cancellations_of_several_adapters_do_not_mix() {
+    let other = || oid(OidEvent::CancelGiven { adapter: 1, id: 6 });
+    let cancel = || oid(OidEvent::CancelGiven { adapter: 0, id: 5 });
+    let forward = |id| oid(OidEvent::CancelSent { adapter: 0, id });
+    let end = || leave(Callback::FilterCancelOidRequest, Some(0), None);
+    let below = |events: Vec<Event>| {
+        let mut all = after(vec![
+            given(),
+            cloned(CLONE),
+            sent(CLONE),
+            back(CLONE, PENDING),
+            pends(),
+        ]);
+        all.extend(events);
+        all
+    };
+    check::<OidMonitor>(vec![
+        (
+            "the other one ends first",
+            below(vec![
+                elsewhere(other()),
+                cancel(),
+                elsewhere(end()),
+                forward(5),
+                end(),
+            ]),
+            vec![],
+        ),
+        (
+            "what the other one has passed on does not count",
+            below(vec![
+                elsewhere(other()),
+                cancel(),
+                elsewhere(forward(5)),
+                end(),
+            ]),
+            vec!["oid-cancel-forward"],
+        ),
+    ]);
+}
+
 #[test]
 fn what_is_not_finished_is_told_of() {
     let overdue = || {
@@ -98,6 +146,23 @@ fn what_is_not_finished_is_told_of() {
         (
             "finished meanwhile",
             after(vec![given(), pends(), completed(), overdue()]),
+            vec![],
+        ),
+    ]);
+}
+
+#[test]
+fn what_is_no_request_is_not_cloned() {
+    let refused = || oid(OidEvent::CloneRefused { source: GIVEN });
+    check::<OidMonitor>(vec![
+        (
+            "cloned",
+            after(vec![given(), refused()]),
+            vec!["oid-request-header"],
+        ),
+        (
+            "refused by the filter",
+            after(vec![given(), answered(REGULAR, 0xC000_000D)]),
             vec![],
         ),
     ]);
