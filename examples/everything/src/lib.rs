@@ -53,6 +53,8 @@ ndis::driver! {
 
 /// How often frames of its own go out, unless parameter `EveryMs` says so.
 const DEFAULT_EVERY_MS: u32 = 1;
+/// How many of these times pass between requests of its own.
+const TICKS_PER_ASK: u64 = 16;
 /// Lists of one turn.
 const LISTS_PER_TURN: u32 = 8;
 /// Turns of one run, which bounds its time.
@@ -78,6 +80,7 @@ struct Everything {
     asker: WorkItem<Self>,
     timer: Timer<Self>,
     every_ns: Counter,
+    ticks: Counter,
     counts: Counts,
 }
 
@@ -115,6 +118,7 @@ impl FilterModule for Everything {
             asker: attaching.work_item(request::ask, irql)?,
             timer: attaching.timer(tick, irql)?,
             every_ns,
+            ticks: Counter::new(),
             counts: Counts::default(),
         })
     }
@@ -143,7 +147,10 @@ const fn nanoseconds(milliseconds: u32) -> u64 {
 /// The timer, at `DISPATCH_LEVEL`: the work is for the work item.
 fn tick(this: &Attached<'_, Everything>, irql: &mut AtMostDispatch) {
     let _ = this.worker.queue(irql);
-    let _ = this.asker.queue(irql);
+    this.ticks.add(1);
+    if this.ticks.value().is_multiple_of(TICKS_PER_ASK) {
+        let _ = this.asker.queue(irql);
+    }
 }
 
 /// The work item of packets: lets go what is held, sends and indicates something, and sets the timer again.

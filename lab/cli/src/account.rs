@@ -2,8 +2,11 @@
 
 pub(crate) mod finding;
 mod flow;
-use lab_kernel::{AdapterReport, ControlPhase, MachineReport, Report, WorkItemFunction};
+use lab_kernel::{
+    AdapterReport, ControlPhase, MachineReport, Report, RequestReport, WorkItemFunction,
+};
 use lab_net::Mac;
+use lab_rules::event::{OidKind, OidPath};
 use protocol::{AdapterStatistics, DirectionCounters};
 
 use crate::argument::RunArguments;
@@ -11,7 +14,7 @@ use crate::device::{self, Reading};
 use crate::quantity::{self, count};
 use crate::summary::{
     Adapter, Counted, CountedPackets, Directions, DriverDirections, DriverPackets, Irql, Machine,
-    Pool, Reason, Rules, Spread, Summary, WorkItems,
+    Pool, Reason, Request, Rules, Spread, Summary, WorkItems,
 };
 
 /// What the command knows about an adapter beside the report.
@@ -185,6 +188,7 @@ pub(crate) fn summarise(
         flow_count: flows.as_ref().map(|flows| flows.len() as u64),
         flows,
         mode_changes: device::mode_changes(&report.control),
+        requests: report.requests.iter().map(request).collect(),
         work_items: summarise_work_items(report, driver_total.as_ref()),
         irql: Irql {
             longest_dispatch_calls: report.longest_dispatch.imports,
@@ -440,6 +444,37 @@ fn reasons(total: &AdapterStatistics) -> Vec<Reason> {
         packets,
     })
     .collect()
+}
+
+/// A request as a summary shows it.
+fn request(report: &RequestReport) -> Request {
+    let interface = match report.path {
+        OidPath::Regular => "regular",
+        OidPath::Direct => "direct",
+        OidPath::Synchronous => "synchronous",
+    };
+    let kind = match report.kind {
+        OidKind::Query => "query",
+        OidKind::Set => "set",
+        OidKind::Method => "method",
+    };
+    Request {
+        adapter: report.adapter,
+        interface: interface.to_owned(),
+        is_own: report.is_own,
+        kind: kind.to_owned(),
+        oid: report.oid,
+        port: report.port,
+        room_bytes: report.room_bytes,
+        state: report.state.to_owned(),
+        has_gone_down: report.has_gone_down,
+        was_pending: report.was_pending,
+        was_cancelled: report.was_cancelled,
+        status: report.status,
+        done_bytes: report.done_bytes,
+        needed_bytes: report.needed_bytes,
+        supported_revision: report.supported_revision,
+    }
 }
 
 fn summarise_work_items(report: &Report, driver: Option<&AdapterStatistics>) -> WorkItems {

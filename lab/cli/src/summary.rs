@@ -45,6 +45,8 @@ pub struct Summary {
     pub flows: Option<Vec<Flow>>,
     /// Changes of the driver's mode that were asked for while packets flowed, and what it answered.
     pub mode_changes: Vec<ModeChange>,
+    /// OID requests: those that the driver was given, and its own.
+    pub requests: Vec<Request>,
     /// Work items of the driver.
     pub work_items: WorkItems,
     /// Time spent at raised IRQL.
@@ -91,6 +93,41 @@ pub struct ModeChange {
     pub mode: String,
     /// The `NTSTATUS` that the request ended with; 0 is success.
     pub status: u32,
+}
+
+/// An OID request that the driver was given, or sent on its own account.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+pub struct Request {
+    /// Index of the adapter, from 0.
+    pub adapter: u32,
+    /// The interface: `regular`, `direct` or `synchronous`.
+    pub interface: String,
+    /// Whether it is the driver's own.
+    pub is_own: bool,
+    /// What it is for: `query`, `set` or `method`.
+    pub kind: String,
+    /// The OID.
+    pub oid: u32,
+    /// The port that it is for.
+    pub port: u32,
+    /// Bytes of the information buffer: what may be written, of a set what may be read.
+    pub room_bytes: u32,
+    /// The state of the filter module when it came, or went.
+    pub state: String,
+    /// Whether it has gone down: itself if it is the driver's own, else a clone.
+    pub has_gone_down: bool,
+    /// Whether it was left pending.
+    pub was_pending: bool,
+    /// Whether it was cancelled while it was under way.
+    pub was_cancelled: bool,
+    /// The `NDIS_STATUS` that it has ended with, if it has.
+    pub status: Option<u32>,
+    /// `BytesWritten`, of a set `BytesRead`, at the end.
+    pub done_bytes: u32,
+    /// `BytesNeeded` at the end.
+    pub needed_bytes: u32,
+    /// `SupportedRevision` at the end.
+    pub supported_revision: u8,
 }
 
 /// One simulated adapter.

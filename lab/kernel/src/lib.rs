@@ -22,8 +22,8 @@ pub use config::{
 };
 pub use report::{
     AdapterReport, CallSiteReport, ControlRecord, DispatchReport, Failure, HoldReport,
-    MachineReport, PoolReport, PoolTagReport, Progress, Report, RuleReport, TrafficCount,
-    WorkItemFunction, WorkItemReport,
+    MachineReport, PoolReport, PoolTagReport, Progress, Report, RequestReport, RuleReport,
+    TrafficCount, WorkItemFunction, WorkItemReport,
 };
 
 pub use surface::{ImportedName, Support, imports};

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use lab_rules::event::{OidKind, OidPath};
 use lab_rules::{StackFrame, Violation};
 
 use crate::timeline::Moment;
@@ -22,6 +23,8 @@ pub struct Report {
     pub holds: HoldReport,
     /// What was done with I/O work items, by function.
     pub work_item_functions: BTreeMap<&'static str, WorkItemFunction>,
+    /// OID requests: those that the filter was given, and its own.
+    pub requests: Vec<RequestReport>,
     /// The longest time a processor stayed at DISPATCH_LEVEL or above, counted in imports.
     pub longest_dispatch: DispatchReport,
     /// Memory that the driver allocated.
@@ -152,6 +155,43 @@ pub struct WorkItemFunction {
     pub calls: u64,
     /// Runs of routines that were queued with it.
     pub runs: u64,
+}
+
+/// An OID request that the filter was given, or sent on its own account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestReport {
+    /// The adapter.
+    pub adapter: u32,
+    /// The interface by which it came, or went.
+    pub path: OidPath,
+    /// Whether it is the filter's own.
+    pub is_own: bool,
+    /// What it is for.
+    pub kind: OidKind,
+    /// The OID.
+    pub oid: u32,
+    /// `RequestId`.
+    pub id: u64,
+    /// `PortNumber`.
+    pub port: u32,
+    /// Bytes of the information buffer: what may be written or read.
+    pub room_bytes: u32,
+    /// The state of the filter module when it came, or went.
+    pub state: &'static str,
+    /// Whether it has gone down: itself if it is the filter's own, else a clone.
+    pub has_gone_down: bool,
+    /// Whether it was left pending.
+    pub was_pending: bool,
+    /// Whether it was cancelled while it was under way.
+    pub was_cancelled: bool,
+    /// What it has ended with; `None` if it has not.
+    pub status: Option<u32>,
+    /// `BytesWritten` or `BytesRead` at the end.
+    pub done_bytes: u32,
+    /// `BytesNeeded` at the end.
+    pub needed_bytes: u32,
+    /// `SupportedRevision` at the end.
+    pub supported_revision: u8,
 }
 
 /// The longest stay at DISPATCH_LEVEL.

@@ -8,6 +8,7 @@ mod fault;
 mod history;
 mod hold;
 mod hook;
+mod requests;
 mod tally;
 
 use std::cell::{Cell, RefCell};

@@ -123,6 +123,7 @@ fn report(before_pause: AdapterStatistics) -> Report {
             send: traffic(3, 300),
             receive: traffic(2, 200),
         }],
+        requests: Vec::new(),
         work_items: WorkItemReport {
             allocated: 1,
             queued: 2,

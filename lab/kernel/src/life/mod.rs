@@ -310,6 +310,7 @@ fn report(
         holds: tally.holds.report,
         work_items: tally.work_items,
         work_item_functions: crate::worker::functions(),
+        requests: tally.requests.take(),
         longest_dispatch: tally.longest_dispatch,
         rules: RuleReport {
             checked: rules_checked,

@@ -6,6 +6,7 @@ use lab_rules::Event;
 use lab_rules::event::{Callback, DISPATCH_LEVEL, Kind, ModuleEvent, PoolEvent, WorkItemEvent};
 
 use super::hold::Holds;
+use super::requests::Requests;
 use crate::{DispatchReport, PoolReport, PoolTagReport, WorkItemReport};
 
 /// `NDIS_STATUS_PENDING`.
@@ -22,6 +23,8 @@ pub(crate) struct Tally {
     pub(crate) states: BTreeMap<u32, Vec<&'static str>>,
     /// What the filter keeps.
     pub(crate) holds: Holds,
+    /// OID requests.
+    pub(crate) requests: Requests,
     pool: Pool,
     /// Queued items: when.
     queued: BTreeMap<u64, u64>,
@@ -44,6 +47,9 @@ impl Tally {
     pub(crate) fn observe(&mut self, event: &Event) {
         self.observe_level(event);
         self.holds.observe(event);
+        let states = &self.states;
+        self.requests
+            .observe(event, |adapter| states.get(&adapter)?.last().copied());
         match &event.kind {
             Kind::WorkItem(item) => self.observe_item(event, *item),
             Kind::Pool(pool) => self.pool.observe(*pool),
