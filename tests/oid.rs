@@ -5,6 +5,7 @@
 //! that NDIS documents is for the lab's monitors; every run here is clean of their findings.
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use lab_cli::summary::{Request, Summary};
 use tests::{Lab, capture, driver};
@@ -27,7 +28,11 @@ const INVALID_PARAMETER: u32 = 0xC000_000D;
 /// `NDIS_STATUS_INVALID_LENGTH`.
 const INVALID_LENGTH: u32 = 0xC001_0014;
 
-/// Clean runs with different seeds.
+/// Clean runs with different seeds, and all requests of theirs: enough of them to have what each test looks at.
+static RUNS: LazyLock<Vec<Summary>> = LazyLock::new(|| runs(80));
+static REQUESTS: LazyLock<Vec<Request>> =
+    LazyLock::new(|| RUNS.iter().flat_map(|run| run.requests.clone()).collect());
+
 fn runs(seeds: u64) -> Vec<Summary> {
     let run = |seed| {
         Lab::run(&driver("everything"))
@@ -39,14 +44,6 @@ fn runs(seeds: u64) -> Vec<Summary> {
     (1..=seeds).map(run).collect()
 }
 
-/// All requests of those runs.
-fn requests(seeds: u64) -> Vec<Request> {
-    runs(seeds)
-        .into_iter()
-        .flat_map(|run| run.requests)
-        .collect()
-}
-
 /// Those that fit, of which there has to be one: else the test shows nothing.
 fn some<'a>(requests: &'a [Request], fits: impl Fn(&Request) -> bool) -> Vec<&'a Request> {
     let some: Vec<_> = requests.iter().filter(|request| fits(request)).collect();
@@ -56,8 +53,8 @@ fn some<'a>(requests: &'a [Request], fits: impl Fn(&Request) -> bool) -> Vec<&'a
 
 #[test]
 fn requests_of_all_kinds_are_settled_once() {
-    let requests = requests(40);
-    for request in &requests {
+    let requests = &*REQUESTS;
+    for request in requests {
         assert!(request.status.is_some(), "{request:?}");
     }
     let kinds: BTreeSet<_> = requests
@@ -76,17 +73,17 @@ fn requests_of_all_kinds_are_settled_once() {
         assert!(kinds.contains(&kind), "{kind:?}");
     }
     // Some waited, here or below, and some did not.
-    some(&requests, |request| !request.is_own && request.was_pending);
-    some(&requests, |request| !request.is_own && !request.was_pending);
+    some(requests, |request| !request.is_own && request.was_pending);
+    some(requests, |request| !request.is_own && !request.was_pending);
     // They come before the first restart too.
-    some(&requests, |request| {
+    some(requests, |request| {
         !request.is_own && request.state != "Running"
     });
 }
 
 #[test]
 fn what_cannot_be_refused_is_passed_on() {
-    for request in some(&requests(40), |request| request.oid == SET_POWER) {
+    for request in some(&&REQUESTS, |request| request.oid == SET_POWER) {
         // What keeps it from going on is that there is no memory for the clone, and nothing else.
         let expected = if request.has_gone_down {
             SUCCESS
@@ -99,11 +96,11 @@ fn what_cannot_be_refused_is_passed_on() {
 
 #[test]
 fn buffers_that_are_too_short_are_refused_with_what_is_needed() {
-    let requests = requests(80);
+    let requests = &*REQUESTS;
     let is_answered = |request: &Request| {
         (request.oid, request.kind.as_str(), request.port) == (MAXIMUM_FRAME_SIZE, "query", 0)
     };
-    for request in some(&requests, |request| {
+    for request in some(requests, |request| {
         is_answered(request) && request.room_bytes >= 4
     }) {
         assert!(!request.has_gone_down, "{request:?}");
@@ -113,7 +110,7 @@ fn buffers_that_are_too_short_are_refused_with_what_is_needed() {
             "{request:?}"
         );
     }
-    for request in some(&requests, |request| {
+    for request in some(requests, |request| {
         is_answered(request) && request.room_bytes < 4
     }) {
         assert!(!request.has_gone_down, "{request:?}");
@@ -127,34 +124,34 @@ fn buffers_that_are_too_short_are_refused_with_what_is_needed() {
 
 #[test]
 fn requests_for_other_ports_pass() {
-    let requests = requests(80);
+    let requests = &*REQUESTS;
     let is_other = |request: &Request| request.port != 0 && request.interface == "regular";
-    for request in some(&requests, is_other) {
+    for request in some(requests, is_other) {
         assert!(
             request.has_gone_down || request.status == Some(RESOURCES),
             "{request:?}"
         );
     }
-    some(&requests, |request| {
+    some(requests, |request| {
         is_other(request) && request.oid == MAXIMUM_FRAME_SIZE
     });
 }
 
 #[test]
 fn cancelled_requests_end_whether_they_wait_here_or_below() {
-    let requests = requests(80);
+    let requests = &*REQUESTS;
     let is_aborted = |request: &Request| {
         !request.is_own && request.was_cancelled && request.status == Some(ABORTED)
     };
     // In the driver's queue; and as a clone below.
-    some(&requests, |request| {
+    some(requests, |request| {
         is_aborted(request) && !request.has_gone_down
     });
-    some(&requests, |request| {
+    some(requests, |request| {
         is_aborted(request) && request.has_gone_down
     });
     // One that waits goes on in the end, if nobody cancels it.
-    some(&requests, |request| {
+    some(requests, |request| {
         (request.oid, request.port, request.status) == (STATISTICS, 0, Some(SUCCESS))
             && request.was_pending
             && request.has_gone_down
@@ -163,27 +160,27 @@ fn cancelled_requests_end_whether_they_wait_here_or_below() {
 
 #[test]
 fn own_requests_are_answered_at_once_or_later_or_cancelled() {
-    let requests = requests(40);
-    let own = some(&requests, |request| request.is_own);
+    let requests = &*REQUESTS;
+    let own = some(requests, |request| request.is_own);
     assert!(
         own.iter()
             .all(|request| request.oid == PACKET_FILTER && request.kind == "query")
     );
-    some(&requests, |request| {
+    some(requests, |request| {
         request.is_own && request.was_pending && request.status == Some(SUCCESS)
     });
-    some(&requests, |request| {
+    some(requests, |request| {
         request.is_own && !request.was_pending && request.status == Some(SUCCESS)
     });
     // An adapter that is slow does not keep the driver.
-    some(&requests, |request| {
+    some(requests, |request| {
         request.is_own && request.was_cancelled && request.status == Some(ABORTED)
     });
 }
 
 #[test]
 fn the_last_request_goes_down_before_detach() {
-    for run in runs(10) {
+    for run in RUNS.iter() {
         for adapter in 0..2 {
             let last = run
                 .requests

@@ -52,9 +52,9 @@ ndis::driver! {
 }
 
 /// How often frames of its own go out, unless parameter `EveryMs` says so.
-const DEFAULT_EVERY_MS: u32 = 1;
+const DEFAULT_EVERY_MS: u32 = 10;
 /// How many of these times pass between requests of its own.
-const TICKS_PER_ASK: u64 = 16;
+const TICKS_PER_ASK: u64 = 4;
 /// Lists of one turn.
 const LISTS_PER_TURN: u32 = 8;
 /// Turns of one run, which bounds its time.
