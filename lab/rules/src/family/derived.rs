@@ -53,6 +53,8 @@ struct Made {
 #[derive(Debug, Default)]
 pub(crate) struct DerivedMonitor {
     made: BTreeMap<u64, Made>,
+    /// Those of them that have a parent: parent and child.
+    children: BTreeSet<(u64, u64)>,
     /// Context areas that the driver has added: NBL to how many.
     contexts: BTreeMap<u64, u32>,
     /// NET_BUFFERs that were allocated by themselves, and the pool of each.
@@ -175,6 +177,9 @@ impl DerivedMonitor {
                     flags,
                 };
                 self.made.insert(returned.result, made);
+                if parent != 0 {
+                    self.children.insert((parent, returned.result));
+                }
             }
         }
     }
@@ -272,6 +277,7 @@ impl DerivedMonitor {
         }
         let freed_as = Make::freed_by(import.name)?;
         let made = self.made.remove(&nbl)?;
+        self.children.remove(&(made.parent, nbl));
         if made.make != freed_as {
             let why = format!("it was made as {:?}", made.make);
             return fail(&rule::DERIVED_FREE_API_MATCH, why);
@@ -298,8 +304,8 @@ impl DerivedMonitor {
     }
 
     fn child_of(&self, nbl: u64) -> Option<u64> {
-        let is_child = |(_, made): &(&u64, &Made)| made.parent == nbl;
-        self.made.iter().find(is_child).map(|(child, _)| *child)
+        let mut children = self.children.range((nbl, 0)..=(nbl, u64::MAX));
+        children.next().map(|(_, child)| *child)
     }
 
     /// A structure leaves the driver.
