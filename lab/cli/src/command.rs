@@ -3,7 +3,8 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 use serde::Serialize;
 
 use crate::argument::{Command, CommandLine, RunArguments};
@@ -64,6 +65,16 @@ fn execute() -> Result<Exit, Error> {
         },
         Err(answer) if !answer.use_stderr() => {
             print(&answer.to_string(), Reader::Person).map(|()| Exit::Clean)
+        }
+        // clap's own line names the hidden one too.
+        Err(error) if error.kind() == ErrorKind::MissingSubcommand => {
+            let names = CommandLine::command();
+            let shown = names.get_subcommands().filter(|it| !it.is_hide_set());
+            let names: Vec<&str> = shown.map(clap::Command::get_name).collect();
+            Err(Error::bad_input(format!(
+                "what to do is missing: {} (lwf-lab --help tells more)",
+                names.join(", ")
+            )))
         }
         Err(error) => Err(Error::bad_input(one_line(&error.to_string()))),
     }
