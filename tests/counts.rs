@@ -62,6 +62,27 @@ fn one_adapter_per_capture_adds_up() {
     assert_eq!(summary.passed, summary.packets.ndis);
 }
 
+/// Packets also come while the module pauses: after the adapter's counts were read, and counted in the total.
+#[test]
+fn both_count_alike_whatever_disturbs() {
+    for mode in [1, 2] {
+        for seed in 0..8 {
+            let lab = Lab::run(&driver("deferlwf"))
+                .pcap(&capture("http1"))
+                .set("Mode", mode)
+                .with(["--disturb"])
+                .seed(seed);
+            let summary = lab.clean();
+            let adapter = &summary.adapters[0];
+            assert_eq!(
+                adapter.packets.driver.seen.send,
+                Some(adapter.packets.ndis.send)
+            );
+            assert!(adapter.packets.ndis.send < summary.packets.ndis.send);
+        }
+    }
+}
+
 fn driver_total(summary: &Summary) -> Amount {
     let (packets, bytes) = (summary.packets.driver.seen, summary.bytes.driver);
     Amount {

@@ -37,6 +37,7 @@ fn every_seed_is_a_full_life_of_its_own() {
             &[
                 "detach and attach",
                 "device request",
+                "mode change",
                 "pause and restart",
                 "status",
             ][..],
@@ -54,14 +55,17 @@ fn every_seed_is_a_full_life_of_its_own() {
             "{name}: {:#?}",
             summary.warnings
         );
-        assert!(
-            summary.packets_per_seed.unwrap().min >= 200,
-            "{name}: {summary:?}"
-        );
+        for packets in [summary.sent_per_seed, summary.received_per_seed] {
+            assert!(packets.unwrap().min >= 200, "{name}: {summary:?}");
+        }
+        assert!(summary.events.unwrap().min > 1000, "{name}: {summary:?}");
         assert!(
             summary.packets.send > 0 && summary.packets.receive > 0,
             "{name}"
         );
+        for edge in ["prompt", "slow", "refusing", "stuck"] {
+            assert!(summary.lower_edges.contains_key(edge), "{name}: {edge}");
+        }
         // Ten per adapter, of every kind that there are handlers for.
         assert!(
             summary.operations_per_seed.unwrap().min >= 10,

@@ -109,7 +109,15 @@ pub(crate) fn summarise(
                 .as_ref()
                 .filter(|_| !arguments.hard)
                 .and_then(|reading| reading.adapter(adapter.if_index));
-            summarise_adapter(adapter, source, statistics)
+            // The driver's counts of one adapter are those of then.
+            let then = statistics.and(adapter.before_pause);
+            let [send, receive] = then.unwrap_or([adapter.send, adapter.receive]);
+            let counts = AdapterReport {
+                send,
+                receive,
+                ..adapter.clone()
+            };
+            summarise_adapter(&counts, source, statistics)
         })
         .collect();
     let sum = |part: fn(&AdapterReport) -> Directions| {

@@ -101,9 +101,14 @@ Examples:
   One seed again, alone and with its whole screen:
     lwf-lab run deferlwf.sys --hard --seed 417
 
-Each seed decides the traffic (both ways, one or two adapters, frames of many shapes), the schedule, and ten
-control operations per adapter that come at any moment: status, PnP and power events, pause and restart, detach and
-attach, requests to the driver's devices, cancelled sends. The first failure ends it.
+Each seed is a whole life, from load to unload, on two virtual processors: at least 200 packets each way, of many
+shapes, on one adapter or two; a lower edge that may be slow, refuse sends or get stuck; and ten control operations
+per adapter that come at any moment: status, PnP and power events, OID requests, pause and restart, detach and
+attach, requests to the driver's devices, changes of its mode, cancelled sends; those that it has handlers for. The
+first failure ends it and is printed with the command that plays it again.
+
+The end tells the rate and the time, how many interleavings were distinct (by the digests of their events), and
+events, packets and operations per seed.
 
 Exit codes: 0 clean; 1 a rule is broken or counts differ; 2 bad input or usage; 3 fault of the lab.";
 

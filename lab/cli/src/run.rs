@@ -80,6 +80,7 @@ pub(crate) fn execute(arguments: &RunArguments) -> Result<Outcome, Error> {
     }
     let modes: Vec<Mode> = arguments.modes.iter().map(|&mode| mode.into()).collect();
     let control = device::administrator(&modes, adapters.len() as u32);
+    let chaos = arguments.hard.then(|| life::chaos(adapters.len() as u32));
     let timeline = match &arguments.timeline {
         Some(path) => Some((path, timeline::create(path)?)),
         None => None,
@@ -105,7 +106,7 @@ pub(crate) fn execute(arguments: &RunArguments) -> Result<Outcome, Error> {
                 .map(|setting| (setting.name.clone(), setting.value.clone()))
                 .collect(),
             control: Some(control),
-            chaos: arguments.hard.then(life::chaos),
+            chaos,
             faults: (!faults.is_empty()).then(|| faults.iter().map(Site::call_site).collect()),
             trace: session.as_ref().map(|session| session.session(arguments)),
             without: arguments.without.clone(),

@@ -50,10 +50,12 @@ pub struct RunConfig {
 #[derive(Clone, Debug, Default)]
 pub struct Chaos {
     /// Control operations per adapter: status, PnP, power, pause and restart, detach and attach,
-    /// requests to the devices, cancelled sends; those that the driver has handlers for.
+    /// requests to the devices, changes of mode, cancelled sends; those that the driver has handlers for.
     pub operations: u32,
     /// IOCTL codes and inputs that the driver's devices know; the seed spoils some of them.
     pub requests: Vec<(u32, Vec<u8>)>,
+    /// The requests to the device of [`RunConfig::control`] that change the mode of each adapter.
+    pub modes: Vec<Vec<Request>>,
 }
 
 /// A call of an import, told by the driver's stack.

@@ -1,9 +1,10 @@
 //! Calls into the driver, and the objects that it is called with.
 
-use lab_rules::event::{Call, Callback, Lent};
+use lab_rules::Kind as Event;
+use lab_rules::event::{Call, Callback, Lent, PoolEvent};
 
 use crate::rt::mem::{self, BadAddress};
-use crate::rt::pool::{self, Kind, Owner, Request};
+use crate::rt::pool::{self, FreeError, Kind, Owner, Request};
 use crate::rt::sched::{self, Reason};
 use crate::rt::{self};
 use crate::watch;
@@ -72,12 +73,21 @@ fn allocate(lent: Lent, size: usize, zeroed: bool) -> u64 {
     }
 }
 
-/// Takes such memory away: touching it is a fault from now on.
+/// Takes such memory away: touching it is a fault from now on. What the driver has written beside it is found.
 pub(crate) fn release(address: u64) {
-    if pool::free(address, None).is_err() {
-        sched::stop(Reason::Internal(format!(
+    match pool::free(address, None) {
+        Ok(_) => {}
+        Err(FreeError::Damaged { block, offset }) => {
+            watch::emit(Event::Pool(PoolEvent::Damaged {
+                block: block.address,
+                size: block.size as u64,
+                tag: block.tag,
+                offset,
+            }));
+        }
+        Err(_) => sched::stop(Reason::Internal(format!(
             "an object of the lab's own at {address:#x} cannot be freed"
-        )));
+        ))),
     }
 }
 

@@ -76,6 +76,11 @@ pub struct AdapterReport {
     pub send: TrafficCount,
     /// Receives as NDIS counted them at the filter's lower edge.
     pub receive: TrafficCount,
+    /// How the miniport below treated sends: `prompt`, `slow`, `refusing` or `stuck`.
+    pub lower_edge: &'static str,
+    /// Both counts as they were when the control device was asked before the pause, if there was a time for that: packets
+    /// may also come later.
+    pub before_pause: Option<[TrafficCount; 2]>,
 }
 
 impl AdapterReport {

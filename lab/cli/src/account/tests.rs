@@ -122,6 +122,8 @@ fn report(before_pause: AdapterStatistics) -> Report {
             states: vec!["Running"],
             send: traffic(3, 300),
             receive: traffic(2, 200),
+            lower_edge: "prompt",
+            before_pause: Some([traffic(3, 300), traffic(2, 200)]),
         }],
         requests: Vec::new(),
         work_items: WorkItemReport {
@@ -244,6 +246,19 @@ fn two_counts_that_agree_are_clean() {
         summary.work_items.queue_to_run_virtual_ns,
         Some(queue_to_run)
     );
+}
+
+#[test]
+fn packets_after_the_driver_was_asked_differ_in_the_total_alone() {
+    let mut report = report(statistics());
+    report.adapters[0].send = traffic(4, 400);
+    let summary = summary(&report);
+    let said = summary.disagreements.iter();
+    assert!(
+        said.clone().all(|said| said.starts_with("all adapters: ")),
+        "{summary:#?}"
+    );
+    assert_eq!(said.count(), 2);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use lab_kernel::{AdapterReport, Chaos, Failure, RunConfig, Stop};
+use lab_kernel::{AdapterReport, Chaos, Failure, Request, RunConfig, Stop};
 use protocol::{
     AdapterRequest, FlowQuery, IOCTL_DEFERLWF_QUERY_FLOWS, IOCTL_DEFERLWF_QUERY_STATISTICS,
     IOCTL_DEFERLWF_REREAD_PARAMETERS, Mode,
@@ -46,9 +46,11 @@ pub(super) struct Life {
     /// Packets that NDIS gave to the filter.
     pub(super) packets: Directions,
     /// Packets that went past it.
-    pub(super) past: u64,
+    pub(super) past: Directions,
     pub(super) operations: BTreeMap<String, u64>,
     pub(super) holds: Holds,
+    /// How the miniport of each adapter treated sends.
+    pub(super) lower_edges: Vec<String>,
     /// Adapters on which the filter ran at some time, and all adapters.
     pub(super) running: usize,
     pub(super) adapters: usize,
@@ -122,6 +124,8 @@ impl Stage {
     pub(super) fn play(&self, task: &Task) -> Answer {
         let faults = task.faults.as_ref();
         let faults = faults.map(|sites| sites.iter().map(Site::call_site).collect());
+        let adapters = traffic::adapters(task.seed);
+        let chaos = chaos(adapters.len() as u32);
         let config = RunConfig {
             image: self.image.clone(),
             image_name: self.image_name.clone(),
@@ -130,7 +134,7 @@ impl Stage {
             ndis_minor: self.subject.ndis,
             processors: self.subject.processors,
             workers: self.subject.workers,
-            adapters: traffic::adapters(task.seed),
+            adapters,
             parameters: self
                 .subject
                 .settings
@@ -140,7 +144,7 @@ impl Stage {
             stop: Stop::default(),
             disturb: true,
             control: Some(device::administrator(&[], 0)),
-            chaos: Some(chaos()),
+            chaos: Some(chaos),
             faults,
             trace: None,
             without: self.subject.without.clone(),
@@ -183,15 +187,27 @@ impl Stage {
                     .map(|adapter| adapter.receive.packets)
                     .sum(),
             },
-            past: report
-                .adapters
-                .iter()
-                .map(|adapter| adapter.send.past + adapter.receive.past)
-                .sum(),
+            past: Directions {
+                send: report
+                    .adapters
+                    .iter()
+                    .map(|adapter| adapter.send.past)
+                    .sum(),
+                receive: report
+                    .adapters
+                    .iter()
+                    .map(|adapter| adapter.receive.past)
+                    .sum(),
+            },
             operations: report
                 .operations
                 .iter()
                 .map(|(name, number)| ((*name).to_owned(), *number))
+                .collect(),
+            lower_edges: report
+                .adapters
+                .iter()
+                .map(|adapter| adapter.lower_edge.to_owned())
                 .collect(),
             running: report.adapters.iter().filter(ran).count(),
             adapters: report.adapters.len(),
@@ -232,12 +248,22 @@ fn failed_restart(adapter: &AdapterReport) -> bool {
     })
 }
 
-/// What makes a life hard.
-pub(crate) fn chaos() -> Chaos {
+/// What makes a life hard, with so many adapters.
+pub(crate) fn chaos(adapters: u32) -> Chaos {
     Chaos {
         operations: OPERATIONS,
         requests: requests(),
+        modes: (0..adapters).map(modes).collect(),
     }
+}
+
+/// What changes the mode of an adapter.
+fn modes(adapter: u32) -> Vec<Request> {
+    let if_index = lab_kernel::if_index(adapter);
+    Mode::ALL
+        .iter()
+        .map(|&mode| device::set_mode(if_index, mode))
+        .collect()
 }
 
 /// What our own control tool asks; other drivers get it as questions that they do not know.
@@ -251,10 +277,9 @@ fn requests() -> Vec<(u32, Vec<u8>)> {
         if_index,
         ..AdapterRequest::default()
     };
-    let modes = Mode::ALL.iter().map(|&mode| {
-        let request = device::set_mode(if_index, mode);
-        (request.code, request.input)
-    });
+    let modes = modes(0)
+        .into_iter()
+        .map(|request| (request.code, request.input));
     [
         (IOCTL_DEFERLWF_QUERY_STATISTICS, Vec::new()),
         (IOCTL_DEFERLWF_QUERY_FLOWS, device::encoded(&query)),

@@ -34,19 +34,23 @@ pub struct Summary {
     pub distinct: u64,
     /// Events per seed.
     pub events: Option<Spread>,
-    /// Packets per seed, both ways together: those given to the filter, and those that went past it because it was
-    /// away or out of the datapath by its own wish.
-    pub packets_per_seed: Option<Spread>,
+    /// Packets sent per seed: those given to the filter, and those that went past it because it was away or out of
+    /// the datapath by its own wish.
+    pub sent_per_seed: Option<Spread>,
+    /// The same of packets received.
+    pub received_per_seed: Option<Spread>,
     /// Packets given to the filter in all seeds.
     pub packets: Directions,
     /// Packets that went past it in all seeds.
-    pub past: u64,
+    pub past: Directions,
     /// Control operations per seed.
     pub operations_per_seed: Option<Spread>,
     /// Control operations of all seeds, by name.
     pub operations: BTreeMap<String, u64>,
     /// What the filter kept of the packets that it was given.
     pub holds: Holds,
+    /// Adapters of all seeds, by how the miniport below treated sends: `prompt`, `slow`, `refusing` or `stuck`.
+    pub lower_edges: BTreeMap<String, u64>,
     /// What does not fail a seed: the first finding of each rule, with its seed.
     pub warnings: Vec<Seeded>,
     /// How long it took, in host time: not for programs, which compare.
@@ -161,12 +165,14 @@ struct Gathered {
     ahead: BTreeSet<usize>,
     digests: BTreeSet<String>,
     events: Vec<u64>,
-    packets: Vec<u64>,
-    packets_each_way: Directions,
-    past: u64,
+    sent: Vec<u64>,
+    received: Vec<u64>,
+    packets: Directions,
+    past: Directions,
     operations_each: Vec<u64>,
     operations: BTreeMap<String, u64>,
     holds: Holds,
+    lower_edges: BTreeMap<String, u64>,
     warnings: BTreeMap<String, Seeded>,
     failed: BTreeMap<u64, Life>,
 }
@@ -180,14 +186,18 @@ impl Gathered {
         }
         self.digests.insert(life.schedule_digest.clone());
         self.events.push(life.events);
-        let given = life.packets.send + life.packets.receive;
-        self.packets.push(given + life.past);
-        self.past += life.past;
-        self.packets_each_way = self.packets_each_way.plus(life.packets);
+        let all = life.packets.plus(life.past);
+        self.sent.push(all.send);
+        self.received.push(all.receive);
+        self.past = self.past.plus(life.past);
+        self.packets = self.packets.plus(life.packets);
         self.holds.take(life.holds);
         self.operations_each.push(life.operations.values().sum());
         for (name, number) in &life.operations {
             *self.operations.entry(name.clone()).or_default() += number;
+        }
+        for edge in &life.lower_edges {
+            *self.lower_edges.entry(edge.clone()).or_default() += 1;
         }
         for finding in &life.warnings {
             let new = || Seeded {
@@ -234,12 +244,14 @@ impl Gathered {
             played: self.events.len() as u64,
             distinct: self.digests.len() as u64,
             events: Spread::of(&self.events),
-            packets_per_seed: Spread::of(&self.packets),
-            packets: self.packets_each_way,
+            sent_per_seed: Spread::of(&self.sent),
+            received_per_seed: Spread::of(&self.received),
+            packets: self.packets,
             past: self.past,
             operations_per_seed: Spread::of(&self.operations_each),
             operations: self.operations,
             holds: self.holds,
+            lower_edges: self.lower_edges,
             warnings: self.warnings.into_values().collect(),
             elapsed: Duration::default(),
             failure,
@@ -300,7 +312,8 @@ fn write(summary: &Summary, out: &mut String) -> fmt::Result {
     writeln!(out, "Interleavings   {} distinct", count(summary.distinct))?;
     for (label, spread, unit) in [
         ("Events", &summary.events, "per seed"),
-        ("Packets", &summary.packets_per_seed, "per seed, both ways"),
+        ("Sent", &summary.sent_per_seed, "packets per seed"),
+        ("Received", &summary.received_per_seed, "packets per seed"),
         ("Operations", &summary.operations_per_seed, "per seed"),
     ] {
         if let Some(spread) = spread {
@@ -315,12 +328,14 @@ fn write(summary: &Summary, out: &mut String) -> fmt::Result {
     }
     writeln!(
         out,
-        "In all          {} packets sent, {} received, {} past the filter",
+        "In all          {} packets sent, {} received; {} and {} more past the filter",
         count(summary.packets.send),
         count(summary.packets.receive),
-        count(summary.past)
+        count(summary.past.send),
+        count(summary.past.receive)
     )?;
     writeln!(out, "                {}", tally(&summary.operations))?;
+    writeln!(out, "Lower edges     {}", tally(&summary.lower_edges))?;
     write_holds(summary, out)?;
     for Seeded {
         seed,

@@ -6,11 +6,11 @@ use std::rc::Rc;
 
 use lab_rules::event::NblPath;
 
-use super::stage;
+use super::{control, stage};
 use crate::ndis::module::{self, State};
 use crate::ndis::{self, adapter, filter, path, status, traffic};
 use crate::rt::sched;
-use crate::{Chaos, device, watch};
+use crate::{Chaos, Request, device, watch};
 
 /// Threads of an adapter that carry operations out.
 const THREADS: u32 = 2;
@@ -32,6 +32,7 @@ enum Operation {
     Restart,
     Reattach,
     Device,
+    Mode,
     CancelSend,
     Request,
 }
@@ -45,6 +46,7 @@ impl Operation {
             Self::Restart => "pause and restart",
             Self::Reattach => "detach and attach",
             Self::Device => "device request",
+            Self::Mode => "mode change",
             Self::CancelSend => "cancelled send",
             Self::Request => "OID request",
         }
@@ -60,8 +62,8 @@ pub(super) fn take_counts() -> BTreeMap<&'static str, u64> {
     COUNTS.take()
 }
 
-/// The operations that this driver has handlers for.
-fn possible() -> Vec<Operation> {
+/// The operations that this driver has handlers for, on this adapter.
+fn possible(adapter: u32, chaos: &Chaos) -> Vec<Operation> {
     let Some(filter) = filter::registered() else {
         return Vec::new();
     };
@@ -76,6 +78,10 @@ fn possible() -> Vec<Operation> {
         (Operation::Restart, true),
         (Operation::Reattach, true),
         (Operation::Device, !device::names().is_empty()),
+        (
+            Operation::Mode,
+            control::exists() && !modes(adapter, chaos).is_empty(),
+        ),
         (Operation::CancelSend, handlers.path.cancel_send != 0),
         (Operation::Request, ndis::has_oid_handlers()),
     ]
@@ -83,6 +89,11 @@ fn possible() -> Vec<Operation> {
     .filter(|(_, is_possible)| *is_possible)
     .map(|(operation, _)| operation)
     .collect()
+}
+
+/// What changes the mode of an adapter.
+fn modes(adapter: u32, chaos: &Chaos) -> &[Request] {
+    chaos.modes.get(adapter as usize).map_or(&[], Vec::as_slice)
 }
 
 /// Starts the operations of an adapter; `done` is called when the last has ended.
@@ -106,7 +117,7 @@ pub(super) fn start(adapter: u32, chaos: &Rc<Chaos>, done: impl Fn() + 'static) 
 
 fn operate(adapter: u32, chaos: &Chaos) {
     sched::sleep_until(sched::now() + sched::random(GAP_NS));
-    let possible = possible();
+    let possible = possible(adapter, chaos);
     let Some(operation) = possible.get(sched::random(possible.len().max(1) as u64) as usize) else {
         return;
     };
@@ -119,6 +130,10 @@ fn operate(adapter: u32, chaos: &Chaos) {
         Operation::Restart => restart(adapter),
         Operation::Reattach => reattach(adapter),
         Operation::Device => ask_device(&chaos.requests),
+        Operation::Mode => {
+            let modes = modes(adapter, chaos);
+            control::send(&modes[sched::random(modes.len() as u64) as usize]);
+        }
         Operation::CancelSend => with_control(adapter, || {
             traffic::at_some_level(|| path::cancel_any(adapter));
         }),

@@ -52,26 +52,33 @@ impl Device for Recorder {
 
 /// Starts the thread that sends what is to be sent while packets flow; `done` is called at its end.
 pub(super) fn start(frames_total: u64, done: impl FnOnce() + 'static) {
-    let control = CONTROL.with_borrow(|control| {
-        let control = control.as_ref()?;
-        Some((control.device.clone(), control.during.clone()))
-    });
-    let Some((device, requests)) = control else {
+    let requests = CONTROL.with_borrow(|control| Some(control.as_ref()?.during.clone()));
+    let Some(requests) = requests else {
         return done();
     };
     sched::spawn("administrator", None, move || {
         let parts = requests.len() as u64 + 1;
         for (part, request) in (1..).zip(requests) {
             sched::wait(&mut || adapter::frames_done() * parts >= frames_total * part);
-            send(&device, &request);
+            send(&request);
         }
         done();
     });
 }
 
+/// The name of the device.
+fn device_name() -> Option<String> {
+    CONTROL.with_borrow(|control| control.as_ref().map(|control| control.device.clone()))
+}
+
+/// Whether the driver has the device.
+pub(super) fn exists() -> bool {
+    device_name().is_some_and(|name| device::exists(&name))
+}
+
 /// Opens the device, sends a request, and closes the device.
-fn send(device: &str, request: &Request) {
-    let Some(Ok(file)) = device::open(device) else {
+pub(super) fn send(request: &Request) {
+    let Some(Ok(file)) = device_name().and_then(|name| device::open(&name)) else {
         return;
     };
     let mut recorder = Recorder {
@@ -103,7 +110,7 @@ pub(super) fn ask(phase: ControlPhase) {
 pub(super) fn try_others() {
     /// METHOD_BUFFERED, FILE_ANY_ACCESS, of a vendor's device type and function.
     const UNKNOWN: u32 = 0x8DEF << 16 | 0xDEF << 2;
-    let name = CONTROL.with_borrow(|control| control.as_ref().map(|known| known.device.clone()));
+    let name = device_name();
     for other in device::names() {
         if name
             .as_ref()

@@ -12,6 +12,7 @@ use lab_rules::{Kind, Monitors};
 
 use crate::injection;
 use crate::ndis::{self, adapter};
+use crate::rt::pool::Side;
 use crate::rt::sched::{Hang, HangKind};
 use crate::rt::{self, DataExport, Import, LoadError, Machine};
 use crate::watch::{self, Outcome};
@@ -77,6 +78,7 @@ pub(crate) fn run(config: RunConfig, progress: Show) -> Result<Report, Failure> 
             cut: watch::cut_imports,
         },
         time_limit_ns: TIME_LIMIT_NS,
+        pool_side: pool_side(seed, config.chaos.is_some()),
         keeps_journal: config.keeps_timeline,
     })
     .map_err(|error| match error {
@@ -155,6 +157,15 @@ pub(crate) fn run(config: RunConfig, progress: Show) -> Result<Report, Failure> 
         timeline: rt::journal::take(),
         ..report(seed, &names, &macs, device, outcome)
     })
+}
+
+/// Every fourth hard life finds underruns where they happen, the others overruns.
+fn pool_side(seed: u64, is_hard: bool) -> Side {
+    if is_hard && seed % 4 == 2 {
+        Side::Start
+    } else {
+        Side::End
+    }
 }
 
 /// The image in these bytes: the one of the last run, if they are the same.
@@ -287,7 +298,9 @@ fn report(
     let adapters = (0..)
         .zip(names.iter().zip(macs))
         .map(|(index, (name, mac))| {
-            let [send, receive] = adapter::with(index, |adapter| adapter.counts);
+            let ([send, receive], before_pause, edge) = adapter::with(index, |adapter| {
+                (adapter.counts, adapter.counts_before_pause, adapter.edge)
+            });
             AdapterReport {
                 name: name.clone(),
                 if_index: adapter::if_index(index),
@@ -299,6 +312,8 @@ fn report(
                     .unwrap_or_else(|| vec!["Detached"]),
                 send,
                 receive,
+                lower_edge: edge.name(),
+                before_pause,
             }
         });
     let adapters = adapters.collect();

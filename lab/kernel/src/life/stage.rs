@@ -63,6 +63,7 @@ pub(super) fn play(entry: u64, workers: u8, stop: Stop, frames_total: u64, chaos
     show("traffic");
     run_traffic(&show, stop, chaos, frames_total);
     if stop != Stop::Busy {
+        adapter::keep_counts();
         control::ask(ControlPhase::BeforePause);
         control::try_others();
     }
@@ -196,11 +197,10 @@ fn run_traffic(show: &dyn Fn(&'static str), stop: Stop, chaos: Option<Chaos>, fr
     // Progress moves the limit: it is for what stands still.
     let mut done = adapter::frames_done();
     let mut limit_ns = sched::now() + LIMIT_NS;
-    let enough = frames_total - frames_total / 8;
     let is_quiet = || {
         operating.get() == 0
             && if ends_early {
-                adapter::frames_done() >= enough && adapter::all_events_done()
+                adapter::most_done() && adapter::all_events_done()
             } else {
                 adapter::all_home() && (stop == Stop::Busy || worker::is_idle())
             }

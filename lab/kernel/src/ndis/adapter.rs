@@ -4,8 +4,9 @@ use std::cell::RefCell;
 
 use lab_rules::event::NblPath;
 
+use super::edge::Edge;
 use crate::rt::sched;
-use crate::{AdapterConfig, Frame, ParameterValue, TrafficCount};
+use crate::{AdapterConfig, Direction, Frame, ParameterValue, TrafficCount};
 
 /// Structures that may be outstanding per adapter and direction.
 const WINDOW: usize = 96;
@@ -16,6 +17,10 @@ pub(crate) struct Adapter {
     pub(crate) mac: [u8; 6],
     pub(crate) frames: Vec<Frame>,
     pub(crate) counts: [TrafficCount; 2],
+    /// The same before the pause at the end.
+    pub(crate) counts_before_pause: Option<[TrafficCount; 2]>,
+    /// How the miniport treats sends.
+    pub(crate) edge: Edge,
     /// NBLs with the miniport (sends) and with the protocol (receives).
     pub(crate) with_neighbour: [Vec<u64>; 2],
     /// NBLs that are not home.
@@ -34,8 +39,8 @@ pub(crate) struct Adapter {
     inside_control: u32,
     /// The stack has been told of events.
     pub(crate) events_done: bool,
-    /// Frames whose buffers are home again.
-    pub(crate) done: u64,
+    /// Frames whose buffers are home again, per direction.
+    pub(crate) done: [u64; 2],
     /// The neighbours' threads may end.
     pub(crate) closing: bool,
 }
@@ -60,6 +65,8 @@ pub(crate) fn configure(adapters: Vec<AdapterConfig>, parameters: Vec<(String, P
         mac: config.mac,
         frames: config.frames,
         counts: Default::default(),
+        counts_before_pause: None,
+        edge: Edge::default(),
         with_neighbour: Default::default(),
         outstanding: [0; 2],
         sources: [0; 2],
@@ -69,7 +76,7 @@ pub(crate) fn configure(adapters: Vec<AdapterConfig>, parameters: Vec<(String, P
         control_closed: false,
         inside_control: 0,
         events_done: false,
-        done: 0,
+        done: [0; 2],
         closing: false,
     });
     ADAPTERS.set(adapters.collect());
@@ -148,6 +155,11 @@ pub(crate) fn close(adapter: u32, path: NblPath) {
     sched::wait(&mut || with(adapter, |adapter| adapter.inside[side] == 0));
 }
 
+/// Whether an end of the stack is paused, or about to be.
+pub(crate) fn is_closed(adapter: u32, path: NblPath) -> bool {
+    with(adapter, |adapter| adapter.closed[side(path)])
+}
+
 /// Whether every structure of an adapter is home.
 pub(crate) fn is_empty(adapter: u32) -> bool {
     with(adapter, |adapter| adapter.outstanding == [0; 2])
@@ -196,6 +208,15 @@ pub(crate) fn open_control(adapter: u32) {
     with_mut(adapter, |adapter| adapter.control_closed = false);
 }
 
+/// Keeps what was counted up to now, before the pause at the end.
+pub(crate) fn keep_counts() {
+    ADAPTERS.with_borrow_mut(|adapters| {
+        for adapter in adapters {
+            adapter.counts_before_pause = Some(adapter.counts);
+        }
+    });
+}
+
 /// Restarts it.
 pub(crate) fn open(adapter: u32, path: NblPath) {
     with_mut(adapter, |adapter| adapter.closed[side(path)] = false);
@@ -203,7 +224,23 @@ pub(crate) fn open(adapter: u32, path: NblPath) {
 
 /// Frames that are home, over all adapters.
 pub(crate) fn frames_done() -> u64 {
-    ADAPTERS.with_borrow(|adapters| adapters.iter().map(|adapter| adapter.done).sum())
+    ADAPTERS.with_borrow(|adapters| adapters.iter().flat_map(|adapter| adapter.done).sum())
+}
+
+/// Whether most frames of each direction are home, over all adapters: all but one in eight.
+pub(crate) fn most_done() -> bool {
+    ADAPTERS.with_borrow(|adapters| {
+        [Direction::Send, Direction::Receive]
+            .into_iter()
+            .zip(0..)
+            .all(|(direction, side): (Direction, usize)| {
+                let is_of = |frame: &&Frame| frame.direction == direction;
+                let frames = adapters.iter().flat_map(|adapter| &adapter.frames);
+                let total = frames.filter(is_of).count() as u64;
+                let done: u64 = adapters.iter().map(|adapter| adapter.done[side]).sum();
+                done >= total - total / 8
+            })
+    })
 }
 
 /// Whether every adapter's stack has been told of events.

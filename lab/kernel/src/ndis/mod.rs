@@ -3,6 +3,7 @@
 mod config;
 mod data_space;
 mod disturbance;
+mod edge;
 mod event;
 pub(crate) mod exposure;
 mod generic;

@@ -285,7 +285,7 @@ pub(super) fn bring_home(nbl: u64) {
     adapter::with_mut(adapter, |adapter| {
         adapter.outstanding[side(path)] -= 1;
         if !making.is_extra {
-            adapter.done += packets;
+            adapter.done[side(path)] += packets;
         }
         let counts = &mut adapter.counts[side(path)];
         if was_passed {

@@ -4,13 +4,12 @@ use lab_rules::Kind;
 use lab_rules::event::{Callback, NblCall, NblEvent, NblPath};
 
 use super::adapter::{self, side};
-use super::{exposure, handle, module, nbl, own};
+use super::{edge, exposure, handle, module, nbl, own};
 use crate::abi::constant::{
     NDIS_RECEIVE_FLAGS_DISPATCH_LEVEL, NDIS_RECEIVE_FLAGS_RESOURCES,
     NDIS_RETURN_FLAGS_DISPATCH_LEVEL, NDIS_SEND_COMPLETE_FLAGS_DISPATCH_LEVEL,
     NDIS_SEND_FLAGS_DISPATCH_LEVEL, NDIS_STATUS_SEND_ABORTED,
 };
-use crate::abi::ndis::NET_BUFFER_LIST;
 use crate::driver;
 use crate::nt::imports;
 use crate::rt::Call;
@@ -175,19 +174,15 @@ fn cancel_at_miniport(adapter: u32, id: u64) {
         *waiting = rest;
         cancelled
     });
-    nbl::hand_back(&cancelled);
-    for nbl in &cancelled {
-        NET_BUFFER_LIST::Status
-            .write(*nbl, NDIS_STATUS_SEND_ABORTED)
-            .or_fault();
-    }
-    if !cancelled.is_empty() {
-        complete_up(adapter, cancelled);
-    }
+    edge::fail(adapter, cancelled, NDIS_STATUS_SEND_ABORTED);
 }
 
 /// Sends have reached the miniport: some complete at once, the others wait for its thread.
 fn reach_miniport(adapter: u32, nbls: Vec<u64>) {
+    let edge = adapter::with(adapter, |adapter| adapter.edge);
+    if let Some(status) = edge.refuses() {
+        return edge::fail(adapter, nbls, status);
+    }
     let (now, later) = divide(nbls);
     adapter::with_mut(adapter, |adapter| {
         adapter.with_neighbour[side(NblPath::Send)].extend(later)

@@ -6,8 +6,10 @@ use std::rc::Rc;
 use lab_rules::event::NblPath;
 
 use super::adapter::{self, side};
+use super::edge::{self, Edge};
 use super::nbl::Making;
 use super::{disturbance, nbl, path};
+use crate::abi::constant::NDIS_STATUS_RESET_IN_PROGRESS;
 use crate::rt::sched::{self, DISPATCH_LEVEL};
 use crate::{Direction, Frame};
 
@@ -27,6 +29,8 @@ const BUFFERS: usize = 4;
 
 /// Starts the neighbours of an adapter.
 pub(crate) fn start_neighbours(adapter: u32) {
+    let edge = Edge::choose();
+    adapter::with_mut(adapter, |adapter| adapter.edge = edge);
     for (path, name) in [(NblPath::Send, "miniport"), (NblPath::Receive, "protocol")] {
         sched::spawn(&format!("{name} {adapter}"), None, move || {
             neighbour(adapter, path)
@@ -55,14 +59,26 @@ fn neighbour(adapter: u32, path: NblPath) {
             return;
         }
         pause();
+        let failure = match path {
+            NblPath::Send => adapter::with(adapter, |adapter| adapter.edge).delay(adapter),
+            NblPath::Receive => None,
+        };
         let mut held = adapter::with_mut(adapter, |adapter| {
             std::mem::take(&mut adapter.with_neighbour[side])
         });
-        let count = 1 + sched::random(held.len() as u64) as usize;
+        if held.is_empty() {
+            // All was cancelled meanwhile.
+            continue;
+        }
+        let count = match failure {
+            Some(NDIS_STATUS_RESET_IN_PROGRESS) => held.len(),
+            _ => 1 + sched::random(held.len() as u64) as usize,
+        };
         shuffle(&mut held);
         let rest = held.split_off(count.min(held.len()));
         adapter::with_mut(adapter, |adapter| adapter.with_neighbour[side].extend(rest));
         at_some_level(move || match path {
+            NblPath::Send if let Some(status) = failure => edge::fail(adapter, held, status),
             NblPath::Send => path::complete_up(adapter, held),
             NblPath::Receive => path::return_down(adapter, held),
         });

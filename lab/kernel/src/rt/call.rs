@@ -8,7 +8,7 @@ use std::{
 use super::{
     context::{self, Context, ImportFrame},
     machine::{self, Hooks, Reason},
-    mem, pool, sched, thunk,
+    mem, pool, sched, thunk, trap,
 };
 
 /// A function that the lab offers to the image.
@@ -109,11 +109,12 @@ fn dispatch(frame: &ImportFrame) -> u64 {
     let (functions, hooks) = BOUND
         .get()
         .expect("stubs exist only while a machine is loaded");
-    let call = Call {
-        import: functions[frame.index as usize],
-        frame,
-    };
     context::forget_capture();
+    // Nothing of the lab's leads here with another number, but a jump into the middle of a stub does.
+    let Some(import) = functions.get(frame.index as usize) else {
+        sched::stop(Reason::Fault(trap::wild_jump(frame.driver_sp)));
+    };
+    let call = Call { import, frame };
     sched::note_import();
     if let Some(context) = context::current() {
         machine::note_stack(context.stack_high.saturating_sub(frame.driver_sp));
@@ -123,7 +124,7 @@ fn dispatch(frame: &ImportFrame) -> u64 {
     let result = (hooks.instead)(&call).unwrap_or_else(|| (call.import.run)(&call));
     (hooks.after)(&call, result);
     sched::point();
-    pool::seal();
+    pool::settle();
     context::forget_capture();
     result
 }
@@ -151,7 +152,7 @@ pub(crate) fn call_driver(address: u64, arguments: &[u64]) -> u64 {
     if context.import_frame().is_none() {
         sched::reset_busy();
     }
-    pool::seal();
+    pool::settle();
     context::forget_capture();
     // SAFETY: 1. it is the running coroutine's; 2. is passed on to the caller (see the module).
     let result = unsafe { thunk::call(context, address, arguments) };

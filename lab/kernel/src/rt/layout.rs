@@ -28,6 +28,9 @@ pub(super) const POOL: u64 = 0x6100_0000_0000;
 /// Paged pool, up to [`HIGH`].
 pub(super) const PAGED_POOL: u64 = 0x61C0_0000_0000;
 
+/// What FS is for driver code: there is nothing near it.
+pub(super) const FS: u64 = 0x6280_0000_0000;
+
 /// Bytes of a page.
 pub(super) const PAGE: u64 = 0x1000;
 

@@ -46,6 +46,8 @@ pub(crate) struct Config {
     pub(crate) hooks: Hooks,
     /// Virtual time after which the run counts as hung, in ns.
     pub(crate) time_limit_ns: u64,
+    /// The end of the driver's pool blocks that lies at a guard page.
+    pub(crate) pool_side: pool::Side,
     /// Whether a journal is kept of what ran where.
     pub(crate) keeps_journal: bool,
 }
@@ -194,7 +196,7 @@ impl Machine {
         let stacks = Stacks::new().map_err(LoadError::host("map the driver stacks"))?;
         // Not from the generator: what a seed decides stays as it is.
         let poison_key = Random::new(!config.seed).next();
-        pool::open(poison_key).map_err(LoadError::host("map the pool"))?;
+        pool::open(poison_key, config.pool_side).map_err(LoadError::host("map the pool"))?;
         trace::reset(config.pdb.as_deref());
         journal::reset(config.keeps_journal);
         call::publish(&registry.functions, config.hooks);

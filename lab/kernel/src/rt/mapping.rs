@@ -4,6 +4,7 @@ use std::{
     cell::RefCell,
     io,
     os::fd::{AsRawFd, FromRawFd, OwnedFd},
+    ptr, slice,
 };
 
 /// What a page allows.
@@ -59,7 +60,7 @@ impl Mapping {
         flags: libc::c_int,
         fd: libc::c_int,
     ) -> io::Result<Self> {
-        let wish = std::ptr::without_provenance_mut(address as usize);
+        let wish = ptr::without_provenance_mut(address as usize);
         // SAFETY: a fixed address is only taken if it is free (NOREPLACE), so no memory of anyone
         // else changes.
         let got = unsafe { libc::mmap(wish, bytes, access.flags(), flags, fd, 0) };
@@ -83,10 +84,43 @@ impl Mapping {
         self.address
     }
 
+    /// Reads bytes, which must be readable.
+    pub(super) fn read(&self, offset: u64, target: &mut [u8]) {
+        self.check(offset, target.len());
+        let source = ptr::with_exposed_provenance::<u8>((self.address + offset) as usize);
+        // SAFETY: the bytes lie in this mapping (checked), which is no memory of Rust's, and are readable.
+        unsafe { ptr::copy_nonoverlapping(source, target.as_mut_ptr(), target.len()) };
+    }
+
+    /// Whether these bytes lie there, which must be readable.
+    pub(super) fn holds(&self, offset: u64, bytes: &[u8]) -> bool {
+        self.check(offset, bytes.len());
+        let there = ptr::with_exposed_provenance::<u8>((self.address + offset) as usize);
+        // SAFETY: as in `read`; what could write there, the image, does not run while this compares.
+        let there = unsafe { slice::from_raw_parts(there, bytes.len()) };
+        there == bytes
+    }
+
+    /// Writes bytes, which must be writable.
+    pub(super) fn write(&self, offset: u64, bytes: &[u8]) {
+        self.check(offset, bytes.len());
+        let target = ptr::with_exposed_provenance_mut::<u8>((self.address + offset) as usize);
+        // SAFETY: as in `read`, and writable.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), target, bytes.len()) };
+    }
+
+    /// Sets bytes, which must be writable.
+    pub(super) fn fill(&self, offset: u64, bytes: usize, byte: u8) {
+        self.check(offset, bytes);
+        let target = ptr::with_exposed_provenance_mut::<u8>((self.address + offset) as usize);
+        // SAFETY: as in `write`.
+        unsafe { ptr::write_bytes(target, byte, bytes) };
+    }
+
     /// Changes what the pages at `offset` allow.
     pub(super) fn protect(&self, offset: u64, bytes: usize, access: Access) -> io::Result<()> {
         self.check(offset, bytes);
-        let start = std::ptr::with_exposed_provenance_mut((self.address + offset) as usize);
+        let start = ptr::with_exposed_provenance_mut((self.address + offset) as usize);
         // SAFETY: the range is inside the mapping (checked), which is ours; what points into it is
         // driver memory, and that is only touched by fault-safe copies and by the image.
         match unsafe { libc::mprotect(start, bytes, access.flags()) } {
@@ -98,7 +132,7 @@ impl Mapping {
     /// Gives advice about the pages at `offset`.
     pub(super) fn advise(&self, offset: u64, bytes: usize, advice: libc::c_int) -> io::Result<()> {
         self.check(offset, bytes);
-        let start = std::ptr::with_exposed_provenance_mut((self.address + offset) as usize);
+        let start = ptr::with_exposed_provenance_mut((self.address + offset) as usize);
         // SAFETY: as in `protect`.
         match unsafe { libc::madvise(start, bytes, advice) } {
             0 => Ok(()),
@@ -112,6 +146,54 @@ impl Mapping {
             end.is_some_and(|end| end <= self.bytes as u64),
             "outside the mapping"
         );
+    }
+}
+
+/// Zeroed memory that can be mapped several times.
+#[derive(Debug)]
+pub(super) struct MemoryFile(OwnedFd);
+
+impl MemoryFile {
+    /// So many bytes of it.
+    pub(super) fn new(bytes: u64) -> io::Result<Self> {
+        // SAFETY: the name is a C string, and a new descriptor is the only effect.
+        let fd = unsafe { libc::memfd_create(c"lwf-lab".as_ptr(), libc::MFD_CLOEXEC) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: `fd` was just opened and belongs to nobody else.
+        let file = Self(unsafe { OwnedFd::from_raw_fd(fd) });
+        file.resize(bytes)?;
+        Ok(file)
+    }
+
+    /// Changes its length. What lies behind a shorter one is lost.
+    pub(super) fn resize(&self, bytes: u64) -> io::Result<()> {
+        // SAFETY: the call only changes the length of our own file.
+        match unsafe { libc::ftruncate(self.0.as_raw_fd(), bytes as i64) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
+    /// Gives a part of its memory back; it reads as zero from now on.
+    pub(super) fn punch(&self, offset: u64, bytes: u64) -> io::Result<()> {
+        let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+        // SAFETY: the call only changes what our own file holds.
+        match unsafe { libc::fallocate(self.0.as_raw_fd(), mode, offset as i64, bytes as i64) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
+    /// Maps its first bytes at `address`, which must be free, or anywhere if that is 0.
+    pub(super) fn map(&self, address: u64, bytes: usize, access: Access) -> io::Result<Mapping> {
+        let fixed = match address {
+            0 => 0,
+            _ => libc::MAP_FIXED_NOREPLACE,
+        };
+        let flags = libc::MAP_SHARED | libc::MAP_NORESERVE | fixed;
+        Mapping::new(address, bytes, access, flags, self.0.as_raw_fd())
     }
 }
 
@@ -131,26 +213,9 @@ thread_local! {
 impl Twice {
     /// Memory at `address`, which must be free.
     pub(super) fn new(address: u64, bytes: usize, access: Access) -> io::Result<Self> {
-        // SAFETY: the name is a C string, and a new descriptor is the only effect.
-        let fd = unsafe { libc::memfd_create(c"lwf-lab".as_ptr(), libc::MFD_CLOEXEC) };
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: `fd` was just opened and belongs to nobody else.
-        let file = unsafe { OwnedFd::from_raw_fd(fd) };
-        // SAFETY: the call only changes the length of our own file.
-        if unsafe { libc::ftruncate(file.as_raw_fd(), bytes as i64) } != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        let fixed = libc::MAP_SHARED | libc::MAP_FIXED_NOREPLACE;
-        let seen = Mapping::new(address, bytes, access, fixed, file.as_raw_fd())?;
-        let alias = Mapping::new(
-            0,
-            bytes,
-            Access::ReadWrite,
-            libc::MAP_SHARED,
-            file.as_raw_fd(),
-        )?;
+        let file = MemoryFile::new(bytes as u64)?;
+        let seen = file.map(address, bytes, access)?;
+        let alias = file.map(0, bytes, Access::ReadWrite)?;
         let entry = (seen.address, bytes as u64, alias.address);
         ALIASES.with_borrow_mut(|aliases| aliases.push(entry));
         Ok(Self {
@@ -184,7 +249,7 @@ pub(super) fn alias_of(address: u64, bytes: usize) -> Option<u64> {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        let start = std::ptr::with_exposed_provenance_mut(self.address as usize);
+        let start = ptr::with_exposed_provenance_mut(self.address as usize);
         // SAFETY: the range is ours by the type's invariant. Nothing refers to driver memory by
         // reference, and the machine drops its mappings when no coroutine can run any more.
         unsafe { libc::munmap(start, self.bytes) };

@@ -130,7 +130,13 @@ pub(crate) fn read_into(address: u64, target: &mut [u8]) -> Result<(), BadAddres
             write: false,
         });
     }
-    pool::seal();
+    if let Some(done) = pool::read(address, target) {
+        return done.map_err(|address| BadAddress {
+            address,
+            write: false,
+        });
+    }
+    settle(address);
     let bytes = target.len();
     let mut copy = || {
         // SAFETY: 1. the source is driver memory, which is touched within a run only, while the handler
@@ -139,6 +145,13 @@ pub(crate) fn read_into(address: u64, target: &mut [u8]) -> Result<(), BadAddres
         end_of_copy(address, bytes, left, false)
     };
     copy().or_else(|bad| retry(bad, &mut copy))
+}
+
+/// Paged pool is touched where the driver sees it, because it may be closed as a whole.
+fn settle(address: u64) {
+    if pool::is_paged(address) {
+        pool::settle();
+    }
 }
 
 /// Does a copy again that has failed because its memory was paged out.
@@ -164,7 +177,13 @@ pub(crate) fn write_bytes(address: u64, bytes: &[u8]) -> Result<(), BadAddress> 
             write: true,
         });
     }
-    pool::seal();
+    if let Some(done) = pool::write(address, bytes) {
+        return done.map_err(|address| BadAddress {
+            address,
+            write: true,
+        });
+    }
+    settle(address);
     let mut copy = || {
         // SAFETY: 1. as in `read_into`; 2. driver memory is never Rust's.
         let left = unsafe { thunk::copy(address, bytes.as_ptr() as u64, bytes.len()) };
@@ -188,20 +207,7 @@ fn end_of_copy(address: u64, bytes: usize, left: usize, write: bool) -> Result<(
 /// # Errors
 /// When one is not writable for the driver; those before it have been written.
 pub(crate) fn fill(address: u64, length: usize, byte: u8) -> Result<(), BadAddress> {
-    fill_with(address, length, [byte; 8])
-}
-
-/// Fills `length` bytes with a pattern, over and over.
-///
-/// # Errors
-/// When one is not writable for the driver; those before it have been written.
-pub(crate) fn fill_with(address: u64, length: usize, pattern: [u8; 8]) -> Result<(), BadAddress> {
-    let mut chunk = [0; 512];
-    chunk
-        .as_chunks_mut()
-        .0
-        .iter_mut()
-        .for_each(|eight| *eight = pattern);
+    let chunk = [byte; 512];
     let mut done = 0;
     while done < length {
         let bytes = (length - done).min(chunk.len());

@@ -8,7 +8,7 @@
 use std::{
     io::{self, Write},
     mem, ptr,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicI32, AtomicU64, Ordering},
 };
 
 use super::{
@@ -37,6 +37,8 @@ const WATCHDOG_LOOKS: u64 = 8;
 
 /// The thread that the machine runs on: faults elsewhere are none of ours. 0 if there is none.
 static THREAD: AtomicU64 = AtomicU64::new(0);
+/// The same as Linux counts threads, which can be compared whatever FS is.
+static THREAD_ID: AtomicI32 = AtomicI32::new(0);
 /// Import calls, and how many the watchdog saw, how often in a row.
 static IMPORTS: AtomicU64 = AtomicU64::new(0);
 static IMPORTS_SEEN: AtomicU64 = AtomicU64::new(0);
@@ -75,6 +77,7 @@ impl Handlers {
         // SAFETY: both point to live values; the new stack lives in `self` until it is replaced.
         check(unsafe { libc::sigaltstack(&raw const new_stack, &raw mut old_stack) })?;
         THREAD.store(thread(), Ordering::Relaxed);
+        THREAD_ID.store(thread_id(), Ordering::Relaxed);
         let mut handlers = Self {
             old_actions: Vec::new(),
             old_stack,
@@ -104,6 +107,7 @@ impl Drop for Handlers {
             unsafe { libc::sigaction(*signal, old, ptr::null_mut()) };
         }
         THREAD.store(0, Ordering::Relaxed);
+        THREAD_ID.store(0, Ordering::Relaxed);
         // SAFETY: the old stack is the one that this thread had, and outlives it.
         unsafe { libc::sigaltstack(&raw const self.old_stack, ptr::null_mut()) };
     }
@@ -156,8 +160,7 @@ fn watchdog() -> io::Result<libc::timer_t> {
     let mut event: libc::sigevent = unsafe { mem::zeroed() };
     event.sigev_notify = libc::SIGEV_THREAD_ID;
     event.sigev_signo = WATCHDOG_SIGNAL;
-    // SAFETY: only asks for the thread's id.
-    event.sigev_notify_thread_id = unsafe { libc::gettid() };
+    event.sigev_notify_thread_id = thread_id();
     let mut timer = ptr::null_mut();
     // SAFETY: both point to live values.
     check(unsafe {
@@ -178,6 +181,12 @@ fn watchdog() -> io::Result<libc::timer_t> {
     // SAFETY: the timer was made just now; `times` is live.
     check(unsafe { libc::timer_settime(timer, 0, &raw const times, ptr::null_mut()) })?;
     Ok(timer)
+}
+
+/// The thread's number; safe to ask in a handler, also without FS.
+fn thread_id() -> libc::pid_t {
+    // SAFETY: only asks for the thread's id, of Linux itself.
+    unsafe { libc::syscall(libc::SYS_gettid) as libc::pid_t }
 }
 
 /// The thread's identity; safe to ask in a handler.
@@ -212,6 +221,27 @@ unsafe extern "C" fn handler(
     context: *mut libc::c_void,
 ) {
     thunk::allow_unaligned();
+    // Without its own FS nothing of this thread's can be asked for.
+    let is_machine = THREAD_ID.load(Ordering::Relaxed) == thread_id();
+    let fs = is_machine.then(thunk::take_fs).flatten();
+    // SAFETY: these are the arguments that the kernel passes.
+    let goes_on = unsafe { handle(signal, info, context) };
+    if let Some(fs) = fs
+        && goes_on
+    {
+        thunk::set_fs(fs);
+    }
+}
+
+/// Handles a signal; tells whether what it has interrupted goes on where it was.
+///
+/// # Safety
+/// The arguments are those of a signal handler.
+unsafe fn handle(
+    signal: libc::c_int,
+    info: *mut libc::siginfo_t,
+    context: *mut libc::c_void,
+) -> bool {
     // SAFETY: the kernel passes a `ucontext_t` that is ours to edit until we return.
     let saved = unsafe { &mut *context.cast::<libc::ucontext_t>() };
     let registers = &mut saved.uc_mcontext.gregs;
@@ -219,28 +249,25 @@ unsafe extern "C" fn handler(
     // Driver code has asked for checks of alignment, which a kernel does not have: on without them.
     if signal == libc::SIGBUS && registers[libc::REG_TRAPNO as usize] == ALIGNMENT_VECTOR {
         registers[libc::REG_EFL as usize] &= !ALIGNMENT_CHECK;
-        return;
+        return true;
     }
     if let Some(recovery) = thunk::copy_recovery(rip) {
         if signal != WATCHDOG_SIGNAL {
             registers[libc::REG_RIP as usize] = recovery as i64;
         }
-        return;
+        return true;
     }
-    if layout::contains(rip, 1) || thunk::acts_for_driver(rip) {
-        thunk::restore_fs();
-    }
+    let error = registers[libc::REG_ERR as usize] as u64;
     let driver = if THREAD.load(Ordering::Relaxed) == thread() {
         current()
     } else {
         None
     };
-    let error = registers[libc::REG_ERR as usize] as u64;
     // A step of driver code that ended in code of the lab's: it goes on at full speed.
     let is_step = signal == libc::SIGTRAP && registers[libc::REG_TRAPNO as usize] == DEBUG_VECTOR;
     if is_step && !is_driver_code(signal, rip, error) {
         registers[libc::REG_EFL as usize] &= !TRAP;
-        return;
+        return true;
     }
     match driver.filter(|_| is_driver_code(signal, rip, error)) {
         Some(driver) if signal != WATCHDOG_SIGNAL || is_looping() => {
@@ -249,6 +276,7 @@ unsafe extern "C" fn handler(
             // SAFETY: for these signals it has an address (the watchdog's is not used).
             let address = unsafe { info.si_addr() } as u64;
             redirect(driver, registers, signal, address);
+            return false;
         }
         None if signal != WATCHDOG_SIGNAL => {
             if THREAD.load(Ordering::Relaxed) == thread() {
@@ -260,6 +288,7 @@ unsafe extern "C" fn handler(
         }
         _ => {}
     }
+    true
 }
 
 /// Vector of single steps, and the flag that asks for them.

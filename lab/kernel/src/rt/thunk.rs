@@ -51,7 +51,7 @@ pub(super) fn set_guard(map: Option<&[u64]>, bytes: u64) {
     GUARD_BYTES.store(map.map_or(0, |_| bytes), Ordering::Relaxed);
 }
 
-/// Notes the FS base of this thread, which driver code must not change for good.
+/// Notes the FS base of this thread, which driver code gets neither to see nor to change.
 pub(super) fn note_fs() {
     let mut base = 0;
     if processor::fsgsbase() {
@@ -61,14 +61,26 @@ pub(super) fn note_fs() {
     HOST_FS.store(base, Ordering::Relaxed);
 }
 
-/// Undoes what driver code has done to FS. Called on the machine's thread, before anything that uses
-/// thread-local storage.
-pub(super) fn restore_fs() {
-    let base = HOST_FS.load(Ordering::Relaxed);
-    if base != 0 {
-        // SAFETY: as in `note_fs`; the base is the one that this thread began with.
-        unsafe { asm!("wrfsbase {}", in(reg) base, options(nomem, nostack, preserves_flags)) };
+/// Makes FS the thread's own again, and gives what it was if it was not. Called on the machine's thread, before
+/// anything that uses thread-local storage.
+pub(super) fn take_fs() -> Option<u64> {
+    let own = HOST_FS.load(Ordering::Relaxed);
+    if own == 0 {
+        return None;
     }
+    let base: u64;
+    // SAFETY: as in `note_fs`.
+    unsafe { asm!("rdfsbase {}", out(reg) base, options(nomem, nostack, preserves_flags)) };
+    (base != own).then(|| {
+        set_fs(own);
+        base
+    })
+}
+
+/// Sets FS: to what [`take_fs`] found, for the code that it belongs to, or to the thread's own.
+pub(super) fn set_fs(base: u64) {
+    // SAFETY: there is such an instruction (`HOST_FS` is set), and the base is one that FS had on this thread.
+    unsafe { asm!("wrfsbase {}", in(reg) base, options(nomem, nostack, preserves_flags)) };
 }
 
 /// Undoes what driver code may have asked for: checks of alignment, which Rust code does not expect.
@@ -126,17 +138,19 @@ lab_import_switched:
     mov [r10 + {frame}], rsp
     mov [r10 + {driver_sp}], r11
     cld
-    // A driver that has loaded FS would take the lab's thread-local storage away.
+    // Through its own FS a driver reaches nothing of the lab's.
     mov r11, [rip + {host_fs}]
     test r11, r11
     jz 5f
-    rdfsbase rax
-    cmp rax, r11
-    je 5f
     wrfsbase r11
 5:
     mov rdi, rsp
     call {enter}
+    cmp qword ptr [rip + {host_fs}], 0
+    je 6f
+    mov r11, {driver_fs}
+    wrfsbase r11
+6:
     mov r10, [rip + {current}]
     movaps xmm6, [rsp]
     movaps xmm7, [rsp + 16]
@@ -199,6 +213,11 @@ lab_call:
     mov rax, rsi
     mov rsi, rdx
     mov rdi, r11
+    cmp qword ptr [rip + {host_fs}], 0
+    je 6f
+    mov r10, {driver_fs}
+    wrfsbase r10
+6:
 lab_call_driver:
     rep movsq
     mov rsp, r11
@@ -221,9 +240,6 @@ lab_call_return:
     mov r11, [rip + {host_fs}]
     test r11, r11
     jz 5f
-    rdfsbase rcx
-    cmp rcx, r11
-    je 5f
     wrfsbase r11
 5:
     mov r10, [rip + {current}]
@@ -255,6 +271,11 @@ lab_resume:
     mov rsp, [rdi + {host_sp}]
     lea rdi, [rdi + {interrupted}]
     fxrstor64 [rdi + {fx}]
+    cmp qword ptr [rip + {host_fs}], 0
+    je 6f
+    mov rax, {driver_fs}
+    wrfsbase rax
+6:
     mov rax, ss
     push rax
     push [rdi + 32]
@@ -362,6 +383,7 @@ lab_guard_end:
 "#,
     current = sym CURRENT,
     host_fs = sym HOST_FS,
+    driver_fs = const layout::FS,
     enter = sym super::call::enter,
     on_fault = sym super::trap::on_fault,
     inherited = const INHERITED,

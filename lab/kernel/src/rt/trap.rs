@@ -31,7 +31,7 @@ pub(super) extern "sysv64" fn on_fault(context: &Context) {
     context.is_trapped.set(true);
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| handle(context)));
     context.is_trapped.set(false);
-    pool::seal();
+    pool::settle();
     if let Err(panic) = outcome {
         sched::stop(Reason::internal(&*panic));
     }
@@ -136,6 +136,21 @@ fn refuse(registers: &Interrupted, kind: FaultKind, address: u64, access: Access
         place,
     };
     sched::stop(Reason::Fault(fault));
+}
+
+/// Driver code, which has left its stack pointer so, has jumped into the stubs of the imports, where none begins.
+pub(super) fn wild_jump(stack_pointer: u64) -> Fault {
+    Fault {
+        kind: FaultKind::Memory,
+        address: layout::STUBS,
+        access: Access::Execute,
+        rip: mem::read(stack_pointer).unwrap_or(layout::STUBS),
+        thread: sched::current(),
+        irql: sched::irql(),
+        stack: trace::capture(),
+        is_paged_out: false,
+        place: fault::classify(layout::STUBS),
+    }
 }
 
 /// Does what the instruction would do in the kernel, or says why it is refused.

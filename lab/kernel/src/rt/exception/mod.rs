@@ -273,7 +273,7 @@ fn resume(
     context.is_trapped.set(false);
     context::forget_capture();
     cut(walk::depth(&walk.activation));
-    pool::seal();
+    pool::settle();
     // SAFETY: 1. the three members are those of the code that goes on, just set; 2. see `crate::rt`.
     unsafe { thunk::resume(context) }
 }

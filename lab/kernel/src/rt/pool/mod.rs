@@ -1,7 +1,7 @@
 //! Special pool: every block ends at a guard page, and its address is never used again.
 //!
-//! A block is put as far to the right as its alignment allows, before a page that nothing can touch.
-//! What is left of its pages in front of it and behind it holds a pattern that [`free`] checks. A
+//! A block is put as far to the right as its alignment allows, before a page that nothing can touch; in some lives
+//! the driver's blocks begin where such a page ends. What is left of its pages in front of it and behind it holds a pattern that [`free`] checks. A
 //! freed block's pages become as untouchable as the guard, for the rest of the run. The ledger keeps
 //! who allocated and who freed every block, so a fault in the pool can name both.
 //!
@@ -23,12 +23,12 @@ use std::{
 
 pub(crate) use self::block::{Block, Exhausted, FreeError, Kind, Owner, Reach, Request};
 pub(crate) use self::reach::restrict;
-use self::region::Region;
+use self::region::{Page, Region};
 use super::{
     fault::Place,
     layout::{HIGH, PAGE, PAGED_POOL, POOL},
     mapping::Access,
-    mem, paged,
+    paged,
     trace::{self, StackId},
 };
 
@@ -58,6 +58,8 @@ pub(super) struct Pool {
     key: u64,
     nonpaged: Area,
     paged: Area,
+    /// Where the driver's blocks lie in their pages.
+    side: Side,
     /// Blocks that were ever allocated.
     serial: u64,
     driver_bytes: usize,
@@ -65,12 +67,22 @@ pub(super) struct Pool {
 
 thread_local! {
     static THE_POOL: RefCell<Option<Pool>> = const { RefCell::new(None) };
-    /// Whether freed blocks can still be touched.
-    static IS_UNSEALED: Cell<bool> = const { Cell::new(false) };
+    /// Whether the page tables do not yet say what the driver may touch.
+    static IS_CHANGED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Makes an empty pool. `key` makes what its fresh memory looks like that of this run.
-pub(super) fn open(key: u64) -> io::Result<()> {
+/// The end of a block that lies at a guard page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// The last byte, as closely as the alignment allows: an overrun is a fault.
+    End,
+    /// The first byte: an underrun is.
+    Start,
+}
+
+/// Makes an empty pool. `key` makes what its fresh memory looks like that of this run; the driver's blocks lie so, those
+/// of the lab end at a guard page.
+pub(super) fn open(key: u64, side: Side) -> io::Result<()> {
     let area = |start, end| {
         io::Result::Ok(Area {
             region: Region::new(start, end)?,
@@ -81,11 +93,12 @@ pub(super) fn open(key: u64) -> io::Result<()> {
         key,
         nonpaged: area(POOL, PAGED_POOL)?,
         paged: area(PAGED_POOL, HIGH)?,
+        side,
         serial: 0,
         driver_bytes: 0,
     };
     THE_POOL.replace(Some(pool));
-    IS_UNSEALED.set(false);
+    IS_CHANGED.set(false);
     Ok(())
 }
 
@@ -94,20 +107,41 @@ pub(super) fn close() {
     THE_POOL.take();
 }
 
-/// Makes freed blocks untouchable. Whoever touches memory as the driver may, or lets the driver run, calls it before.
-pub(super) fn seal() {
-    // The pool's own accesses are to live blocks.
-    if IS_UNSEALED.get() {
-        THE_POOL.with(|pool| {
-            if let Ok(mut pool) = pool.try_borrow_mut() {
-                IS_UNSEALED.set(false);
-                if let Some(pool) = pool.as_mut() {
-                    pool.nonpaged.region.seal();
-                    pool.paged.region.seal();
-                }
-            }
+/// Makes the page tables say what the driver may touch. Whoever lets the driver run calls it before.
+pub(super) fn settle() {
+    if IS_CHANGED.replace(false) {
+        with(|pool| {
+            pool.nonpaged.region.settle();
+            pool.paged.region.settle();
         });
     }
+}
+
+/// Reads nonpaged pool as the driver may, if it is that; an error tells the first address that cannot be read.
+pub(super) fn read(address: u64, target: &mut [u8]) -> Option<Result<(), u64>> {
+    with_nonpaged(address, |region| {
+        region.check(address, target.len(), Page::Read)?;
+        region.read(address, target);
+        Ok(())
+    })
+}
+
+/// Writes nonpaged pool as the driver may, if it is that; an error tells the first address that cannot be written, up
+/// to which all is.
+pub(super) fn write(address: u64, bytes: &[u8]) -> Option<Result<(), u64>> {
+    with_nonpaged(address, |region| {
+        let checked = region.check(address, bytes.len(), Page::Whole);
+        let writable = checked.map_or_else(|bad| (bad - address) as usize, |()| bytes.len());
+        region.write(address, &bytes[..writable]);
+        checked
+    })
+}
+
+fn with_nonpaged<R>(address: u64, body: impl FnOnce(&Region) -> R) -> Option<R> {
+    if !(POOL..PAGED_POOL).contains(&address) {
+        return None;
+    }
+    THE_POOL.with_borrow(|pool| Some(body(&pool.as_ref()?.nonpaged.region)))
 }
 
 fn with<R>(body: impl FnOnce(&mut Pool) -> R) -> Option<R> {
@@ -161,6 +195,7 @@ pub(super) fn is_paged(address: u64) -> bool {
 
 /// Makes all of paged pool untouchable, or touchable again; `resident` pages stay as they are.
 pub(super) fn protect_paged(is_open: bool, resident: &[(u64, usize)]) {
+    settle();
     with(|pool| {
         let Area { region, blocks } = &pool.paged;
         let access = if is_open {
@@ -170,12 +205,13 @@ pub(super) fn protect_paged(is_open: bool, resident: &[(u64, usize)]) {
         };
         if !region.protect_all(access) {
             for block in blocks.iter().filter(|block| block.freed.is_none()) {
-                region.protect(&[block.pages()], access);
+                let (first, bytes) = block.pages();
+                region.protect(first, bytes, access);
             }
         }
         if !is_open {
-            for piece in resident {
-                region.protect(&[*piece], Access::ReadWrite);
+            for (first, bytes) in resident {
+                region.protect(*first, *bytes, Access::ReadWrite);
             }
         }
     });
@@ -216,7 +252,10 @@ impl Pool {
             &mut self.nonpaged
         };
         let first = area.region.take(room, align).ok_or(Exhausted)?;
-        let address = (first + (room - size) as u64) / align * align;
+        let address = match (request.owner, self.side) {
+            (Owner::Driver, Side::Start) => first,
+            _ => (first + (room - size) as u64) / align * align,
+        };
         let block = Block {
             address,
             size,
@@ -234,17 +273,16 @@ impl Pool {
         self.serial += 1;
         // INVARIANT: `room` is what `Block::pages` gives back in `free`.
         self.driver_bytes = driver_bytes;
-        let slack = |from: u64, to: u64| mem::fill(from, (to - from) as usize, SLACK);
-        let filled = slack(first, address)
-            .and_then(|()| slack(block.end(), first + room as u64))
-            .and_then(|()| {
-                if request.zeroed {
-                    // Fresh pages are.
-                    return Ok(());
-                }
-                mem::fill_with(address, size, poison::word(block.serial, self.key))
-            });
-        filled.map_err(|_| Exhausted)?;
+        let region = &area.region;
+        let slack = |from: u64, to: u64| region.fill(from, (to - from) as usize, SLACK);
+        slack(first, address);
+        slack(block.end(), first + room as u64);
+        if request.zeroed {
+            region.fill(address, size, 0);
+        } else {
+            region.fill_with(address, size, poison::word(block.serial, self.key));
+        }
+        IS_CHANGED.set(true);
         Ok(address)
     }
 
@@ -264,12 +302,12 @@ impl Pool {
         if tag.is_some_and(|tag| tag != block.tag) {
             return Err(FreeError::WrongTag(block));
         }
-        area.restrict(&[address], Reach::Whole);
-        let damage = damage(&block);
+        let damage = damage(&area.region, &block);
         let (first, bytes) = block.pages();
         area.region.give_back(first, bytes);
-        IS_UNSEALED.set(true);
+        IS_CHANGED.set(true);
         area.blocks[index].freed = Some(stack);
+        area.blocks[index].reach = Reach::Whole;
         let block = area.blocks[index];
         if block.owner == Owner::Driver {
             self.driver_bytes -= bytes;
@@ -340,26 +378,29 @@ impl Area {
 }
 
 /// Offset of the byte nearest to the block, outside of it, that was overwritten.
-fn damage(block: &Block) -> Option<i64> {
+fn damage(region: &Region, block: &Block) -> Option<i64> {
     let (first, bytes) = block.pages();
     let before = (block.address - first) as usize;
     let behind = (first + bytes as u64 - block.end()) as usize;
     // What is left of the pages is less than a page, but for large alignments.
-    let is_whole = |at: u64, bytes: usize| {
-        let mut page = [0; PAGE as usize];
-        page.get_mut(..bytes)
-            .is_some_and(|page| mem::read_into(at, page).is_ok() && *page == INTACT[..bytes])
+    let is_whole = |at, bytes| {
+        INTACT
+            .get(..bytes)
+            .is_some_and(|intact| region.holds(at, intact))
     };
     if is_whole(first, before) && is_whole(block.end(), behind) {
         return None;
     }
     let overwritten = |byte: &u8| *byte != SLACK;
-    let behind = mem::read_bytes(block.end(), behind).unwrap_or_default();
-    let before = mem::read_bytes(first, before).unwrap_or_default();
-    let distance = behind.iter().position(overwritten);
+    let read = |at, bytes| {
+        let mut content = vec![0; bytes];
+        region.read(at, &mut content);
+        content
+    };
+    let distance = read(block.end(), behind).iter().position(overwritten);
     distance
         .map(|distance| (block.size + distance) as i64)
-        .or(before
+        .or(read(first, before)
             .iter()
             .rev()
             .position(overwritten)
@@ -375,7 +416,7 @@ mod tests {
     fn the_drivers_live_blocks_are_limited_and_the_labs_are_not() {
         let _only = machine::only();
         let _handlers = Handlers::install().expect("signals");
-        open(0).expect("address space");
+        open(0, Side::End).expect("address space");
         let ask = |size, owner| {
             allocate(Request {
                 tag: u32::from_le_bytes(*b"Test"),

@@ -151,7 +151,7 @@ mod tests {
     fn what_was_never_written_tells_its_block() {
         let _only = machine::only();
         let _handlers = Handlers::install().expect("signals");
-        pool::open(7).expect("address space");
+        pool::open(7, pool::Side::End).expect("address space");
         let (fresh, other, zeroed) = (
             allocate(100, false),
             allocate(40, false),

@@ -1,53 +1,40 @@
 //! Live blocks that the image may only read, or not touch at all, for a time.
 
-use super::{Area, Reach, is_paged, with};
-use crate::rt::mapping::Access;
+use super::region::Page;
+use super::{Area, IS_CHANGED, Reach, is_paged, with};
 
 /// Changes what the image may do with live blocks, given by their addresses. What lies there stays.
 ///
 /// The lab touches memory as the image does, so it must take a block back before it looks into it.
 pub(crate) fn restrict(blocks: &[u64], reach: Reach) {
-    // Paged pool has protection of its own.
-    let blocks: Vec<u64> = blocks
-        .iter()
-        .copied()
-        .filter(|block| !is_paged(*block))
-        .collect();
-    with(|pool| pool.nonpaged.restrict(&blocks, reach));
+    IS_CHANGED.set(true);
+    with(|pool| {
+        // Paged pool has protection of its own.
+        for block in blocks.iter().filter(|block| !is_paged(**block)) {
+            pool.nonpaged.restrict(*block, reach);
+        }
+    });
 }
 
 impl Area {
-    /// Blocks that were allocated one after the other change together.
-    pub(super) fn restrict(&mut self, blocks: &[u64], reach: Reach) {
-        let mut indices: Vec<usize> = blocks
-            .iter()
-            .filter_map(|address| {
-                self.index_near(*address).filter(|index| {
-                    let block = &self.blocks[*index];
-                    block.address == *address && block.freed.is_none() && block.reach != reach
-                })
-            })
-            .collect();
-        indices.sort_unstable();
-        indices.dedup();
-        for run in indices.chunk_by(|one, next| one + 1 == *next) {
-            let pages: Vec<(u64, usize)> = run
-                .iter()
-                .map(|index| self.blocks[*index].pages())
-                .collect();
-            self.region.protect(&pages, access(reach));
-            for index in run {
-                self.blocks[*index].reach = reach;
-            }
+    fn restrict(&mut self, address: u64, reach: Reach) {
+        let Some(index) = self.index_near(address) else {
+            return;
+        };
+        let block = &mut self.blocks[index];
+        if block.address == address && block.freed.is_none() && block.reach != reach {
+            block.reach = reach;
+            let (first, bytes) = block.pages();
+            self.region.set(first, bytes, page(reach));
         }
     }
 }
 
-fn access(reach: Reach) -> Access {
+fn page(reach: Reach) -> Page {
     match reach {
-        Reach::Whole => Access::ReadWrite,
-        Reach::Read => Access::Read,
-        Reach::None => Access::None,
+        Reach::Whole => Page::Whole,
+        Reach::Read => Page::Read,
+        Reach::None => Page::Closed,
     }
 }
 
@@ -61,7 +48,7 @@ mod tests {
     fn blocks_come_and_go_with_what_is_in_them() {
         let _only = machine::only();
         let _handlers = Handlers::install().expect("signals");
-        pool::open(0).expect("address space");
+        pool::open(0, pool::Side::End).expect("address space");
         let blocks = [16, 4096, 40].map(|size| {
             let request = Request {
                 tag: 1,

@@ -1,35 +1,115 @@
 //! Address space for the pool: given out once, in ascending order, with a guard page after each
 //! piece.
+//!
+//! The memory is mapped twice. What the driver may touch is written down for each page, and the page
+//! tables follow when the driver is about to run ([`Region::settle`]): so pieces that come and go
+//! together cost one call to Linux, and those that the driver never sees cost none. The lab itself
+//! looks into the table and touches the second mapping, in which no page is ever closed and which is
+//! kept, with its memory, for the next run.
 
-use std::io;
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    io,
+    ops::Range,
+    rc::Rc,
+};
 
 use crate::rt::{
     layout::PAGE,
-    mapping::{Access, Mapping},
+    mapping::{Access, Mapping, MemoryFile},
 };
 
-/// Pages that are made untouchable in one go.
+/// Bytes that are made untouchable in one go.
 const CHUNK_BYTES: u64 = 4 << 20;
-/// `madvise` advices of Linux 6.13: a page table mark instead of a mapping of its own, so that the
-/// number of live blocks is not limited by `vm.max_map_count`, in half the time of `mprotect`.
+/// Bytes of memory that are kept for the next run, and bytes that were given back and may lie around in a run.
+const KEPT_BYTES: u64 = 64 << 20;
+const GARBAGE_BYTES: u64 = 128 << 20;
+/// `madvise` advices of Linux 6.13, for shared memory of 6.15: a page table mark instead of a mapping of its
+/// own, so that the number of live blocks is not limited by `vm.max_map_count`, in half the time of `mprotect`.
 const MADV_GUARD_INSTALL: libc::c_int = 102;
 const MADV_GUARD_REMOVE: libc::c_int = 103;
+
+/// Memory of a region, and where the lab touches it.
+#[derive(Debug)]
+struct Store {
+    file: MemoryFile,
+    bytes: Cell<u64>,
+    alias: Mapping,
+}
+
+impl Store {
+    /// Makes the file so long, if it is shorter.
+    fn extend(&self, bytes: u64) -> io::Result<()> {
+        if bytes > self.bytes.get() {
+            self.file.resize(bytes)?;
+            self.bytes.set(bytes);
+        }
+        Ok(())
+    }
+
+    /// Makes the file so long, if it is longer.
+    fn truncate(&self, bytes: u64) {
+        // What cannot be given back stays until the process ends.
+        if bytes < self.bytes.get() && self.file.resize(bytes).is_ok() {
+            self.bytes.set(bytes);
+        }
+    }
+}
+
+thread_local! {
+    /// The memory of earlier runs, by the address of its region.
+    static STORES: RefCell<BTreeMap<u64, Rc<Store>>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// The memory for a region; what it holds is left from before.
+fn store(start: u64, end: u64) -> io::Result<Rc<Store>> {
+    STORES.with_borrow_mut(|stores| {
+        if let Some(store) = stores.get(&start) {
+            return Ok(Rc::clone(store));
+        }
+        let file = MemoryFile::new(0)?;
+        let alias = file.map(0, (end - start) as usize, Access::ReadWrite)?;
+        let bytes = Cell::new(0);
+        let store = Rc::new(Store { file, bytes, alias });
+        stores.insert(start, Rc::clone(&store));
+        Ok(store)
+    })
+}
+
+/// What the driver may do with a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Page {
+    /// Nothing.
+    Closed,
+    /// Read it.
+    Read,
+    /// Read and write it.
+    Whole,
+}
 
 /// A part of the pool's address space.
 ///
 /// # Invariants
-/// With guards: `[space.address(), opened)` is readable and writable memory (but for what
-/// [`Region::protect`] has closed) of which every page is guarded that is not part of a piece in use.
-/// Without: pages of pieces in use are readable and writable, no others. Nothing at or above `next`
-/// was ever given out. What is in `unsealed` is not in use and can still be touched: ranges that begin
-/// and end with pieces that were given back.
+/// 1. `pages[i]` is what the driver may do with page `i`, and `actual[i]` what the page tables let it do. They are of
+///    one length; pages behind are closed. Where they differ, the page is in a range of `changed`.
+/// 2. With guards: `[space.address(), opened)` is readable and writable memory (but for what is read-only, or
+///    what [`Region::protect_all`] has closed) of which every page is guarded that is closed. Without:
+///    pages have the protection that they are to have.
+/// 3. The file of `store` has at least the bytes of `[space.address(), opened)`, and nobody else uses it.
+/// 4. Nothing at or above `next` was ever given out.
 pub(super) struct Region {
     space: Mapping,
+    store: Rc<Store>,
     end: u64,
     next: u64,
     opened: u64,
     has_guards: bool,
-    unsealed: Vec<(u64, u64)>,
+    pages: Vec<Page>,
+    actual: Vec<Page>,
+    changed: Vec<Range<usize>>,
+    /// Bytes that were given back and whose memory still lies in the file.
+    garbage: u64,
 }
 
 impl Region {
@@ -43,15 +123,23 @@ impl Region {
     }
 
     fn with_guards(start: u64, end: u64) -> io::Result<Self> {
-        let space = Mapping::private(start, (end - start) as usize, Access::None)?;
-        // A first guard page lies in front of the first piece.
+        let store = store(start, end)?;
+        let space = store
+            .file
+            .map(start, (end - start) as usize, Access::None)?;
+        // INVARIANT: 1. there are no pages yet; 3. nothing is opened, and a region before this one is gone, as its
+        // addresses were free. A first guard page lies in front of the first piece.
         Ok(Self {
             space,
+            store,
             end,
             next: start + PAGE,
             opened: start,
             has_guards: true,
-            unsealed: Vec::new(),
+            pages: vec![Page::Closed],
+            actual: vec![Page::Closed],
+            changed: Vec::new(),
+            garbage: 0,
         })
     }
 
@@ -59,97 +147,212 @@ impl Region {
         address - self.space.address()
     }
 
-    /// Does without guards in page tables: Linux before 6.13 has none.
+    fn page(&self, address: u64) -> usize {
+        (self.offset(address) / PAGE) as usize
+    }
+
+    /// Does without guards in page tables: older Linux has none.
     fn use_protection(&mut self) -> io::Result<()> {
         self.has_guards = false;
         let touched = self.offset(self.opened) + CHUNK_BYTES;
-        self.space.protect(0, touched as usize, Access::None)
+        self.space.protect(0, touched as usize, Access::None)?;
+        self.extend(self.space.address() + touched)
     }
 
-    /// Address of `bytes` (whole pages) of zeroed memory that ends at a guard page, at a multiple
-    /// of `align` if that is more than a page.
+    /// Address of `bytes` (whole pages) of memory that ends at a guard page, at a multiple of `align` if
+    /// that is more than a page. What it holds is left from before.
     pub(super) fn take(&mut self, bytes: usize, align: u64) -> Option<u64> {
         let first = self.next.checked_next_multiple_of(align.max(PAGE))?;
         let end = first.checked_add(bytes as u64)?;
         let next = end.checked_add(PAGE).filter(|next| *next <= self.end)?;
-        let offset = self.offset(first);
-        if self.has_guards {
-            self.extend(next).ok()?;
-            self.space.advise(offset, bytes, MADV_GUARD_REMOVE).ok()?;
-        } else {
-            self.space.protect(offset, bytes, Access::ReadWrite).ok()?;
-        }
+        self.extend(next).ok()?;
         self.next = next;
+        // INVARIANT: 1. pages behind the last one are closed.
+        let pages = self.page(next);
+        self.pages.resize(pages, Page::Closed);
+        self.actual.resize(pages, Page::Closed);
+        self.set(first, bytes, Page::Whole);
         Some(first)
     }
 
-    /// Takes a piece back. It can be touched until [`Region::seal`]: pieces that lie side by side, as those of
-    /// one packet do, are then made untouchable in one go, with the guards between them.
+    /// Takes a piece back: it is closed for ever.
     pub(super) fn give_back(&mut self, first: u64, bytes: usize) {
-        let end = first + bytes as u64;
-        match self.unsealed.last_mut() {
-            Some((_, last_end)) if first == *last_end + PAGE => *last_end = end,
-            Some((last_first, _)) if end + PAGE == *last_first => *last_first = first,
-            _ => self.unsealed.push((first, end)),
+        self.set(first, bytes, Page::Closed);
+        self.garbage += bytes as u64;
+        if self.garbage > GARBAGE_BYTES {
+            self.garbage = 0;
+            self.drop_closed();
         }
     }
 
-    /// Makes what was given back untouchable for ever, and lets go of its memory.
-    pub(super) fn seal(&mut self) {
-        let start = self.space.address();
-        for (first, end) in self.unsealed.drain(..) {
-            let (offset, bytes) = (first - start, (end - first) as usize);
-            let done = if self.has_guards {
-                self.space.advise(offset, bytes, MADV_GUARD_INSTALL)
-            } else {
-                let _ = self.space.advise(offset, bytes, libc::MADV_DONTNEED);
-                self.space.protect(offset, bytes, Access::None)
-            };
-            done.expect("Linux can make a page of ours untouchable");
+    /// Changes what the driver may do with a piece in use.
+    pub(super) fn set(&mut self, first: u64, bytes: usize, page: Page) {
+        let from = self.page(first);
+        let range = from..from + bytes / PAGE as usize;
+        self.pages[range.clone()].fill(page);
+        // INVARIANT: 1. neighbours, with the guard between them, are one range.
+        match self.changed.last_mut() {
+            Some(last) if last.start <= range.end + 1 && range.start <= last.end + 1 => {
+                *last = last.start.min(range.start)..last.end.max(range.end);
+            }
+            _ => self.changed.push(range),
         }
     }
 
-    /// Changes what may be done with pieces that were taken one after the other: address and bytes of
-    /// each, without the guards between them.
-    pub(super) fn protect(&self, pieces: &[(u64, usize)], access: Access) {
-        let (Some((first, _)), Some((last, bytes))) = (pieces.first(), pieces.last()) else {
-            return;
-        };
-        let done = if self.has_guards {
-            // A guard is a mark in the page table, which is left alone.
-            let all = (last - first) as usize + bytes;
-            self.space.protect(self.offset(*first), all, access)
-        } else {
-            pieces.iter().try_for_each(|(first, bytes)| {
-                self.space.protect(self.offset(*first), *bytes, access)
-            })
-        };
-        done.expect("Linux can protect pages of ours");
+    /// Gives the memory of all closed pages back to Linux.
+    fn drop_closed(&self) {
+        let mut from = 0;
+        for run in self.pages.chunk_by(|one, next| one == next) {
+            let (offset, bytes) = (from * PAGE, run.len() as u64 * PAGE);
+            from += run.len() as u64;
+            if run[0] == Page::Closed {
+                // What cannot be given back stays.
+                let _ = self.store.file.punch(offset, bytes);
+            }
+        }
+    }
+
+    /// Whether the driver may do so much with all of these bytes; else the first address with which it may not.
+    pub(super) fn check(&self, address: u64, bytes: usize, least: Page) -> Result<(), u64> {
+        if bytes == 0 {
+            return Ok(());
+        }
+        let last = self.page(address + (bytes as u64 - 1));
+        for page in self.page(address)..=last {
+            if self.pages.get(page).is_none_or(|page| *page < least) {
+                return Err(address.max(self.space.address() + page as u64 * PAGE));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what lies in pieces that were taken.
+    pub(super) fn read(&self, address: u64, target: &mut [u8]) {
+        self.store.alias.read(self.offset(address), target);
+    }
+
+    /// Whether these bytes lie in pieces that were taken.
+    pub(super) fn holds(&self, address: u64, bytes: &[u8]) -> bool {
+        self.store.alias.holds(self.offset(address), bytes)
+    }
+
+    /// Writes into pieces that were taken.
+    pub(super) fn write(&self, address: u64, bytes: &[u8]) {
+        self.store.alias.write(self.offset(address), bytes);
+    }
+
+    /// Sets bytes in a piece that was taken.
+    pub(super) fn fill(&self, address: u64, bytes: usize, byte: u8) {
+        self.store.alias.fill(self.offset(address), bytes, byte);
+    }
+
+    /// Fills a piece that was taken with a pattern, over and over.
+    pub(super) fn fill_with(&self, address: u64, bytes: usize, pattern: [u8; 8]) {
+        const CHUNK: usize = 512;
+        let mut chunk = [0; CHUNK];
+        chunk.as_chunks_mut().0.fill(pattern);
+        for done in (0..bytes).step_by(CHUNK) {
+            let part = &chunk[..CHUNK.min(bytes - done)];
+            self.write(address + done as u64, part);
+        }
+    }
+
+    /// Makes the page tables say what the driver may do. It must not run before.
+    pub(super) fn settle(&mut self) {
+        for range in std::mem::take(&mut self.changed) {
+            let mut at = range.start;
+            while at < range.end {
+                let (is, wanted) = (self.actual[at], self.pages[at]);
+                let first = at;
+                at += 1;
+                if is == wanted {
+                    continue;
+                }
+                // Whatever is to be closed is closed together, with the guards between.
+                let same = |at: usize| {
+                    self.pages[at] == wanted && (wanted == Page::Closed || self.actual[at] == is)
+                };
+                while at < range.end && same(at) {
+                    at += 1;
+                }
+                self.change(first..at, wanted)
+                    .expect("Linux can protect pages of ours");
+                self.actual[first..at].fill(wanted);
+            }
+        }
+    }
+
+    /// Changes what the page tables say of a range, which is the same in all of it unless it is to be closed.
+    fn change(&self, range: Range<usize>, wanted: Page) -> io::Result<()> {
+        let offset = range.start as u64 * PAGE;
+        let bytes = range.len() * PAGE as usize;
+        if !self.has_guards {
+            return self.space.protect(offset, bytes, access(wanted));
+        }
+        let is = &self.actual[range];
+        let reopens = is.contains(&Page::Read) && wanted != Page::Read;
+        if reopens {
+            self.space.protect(offset, bytes, Access::ReadWrite)?;
+        }
+        match wanted {
+            Page::Closed => self.space.advise(offset, bytes, MADV_GUARD_INSTALL),
+            Page::Whole | Page::Read => {
+                if is[0] == Page::Closed {
+                    self.space.advise(offset, bytes, MADV_GUARD_REMOVE)?;
+                }
+                match wanted {
+                    Page::Read => self.space.protect(offset, bytes, Access::Read),
+                    _ => Ok(()),
+                }
+            }
+        }
+    }
+
+    /// Changes what the page tables say of a piece, whatever the driver may do.
+    pub(super) fn protect(&self, first: u64, bytes: usize, access: Access) {
+        self.space
+            .protect(self.offset(first), bytes, access)
+            .expect("Linux can protect pages of ours");
     }
 
     /// Makes all pieces in use untouchable for a time, or touchable again, if guards make it possible to
-    /// do that with all at once.
+    /// do that with all at once. None of them may be read-only.
     pub(super) fn protect_all(&self, access: Access) -> bool {
         if self.has_guards {
             let bytes = self.offset(self.opened) as usize;
-            self.space
-                .protect(0, bytes, access)
-                .expect("Linux can protect pages of ours");
+            // A guard is a mark in the page table, which is left alone.
+            self.protect(self.space.address(), bytes, access);
         }
         self.has_guards
     }
 
-    /// Adds guarded memory up to `end`.
+    /// Adds memory up to `end`, all of it closed.
     fn extend(&mut self, end: u64) -> io::Result<()> {
         while self.opened < end {
             let offset = self.offset(self.opened);
-            self.space
-                .protect(offset, CHUNK_BYTES as usize, Access::ReadWrite)?;
-            self.space
-                .advise(offset, CHUNK_BYTES as usize, MADV_GUARD_INSTALL)?;
+            let bytes = CHUNK_BYTES as usize;
+            self.store.extend(offset + CHUNK_BYTES)?;
+            if self.has_guards {
+                self.space.protect(offset, bytes, Access::ReadWrite)?;
+                self.space.advise(offset, bytes, MADV_GUARD_INSTALL)?;
+            }
             self.opened += CHUNK_BYTES;
         }
         Ok(())
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        self.store.truncate(KEPT_BYTES);
+    }
+}
+
+fn access(page: Page) -> Access {
+    match page {
+        Page::Closed => Access::None,
+        Page::Read => Access::Read,
+        Page::Whole => Access::ReadWrite,
     }
 }
 
@@ -159,8 +362,8 @@ mod tests {
     use crate::rt::layout::{PAGED_POOL, POOL};
     use crate::rt::{machine, mem, signal::Handlers};
 
-    #[test]
-    fn pieces_are_guarded_and_gone_either_way() {
+    /// Without a pool of the machine's, `mem` goes by the page tables.
+    fn for_both(test: impl Fn(&mut Region)) {
         let _only = machine::only();
         let _handlers = Handlers::install().expect("signals");
         for has_guards in [true, false] {
@@ -168,30 +371,104 @@ mod tests {
             if !has_guards {
                 region.use_protection().expect("protection");
             }
-            let first = region.take(2 * PAGE as usize, 16).expect("room");
-            let second = region.take(PAGE as usize, 4 * PAGE).expect("room");
+            test(&mut region);
+        }
+    }
+
+    const ONE: usize = PAGE as usize;
+
+    #[test]
+    fn pieces_are_guarded_and_gone_either_way() {
+        for_both(|region| {
+            let first = region.take(2 * ONE, 16).expect("room");
+            let second = region.take(ONE, 4 * PAGE).expect("room");
             assert!(second.is_multiple_of(4 * PAGE) && second > first + 2 * PAGE);
+            region.fill(first, 2 * ONE, 0);
+            region.settle();
             assert_eq!(mem::write(first, 1_u64), Ok(()));
             assert_eq!(mem::read::<u64>(first + PAGE), Ok(0));
             assert!(
                 mem::read::<u8>(first - 1).is_err() && mem::read::<u8>(first + 2 * PAGE).is_err()
             );
-            region.give_back(first, 2 * PAGE as usize);
-            region.seal();
+            region.give_back(first, 2 * ONE);
+            region.settle();
             assert!(mem::read::<u8>(first).is_err() && mem::write(second, 2_u64).is_ok());
-            // Neighbours are sealed together, whichever goes first.
-            let pieces = [(); 4].map(|()| region.take(PAGE as usize, 16).expect("room"));
+            // Neighbours are closed together, whichever goes first.
+            let pieces = [(); 4].map(|()| region.take(ONE, 16).expect("room"));
+            region.settle();
             for at in [1, 2, 0] {
-                region.give_back(pieces[at], PAGE as usize);
+                region.give_back(pieces[at], ONE);
             }
-            assert_eq!(region.unsealed.len(), 1);
-            region.seal();
+            assert_eq!(region.changed.len(), 1);
+            region.settle();
             assert!(
                 pieces[..3]
                     .iter()
                     .all(|piece| mem::read::<u8>(*piece).is_err())
             );
             assert_eq!(mem::write(pieces[3], 3_u64), Ok(()));
-        }
+        });
+    }
+
+    #[test]
+    fn the_table_and_the_page_tables_say_the_same() {
+        for_both(|region| {
+            let pieces = [1, 3, 2, 1].map(|pages| {
+                let bytes = pages * ONE;
+                (region.take(bytes, 16).expect("room"), bytes)
+            });
+            let kinds = [Page::Closed, Page::Read, Page::Whole];
+            // Every change of a page there is, beside neighbours of every kind.
+            for step in 0..27_usize {
+                let digits = [step % 3, step / 3 % 3, step / 9 % 3, (step + step / 3) % 3];
+                for ((first, bytes), digit) in pieces.into_iter().zip(digits) {
+                    region.set(first, bytes, kinds[digit]);
+                }
+                region.settle();
+                let end = region.next;
+                for address in (POOL..end).step_by(ONE) {
+                    let reads = mem::read::<u64>(address).is_ok();
+                    let writes = mem::write(address, step as u64).is_ok();
+                    assert_eq!(region.check(address, 8, Page::Read).is_ok(), reads);
+                    assert_eq!(region.check(address, 8, Page::Whole).is_ok(), writes);
+                    let mut seen = [0; 8];
+                    region.read(address, &mut seen);
+                    assert!(!writes || seen == step.to_le_bytes());
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn a_check_tells_the_first_address_that_is_closed() {
+        for_both(|region| {
+            let first = region.take(2 * ONE, 16).expect("room");
+            assert_eq!(region.check(first + 8, 2 * ONE - 8, Page::Whole), Ok(()));
+            let guard = first + 2 * PAGE;
+            assert_eq!(region.check(first, 3 * ONE, Page::Read), Err(guard));
+            assert_eq!(region.check(first - 3, 8, Page::Read), Err(first - 3));
+            assert_eq!(region.check(guard + 5, 1, Page::Read), Err(guard + 5));
+            assert_eq!(region.check(PAGED_POOL - 1, 0, Page::Read), Ok(()));
+        });
+    }
+
+    #[test]
+    fn what_was_given_back_does_not_lie_around_for_ever() {
+        for_both(|region| {
+            let live = region.take(ONE, 16).expect("room");
+            region.write(live, b"live");
+            let mut gone = 0;
+            for _ in 0..3 {
+                let bytes = GARBAGE_BYTES as usize / 2;
+                gone = region.take(bytes, 16).expect("room");
+                region.fill(gone, ONE, 7);
+                region.give_back(gone, bytes);
+            }
+            let mut seen = [1; 4];
+            region.read(gone, &mut seen);
+            assert_eq!(seen, [0; 4]);
+            region.read(live, &mut seen);
+            assert_eq!(&seen, b"live");
+        });
     }
 }

@@ -5,6 +5,7 @@ use crate::rt::{
     fault::{Access, Fault, FaultKind, Place},
     layout,
     pool::FreeError,
+    processor,
     sched::{HangKind, Reason},
 };
 
@@ -87,6 +88,60 @@ fn damage_within_a_page_is_found_when_the_block_is_freed() {
             panic!("{:?}", outcome.free_error)
         };
         assert_eq!(offset, expected, "{name}");
+    }
+}
+
+#[test]
+fn an_underrun_is_a_fault_where_blocks_begin_at_a_guard() {
+    SIDE.set(pool::Side::Start);
+    let found = fault("Underrun", 64);
+    SIDE.set(pool::Side::End);
+    let Some((fault, functions)) = found else {
+        return;
+    };
+    assert!(
+        matches!(fault.place, Place::BeforeBlock { distance: 1, .. }),
+        "{fault:?}"
+    );
+    assert_eq!((fault.access, &*functions[0]), (Access::Write, "Underrun"));
+}
+
+#[test]
+fn a_wild_jump_without_fs_is_the_drivers() {
+    if !processor::fsgsbase() {
+        return;
+    }
+    for target in [0, layout::POOL, 0x7000_0000_0000] {
+        let Some((fault, _)) = fault("JumpWithoutFs", target) else {
+            return;
+        };
+        assert_eq!((fault.access, fault.rip), (Access::Execute, target));
+    }
+}
+
+#[test]
+fn the_labs_fs_is_out_of_reach() {
+    if !processor::fsgsbase() {
+        return;
+    }
+    for offset in [0, 0x28, 0_u64.wrapping_sub(64)] {
+        let Some((fault, functions)) = fault("WriteThroughFs", offset) else {
+            return;
+        };
+        let address = layout::FS.wrapping_add(offset);
+        assert_eq!((fault.access, fault.address), (Access::Write, address));
+        assert_eq!(functions, ["WriteThroughFs"]);
+    }
+}
+
+#[test]
+fn a_jump_into_a_stub_is_the_drivers() {
+    for number in [IMPORTS.len() as u64, 1 << 20, u64::from(u32::MAX)] {
+        let Some((fault, functions)) = fault("CallIntoStub", number) else {
+            return;
+        };
+        assert_eq!(fault.access, Access::Execute);
+        assert_eq!(functions, ["CallIntoStub"]);
     }
 }
 

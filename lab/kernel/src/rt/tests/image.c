@@ -78,6 +78,23 @@ EXPORT u64 Underrun(u64 size) {
     Free((void *)block);
     return 0;
 }
+// Jumps to nowhere after it has taken FS away from whoever uses it.
+EXPORT u64 JumpWithoutFs(u64 target) {
+    __asm__ volatile("wrfsbase %0\n\tjmp *%1" : : "r"(0x1000ull), "r"(target));
+    return 0;
+}
+EXPORT u64 WriteThroughFs(u64 offset) {
+    __asm__ volatile("movq $0, %%fs:(%0)" : : "r"(offset) : "memory");
+    return 0;
+}
+// Calls the second half of an import's stub, with a number of its own.
+EXPORT u64 CallIntoStub(u64 number) {
+    u64 middle = (u64)&Note + 5;
+    __asm__ volatile("call *%1" : "+a"(number) : "r"(middle) : "rcx", "rdx", "r8", "r9", "r10", "r11", "memory");
+    // Its call has room on the stack for arguments, which the stub writes to.
+    Note(number);
+    return number;
+}
 EXPORT u64 UseAfterFree(u64 size) {
     volatile u8 *block = Allocate(size);
     Free((void *)block);

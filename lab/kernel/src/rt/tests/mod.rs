@@ -111,6 +111,7 @@ const DATA: &[DataExport] = &[DataExport {
 
 thread_local! {
     static NOTES: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
+    static SIDE: Cell<pool::Side> = const { Cell::new(pool::Side::End) };
     static FREE_ERROR: Cell<Option<FreeError>> = const { Cell::new(None) };
 }
 
@@ -258,6 +259,7 @@ fn run_with<R>(
             cut: |_| {},
         },
         time_limit_ns: 3_600_000_000_000,
+        pool_side: SIDE.get(),
         keeps_journal: false,
     })
     .expect("the test image loads");

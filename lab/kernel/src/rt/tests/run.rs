@@ -330,6 +330,7 @@ fn missing_imports_are_all_named() {
             cut: |_| {},
         },
         time_limit_ns: u64::MAX,
+        pool_side: pool::Side::End,
         keeps_journal: false,
     });
     let error = result.err().expect("imports are missing").to_string();
