@@ -33,6 +33,7 @@ pub(crate) const PLAYS: &[Play] = &[
     Play::in_attach("packet-context-odd", context_odd),
     Play::in_attach("packet-context-kept", context_kept),
     Play::in_attach("packet-context-foreign", context_foreign),
+    Play::in_attach("packet-context-underrun", context_underrun),
     Play::in_attach("packet-context-null", context_refused),
     Play::in_attach("packet-clone-freed-plain", clone_freed_plain),
     Play::in_attach("packet-clone-flags", clone_flags),
@@ -239,6 +240,25 @@ fn context_foreign(_: &'static Module) {
     let list = unsafe { NdisAllocateNetBufferList(pool, 16, 0) };
     // SAFETY: none: this is the fault.
     unsafe { NdisFreeNetBufferListContext(list, 16) }; // caught: packet-context-foreign by nbl-context-prealloc-not-freed
+    stay();
+}
+
+/// Writes in front of context that NDIS has made, which shows when it is freed.
+#[inline(never)]
+fn context_underrun(_: &'static Module) {
+    let kit = Kit::make();
+    // SAFETY: a live list.
+    let status = unsafe { NdisAllocateNetBufferListContext(kit.list, 16, 0, TAG) };
+    if status != NDIS_STATUS_SUCCESS {
+        return;
+    }
+    // SAFETY: a live list.
+    let context = unsafe { (*kit.list).Context };
+    let before = context.cast::<u8>().wrapping_sub(1);
+    // SAFETY: none: this is the fault.
+    unsafe { *before = 0 };
+    // SAFETY: added above.
+    unsafe { NdisFreeNetBufferListContext(kit.list, 16) }; // caught: packet-context-underrun by mem-overrun
     stay();
 }
 
