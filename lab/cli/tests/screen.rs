@@ -126,6 +126,7 @@ fn clean() -> Summary {
             entry_irql: Some(0),
             runs_on_system_thread: 130,
             max_concurrent: 1,
+            functions: std::collections::BTreeMap::new(),
         },
         irql: Irql {
             longest_dispatch_calls: 9,
