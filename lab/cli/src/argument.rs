@@ -7,6 +7,7 @@ mod trial;
 pub use decode::{DecodeArguments, Keywords};
 use decode::{VERBOSE, level};
 pub use site::Site;
+use trial::{STRESS_HELP, SWEEP_HELP};
 pub use trial::{StressArguments, Subject, SweepArguments, WorkerArguments};
 
 use std::path::PathBuf;
@@ -87,39 +88,6 @@ address, or from an IP address in that prefix, was sent; else the most frequent 
 the adapter's.
 
 One seed gives one run, byte for byte. Times are virtual.
-
-Exit codes: 0 clean; 1 a rule is broken or counts differ; 2 bad input or usage; 3 fault of the lab.";
-
-const STRESS_HELP: &str = "\
-Examples:
-  A thousand seeds:
-    lwf-lab stress deferlwf.sys --seeds 1000
-
-  On from where another run of it ended:
-    lwf-lab stress deferlwf.sys --from 1000 --seeds 1000
-
-  One seed again, alone and with its whole screen:
-    lwf-lab run deferlwf.sys --hard --seed 417
-
-Each seed is a whole life, from load to unload, on two virtual processors: at least 200 packets each way, of many
-shapes, on one adapter or two; a lower edge that may be slow, refuse sends or get stuck; and ten control operations
-per adapter that come at any moment: status, PnP and power events, OID requests, pause and restart, detach and
-attach, requests to the driver's devices, changes of its mode, cancelled sends; those that it has handlers for. The
-first failure ends it and is printed with the command that plays it again.
-
-The end tells the rate and the time, how many interleavings were distinct (by the digests of their events), and
-events, packets and operations per seed.
-
-Exit codes: 0 clean; 1 a rule is broken or counts differ; 2 bad input or usage; 3 fault of the lab.";
-
-const SWEEP_HELP: &str = "\
-Examples:
-  All that can fail:
-    lwf-lab sweep deferlwf.sys
-
-A few seeds of stress find the call stacks at which memory, mappings, work items, configuration and registration are
-asked for. Then each of them fails once, in a life of its own; what that brings to light fails next, together with
-what led there, until no call stack is new.
 
 Exit codes: 0 clean; 1 a rule is broken or counts differ; 2 bad input or usage; 3 fault of the lab.";
 
