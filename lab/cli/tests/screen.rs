@@ -109,6 +109,7 @@ fn clean() -> Summary {
             flow("tcp", "10.1.0.1:40000", "10.1.0.2:80", Some("closed")),
             flow("udp", "[fd00::1]:40001", "[fd00::2]:53", None),
         ]),
+        requests: Vec::new(),
         mode_changes: Vec::new(),
         work_items: WorkItems {
             allocated: 2,
