@@ -34,6 +34,10 @@ switch ($Action) {
             # Through cmd, because a redirected complaint of a program is an error to Windows PowerShell.
             & cmd.exe /d /c "logman.exe stop $session -ets >nul 2>nul"
             Invoke-Program -Name 'logman.exe' -Arguments 'start', $session, '-p', $Provider, $Keywords, "$Level", '-o', $log, '-ets'
+            # A session that comes late learns what is there, where the WDK's tracelog can ask for it.
+            if (Get-Command -Name 'tracelog.exe' -ErrorAction SilentlyContinue) {
+                Invoke-Program -Name 'tracelog.exe' -Arguments '-capturestate', $session
+            }
         }
     }
     'Stop' {

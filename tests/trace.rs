@@ -195,6 +195,22 @@ fn names_are_those_that_are_documented() {
     assert!(seen.len() >= 18, "{seen:?}");
 }
 
+/// The provider's GUID, which is computed from its name, is the one that documents and scripts have.
+#[test]
+fn the_provider_is_the_one_that_scripts_ask_for() {
+    let guid = "7e45679e-87d9-5082-3d2f-039eec7e8c85";
+    let in_memory = [
+        0x9E, 0x67, 0x45, 0x7E, 0xD9, 0x87, 0x82, 0x50, 0x3D, 0x2F, 0x03, 0x9E, 0xEC, 0x7E, 0x8C,
+        0x85,
+    ];
+    let image = fs::read(driver("deferlwf")).expect("the image can be read");
+    assert!(image.windows(16).any(|window| window == in_memory));
+    assert!(include_str!("../docs/tracing.md").contains(guid));
+    assert!(include_str!("../scripts/trace.ps1").contains(guid));
+    let profile = include_str!("../scripts/deferlwf.wprp");
+    assert_eq!(profile.matches("Name=\"*Deferlwf\"").count(), 2);
+}
+
 #[test]
 fn a_log_holds_what_was_printed() {
     let scratch = Scratch::new("log");
