@@ -154,14 +154,18 @@ fn complaint(mark: &Mark, output: &Output) -> Option<String> {
             let Some(violation) = violation else {
                 return Some("counts disagree, and no rule is broken".to_owned());
             };
-            differs(mark, rule, violation).then(|| told_of(violation))
+            differs(mark, rule, violation)
+                .then(|| told_of(violation))
+                .or_else(|| left_open(violation))
         }
         Outcome::Warned(rule) => {
             let Some(warning) = warnings.iter().find(|warning| warning.rule == *rule) else {
                 let told: Vec<String> = warnings.iter().map(told_of).collect();
                 return Some(format!("no warning by {rule} among {told:?}"));
             };
-            differs(mark, rule, warning).then(|| told_of(warning))
+            differs(mark, rule, warning)
+                .then(|| told_of(warning))
+                .or_else(|| left_open(warning))
         }
         Outcome::Legal(_) => warnings
             .first()
@@ -180,6 +184,22 @@ fn declines(output: &Output, behind: &str) -> bool {
         .split_once("faulty.sys: DriverEntry failed with 0x");
     let rest = told.and_then(|(_, rest)| rest.get("c0000000".len()..));
     output.stderr.lines().count() != 1 || !rest.is_some_and(|rest| rest.starts_with(behind))
+}
+
+/// What a report must tell and does not: an object with its history; a stop code, or what follows without one.
+fn left_open(finding: &Finding) -> Option<String> {
+    let has_history = finding.objects.first().is_some_and(|object| {
+        let is_placed = object.steps.iter().any(|step| !step.stack.is_empty());
+        !object.holder.is_empty() && is_placed
+    });
+    let lacks = if !has_history {
+        "no object with a history"
+    } else if finding.bugcheck.is_some() == finding.consequence.is_some() {
+        "not one of stop code and consequence"
+    } else {
+        return None;
+    };
+    Some(format!("{lacks}: {}", told_of(finding)))
 }
 
 /// Whether a finding is by another rule or at another line.

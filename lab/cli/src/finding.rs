@@ -32,6 +32,12 @@ pub(crate) fn write(title: &str, finding: &Finding, out: &mut String) -> fmt::Re
             bugcheck.parameters.join(",")
         )?;
     }
+    if let Some(consequence) = &finding.consequence {
+        writeln!(
+            out,
+            "  Windows   no stop code is defined for this; {consequence}"
+        )?;
+    }
     write_indented("stack", finding.stack.iter().map(frame_line), out)?;
     for object in &finding.objects {
         write_object(object, out)?;

@@ -375,6 +375,8 @@ pub struct Finding {
     pub context: String,
     /// How Windows would stop, where it defines that.
     pub bugcheck: Option<Bugcheck>,
+    /// What follows where it does not, in words; `None` with a stop code.
+    pub consequence: Option<String>,
     /// Driver frames, innermost first; empty when no driver code was running.
     pub stack: Vec<StackFrame>,
     /// The objects that it is about, at most two, with what happened to each.

@@ -232,6 +232,7 @@ fn a_broken_rule_of_an_image_without_a_control_device() {
             name: "BUGCODE_NDIS_DRIVER".to_owned(),
             parameters: vec!["0x0000000000000001".to_owned(); 4],
         }),
+        consequence: None,
         stack: vec![
             StackFrame {
                 function: "faulty::work_item::queue_twice".to_owned(),

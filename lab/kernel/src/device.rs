@@ -316,6 +316,7 @@ fn request_for(
     DEVICES.with_borrow_mut(|devices| devices.irps.insert(irp, sent));
     let since_ns = sched::now();
     watch::note_handler(&[irp], routine);
+    watch::note_parts(irp, &[buffer]);
     emit(Kind::Irp(IrpEvent::Sent {
         irp,
         major: major as u8,

@@ -7,7 +7,7 @@ use crate::rt::mem::{self, BadAddress};
 use crate::rt::pool::{self, FreeError, Kind, Owner, Request};
 use crate::rt::sched::{self, Reason};
 use crate::rt::{self};
-use crate::watch;
+use crate::watch::{self, Holder};
 
 /// Calls one of the driver's routines that returns nothing.
 pub(crate) fn call(callback: Callback, adapter: Option<u32>, address: u64, arguments: &[u64]) {
@@ -40,7 +40,19 @@ pub(crate) fn object(size: usize) -> u64 {
 
 /// The same, of what is lent for a time: a report names it.
 pub(crate) fn lend(lent: Lent, size: usize) -> u64 {
-    allocate(lent, size, true)
+    let address = allocate(lent, size, true);
+    if has_history(lent) {
+        watch::note_object(lent.noun(), address, "lent to the driver", Holder::Driver);
+    }
+    address
+}
+
+/// Whether reports tell what happened to what is lent; packets and requests have events that do.
+fn has_history(lent: Lent) -> bool {
+    matches!(
+        lent,
+        Lent::Configuration | Lent::Attach | Lent::Restart | Lent::Status
+    )
 }
 
 /// The same with rubbish in it.
@@ -75,6 +87,10 @@ fn allocate(lent: Lent, size: usize, zeroed: bool) -> u64 {
 
 /// Takes such memory away: touching it is a fault from now on. What the driver has written beside it is found.
 pub(crate) fn release(address: u64) {
+    let lent = pool::find(address).and_then(|block| Lent::of_tag(block.tag));
+    if let Some(lent) = lent.filter(|lent| has_history(*lent)) {
+        watch::note_object(lent.noun(), address, "taken back", Holder::Nobody);
+    }
     match pool::free(address, None) {
         Ok(_) => {}
         Err(FreeError::Damaged { block, offset }) => {

@@ -25,6 +25,7 @@ use crate::rt::{pool, trace};
 pub(crate) use call::{any_running, enter, inside_of, is_inside, leave, running};
 use digest::Digest;
 pub(crate) use fault::{OrFault, fault_event};
+pub(crate) use history::Holder;
 use history::{Histories, Object, Step};
 pub(crate) use hook::{after_import, before_import, cut_imports, tell_result};
 pub(crate) use tally::Tally;
@@ -316,7 +317,9 @@ fn record(finding: Finding, place: Place, stack: &dyn Fn() -> Vec<trace::Frame>)
 fn objects(origin: Option<Origin>, happened: &str) -> Vec<ObjectHistory> {
     let last = WATCH.with_borrow(|watch| {
         let event = watch.as_ref()?.history.back()?;
-        Some(HISTORIES.with_borrow(|histories| histories.of(origin, happened, &event.kind)))
+        let call = call::innermost(ThreadId(event.thread));
+        let adapter = call.and_then(|(call, _)| call.adapter);
+        Some(HISTORIES.with_borrow(|histories| histories.of(origin, happened, event, adapter)))
     });
     let objects = last.unwrap_or_default();
     let steps = objects.iter().flat_map(|(_, object)| &object.steps);
@@ -374,6 +377,23 @@ fn driver_stack() -> trace::StackId {
         Some((_, address)) if trace::is_empty(stack) => trace::of_code(address),
         _ => stack,
     }
+}
+
+/// Notes what happens to an object, and who has it then, where no event says it.
+pub(crate) fn note_object(noun: &'static str, address: u64, what: &'static str, holder: Holder) {
+    let (place, stack) = (Place::here(), driver_stack());
+    let step = Step { place, what, stack };
+    HISTORIES.with_borrow_mut(|histories| histories.add(noun, address, step, holder));
+}
+
+/// Notes the blocks that a structure is made of.
+pub(crate) fn note_parts(structure: u64, blocks: &[u64]) {
+    HISTORIES.with_borrow_mut(|histories| histories.note_parts(structure, blocks));
+}
+
+/// Notes the driver object, or the handle of the module that an adapter has from now on.
+pub(crate) fn note_life(adapter: Option<u32>, address: u64) {
+    HISTORIES.with_borrow_mut(|histories| histories.note_life(adapter, address));
 }
 
 /// Remembers the handler that NBLs, or an OID request, are given to.

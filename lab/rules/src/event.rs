@@ -18,7 +18,9 @@ pub use device::{DeviceEvent, IrpEvent};
 pub use fault::{Access, Fault, FaultKind, Lent, Region};
 pub use image::Loaded;
 pub use import::{Arguments, Import, Returned};
-pub use module::{HandlerSet, Header, Left, ModuleEvent, NetPnpEvent, Overdue, Registration};
+pub use module::{
+    HandlerSet, Header, Left, ModuleEvent, NetPnpEvent, Overdue, Registration, Remaining,
+};
 pub use nbl::{Alteration, Chain, HandedNbl, NblCall, NblEvent, NblFacts, NblPath};
 pub use oid::{OidAlteration, OidEvent, OidKind, OidPath, OidRequest};
 pub use pool::{Exposure, PoolEvent, PoolFreeError};

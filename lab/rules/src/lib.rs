@@ -14,6 +14,7 @@
 
 mod bug_check;
 mod catalogue;
+mod consequence;
 pub mod event;
 mod family;
 mod monitor;

@@ -176,6 +176,10 @@ impl Monitors {
         if !self.off.is_empty() {
             self.switch_off(&mut findings, &event.kind);
         }
+        for finding in &mut findings {
+            let published = || finding.rule.published_stop();
+            finding.bug_check = finding.bug_check.or_else(published);
+        }
         findings.sort_by_key(|finding| (!finding.is_fatal(), finding.rule.strength));
         findings
     }

@@ -1,5 +1,7 @@
 //! What a rule is: metadata that reports print and that decides what a breach means.
 
+use crate::BugCheck;
+
 /// One documented obligation of a driver.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub struct Rule {
@@ -34,6 +36,15 @@ impl Rule {
             Some(_) => format!("{SITE} ({page})"),
             None => drivers(page),
         }
+    }
+
+    /// The stop code that is published for it, if that is exactly one.
+    #[must_use]
+    pub fn published_stop(&self) -> Option<BugCheck> {
+        let (code, parameter) = self.stop?.split_once('/')?;
+        let number = |text: &str| u64::from_str_radix(text.strip_prefix("0x")?, 16).ok();
+        let code = u32::try_from(number(code)?).ok()?;
+        Some(BugCheck::new(code, &[number(parameter)?]))
     }
 
     /// Whether a breach fails a run, or only warns unless the caller is strict.
@@ -97,6 +108,18 @@ impl std::fmt::Display for Strength {
 #[cfg(test)]
 mod tests {
     use crate::catalogue;
+
+    #[test]
+    fn a_published_stop_is_one_code() {
+        let of = |id| catalogue().find(|rule| rule.id == id)?.published_stop();
+        let told = |id| of(id).map(|stop| (stop.code, stop.parameters[0]));
+        assert_eq!(told("lock-dpr-release"), Some((0xC4, 0x41)));
+        // Several, or none.
+        assert_eq!(
+            (told("lock-wdm-spinlock"), told("attach-no-send")),
+            (None, None)
+        );
+    }
 
     #[test]
     fn every_page_has_an_address() {

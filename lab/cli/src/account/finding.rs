@@ -34,6 +34,11 @@ pub(crate) fn of(image: &str, violation: &Violation) -> Finding {
                 .map(|value| format!("0x{value:016X}"))
                 .collect(),
         }),
+        consequence: violation
+            .bug_check
+            .is_none()
+            .then(|| violation.rule.consequence().to_owned())
+            .filter(|consequence| !consequence.is_empty()),
         stack: frames(image, &violation.stack),
         objects: violation
             .objects

@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use super::{REFUSAL, SHOW, VERSION, chaos, control};
 use crate::abi::nt::{DRIVER_EXTENSION, DRIVER_OBJECT};
+use crate::ndis::handle::{Handle, remaining};
 use crate::ndis::module::State;
 use crate::ndis::{self, adapter, filter, module, traffic};
 use crate::rt::sched::{self, Wait};
@@ -112,6 +113,7 @@ fn make_driver_object(entry: u64) -> u64 {
         DRIVER_EXTENSION::DriverObject.write(extension, object)
     };
     fill().or_fault();
+    watch::note_life(None, object);
     object
 }
 
@@ -333,17 +335,16 @@ fn unload(driver_object: u64) {
 }
 
 fn left(entry_failed: bool) -> Left {
-    let (nbl_pools, timers_allocated, rw_locks, configurations) = ndis::handle_counts();
     Left {
         entry_failed,
         registered: filter::registered().is_some(),
         timers_set: ndis::timers_set() + nt::timer::set_count(),
-        timers_allocated,
+        timers_allocated: remaining(Handle::Timer),
         threads: nt::ps::running(),
         first_thread: nt::ps::first_running(),
-        configurations,
-        nbl_pools,
-        rw_locks,
+        configurations: remaining(Handle::Configuration),
+        nbl_pools: remaining(Handle::Pool),
+        rw_locks: remaining(Handle::RwLock),
         etw_providers: nt::etw::registered(),
     }
 }

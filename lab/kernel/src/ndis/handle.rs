@@ -4,10 +4,10 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use lab_rules::Kind;
-use lab_rules::event::{Lent, ModuleEvent};
+use lab_rules::event::{Lent, ModuleEvent, Remaining};
 
 use crate::driver;
-use crate::watch::emit;
+use crate::watch::{self, Holder, emit};
 
 /// Bytes behind a handle: rubbish, so that nobody finds sense in them.
 const SIZE: usize = 64;
@@ -47,13 +47,34 @@ pub(crate) fn reset() {
 pub(crate) fn open(kind: Handle) -> u64 {
     let handle = driver::rubbish(Lent::Other, SIZE);
     HANDLES.with_borrow_mut(|handles| handles.insert(handle, (kind, true)));
+    match kind {
+        Handle::Module(adapter) => watch::note_life(Some(adapter), handle),
+        _ => {
+            if let Some(noun) = noun(kind) {
+                watch::note_object(noun, handle, "allocated", Holder::Driver);
+            }
+        }
+    }
     handle
+}
+
+/// What reports call an object that no event tells of.
+fn noun(kind: Handle) -> Option<&'static str> {
+    match kind {
+        Handle::Configuration => Some("configuration handle"),
+        Handle::RwLock => Some("reader-writer lock"),
+        Handle::Driver => Some("filter driver handle"),
+        Handle::Module(_) | Handle::Device | Handle::Pool | Handle::Timer | Handle::Generic => None,
+    }
 }
 
 /// Ends a handle; tells what it was, if it was alive.
 pub(crate) fn close(handle: u64) -> Option<Handle> {
     let kind = look_up(handle)?;
     HANDLES.with_borrow_mut(|handles| handles.insert(handle, (kind, false)));
+    if let Some(noun) = noun(kind) {
+        watch::note_object(noun, handle, "given back", Holder::Nobody);
+    }
     driver::release(handle);
     Some(kind)
 }
@@ -68,22 +89,18 @@ pub(crate) fn look_up(handle: u64) -> Option<Handle> {
     })
 }
 
-/// How many handles of each kind are alive: pools, timers, locks, configurations.
-pub(crate) fn counts() -> (u32, u32, u32, u32) {
+/// How many handles of a kind are alive, and the first of them.
+pub(crate) fn remaining(wanted: Handle) -> Remaining {
     HANDLES.with_borrow(|handles| {
-        let count = |wanted| {
-            let alive = handles
-                .values()
-                .filter(|(kind, alive)| *alive && *kind == wanted)
-                .count();
-            u32::try_from(alive).unwrap_or(u32::MAX)
-        };
-        (
-            count(Handle::Pool),
-            count(Handle::Timer),
-            count(Handle::RwLock),
-            count(Handle::Configuration),
-        )
+        let mut alive = handles
+            .iter()
+            .filter(|(_, (kind, alive))| *alive && *kind == wanted)
+            .map(|(handle, _)| *handle);
+        let first = alive.next();
+        Remaining {
+            count: u32::try_from(alive.count() + usize::from(first.is_some())).unwrap_or(u32::MAX),
+            first: first.unwrap_or(0),
+        }
     })
 }
 

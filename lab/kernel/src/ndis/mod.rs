@@ -7,7 +7,6 @@ mod edge;
 mod event;
 pub(crate) mod exposure;
 mod generic;
-mod handle;
 mod interface;
 mod memory;
 mod nbl;
@@ -26,6 +25,7 @@ mod work_item;
 pub(crate) mod adapter;
 pub(crate) mod control_device;
 pub(crate) mod filter;
+pub(crate) mod handle;
 pub(crate) mod module;
 pub(crate) mod traffic;
 pub(crate) mod version;
@@ -63,7 +63,6 @@ pub(crate) const IMPORTS: [&[Import]; 26] = [
     work_item::IMPORTS,
 ];
 
-pub(crate) use handle::counts as handle_counts;
 pub(crate) use oid::{
     ask_all as ask_all_oids, ask_some as ask_oids, concerns_filter as has_oid_handlers,
 };

@@ -17,7 +17,7 @@ use super::adapter;
 use crate::abi::ndis::{NET_BUFFER, NET_BUFFER_LIST};
 use crate::driver;
 use crate::rt::mem::BadAddress;
-use crate::watch::emit;
+use crate::watch::{self, emit};
 
 /// A structure of the filter's: what it is from, and all memory of NDIS that it is made of.
 #[derive(Clone, Default)]
@@ -77,6 +77,7 @@ pub(super) fn note_out(nbls: &[u64], adapter: u32, path: NblPath) {
 /// A list is there, in these blocks of which the first is itself.
 fn enter(pool: u64, blocks: Vec<u64>) -> u64 {
     let nbl = blocks.first().copied().unwrap_or(0);
+    watch::note_parts(nbl, &blocks);
     LISTS.with_borrow_mut(|lists| lists.insert(nbl, Own { pool, blocks }));
     emit(Kind::Nbl(NblEvent::Allocated { nbl, pool }));
     nbl

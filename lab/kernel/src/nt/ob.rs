@@ -7,7 +7,7 @@ use super::{SUCCESS, imports, status};
 use crate::abi::constant::STATUS_INVALID_HANDLE;
 use crate::rt::Call;
 use crate::rt::mem;
-use crate::watch::OrFault;
+use crate::watch::{self, Holder, OrFault};
 
 imports! {
     "ntoskrnl.exe":
@@ -20,6 +20,8 @@ imports! {
 
 /// Kernel handles have the top bits set and go in steps of four.
 const FIRST_HANDLE: u64 = 0xFFFF_FFFF_8000_0004;
+/// What reports call one.
+const HANDLE: &str = "kernel handle";
 
 thread_local! {
     static HANDLES: RefCell<BTreeMap<u64, u64>> = const { RefCell::new(BTreeMap::new()) };
@@ -32,18 +34,24 @@ pub(crate) fn reset() {
 
 /// A new kernel handle of an object.
 pub(crate) fn open(object: u64) -> u64 {
-    HANDLES.with_borrow_mut(|handles| {
+    let handle = HANDLES.with_borrow_mut(|handles| {
         let handle = handles
             .last_key_value()
             .map_or(FIRST_HANDLE, |(last, _)| last + 4);
         handles.insert(handle, object);
         handle
-    })
+    });
+    watch::note_object(HANDLE, handle, "opened", Holder::Driver);
+    handle
 }
 
 /// Closes a handle; tells whether it was open.
 pub(crate) fn close(handle: u64) -> bool {
-    HANDLES.with_borrow_mut(|handles| handles.remove(&handle).is_some())
+    let was_open = HANDLES.with_borrow_mut(|handles| handles.remove(&handle).is_some());
+    if was_open {
+        watch::note_object(HANDLE, handle, "closed", Holder::Nobody);
+    }
+    was_open
 }
 
 fn reference_by_handle(call: &Call<'_>) -> u64 {

@@ -1,42 +1,28 @@
 //! What happened to each object that the driver has to do with, and who has it: for reports.
 
+mod step;
+
 use std::collections::BTreeMap;
 
-use lab_rules::event::{
-    DeviceEvent, DpcEvent, IrpEvent, LockEvent, NblCall, NblEvent, NblPath, OidEvent, PoolEvent,
-    Region, Returned, TimerEvent, WorkItemEvent,
-};
-use lab_rules::{Kind, ObjectHistory, Origin};
+use lab_rules::event::{NblEvent, Region};
+use lab_rules::{Event, Kind, ObjectHistory, Origin};
 
 use super::Place;
+use crate::rt::sched::{self, ThreadId};
 use crate::rt::trace::StackId;
+use step::{
+    ALLOCATED, ASKED, CLONED, DISPATCHED, DRIVER, GIVEN, HANDED, MODULE, Noun, QUEUED, SENT, SET,
+    STARTED, THREAD, each_step,
+};
 
 /// Steps of an object that are kept, at most: the first ones and the last ones.
 const KEPT: usize = 16;
 /// Objects that a report tells of, at most.
 const TOLD: usize = 2;
 
-/// A kind of object, in words.
-type Noun = &'static str;
-
-const BLOCK: Noun = "pool block";
-const ITEM: Noun = "work item";
-const TIMER: Noun = "timer";
-const DPC: Noun = "DPC";
-const THREAD: Noun = "system thread";
-const BUFFER: Noun = "NET_BUFFER";
-const GENERIC: Noun = "generic object";
-const LIST: Noun = "lookaside list";
-const LOCK: Noun = "lock";
-const PACKET: Noun = "NET_BUFFER_LIST";
-const PACKETS: Noun = "NET_BUFFER_LIST pool";
-const OID: Noun = "OID request";
-const IRP: Noun = "IRP";
-const DEVICE: Noun = "device";
-
 /// Who has an object.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Holder {
+pub(crate) enum Holder {
     /// The driver.
     Driver,
     /// NDIS, the I/O manager, or another driver.
@@ -80,8 +66,12 @@ pub(super) struct Object {
 #[derive(Default)]
 pub(super) struct Histories {
     objects: BTreeMap<u64, Object>,
-    /// The structure that a block was a part of, of those that are gone.
+    /// The structure that a block is a part of, or was.
     parts: BTreeMap<u64, u64>,
+    /// The module on each adapter, the last one.
+    modules: BTreeMap<u32, u64>,
+    /// The driver itself.
+    driver: u64,
     /// The handler that is about to get a structure.
     handlers: BTreeMap<u64, StackId>,
 }
@@ -89,28 +79,71 @@ pub(super) struct Histories {
 impl Histories {
     /// Takes an event; `stack` is asked for if it is about an object.
     pub(super) fn note(&mut self, place: Place, kind: &Kind, stack: impl Fn() -> StackId) {
-        if let Kind::Nbl(NblEvent::Home { nbl, blocks } | NblEvent::Away { nbl, blocks }) = kind {
-            self.parts.extend(blocks.iter().map(|block| (*block, *nbl)));
+        match kind {
+            Kind::Nbl(NblEvent::Home { nbl, blocks } | NblEvent::Away { nbl, blocks }) => {
+                self.note_parts(*nbl, blocks);
+            }
+            Kind::Nbl(NblEvent::HeaderGone { nbl, block } | NblEvent::Unused { nbl, block }) => {
+                self.note_parts(*nbl, &[*block])
+            }
+            _ => {}
         }
         let mut known = None;
+        let mut stack = || *known.get_or_insert_with(&stack);
         each_step(kind, |noun, address, what, holder| {
             let handler = self.handlers.remove(&address);
-            let stack = handler.unwrap_or_else(|| *known.get_or_insert_with(&stack));
-            let object = self.objects.entry(address).or_insert_with(|| Object {
-                noun,
-                holder,
-                is_odd: false,
-                steps: Vec::new(),
-                left_out: 0,
-            });
-            object.is_odd = object.holder != Holder::Driver && holder != Holder::Driver;
-            (object.noun, object.holder) = (noun, holder);
-            if object.steps.len() == KEPT {
-                object.steps.remove(ObjectHistory::FIRST);
-                object.left_out += 1;
-            }
-            object.steps.push(Step { place, what, stack });
+            let stack = handler.unwrap_or_else(&mut stack);
+            self.add(noun, address, Step { place, what, stack }, holder);
         });
+        let thread = sched::thread_object(ThreadId(place.thread));
+        if let Some(what) = step::of_level(kind, place.irql) {
+            let stack = stack();
+            self.add(THREAD, thread, Step { place, what, stack }, Holder::Driver);
+        }
+        if let Some((adapter, what, holder)) = step::of_life(kind) {
+            let (noun, address) = match adapter {
+                Some(adapter) => (MODULE, self.modules.get(&adapter).copied()),
+                None => (DRIVER, Some(self.driver)),
+            };
+            if let Some(address) = address {
+                let stack = stack();
+                self.add(noun, address, Step { place, what, stack }, holder);
+            }
+        }
+    }
+
+    /// Adds a step to an object.
+    pub(super) fn add(&mut self, noun: Noun, address: u64, step: Step, holder: Holder) {
+        let object = self.objects.entry(address).or_insert_with(|| Object {
+            noun,
+            holder,
+            is_odd: false,
+            steps: Vec::new(),
+            left_out: 0,
+        });
+        object.is_odd = object.holder != Holder::Driver && holder != Holder::Driver;
+        (object.noun, object.holder) = (noun, holder);
+        if object.steps.len() == KEPT {
+            object.steps.remove(ObjectHistory::FIRST);
+            object.left_out += 1;
+        }
+        object.steps.push(step);
+    }
+
+    /// Blocks that a structure is made of.
+    pub(super) fn note_parts(&mut self, structure: u64, blocks: &[u64]) {
+        self.parts
+            .extend(blocks.iter().map(|block| (*block, structure)));
+    }
+
+    /// The driver, or the module that it has on an adapter from now on.
+    pub(super) fn note_life(&mut self, adapter: Option<u32>, address: u64) {
+        match adapter {
+            Some(adapter) => {
+                self.modules.insert(adapter, address);
+            }
+            None => self.driver = address,
+        }
     }
 
     /// The handler that structures are given to next.
@@ -138,16 +171,24 @@ impl Histories {
     }
 
     /// The objects that a finding about an event is about: what it blames or names, else what was touched, else those of
-    /// the event that the driver should have had.
+    /// the event that the driver should have had. Where that is nothing: who raised the level, and the module
+    /// (`adapter` is the one of the routine that runs) or driver in whose life it happened.
     pub(super) fn of(
         &self,
         origin: Option<Origin>,
         happened: &str,
-        kind: &Kind,
+        event: &Event,
+        adapter: Option<u32>,
     ) -> Vec<(u64, Object)> {
+        let kind = &event.kind;
         let mut addresses: Vec<u64> = Vec::new();
         addresses.extend(origin.map(Origin::address));
-        addresses.extend(named(happened).filter(|address| self.objects.contains_key(address)));
+        let whole = |address: u64| self.parts.get(&address).copied().unwrap_or(address);
+        let known = |address: u64| match self.objects.contains_key(&address) {
+            true => Some(address),
+            false => Some(whole(address)).filter(|whole| self.objects.contains_key(whole)),
+        };
+        addresses.extend(named(happened).filter_map(known));
         if let Kind::Fault(fault) = kind {
             addresses.extend(self.touched(fault.region));
         }
@@ -157,6 +198,17 @@ impl Histories {
             if addresses.iter().any(is_odd) {
                 addresses.retain(is_odd);
             }
+        }
+        if !addresses
+            .iter()
+            .any(|address| self.objects.contains_key(address))
+        {
+            if event.irql > 0 {
+                addresses.push(sched::thread_object(ThreadId(event.thread)));
+            }
+            let adapter = step::adapter_of(kind).or(adapter);
+            let module = adapter.and_then(|adapter| self.modules.get(&adapter));
+            addresses.push(module.copied().unwrap_or(self.driver));
         }
         let mut told = Vec::new();
         for address in addresses {
@@ -175,8 +227,11 @@ impl Histories {
         match region {
             Region::PoolPast { block, .. }
             | Region::PoolBefore { block, .. }
-            | Region::PoolFreed { block, .. } => Some(block),
-            Region::GivenAway { block, .. } | Region::ReadOnly { block, .. } => {
+            | Region::PoolFreed { block, .. }
+            | Region::Pool { block, .. }
+            | Region::PagedPool { block, .. }
+            | Region::GivenAway { block, .. }
+            | Region::ReadOnly { block, .. } => {
                 Some(self.parts.get(&block).copied().unwrap_or(block))
             }
             _ => None,
@@ -190,214 +245,6 @@ fn named(sentence: &str) -> impl Iterator<Item = u64> {
         let end = rest.find(|c: char| !c.is_ascii_hexdigit());
         u64::from_str_radix(&rest[..end.unwrap_or(rest.len())], 16).ok()
     })
-}
-
-/// `STATUS_PENDING` and `NDIS_STATUS_PENDING`.
-const PENDING: u32 = 0x103;
-const ALLOCATED: &str = "allocated";
-const QUEUED: &str = "queued";
-const SET: &str = "set";
-const STARTED: &str = "started";
-const FREED: &str = "freed";
-const CLONED: &str = "made as a clone";
-const SENT: &str = "sent below";
-/// A request that was given to one of the driver's handlers.
-const ASKED: &str = "given to the filter";
-/// A request to one of the driver's devices.
-const DISPATCHED: &str = "given to a dispatch routine";
-/// Given to one of the driver's handlers.
-const GIVEN: [&str; 3] = [
-    "given to the filter to send",
-    "given to the filter as received",
-    "lent to the filter (low resources)",
-];
-
-/// Sent or indicated by the driver.
-const HANDED: [&str; 2] = [
-    "sent on with NdisFSendNetBufferLists",
-    "indicated with NdisFIndicateReceiveNetBufferLists",
-];
-
-/// Tells what an event means for each object that it is about: kind, address, what happened, who has it then.
-fn each_step(kind: &Kind, mut each: impl FnMut(Noun, u64, &'static str, Holder)) {
-    use Holder::{Driver, Nobody, Others};
-    match kind {
-        Kind::Pool(event) => match *event {
-            PoolEvent::Allocated { block, .. } => each(BLOCK, block, ALLOCATED, Driver),
-            PoolEvent::Freed { block, .. } => each(BLOCK, block, FREED, Nobody),
-            PoolEvent::Damaged { block, .. } => each(BLOCK, block, "found damaged", Nobody),
-            PoolEvent::BadFree { address, .. } => {
-                each(BLOCK, address, "given to a free that does not fit", Nobody);
-            }
-            PoolEvent::Exposed { .. } | PoolEvent::BadRequest { .. } => {}
-        },
-        Kind::WorkItem(event) => match *event {
-            WorkItemEvent::Allocated { item, .. } => each(ITEM, item, ALLOCATED, Driver),
-            WorkItemEvent::Queued { item, .. } => each(ITEM, item, QUEUED, Others),
-            WorkItemEvent::Started { item } => {
-                each(ITEM, item, "taken off the queue to run", Driver);
-            }
-            WorkItemEvent::Finished { item, .. } => {
-                each(ITEM, item, "its routine has returned", Driver);
-            }
-            WorkItemEvent::Freed { item } => each(ITEM, item, FREED, Nobody),
-        },
-        Kind::Timer(event) => match *event {
-            TimerEvent::Allocated { timer, .. } => each(TIMER, timer, ALLOCATED, Driver),
-            TimerEvent::Set { timer, .. } => each(TIMER, timer, SET, Driver),
-            TimerEvent::Expired { timer } => each(TIMER, timer, "due", Driver),
-            TimerEvent::Cancelled { timer } => each(TIMER, timer, "cancelled", Driver),
-            TimerEvent::Fired { timer, .. } => each(TIMER, timer, "its function runs", Driver),
-            TimerEvent::Finished { timer } => {
-                each(TIMER, timer, "its function has returned", Driver);
-            }
-            TimerEvent::Freed { timer, .. } => each(TIMER, timer, FREED, Nobody),
-        },
-        Kind::Dpc(event) => match *event {
-            DpcEvent::Initialized { dpc } => each(DPC, dpc, "initialized", Driver),
-            DpcEvent::Queued { dpc, .. } => each(DPC, dpc, QUEUED, Others),
-            DpcEvent::Removed { dpc } => each(DPC, dpc, "taken off the queue", Driver),
-            DpcEvent::Started { dpc, .. } => each(DPC, dpc, "taken off the queue to run", Driver),
-            DpcEvent::Finished { dpc } => each(DPC, dpc, "its routine has returned", Driver),
-        },
-        Kind::ThreadStarted { thread, .. } => each(THREAD, *thread, STARTED, Driver),
-        Kind::ThreadEnded { thread } => each(THREAD, *thread, "ended", Nobody),
-        Kind::Returned(Returned {
-            name: "NdisAllocateNetBuffer" | "NdisAllocateNetBufferMdlAndData",
-            result,
-            ..
-        }) => each(BUFFER, *result, ALLOCATED, Driver),
-        Kind::Returned(Returned {
-            name: "NdisAllocateGenericObject",
-            result,
-            ..
-        }) => each(GENERIC, *result, ALLOCATED, Driver),
-        Kind::Import(import)
-            if import.name.starts_with("ExInitialize") && import.name.contains("Lookaside") =>
-        {
-            each(LIST, import.arguments.word(0), ALLOCATED, Driver);
-        }
-        Kind::Lock(event) => match *event {
-            LockEvent::Acquired { lock, shared, .. } => {
-                let what = if shared {
-                    "acquired, shared"
-                } else {
-                    "acquired"
-                };
-                each(LOCK, lock, what, Driver);
-            }
-            LockEvent::Recursive { lock, .. } => each(LOCK, lock, "asked for again", Driver),
-            LockEvent::Uninitialized { lock } => {
-                each(LOCK, lock, "asked for, never initialized", Others);
-            }
-            LockEvent::Released { lock, .. } => each(LOCK, lock, "released", Others),
-        },
-        Kind::Nbl(event) => each_packet_step(event, each),
-        Kind::Oid(event) => each_oid_step(event, each),
-        Kind::Irp(event) => match *event {
-            IrpEvent::Sent { irp, .. } => each(IRP, irp, DISPATCHED, Driver),
-            IrpEvent::Completed { irp, .. } => each(IRP, irp, "completed", Others),
-            IrpEvent::Returned { irp, status, .. } => {
-                let (what, holder) = match status {
-                    PENDING => ("left pending by its dispatch routine", Driver),
-                    _ => ("its dispatch routine has returned", Others),
-                };
-                each(IRP, irp, what, holder);
-            }
-            IrpEvent::Overdue { irp, .. } => each(IRP, irp, "waited for in vain", Driver),
-        },
-        Kind::Device(event) => match *event {
-            DeviceEvent::Created { device, .. } => each(DEVICE, device, ALLOCATED, Driver),
-            DeviceEvent::Deleted { device, .. } => each(DEVICE, device, "deleted", Nobody),
-        },
-        _ => {}
-    }
-}
-
-fn each_packet_step(event: &NblEvent, mut each: impl FnMut(Noun, u64, &'static str, Holder)) {
-    use Holder::{Driver, Nobody, Others};
-    let mut all = |nbls: &[u64], what, holder| {
-        for nbl in nbls {
-            each(PACKET, *nbl, what, holder);
-        }
-    };
-    match event {
-        NblEvent::Given {
-            path,
-            nbls,
-            low_resources,
-            ..
-        } => {
-            let [send, receive, lent] = GIVEN;
-            let what = match path {
-                NblPath::Send => send,
-                NblPath::Receive if *low_resources => lent,
-                NblPath::Receive => receive,
-            };
-            all(nbls, what, Driver);
-        }
-        NblEvent::Back { nbls, path, .. } => {
-            let what = match path {
-                NblPath::Send => "completed by the adapter below",
-                NblPath::Receive => "returned by the protocol above",
-            };
-            all(nbls, what, Driver);
-        }
-        NblEvent::Handed { nbls, call, .. } => {
-            let what = match call {
-                NblCall::Send => HANDED[0],
-                NblCall::SendComplete => "completed with NdisFSendNetBufferListsComplete",
-                NblCall::Indicate => HANDED[1],
-                NblCall::Return => "returned with NdisFReturnNetBufferLists",
-            };
-            for handed in nbls {
-                each(PACKET, handed.nbl, what, Others);
-            }
-        }
-        NblEvent::LentBack { given, .. } => all(given, "taken back by who lent it", Others),
-        NblEvent::CancelAsked { nbls, .. } => all(nbls, "its sender cancels it", Driver),
-        NblEvent::Home { nbl, .. } => all(&[*nbl], "its owner has it for good", Nobody),
-        NblEvent::Allocated { nbl, .. } => all(&[*nbl], ALLOCATED, Driver),
-        NblEvent::Freed { nbl, .. } => all(&[*nbl], FREED, Nobody),
-        NblEvent::Altered { nbl, .. } => all(&[*nbl], "found changed", Others),
-        NblEvent::PoolAllocated { pool, .. } => each(PACKETS, *pool, ALLOCATED, Driver),
-        NblEvent::PoolFreed { pool } => each(PACKETS, *pool, FREED, Nobody),
-        _ => {}
-    }
-}
-
-fn each_oid_step(event: &OidEvent, mut each: impl FnMut(Noun, u64, &'static str, Holder)) {
-    use Holder::{Driver, Nobody, Others};
-    match event {
-        OidEvent::Given { request, .. } => {
-            each(OID, request.request, ASKED, Driver);
-        }
-        OidEvent::Answered {
-            request, status, ..
-        } => {
-            let (what, holder) = match *status {
-                PENDING => ("left pending by its handler", Driver),
-                _ => ("answered by its handler", Others),
-            };
-            each(OID, request.request, what, holder);
-        }
-        OidEvent::Completed { request, .. } => each(OID, request.request, "completed", Others),
-        OidEvent::Cloned { source, clone, .. } => {
-            each(OID, *source, "cloned", Driver);
-            each(OID, *clone, CLONED, Driver);
-        }
-        OidEvent::CloneRefused { .. } => {}
-        OidEvent::CloneFreed { clone, .. } => each(OID, *clone, FREED, Nobody),
-        OidEvent::Sent { request, .. } => each(OID, request.request, SENT, Others),
-        OidEvent::Back {
-            request, status, ..
-        } if *status != PENDING => {
-            each(OID, request.request, "came back from below", Driver);
-        }
-        OidEvent::Overdue { request, .. } => each(OID, *request, "waited for in vain", Driver),
-        OidEvent::Altered { request, .. } => each(OID, *request, "found changed", Others),
-        _ => {}
-    }
 }
 
 #[cfg(test)]

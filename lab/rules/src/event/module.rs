@@ -236,19 +236,28 @@ pub struct Left {
     /// Timers that are still set.
     pub timers_set: u32,
     /// Timer objects that were not freed.
-    pub timers_allocated: u32,
+    pub timers_allocated: Remaining,
     /// System threads that still run.
     pub threads: u32,
     /// The object of the first of them, or 0.
     pub first_thread: u64,
     /// Configuration handles that are still open.
-    pub configurations: u32,
+    pub configurations: Remaining,
     /// NBL and NB pools that were not freed.
-    pub nbl_pools: u32,
+    pub nbl_pools: Remaining,
     /// Reader-writer locks that were not freed.
-    pub rw_locks: u32,
+    pub rw_locks: Remaining,
     /// ETW providers that are still registered.
-    pub etw_providers: u32,
+    pub etw_providers: Remaining,
+}
+
+/// Objects of one kind that were not given back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Remaining {
+    /// How many.
+    pub count: u32,
+    /// The first of them: an address or handle; 0 without any.
+    pub first: u64,
 }
 
 /// A network PnP event.

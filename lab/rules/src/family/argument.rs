@@ -70,7 +70,7 @@ const CHECKS: &[Check] = &[
         functions: &["ExAllocatePool2"],
         rule: &rule::DV_QUOTA_DPC,
         is_broken: |given, irql| irql >= DISPATCH_LEVEL && given.word(0) & POOL_FLAG_USE_QUOTA != 0,
-        what: "for pool that is charged to a process, at DISPATCH_LEVEL",
+        what: "for pool that is charged to a process",
         stop: Some((0xC4, 0x10A)),
     },
     Check {
@@ -328,8 +328,13 @@ impl ArgumentMonitor {
 }
 
 fn finding(check: &Check, import: &Import, irql: u8) -> Finding {
+    let comma = if check.what.starts_with("which") {
+        ","
+    } else {
+        ""
+    };
     let happened = format!(
-        "{} was called {} (at {})",
+        "{} was called{comma} {} (at {})",
         import.name,
         check.what,
         level_name(irql)

@@ -70,18 +70,27 @@ impl IrpMonitor {
         }
         match (completed, status == PENDING, marked_pending) {
             (_, true, true) => None,
-            (Some(_), true, false) => Some(Finding::new(
-                &rule::IRP_PENDING_NOT_AFTER_COMPLETE,
-                format!(
+            (Some(_), true, false) => {
+                let happened = format!(
                     "STATUS_PENDING was returned for IRP {irp:#x}, which was completed and never marked pending"
-                ),
-            )),
-            (None, true, false) | (_, false, true) => Some(Finding::new(
-                &rule::IRP_MARK_PENDING,
-                format!(
-                    "IRP {irp:#x}: IoMarkIrpPending and the returned status {status:#x} do not agree"
-                ),
-            )),
+                );
+                Some(
+                    Finding::new(&rule::IRP_PENDING_NOT_AFTER_COMPLETE, happened)
+                        .with(BugCheck::new(0xC9, &[0x23D, irp])),
+                )
+            }
+            (None, is_pending @ true, false) | (_, is_pending @ false, true) => {
+                let happened = if is_pending {
+                    format!("STATUS_PENDING was returned for IRP {irp:#x} without IoMarkIrpPending")
+                } else {
+                    format!("IRP {irp:#x} was marked pending, and {status:#x} was returned for it")
+                };
+                let code = if is_pending { 0x23D } else { 0x23E };
+                Some(
+                    Finding::new(&rule::IRP_MARK_PENDING, happened)
+                        .with(BugCheck::new(0xC9, &[code, irp])),
+                )
+            }
             (None, false, false) => Some(
                 Finding::new(
                     &rule::IRP_COMPLETE_OR_PEND,

@@ -1,6 +1,7 @@
 //! What is left when the unload routine has returned.
 
 use crate::event::{Event, Kind, Left, ModuleEvent};
+use crate::family::count_text;
 use crate::{BugCheck, Finding, Monitor, Origin, Rule, catalogue as rule};
 
 /// Scans what is left, beside what other monitors count themselves.
@@ -69,42 +70,46 @@ fn scan(left: &Left) -> Option<Finding> {
                 .since(Origin::Started(left.first_thread)),
         );
     }
-    if left.etw_providers > 0 {
-        let happened = format!(
-            "{} ETW providers are still registered {after}",
-            left.etw_providers
-        );
-        return Some(
-            Finding::new(rule(&rule::UNLOAD_WMI_ETW), happened).with(BugCheck::new(0xC4, &[0xDD])),
-        );
-    }
-    if left.configurations > 0 {
-        let happened = format!(
-            "{} configuration handles are still open {after}",
-            left.configurations
-        );
-        return Some(Finding::new(rule(&rule::CONFIG_ALTERNATE), happened));
-    }
-    for (count, what) in [
-        (left.nbl_pools, "NBL pools"),
-        (left.rw_locks, "reader-writer locks"),
-        (left.timers_allocated, "timer objects"),
-    ] {
-        if count > 0 {
-            return Some(Finding::new(
-                rule(&rule::DETACH_FREES_EVERYTHING),
-                format!("{count} {what} are left {after}"),
-            ));
-        }
-    }
-    None
+    let frees = &rule::DETACH_FREES_EVERYTHING;
+    let kinds = [
+        (
+            left.etw_providers,
+            "ETW registration",
+            &rule::UNLOAD_WMI_ETW,
+        ),
+        (
+            left.configurations,
+            "open configuration handle",
+            &rule::CONFIG_ALTERNATE,
+        ),
+        (left.nbl_pools, "NET_BUFFER_LIST or NET_BUFFER pool", frees),
+        (left.rw_locks, "reader-writer lock", frees),
+        (left.timers_allocated, "timer object", frees),
+    ];
+    let (remaining, noun, broken) = kinds
+        .into_iter()
+        .find(|(remaining, ..)| remaining.count > 0)?;
+    let count = usize::try_from(remaining.count).unwrap_or(usize::MAX);
+    let verb = if count == 1 { "is" } else { "are" };
+    let happened = format!("{} {verb} left {after}", count_text(count, noun));
+    let finding = Finding::new(rule(broken), happened).since(Origin::Allocated(remaining.first));
+    Some(if broken.id == rule::UNLOAD_WMI_ETW.id {
+        finding.with(BugCheck::new(0xC4, &[0xDD]))
+    } else {
+        finding
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::UnloadMonitor;
-    use crate::event::{Kind, Left, ModuleEvent};
+    use crate::event::{Kind, Left, ModuleEvent, Remaining};
     use crate::table::{at, broken};
+
+    const ONE: Remaining = Remaining {
+        count: 1,
+        first: 16,
+    };
 
     #[test]
     fn everything_left_is_named() {
@@ -128,35 +133,35 @@ mod tests {
             (Left { threads: 1, ..none }, Some("unload-nothing-pending")),
             (
                 Left {
-                    etw_providers: 1,
+                    etw_providers: ONE,
                     ..none
                 },
                 Some("unload-wmi-etw"),
             ),
             (
                 Left {
-                    configurations: 1,
+                    configurations: ONE,
                     ..none
                 },
                 Some("config-alternate"),
             ),
             (
                 Left {
-                    nbl_pools: 1,
+                    nbl_pools: ONE,
                     ..none
                 },
                 Some("detach-frees-everything"),
             ),
             (
                 Left {
-                    rw_locks: 1,
+                    rw_locks: ONE,
                     ..none
                 },
                 Some("detach-frees-everything"),
             ),
             (
                 Left {
-                    timers_allocated: 1,
+                    timers_allocated: ONE,
                     ..none
                 },
                 Some("detach-frees-everything"),

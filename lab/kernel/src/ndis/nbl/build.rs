@@ -18,7 +18,7 @@ use crate::nt::mdl;
 use crate::rt::mem::BadAddress;
 use crate::rt::pool::{self, Kind, Owner, Request};
 use crate::rt::sched::{self, Reason};
-use crate::watch::OrFault;
+use crate::watch::{self, OrFault};
 use crate::{Direction, Frame};
 
 /// Bytes that a split never falls into: the MAC header of a send (the sender's duty), the lookahead
@@ -120,6 +120,7 @@ pub(crate) fn build(adapter: u32, frames: &[Frame], making: Making) -> u64 {
         was_passed: false,
     };
     adapter::with_mut(adapter, |adapter| adapter.outstanding[side(path)] += 1);
+    watch::note_parts(nbl, &record.blocks);
     RECORDS.with_borrow_mut(|records| records.insert(nbl, record));
     nbl
 }

@@ -15,7 +15,7 @@ use crate::ndis::exposure;
 use crate::ndis::register::write_header;
 use crate::rt::mem::{self, BadAddress, Field};
 use crate::rt::{pool, sched};
-use crate::watch::OrFault;
+use crate::watch::{self, OrFault};
 
 /// The members of one kind of request.
 pub(super) struct Members {
@@ -212,6 +212,7 @@ pub(super) fn build(ask: &Ask, id: u64) -> Built {
     };
     let filled: Result<(), BadAddress> = fill();
     filled.or_fault();
+    watch::note_parts(request, &[buffer]);
     Built {
         request,
         id,

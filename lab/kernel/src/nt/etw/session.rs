@@ -3,13 +3,17 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use lab_rules::event::Callback;
+use lab_rules::event::{Callback, Remaining};
 
 use crate::abi::constant::STATUS_INVALID_HANDLE;
 use crate::driver;
 use crate::nt::{SUCCESS, status};
 use crate::rt::sched;
 use crate::trace::{TraceRecord, TraceSession, Wanted};
+use crate::watch::{self, Holder};
+
+/// What reports call a registration.
+const REGISTRATION: &str = "ETW registration";
 
 /// `ControlCode` of an `ETWENABLECALLBACK`.
 /// <https://learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nc-wdm-etwenablecallback>
@@ -79,13 +83,16 @@ pub(crate) fn configure(reader: Option<TraceSession>) {
 }
 
 /// Providers that are registered.
-pub(crate) fn registered() -> u32 {
-    TRACING.with_borrow(|tracing| u32::try_from(tracing.providers.len()).unwrap_or(u32::MAX))
+pub(crate) fn registered() -> Remaining {
+    TRACING.with_borrow(|tracing| Remaining {
+        count: u32::try_from(tracing.providers.len()).unwrap_or(u32::MAX),
+        first: tracing.providers.keys().next().copied().unwrap_or(0),
+    })
 }
 
 /// Registers a provider, and gives its handle.
 pub(super) fn add(id: [u8; 16], callback: u64, context: u64) -> u64 {
-    TRACING.with_borrow_mut(|tracing| {
+    let handle = TRACING.with_borrow_mut(|tracing| {
         // The system's handles are addresses with something above.
         tracing.last_handle += 0x10;
         let handle = 0xFFFF_9A01_0000_0000 | tracing.last_handle;
@@ -100,7 +107,9 @@ pub(super) fn add(id: [u8; 16], callback: u64, context: u64) -> u64 {
             },
         );
         handle
-    })
+    });
+    watch::note_object(REGISTRATION, handle, "allocated", Holder::Driver);
+    handle
 }
 
 /// Takes a provider away, when no callback of it runs any more.
@@ -120,6 +129,7 @@ pub(super) fn remove(handle: u64) -> u64 {
         })
     });
     TRACING.with_borrow_mut(|tracing| tracing.providers.remove(&handle));
+    watch::note_object(REGISTRATION, handle, "given back", Holder::Nobody);
     SUCCESS
 }
 

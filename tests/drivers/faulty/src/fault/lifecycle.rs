@@ -119,17 +119,17 @@ pub(crate) const PLAYS: &[Play] = &[
     },
     leaves(
         "unload-configuration-open",
-        |driver| set_unload(driver, unload_with_configuration),
+        |driver| set_unload(driver, unload_clean),
         open_configuration,
     ),
     leaves(
         "unload-lock-left",
-        |driver| set_unload(driver, unload_with_lock),
+        |driver| set_unload(driver, unload_clean),
         allocate_lock,
     ),
     leaves(
         "unload-provider-left",
-        |driver| set_unload(driver, unload_with_provider),
+        |driver| set_unload(driver, unload_clean),
         register_provider,
     ),
     Play {
@@ -341,39 +341,17 @@ extern "system" fn unload_nothing( // caught: unload-registered by unload-deregi
     stay();
 }
 
-#[rustfmt::skip] // The mark stays on this line.
-extern "system" fn unload_with_configuration( // caught: unload-configuration-open by config-alternate
-    _: *mut DRIVER_OBJECT,
-) {
-    stay();
-    driver::deregister();
-}
-
 fn open_configuration(_: &'static Module) {
     let (mut object, mut handle) = (configuration::object(driver::handle()), null_mut());
-    // SAFETY: PASSIVE_LEVEL; both arguments are valid for the call. Nobody closes it.
-    unsafe { NdisOpenConfigurationEx(&raw mut object, &raw mut handle) };
-}
-
-#[rustfmt::skip] // The mark stays on this line.
-extern "system" fn unload_with_lock( // caught: unload-lock-left by detach-frees-everything
-    _: *mut DRIVER_OBJECT,
-) {
+    // SAFETY: PASSIVE_LEVEL; both arguments are valid for the call. That nobody closes it is the fault.
+    unsafe { NdisOpenConfigurationEx(&raw mut object, &raw mut handle) }; // caught: unload-configuration-open by config-alternate
     stay();
-    driver::deregister();
 }
 
 fn allocate_lock(_: &'static Module) {
-    // SAFETY: the driver's handle lives until unload. Nobody frees it.
-    unsafe { NdisAllocateRWLock(driver::handle()) };
-}
-
-#[rustfmt::skip] // The mark stays on this line.
-extern "system" fn unload_with_provider( // caught: unload-provider-left by unload-wmi-etw
-    _: *mut DRIVER_OBJECT,
-) {
+    // SAFETY: the driver's handle lives until unload. That nobody frees it is the fault.
+    unsafe { NdisAllocateRWLock(driver::handle()) }; // caught: unload-lock-left by detach-frees-everything
     stay();
-    driver::deregister();
 }
 
 static PROVIDER: GUID = GUID {
@@ -384,16 +362,10 @@ static PROVIDER: GUID = GUID {
 };
 
 fn register_provider(_: &'static Module) {
-    let mut handle = 0;
-    // SAFETY: PASSIVE_LEVEL; both pointers are valid for the call. Nobody unregisters it.
-    unsafe {
-        EtwRegister(
-            (&raw const PROVIDER).cast_mut().cast(),
-            None,
-            null_mut(),
-            &raw mut handle,
-        )
-    };
+    let (mut handle, provider) = (0, (&raw const PROVIDER).cast_mut().cast());
+    // SAFETY: PASSIVE_LEVEL; both pointers are valid for the call. That nobody unregisters it is the fault.
+    unsafe { EtwRegister(provider, None, null_mut(), &raw mut handle) }; // caught: unload-provider-left by unload-wmi-etw
+    stay();
 }
 
 extern "system" fn unload_clean(_: *mut DRIVER_OBJECT) {
