@@ -3,6 +3,7 @@
 use lab_rules::Kind as Event;
 use lab_rules::event::{PoolEvent, PoolFreeError};
 
+use crate::ndis::module::parameters;
 use crate::rt::pool::{self, FreeError, Kind, Owner, Request};
 use crate::watch::emit;
 
@@ -42,6 +43,9 @@ pub(crate) fn allocate(tag: u32, size: u64, kind: Kind, zeroed: bool) -> u64 {
 
 /// Frees what the driver allocated. `tag` is `None` where the function does not compare it.
 pub(crate) fn free(address: u64, tag: Option<u32>) {
+    if parameters::free_given(address) {
+        return;
+    }
     if pool::find(address).is_some_and(|block| block.owner == Owner::Lab) {
         emit(Event::Pool(PoolEvent::BadFree {
             address,

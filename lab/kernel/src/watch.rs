@@ -14,7 +14,7 @@ mod tally;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 
-use lab_rules::event::{DpcEvent, Fault, PoolEvent, Region, TimerEvent, WorkItemEvent};
+use lab_rules::event::{DpcEvent, Fault, Lent, PoolEvent, Region, TimerEvent, WorkItemEvent};
 use lab_rules::{
     Event, Finding, Kind, Monitors, ObjectHistory, ObjectStep, Origin, StackFrame, Violation,
 };
@@ -384,6 +384,17 @@ pub(crate) fn note_object(noun: &'static str, address: u64, what: &'static str, 
     let (place, stack) = (Place::here(), driver_stack());
     let step = Step { place, what, stack };
     HISTORIES.with_borrow_mut(|histories| histories.add(noun, address, step, holder));
+}
+
+/// Notes that one of the driver's routines is about to be called with something that is lent to it.
+pub(crate) fn note_lent(lent: Lent, address: u64, handler: u64) {
+    let step = Step {
+        place: Place::here(),
+        what: "given to the driver's handler",
+        stack: trace::of_code(handler),
+    };
+    HISTORIES
+        .with_borrow_mut(|histories| histories.add(lent.noun(), address, step, Holder::Driver));
 }
 
 /// Notes the blocks that a structure is made of.

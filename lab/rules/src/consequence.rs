@@ -77,6 +77,10 @@ const CONSEQUENCES: &[(&[&str], &str)] = &[
         "NDIS refuses the registration, or calls through a pointer that is NULL: a stop 0x7E or 0xD1",
     ),
     (
+        &["reg-no-pending-driver-entry"],
+        "the I/O manager takes the driver for loaded, and nothing ever ends what is said to be pending",
+    ),
+    (
         &["reg-unique-name-is-netcfg-guid"],
         "NDIS finds no installed component of that name, and attaches the driver to no adapter",
     ),

@@ -271,7 +271,10 @@ fn stop_stacks(show: &dyn Fn(&'static str)) {
         adapter::begin_change(adapter);
         if module::state(adapter) == State::Running {
             adapter::close(adapter, NblPath::Send);
-            pause_in_time(adapter);
+            if pause_in_time(adapter) {
+                // Nobody waits with these for a restart.
+                ndis::ask_oids(adapter, 2);
+            }
         }
     }
     show("detach");

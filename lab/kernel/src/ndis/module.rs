@@ -5,7 +5,7 @@ pub(crate) mod parameters;
 use std::cell::RefCell;
 
 use lab_rules::Kind;
-use lab_rules::event::{Callback, HandlerSet, ModuleEvent, NblPath};
+use lab_rules::event::{Callback, HandlerSet, Lent, ModuleEvent, NblPath};
 
 use super::filter::{self, PathHandlers};
 use super::handle::{self, Handle};
@@ -79,6 +79,7 @@ thread_local! {
 
 /// Sets up one absent module per adapter.
 pub(crate) fn reset() {
+    parameters::reset();
     MODULES.set(vec![Module::default(); adapter::count() as usize]);
 }
 
@@ -165,6 +166,7 @@ fn attach(adapter: u32) -> bool {
     });
     let parameters = parameters::Attach::new(adapter);
     let arguments = [handle, filter.context, parameters.address()];
+    watch::note_lent(Lent::Attach, parameters.address(), filter.handlers.attach);
     let result = driver::call_status(
         Callback::FilterAttach,
         Some(adapter),
@@ -211,6 +213,7 @@ pub(crate) fn restart(adapter: u32) {
     });
     let parameters = parameters::Restart::new(adapter);
     let arguments = [context, parameters.address()];
+    watch::note_lent(Lent::Restart, parameters.address(), filter.handlers.restart);
     let mut result = driver::call_status(
         Callback::FilterRestart,
         Some(adapter),
@@ -220,13 +223,14 @@ pub(crate) fn restart(adapter: u32) {
     if result == PENDING {
         result = wait_for_completion(adapter);
     }
-    let (has_changed, unknown_changed) = parameters.changes().or_fault();
+    let (has_changed, unknown_changed, is_memory_wrong) = parameters.changes().or_fault();
     let returned = ModuleEvent::RestartReturned {
         adapter,
         status: result,
         was_null: parameters.was_null(),
         has_changed,
         unknown_changed,
+        is_memory_wrong,
     };
     watch::emit_about(Kind::Module(returned), filter.handlers.restart);
     parameters.release();

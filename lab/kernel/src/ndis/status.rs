@@ -18,7 +18,7 @@ use crate::abi::ndis::{NDIS_LINK_STATE as L, NDIS_STATUS_INDICATION as S};
 use crate::driver;
 use crate::nt::imports;
 use crate::rt::Call;
-use crate::watch::{OrFault, emit};
+use crate::watch::{self, OrFault, emit};
 
 imports! {
     "ndis.sys":
@@ -75,6 +75,9 @@ pub(crate) fn indicate_link_state(adapter: u32, is_up: bool) {
     };
     fill().or_fault();
     PASSING.with_borrow_mut(|passing| passing.insert(indication));
+    for lent in [indication, link] {
+        watch::note_lent(Lent::Status, lent, filter.handlers.status);
+    }
     driver::call(
         Callback::FilterStatus,
         Some(adapter),

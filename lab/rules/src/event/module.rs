@@ -128,6 +128,8 @@ pub enum ModuleEvent {
         has_changed: bool,
         /// Whether an entry with an unknown OID changed.
         unknown_changed: bool,
+        /// Whether an entry was added that is no block of pool, or one taken out and not freed.
+        is_memory_wrong: bool,
     },
     /// `NdisFRestartComplete`.
     RestartCompleted {

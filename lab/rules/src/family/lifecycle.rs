@@ -1,6 +1,8 @@
 //! The life of driver and modules: attach, restart, pause, detach, status.
 
-use crate::event::{Call, Callback, Event, Kind, ModuleEvent, NblCall, NblEvent, Overdue};
+use crate::event::{
+    Call, Callback, Event, HandlerSet, Kind, ModuleEvent, NblCall, NblEvent, Overdue, Registration,
+};
 use crate::family::state::{ModuleState, PENDING, SUCCESS, States};
 use crate::{BugCheck, Finding, Monitor, Rule, catalogue as rule};
 
@@ -12,6 +14,8 @@ pub(crate) struct LifecycleMonitor {
     attributes_set: Vec<u32>,
     /// Adapters whose running pause or restart was completed by a call.
     completed: Vec<u32>,
+    /// What is registered.
+    handlers: HandlerSet,
 }
 
 impl Monitor for LifecycleMonitor {
@@ -29,6 +33,8 @@ impl Monitor for LifecycleMonitor {
             &rule::RESTART_ATTRIBUTES_NULL,
             &rule::RESTART_ATTRIBUTES_UNKNOWN_OID,
             &rule::RESTART_ATTRIBUTES_ON_FAILURE,
+            &rule::RESTART_ATTRIBUTES_MEMORY,
+            &rule::RESTART_ATTRIBUTES_NEED_OID,
             &rule::STATUS_AFTER_MINDICATE,
             &rule::PAUSE_COMPLETE_ONCE,
             &rule::PAUSE_WITHIN_10S,
@@ -49,6 +55,11 @@ impl Monitor for LifecycleMonitor {
     }
 
     fn observe(&mut self, event: &Event) -> Option<Finding> {
+        if let Kind::Registration(Registration { handlers, .. })
+        | Kind::Module(ModuleEvent::HandlersChanged { handlers, .. }) = &event.kind
+        {
+            self.handlers = *handlers;
+        }
         let finding = match &event.kind {
             Kind::Enter(call) => {
                 if let Some(adapter) = call.adapter
@@ -238,8 +249,24 @@ impl LifecycleMonitor {
                 was_null,
                 has_changed,
                 unknown_changed,
+                is_memory_wrong,
                 ..
-            } => check_attributes(status, was_null, has_changed, unknown_changed),
+            } => check_attributes(status, was_null, has_changed, unknown_changed).or_else(|| {
+                let (rule, happened) = if is_memory_wrong {
+                    (
+                        &rule::RESTART_ATTRIBUTES_MEMORY,
+                        "FilterRestart added an attribute that is no pool block of its own, or took one out and did not free it",
+                    )
+                } else if has_changed && !self.handlers.oid_request {
+                    (
+                        &rule::RESTART_ATTRIBUTES_NEED_OID,
+                        "FilterRestart changed the attributes, and there is no FilterOidRequest to answer for them",
+                    )
+                } else {
+                    return None;
+                };
+                Some(Finding::new(rule, happened))
+            }),
             ModuleEvent::Loaded { .. }
             | ModuleEvent::HandlersChanged { .. }
             | ModuleEvent::Deregistered { .. } => None,

@@ -6,8 +6,8 @@ mod watched;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::event::{
-    Callback, Event, HandlerSet, Header, Kind, ModuleEvent, OidAlteration, OidEvent, OidPath,
-    OidRequest, PASSIVE_LEVEL, PoolEvent, Registration,
+    Callback, Event, HandlerSet, Header, Kind, ModuleEvent, OidAlteration, OidEvent, OidKind,
+    OidPath, OidRequest, PASSIVE_LEVEL, PoolEvent, Registration,
 };
 use crate::family::running::Running;
 use crate::family::state::{ModuleState, PENDING, States};
@@ -29,6 +29,8 @@ struct Given {
     id: u64,
     /// A clone of it has been below, with what came back.
     below: Option<OidRequest>,
+    /// A clone of it was made.
+    is_cloned: bool,
 }
 
 /// A cancellation that the filter is told of.
@@ -39,6 +41,9 @@ struct Cancelling {
     /// Ids that it has passed on.
     passed_on: Vec<u64>,
 }
+
+/// `OID_GEN_MEDIA_SUPPORTED`, `OID_GEN_MEDIA_IN_USE`, `OID_GEN_PHYSICAL_MEDIUM` and `OID_802_3_CURRENT_ADDRESS`.
+const IN_PARAMETERS: [u32; 4] = [0x0001_0103, 0x0001_0104, 0x0001_0202, 0x0101_0102];
 
 /// A request of the filter's: its own, or a clone.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +68,8 @@ pub(crate) struct OidMonitor {
     ended: BTreeSet<u64>,
     /// Originals whose clone could not be had.
     refused: Vec<u64>,
+    /// A running module has finished a request.
+    has_finished: bool,
     /// What is registered.
     handlers: HandlerSet,
     /// The cancellations that run, by thread.
@@ -235,7 +242,17 @@ impl OidMonitor {
             } => {
                 let given = self.given.get(request)?;
                 let seconds = waited_ns / 1_000_000_000;
-                let (rule, why) = if given.is_pending {
+                let is_paused = self.has_finished
+                    && matches!(
+                        self.states.of(given.adapter),
+                        ModuleState::Pausing | ModuleState::Paused
+                    );
+                let (rule, why) = if is_paused {
+                    (
+                        &rule::PAUSE_OIDS_CONTINUE,
+                        "is not finished while the module is paused,",
+                    )
+                } else if given.is_pending {
                     (&rule::OID_TIMED, "was left pending")
                 } else {
                     (&rule::OID_ONE_AT_A_TIME, "is still in its handler")
@@ -286,6 +303,7 @@ impl OidMonitor {
                 cancelled_ns: None,
                 id: request.id,
                 below: None,
+                is_cloned: false,
             },
         );
     }
@@ -403,6 +421,9 @@ impl OidMonitor {
             self.refused.push(source);
             return None;
         }
+        if let Some(given) = self.given.get_mut(&source) {
+            given.is_cloned = true;
+        }
         let own = Own {
             adapter,
             source: Some(source),
@@ -487,7 +508,13 @@ impl OidMonitor {
             is_below: false,
         });
         (own.is_below, own.id) = (true, request.id);
-        let original = own.source.and_then(|source| self.given.get(&source))?;
+        let Some(source) = own.source else {
+            let is_told = request.kind == OidKind::Query && IN_PARAMETERS.contains(&request.oid);
+            let oid = request.oid;
+            let why = || format!("asks for OID {oid:#x}, which the attach parameters tell");
+            return is_told.then(|| about(&rule::ATTACH_PREFER_PARAMETERS, address, &why()));
+        };
+        let original = self.given.get(&source)?;
         (original.id != request.id).then(|| {
             about(
                 &rule::OID_CLONE_REQUEST_ID,

@@ -56,6 +56,11 @@ impl Module {
         unsafe { &*context.cast::<Self>() }
     }
 
+    /// Whether packets may pass.
+    pub(crate) fn is_open(&self) -> bool {
+        self.open.load(Ordering::Acquire)
+    }
+
     /// What to give as a context for this module.
     pub(crate) fn context(&self) -> *mut c_void {
         ptr::from_ref(self).cast_mut().cast()

@@ -1,5 +1,8 @@
 //! The structures that a module's transitions are called with. They live as long as the call.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
 use lab_rules::event::Lent;
 
 use crate::abi::constant::{
@@ -25,6 +28,7 @@ use crate::memory;
 use crate::ndis::register::write_header;
 use crate::ndis::{adapter, version};
 use crate::rt::mem::{self, BadAddress};
+use crate::rt::pool::{self, Owner};
 use crate::rt::sched;
 use crate::watch::OrFault;
 
@@ -130,6 +134,16 @@ struct Attribute {
 const GENERAL: u32 = 0x0001_021D;
 /// An OID of some vendor's, and the bytes that go with it.
 const PRIVATE: (u32, usize) = (0xFF00_0A77, 24);
+thread_local! {
+    /// Attributes that were given and not freed.
+    static GIVEN: RefCell<BTreeSet<u64>> = const { RefCell::new(BTreeSet::new()) };
+}
+
+/// Forgets everything: a run begins.
+pub(super) fn reset() {
+    GIVEN.take();
+}
+
 /// More attributes than any list has.
 const ATTRIBUTES: usize = 64;
 
@@ -181,9 +195,9 @@ impl Restart {
         self.attributes.is_empty()
     }
 
-    /// Whether the filter changed the list or what is in it, and whether it changed an entry that it
-    /// cannot know.
-    pub(super) fn changes(&self) -> Result<(bool, bool), BadAddress> {
+    /// Whether the filter changed the list or what is in it, whether it changed an entry that it
+    /// cannot know, and whether the memory of an entry is not as NDIS takes it over.
+    pub(super) fn changes(&self) -> Result<(bool, bool, bool), BadAddress> {
         let now = self.now()?;
         let is_kept = |given: &Attribute| {
             let same = now.iter().find(|entry| entry.address == given.address);
@@ -192,7 +206,19 @@ impl Restart {
         let has_changed =
             now.len() != self.attributes.len() || !self.attributes.iter().all(is_kept);
         let mut unknown = self.attributes.iter().filter(|given| given.oid != GENERAL);
-        Ok((has_changed, !unknown.all(is_kept)))
+        let is_given = |address: u64| self.attributes.iter().any(|given| given.address == address);
+        let is_linked = |address: u64| now.iter().any(|entry| entry.address == address);
+        let is_foreign = |entry: &Attribute| {
+            !is_given(entry.address)
+                && pool::find(entry.address).is_none_or(|block| {
+                    block.owner != Owner::Driver
+                        || block.address != entry.address
+                        || block.freed.is_some()
+                })
+        };
+        let is_lost = |given: &Attribute| !is_linked(given.address) && is_live(given.address);
+        let is_memory_wrong = now.iter().any(is_foreign) || self.attributes.iter().any(is_lost);
+        Ok((has_changed, !unknown.all(is_kept), is_memory_wrong))
     }
 
     /// The list as it is now.
@@ -212,9 +238,25 @@ impl Restart {
         let now = self.now().or_fault();
         let added = now.iter().filter(|entry| !given.contains(&entry.address));
         added.for_each(|entry| memory::free(entry.address, None));
-        given.into_iter().for_each(driver::release);
+        given.into_iter().for_each(|entry| {
+            free_given(entry);
+        });
         driver::release(self.address);
     }
+}
+
+/// Whether a given attribute has not been freed yet.
+fn is_live(address: u64) -> bool {
+    GIVEN.with_borrow(|given| given.contains(&address))
+}
+
+/// Frees a restart attribute of NDIS', as a filter does that puts another in its place; tells whether it is one.
+pub(crate) fn free_given(address: u64) -> bool {
+    let was_given = GIVEN.with_borrow_mut(|given| given.remove(&address));
+    if was_given {
+        driver::release(address);
+    }
+    was_given
 }
 
 fn attribute(address: u64) -> Result<Attribute, BadAddress> {
@@ -231,6 +273,7 @@ fn entry(oid: u32, length: usize) -> u64 {
     let entry = driver::lend(Lent::Restart, RA::Data.offset() as usize + length);
     RA::Oid.write(entry, oid).or_fault();
     RA::DataLength.write(entry, length as u32).or_fault();
+    GIVEN.with_borrow_mut(|given| given.insert(entry));
     entry
 }
 

@@ -1,8 +1,10 @@
 //! Streams that trip the lifecycle rules, and their neighbours.
 
 use super::LifecycleMonitor;
-use crate::event::{Callback, Event, Header, Kind, ModuleEvent, NblCall, NblEvent, Overdue};
-use crate::table::{at, broken, enter, leave};
+use crate::event::{
+    Callback, Event, HandlerSet, Header, Kind, ModuleEvent, NblCall, NblEvent, Overdue,
+};
+use crate::table::{self, at, broken, enter, leave};
 
 const FAILURE: u32 = 0xC000_0001;
 
@@ -127,12 +129,57 @@ fn restart_attributes_are_left_alone() {
             was_null,
             has_changed,
             unknown_changed,
+            is_memory_wrong: false,
         });
         assert_eq!(
-            broken::<LifecycleMonitor>([returned]),
+            broken::<LifecycleMonitor>([answers_oids(), returned]),
             Vec::from_iter(expected)
         );
     }
+}
+
+/// The filter has a handler for OID requests.
+fn answers_oids() -> Event {
+    module(ModuleEvent::HandlersChanged {
+        adapter: 0,
+        handlers: HandlerSet {
+            oid_request: true,
+            ..HandlerSet::default()
+        },
+        in_set_module_options: true,
+    })
+}
+
+#[test]
+fn changed_attributes_are_pool_and_answered_for() {
+    let returned = |has_changed, is_memory_wrong| {
+        module(ModuleEvent::RestartReturned {
+            adapter: 0,
+            status: 0,
+            was_null: false,
+            has_changed,
+            unknown_changed: false,
+            is_memory_wrong,
+        })
+    };
+    table::check::<LifecycleMonitor>(vec![
+        ("left alone", vec![returned(false, false)], vec![]),
+        (
+            "changed",
+            vec![answers_oids(), returned(true, false)],
+            vec![],
+        ),
+        (
+            "changed without a handler",
+            vec![returned(true, false)],
+            vec!["restart-attributes-need-oid"],
+        ),
+        (
+            "not allocated",
+            vec![answers_oids(), returned(true, true)],
+            vec!["restart-attributes-memory"],
+        ),
+    ]);
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! How requests end.
 
-use super::{OidMonitor, PENDING, about};
+use super::{NDIS_STATUS_NOT_SUPPORTED, OidMonitor, PENDING, about};
 use crate::event::{Event, OidKind, OidPath, OidRequest};
+use crate::family::state::ModuleState;
 use crate::{BugCheck, Finding, Origin, catalogue as rule};
 
 /// Driver Verifier's limit for a request, in ns.
@@ -58,6 +59,7 @@ impl OidMonitor {
         let address = request.request;
         let given = self.given.remove(&address)?;
         self.finished.insert(address, path);
+        self.has_finished |= self.states.of(given.adapter) == ModuleState::Running;
         let had_no_clone = self.refused.contains(&address);
         self.refused.retain(|refused| *refused != address);
         let fail = |rule, why: &str| Some(about(rule, address, why));
@@ -121,6 +123,12 @@ impl OidMonitor {
                 "was failed and is one that may not fail",
             );
             return Some(finding.with(BugCheck::new(0xC4, &[0x0009_1001, request.oid.into()])));
+        }
+        if status == NDIS_STATUS_NOT_SUPPORTED && is_own_decision && !given.is_cloned {
+            return fail(
+                &rule::OID_PASS_UNKNOWN,
+                "was refused as unknown, and nobody below was asked",
+            );
         }
         if request.oid == RSS_TABLE && (given.is_pending || given.processor != event.processor) {
             return fail(

@@ -1,6 +1,7 @@
 //! Table tests of OID requests.
 
 mod cancel;
+mod life;
 mod synchronous;
 
 use super::OidMonitor;

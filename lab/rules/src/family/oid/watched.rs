@@ -39,4 +39,7 @@ pub(super) const ALL: &[&Rule] = &[
     &rule::REG_PAIR_DIRECT_CALL_NEEDS_COMPLETE,
     &rule::REG_QUEUE_OIDS_NEEDS_CANCEL,
     &rule::DETACH_NO_OWN_OID,
+    &rule::PAUSE_OIDS_CONTINUE,
+    &rule::OID_PASS_UNKNOWN,
+    &rule::ATTACH_PREFER_PARAMETERS,
 ];

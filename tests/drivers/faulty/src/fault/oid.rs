@@ -26,7 +26,7 @@ pub(crate) const PLAYS: &[Play] = &[FORWARD, OWN, ANSWERED, PENDED, DIRECT, SYNC
 // legal: oid-forwarded near oid-complete-same-pointer, oid-forward-needs-clone, oid-clone-request-id
 // legal: oid-forwarded near oid-both-completion-paths, oid-cancel-forward, oid-must-succeed-list
 // legal: oid-forwarded near oid-supported-revision, oid-bytes-in-bounds, oid-query-buffer-length
-// legal: oid-forwarded near oid-reserved-areas, reg-pair-oid-call-needs-complete
+// legal: oid-forwarded near oid-reserved-areas, reg-pair-oid-call-needs-complete, oid-pass-unknown, pause-oids-continue
 
 /// All regular requests are passed on.
 pub(crate) const FORWARD: Play = Play {
@@ -38,7 +38,7 @@ pub(crate) const FORWARD: Play = Play {
 };
 
 // legal: oid-own near oid-own-not-completed-up, oid-request-header, oid-request-nonpaged, oid-request-state
-// legal: oid-own near oid-request-not-touched-pending, oid-wait-passive, detach-no-own-oid
+// legal: oid-own near attach-prefer-parameters, oid-request-not-touched-pending, oid-wait-passive, detach-no-own-oid
 
 /// The filter asks for itself: in restart, with traffic, and in pause.
 const OWN: Play = Play {

@@ -1,13 +1,15 @@
 //! Requests that are finished twice, never, too late, or with the wrong results.
 
 use core::ffi::c_void;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use super::oid::{self, FORWARD};
 use crate::abi::{
     KeGetCurrentIrql, NDIS_FILTER_DRIVER_CHARACTERISTICS, NDIS_HANDLE, NDIS_OID_REQUEST,
-    NDIS_STATUS, NDIS_STATUS_FAILURE, NDIS_STATUS_INVALID_LENGTH, NDIS_STATUS_PENDING,
-    NDIS_STATUS_SUCCESS, NdisFDirectOidRequestComplete, NdisFOidRequestComplete, NdisMSleep,
-    NdisRequestQueryInformation, NdisRequestSetInformation,
+    NDIS_STATUS, NDIS_STATUS_FAILURE, NDIS_STATUS_INVALID_LENGTH, NDIS_STATUS_NOT_SUPPORTED,
+    NDIS_STATUS_PENDING, NDIS_STATUS_SUCCESS, NdisFDirectOidRequestComplete,
+    NdisFOidRequestComplete, NdisMSleep, NdisRequestQueryInformation, NdisRequestSetInformation,
+    OID_GEN_STATISTICS,
 };
 use crate::module::Module;
 use crate::play::{NOTHING, Play, stay};
@@ -81,6 +83,16 @@ pub(crate) const PLAYS: &[Play] = &[
     Play {
         name: "oid-power-refused",
         characteristics: Some(refuse_all),
+        ..FORWARD
+    },
+    Play {
+        name: "oid-unknown-refused",
+        characteristics: Some(refuse_unknown),
+        ..FORWARD
+    },
+    Play {
+        name: "oid-kept-while-paused",
+        characteristics: Some(keep_while_paused),
         ..FORWARD
     },
     Play {
@@ -255,6 +267,45 @@ fn write_too_many(module: &'static Module, request: *mut NDIS_OID_REQUEST) -> ND
     // SAFETY: none: this is the fault.
     unsafe { NdisFOidRequestComplete(module.handle, request, NDIS_STATUS_SUCCESS) }; // caught: oid-too-many-bytes by oid-bytes-in-bounds
     NDIS_STATUS_PENDING
+}
+
+fn refuse_unknown(characteristics: &mut NDIS_FILTER_DRIVER_CHARACTERISTICS) {
+    characteristics.OidRequestHandler = Some(know_little);
+}
+
+#[rustfmt::skip] // The mark stays on this line.
+extern "system" fn know_little( // warned: oid-unknown-refused by oid-pass-unknown
+    context: NDIS_HANDLE,
+    request: *mut NDIS_OID_REQUEST,
+) -> NDIS_STATUS {
+    stay();
+    // SAFETY: given to this filter.
+    let is_unknown = unsafe { (*request).DATA.QUERY_INFORMATION.Oid } == OID_GEN_STATISTICS;
+    if is_unknown {
+        return NDIS_STATUS_NOT_SUPPORTED;
+    }
+    oid::forward(Module::of(context), request)
+}
+
+fn keep_while_paused(characteristics: &mut NDIS_FILTER_DRIVER_CHARACTERISTICS) {
+    characteristics.OidRequestHandler = Some(wait_for_restart);
+}
+
+/// Thinks that nothing is asked of a paused module before its restart.
+#[rustfmt::skip] // The mark stays on this line.
+extern "system" fn wait_for_restart( // caught: oid-kept-while-paused by pause-oids-continue
+    context: NDIS_HANDLE,
+    request: *mut NDIS_OID_REQUEST,
+) -> NDIS_STATUS {
+    stay();
+    static HAS_RUN: AtomicBool = AtomicBool::new(false);
+    let module = Module::of(context);
+    if module.is_open() {
+        HAS_RUN.store(true, Ordering::Release);
+    } else if HAS_RUN.load(Ordering::Acquire) {
+        return NDIS_STATUS_PENDING;
+    }
+    oid::forward(module, request)
 }
 
 fn refuse_length(characteristics: &mut NDIS_FILTER_DRIVER_CHARACTERISTICS) {

@@ -6,7 +6,8 @@ use super::oid::{self, FORWARD};
 use crate::abi::{
     DISPATCH_LEVEL, ExFreePoolWithTag, KeLowerIrql, KfRaiseIrql, NDIS_EVENT, NDIS_OID_REQUEST,
     NDIS_STATUS, NDIS_STATUS_PENDING, NdisFOidRequest, NdisFOidRequestComplete,
-    NdisInitializeEvent, NdisMSleep, NdisWaitEvent, POOL_FLAG_NON_PAGED, POOL_FLAG_PAGED,
+    NdisInitializeEvent, NdisMSleep, NdisWaitEvent, OID_802_3_CURRENT_ADDRESS, POOL_FLAG_NON_PAGED,
+    POOL_FLAG_PAGED,
 };
 use crate::module::Module;
 use crate::play::{Play, stay};
@@ -56,6 +57,12 @@ pub(crate) const PLAYS: &[Play] = &[
         ..ASK
     },
     Play {
+        name: "oid-own-address",
+        oid_complete: Some(oid::complete_own),
+        traffic: Some(ask_for_address),
+        ..FORWARD
+    },
+    Play {
         name: "oid-own-at-detach",
         oid_complete: Some(free_answer),
         detach: Some(defer_at_detach),
@@ -73,6 +80,24 @@ fn complete_own_up(module: &'static Module, request: *mut NDIS_OID_REQUEST, stat
     // SAFETY: none: this is the fault.
     unsafe { NdisFOidRequestComplete(module.handle, request, status) }; // caught: oid-own-completed-up by oid-own-not-completed-up
     stay();
+}
+
+/// Asks for what its attach parameters have told.
+#[inline(never)]
+fn ask_for_address(module: &'static Module) {
+    let request = oid::own(POOL_FLAG_NON_PAGED);
+    if request.is_null() {
+        return;
+    }
+    // SAFETY: this filter's.
+    unsafe { (*request).DATA.QUERY_INFORMATION.Oid = OID_802_3_CURRENT_ADDRESS };
+    module.begin();
+    // SAFETY: a request of this filter's that is not below.
+    let status = unsafe { NdisFOidRequest(module.handle, request) }; // warned: oid-own-address by attach-prefer-parameters
+    if status != NDIS_STATUS_PENDING {
+        oid::free_own(request);
+        module.end();
+    }
 }
 
 #[inline(never)]

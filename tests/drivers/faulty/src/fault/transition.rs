@@ -1,5 +1,7 @@
 //! Attach, restart, pause and detach that return what they should not, or complete what is not pending.
 
+use core::cell::UnsafeCell;
+use core::ptr::null_mut;
 use core::sync::atomic::Ordering;
 
 use crate::abi::{
@@ -7,7 +9,7 @@ use crate::abi::{
     NDIS_FILTER_PAUSE_PARAMETERS, NDIS_FILTER_RESTART_PARAMETERS, NDIS_HANDLE,
     NDIS_RESTART_ATTRIBUTES, NDIS_STATUS, NDIS_STATUS_FAILURE, NDIS_STATUS_NOT_RECOGNIZED,
     NDIS_STATUS_PENDING, NDIS_STATUS_SUCCESS, NdisAllocateMemoryWithTagPriority,
-    NdisFPauseComplete, NdisFRestartComplete, NdisFRestartFilter, NdisMSleep,
+    NdisFPauseComplete, NdisFRestartComplete, NdisFRestartFilter, NdisFreeMemory, NdisMSleep,
 };
 use crate::driver;
 use crate::module::{self, Module};
@@ -100,10 +102,21 @@ pub(crate) const PLAYS: &[Play] = &[
         name: "restart-attributes-changed",
         restart: Some(change_known),
         traffic: Some(ask_for_restart),
-        oid: Some(super::oid::forward),
-        oid_complete: Some(super::oid::complete),
-        cancel_oid: Some(super::oid::cancel),
-        ..NOTHING
+        ..super::oid::FORWARD
+    },
+    handlers("restart-attributes-unanswered", |it| {
+        it.RestartHandler = Some(change_unanswered)
+    }),
+    Play {
+        name: "restart-attributes-static",
+        characteristics: Some(|it| it.RestartHandler = Some(link_static)),
+        ..super::oid::FORWARD
+    },
+    Play {
+        name: "restart-attributes-replaced",
+        restart: Some(replace_known),
+        traffic: Some(ask_for_restart),
+        ..super::oid::FORWARD
     },
     handlers("detach-sleeps", |it| {
         it.DetachHandler = Some(detach_sleeping)
@@ -117,6 +130,8 @@ pub(crate) const PLAYS: &[Play] = &[
 // legal: restart-pended near restart-complete-once, restart-return-values
 // legal: restart-fails near restart-return-values, restart-attributes-on-failure
 // legal: restart-attributes-changed near restart-attributes-unknown-oid, restart-attributes-null
+// legal: restart-attributes-changed near restart-attributes-need-oid
+// legal: restart-attributes-replaced near restart-attributes-memory
 
 #[rustfmt::skip] // The mark stays on this line.
 extern "system" fn attach_without_attributes( // caught: attach-without-attributes by attach-must-set-attributes
@@ -357,7 +372,7 @@ fn add(parameters: *mut NDIS_FILTER_RESTART_PARAMETERS) {
         return;
     }
     let empty = NDIS_RESTART_ATTRIBUTES {
-        Next: core::ptr::null_mut(),
+        Next: null_mut(),
         Oid: 0xFF00_0001,
         DataLength: 0,
         Data: [0],
@@ -395,6 +410,90 @@ extern "system" fn change_and_fail( // warned: restart-attributes-failed by rest
     }
     spoil(general, 4);
     NDIS_STATUS_FAILURE
+}
+
+#[rustfmt::skip] // The mark stays on this line.
+extern "system" fn change_unanswered( // warned: restart-attributes-unanswered by restart-attributes-need-oid
+    context: NDIS_HANDLE,
+    parameters: *mut NDIS_FILTER_RESTART_PARAMETERS,
+) -> NDIS_STATUS {
+    stay();
+    let general = find(parameters, |oid| oid == GENERAL);
+    if general.is_null() {
+        ask_again(context);
+    }
+    spoil(general, 4);
+    module::restart(context, parameters)
+}
+
+/// An entry that is no pool block.
+struct Static(UnsafeCell<NDIS_RESTART_ATTRIBUTES>);
+
+// SAFETY: one restart at a time writes it.
+unsafe impl Sync for Static {}
+
+static ENTRY: Static = Static(UnsafeCell::new(NDIS_RESTART_ATTRIBUTES {
+    Next: null_mut(),
+    Oid: 0xFF00_0001,
+    DataLength: 0,
+    Data: [0],
+}));
+
+#[rustfmt::skip] // The mark stays on this line.
+extern "system" fn link_static( // caught: restart-attributes-static by restart-attributes-memory
+    context: NDIS_HANDLE,
+    parameters: *mut NDIS_FILTER_RESTART_PARAMETERS,
+) -> NDIS_STATUS {
+    stay();
+    let general = find(parameters, |oid| oid == GENERAL);
+    if general.is_null() {
+        ask_again(context);
+        return module::restart(context, parameters);
+    }
+    let entry = ENTRY.0.get();
+    // SAFETY: an entry of the list.
+    unsafe { (*entry).Next = (*general).Next };
+    // SAFETY: as above; that NDIS cannot free what is linked here is the fault.
+    unsafe { (*general).Next = entry };
+    module::restart(context, parameters)
+}
+
+/// Puts an entry of its own in place of the known one, with the same data.
+fn replace_known(
+    _: &'static Module,
+    parameters: *mut NDIS_FILTER_RESTART_PARAMETERS,
+) -> NDIS_STATUS {
+    /// Pool tag of the entry, `FltR`.
+    const TAG: u32 = u32::from_le_bytes(*b"FltR");
+    let old = find(parameters, |oid| oid == GENERAL);
+    if old.is_null() {
+        return NDIS_STATUS_SUCCESS;
+    }
+    // SAFETY: an entry of the list.
+    let bytes =
+        core::mem::offset_of!(NDIS_RESTART_ATTRIBUTES, Data) as u32 + unsafe { (*old).DataLength };
+    // SAFETY: PASSIVE_LEVEL; the driver's handle lives until unload.
+    let new = unsafe { NdisAllocateMemoryWithTagPriority(driver::handle(), bytes, TAG, 0) }
+        .cast::<NDIS_RESTART_ATTRIBUTES>();
+    if new.is_null() {
+        return NDIS_STATUS_SUCCESS;
+    }
+    // SAFETY: both have the bytes.
+    unsafe { core::ptr::copy_nonoverlapping(old.cast::<u8>(), new.cast::<u8>(), bytes as usize) };
+    // SAFETY: NDIS passes valid parameters.
+    let mut link = unsafe { &raw mut (*parameters).RestartAttributes };
+    // SAFETY: the list has the old entry.
+    while unsafe { *link } != old {
+        // SAFETY: as above.
+        let at = unsafe { *link };
+        // SAFETY: as above.
+        link = unsafe { &raw mut (*at).Next };
+    }
+    // SAFETY: as above.
+    unsafe { *link = new };
+    // SAFETY: the old entry is in no list any more.
+    unsafe { NdisFreeMemory(old.cast(), 0, 0) };
+    NDIS_STATUS_SUCCESS
 }
 
 /// Reports another MTU, as a filter may that also answers OIDs.
