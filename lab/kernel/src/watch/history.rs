@@ -249,8 +249,8 @@ fn named(sentence: &str) -> impl Iterator<Item = u64> {
 
 #[cfg(test)]
 mod tests {
-    use lab_rules::Kind;
     use lab_rules::event::{PoolEvent, WorkItemEvent};
+    use lab_rules::{Event, Kind};
 
     use super::{Histories, Holder, KEPT, named};
     use crate::rt::trace;
@@ -262,6 +262,16 @@ mod tests {
         thread: 1,
         irql: 0,
     };
+
+    fn happens(kind: Kind) -> Event {
+        Event {
+            time_ns: PLACE.time_ns,
+            processor: PLACE.processor,
+            thread: PLACE.thread,
+            irql: PLACE.irql,
+            kind,
+        }
+    }
 
     #[test]
     fn an_object_has_its_first_and_its_last_steps() {
@@ -282,7 +292,7 @@ mod tests {
         }
         let freed = Kind::WorkItem(WorkItemEvent::Freed { item: 16 });
         note(freed.clone());
-        let told = histories.of(None, "nothing is named", &freed);
+        let told = histories.of(None, "nothing is named", &happens(freed), None);
         let (address, object) = &told[0];
         let steps: Vec<&str> = object.steps.iter().map(|step| step.what).collect();
         assert_eq!((*address, steps.len(), object.left_out), (16, KEPT, 2));
@@ -309,7 +319,12 @@ mod tests {
             address: 16,
             error: lab_rules::event::PoolFreeError::Unknown,
         });
-        let told = histories.of(None, "block 0x20 (status 0x5), and 0x999", &event);
+        let told = histories.of(
+            None,
+            "block 0x20 (status 0x5), and 0x999",
+            &happens(event),
+            None,
+        );
         assert_eq!(
             told.iter().map(|(address, _)| *address).collect::<Vec<_>>(),
             [32]
