@@ -5,9 +5,9 @@ use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::abi::{
-    MDL, MmIsAddressValid, NDIS_FILTER_DRIVER_CHARACTERISTICS, NDIS_HANDLE, NDIS_PORT_NUMBER,
-    NDIS_RECEIVE_FLAGS_RESOURCES, NET_BUFFER_LIST, NdisAllocateIoWorkItem,
-    NdisCopyFromNetBufferToNetBuffer, NdisCopyReceiveNetBufferListInfo,
+    KeStallExecutionProcessor, MDL, MmIsAddressValid, NDIS_FILTER_DRIVER_CHARACTERISTICS,
+    NDIS_HANDLE, NDIS_PORT_NUMBER, NDIS_RECEIVE_FLAGS_RESOURCES, NET_BUFFER_LIST,
+    NdisAllocateIoWorkItem, NdisCopyFromNetBufferToNetBuffer, NdisCopyReceiveNetBufferListInfo,
     NdisFIndicateReceiveNetBufferLists, NdisFReturnNetBufferLists, NdisFreeIoWorkItem,
     NdisQueueIoWorkItem,
 };
@@ -146,9 +146,10 @@ fn leave_out(characteristics: &mut NDIS_FILTER_DRIVER_CHARACTERISTICS) {
     characteristics.ReceiveNetBufferListsHandler = Some(leaving);
 }
 
-/// How far the work item is with what was lent: asked for, done.
+/// How far the work item is with what was lent: asked for, done; or the handler has returned.
 const ASKED: u32 = 1;
 const DONE: u32 = 2;
+const LEFT: u32 = 3;
 
 /// Lets a work item indicate what it was lent, and returns as soon as that is under way.
 #[rustfmt::skip] // The mark stays on this line.
@@ -165,13 +166,21 @@ extern "system" fn leaving( // caught: nbl-lent-still-out by rx-resources-regain
         return datapath::receive(context, lists, port, count, flags);
     }
     module.keep(lists.cast());
+    module.out.store(0, Ordering::Release);
     module.begin();
     // SAFETY: the driver's handle lives until unload.
     let item = unsafe { NdisAllocateIoWorkItem(driver::handle()) };
     // SAFETY: the item waits for no run; the context lives until `busy` is zero.
     unsafe { NdisQueueIoWorkItem(item, Some(indicate), context) };
-    while module.progress.load(Ordering::Acquire) != DONE && is_here(lists) {}
-    let _ = module.progress.compare_exchange(DONE, 0, Ordering::AcqRel, Ordering::Acquire);
+    while module.progress.load(Ordering::Acquire) != DONE {
+        if !is_here(lists) {
+            module.progress.store(LEFT, Ordering::Release);
+            return;
+        }
+        // The work item may go on: this handler looks once more.
+        module.out.store(1, Ordering::Release);
+    }
+    module.progress.store(0, Ordering::Release);
 }
 
 /// Whether a list is in the filter's reach: it is not, while another driver has it.
@@ -180,20 +189,44 @@ fn is_here(list: Lists) -> bool {
     unsafe { MmIsAddressValid(list.cast()) != 0 }
 }
 
-/// Indicates what a handler was lent.
+/// Waits until the handler has seen what it was lent in its reach; tells whether it is still there.
+fn may_go_on(module: &Module) -> bool {
+    // What the handler saw before is of no use.
+    module.out.store(0, Ordering::Release);
+    loop {
+        if module.progress.load(Ordering::Acquire) == LEFT {
+            return false;
+        }
+        if module.out.swap(0, Ordering::AcqRel) != 0 {
+            return true;
+        }
+        // SAFETY: callable at any level.
+        unsafe { KeStallExecutionProcessor(1) };
+    }
+}
+
+/// Indicates what a handler was lent, again and again: each time the handler may see that it is under way.
 extern "system" fn indicate(context: *mut c_void, item: NDIS_HANDLE) {
     // SAFETY: the item is the handler's, and runs for the only time.
     unsafe { NdisFreeIoWorkItem(item) };
     let module = Module::of(context);
     let lists: Lists = module.take().cast();
     let count = chain(lists).count() as u32;
-    // Each time the handler may see that it is under way.
     let (handle, flags) = (module.handle, NDIS_RECEIVE_FLAGS_RESOURCES);
     for _ in 0..64 {
+        if !may_go_on(module) {
+            break;
+        }
         // SAFETY: lent: the handler waits until this is under way.
         unsafe { NdisFIndicateReceiveNetBufferLists(handle, lists, 0, count, flags) };
     }
-    module.progress.store(DONE, Ordering::Release);
+    let order = Ordering::AcqRel;
+    let is_there = module
+        .progress
+        .compare_exchange(ASKED, DONE, order, Ordering::Acquire);
+    if is_there.is_err() {
+        module.progress.store(0, Ordering::Release);
+    }
     module.end();
 }
 
