@@ -45,7 +45,7 @@ fn runs(seeds: u64) -> Vec<Summary> {
 }
 
 /// Those that fit, of which there has to be one: else the test shows nothing.
-fn some<'a>(requests: &'a [Request], fits: impl Fn(&Request) -> bool) -> Vec<&'a Request> {
+fn some(requests: &[Request], fits: impl Fn(&Request) -> bool) -> Vec<&Request> {
     let some: Vec<_> = requests.iter().filter(|request| fits(request)).collect();
     assert!(!some.is_empty(), "the seeds have no such request");
     some
@@ -83,7 +83,7 @@ fn requests_of_all_kinds_are_settled_once() {
 
 #[test]
 fn what_cannot_be_refused_is_passed_on() {
-    for request in some(&&REQUESTS, |request| request.oid == SET_POWER) {
+    for request in some(&REQUESTS, |request| request.oid == SET_POWER) {
         // What keeps it from going on is that there is no memory for the clone, and nothing else.
         let expected = if request.has_gone_down {
             SUCCESS
