@@ -280,8 +280,9 @@ extern "system" fn know_little( // warned: oid-unknown-refused by oid-pass-unkno
 ) -> NDIS_STATUS {
     stay();
     // SAFETY: given to this filter.
-    let is_unknown = unsafe { (*request).DATA.QUERY_INFORMATION.Oid } == OID_GEN_STATISTICS;
-    if is_unknown {
+    let data = unsafe { &(*request).DATA };
+    // SAFETY: each kind of request has its identifier at this place.
+    if unsafe { data.QUERY_INFORMATION.Oid } == OID_GEN_STATISTICS {
         return NDIS_STATUS_NOT_SUPPORTED;
     }
     oid::forward(Module::of(context), request)

@@ -90,7 +90,8 @@ fn ask_for_address(module: &'static Module) {
         return;
     }
     // SAFETY: this filter's.
-    unsafe { (*request).DATA.QUERY_INFORMATION.Oid = OID_802_3_CURRENT_ADDRESS };
+    let data = unsafe { &mut (*request).DATA };
+    data.QUERY_INFORMATION.Oid = OID_802_3_CURRENT_ADDRESS;
     module.begin();
     // SAFETY: a request of this filter's that is not below.
     let status = unsafe { NdisFOidRequest(module.handle, request) }; // warned: oid-own-address by attach-prefer-parameters

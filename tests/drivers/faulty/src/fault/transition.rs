@@ -452,7 +452,9 @@ extern "system" fn link_static( // caught: restart-attributes-static by restart-
     }
     let entry = ENTRY.0.get();
     // SAFETY: an entry of the list.
-    unsafe { (*entry).Next = (*general).Next };
+    let rest = unsafe { (*general).Next };
+    // SAFETY: this driver's own.
+    unsafe { (*entry).Next = rest };
     // SAFETY: as above; that NDIS cannot free what is linked here is the fault.
     unsafe { (*general).Next = entry };
     module::restart(context, parameters)
