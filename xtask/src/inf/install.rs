@@ -27,8 +27,8 @@ pub(crate) struct Install<'a> {
     pub(crate) registry: Vec<Value>,
     pub(crate) files: Vec<File>,
     pub(crate) services: Vec<Service<'a>>,
-    /// Services that `[DDInstall.Remove.Services]` deletes, with the flags.
-    pub(crate) removed: Vec<(String, u32)>,
+    /// Services that `[DDInstall.Remove.Services]` deletes: line, name, flags.
+    pub(crate) removed: Vec<(usize, String, u32)>,
 }
 
 /// A line of an AddReg section.
@@ -213,7 +213,7 @@ impl<'a> Map<'a> {
                 .all("DelService")
                 .map(|entry| {
                     let flags = number(entry.field(1)).unwrap_or(0);
-                    (document.expand(entry.field(0)), flags)
+                    (entry.line, document.expand(entry.field(0)), flags)
                 })
                 .collect();
         }

@@ -161,5 +161,8 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<String> {
     if !bytes.is_ascii() {
         bail!("neither ASCII nor UTF-16 LE with its mark: Windows would read other letters");
     }
+    if bytes.contains(&0) {
+        bail!("holds a NUL, where Windows may see its end");
+    }
     Ok(String::from_utf8_lossy(bytes).into_owned())
 }

@@ -117,6 +117,22 @@ const BROKEN: &[(&str, &str, &str)] = &[
     ("inf-copy-flags", "deferlwf.sys,,, 0x2", "deferlwf.sys,,, x"),
     ("inf-listed-not-copied", "deferlwf.sys = 1", "deferlwf.sys = 1\nspare.dll = 1"),
     ("inf-service-binary", "Store_CopyFiles   = 13", "Store_CopyFiles   = 13, sub"),
+    ("inf-characteristics", "0x40000 ;", "0x40001 ;"),
+    ("inf-characteristics", "0x40000 ;", "0x40010 ;"),
+    ("inf-mediatypes", "\"ethernet, wlan\"", "\"wlan\""),
+    ("inf-remove", "DelService = deferlwf, 0x200", "DelService = deferlwf, 0x200\nDelService = Tcpip, 0x200"),
+    ("inf-catalog", "CatalogFile = deferlwf.cat", "CatalogFile.NTx86 = deferlwf.cat"),
+    ("inf-models", "$ARCH$.10.0...25319", "$ARCH$.10.1...25319"),
+    ("inf-models", "$ARCH$.10.0...25319", "$ARCH$.x.0...25319"),
+    ("inf-models", "$ARCH$.10.0...25319", "$ARCH$.10.0...25319.1"),
+    ("inf-component-id", "Install_Store, deferlwf_filter", "Install_Store, deferlwf_other"),
+    ("inf-driverver", "DriverVer   =", "DriverVer = 02/31/2026,1.0.0.0"),
+    ("inf-driverver", "DriverVer   =", "DriverVer = 02/01/2026,+1.0.0.0"),
+    ("inf-copy-flags", "deferlwf.sys,,, 0x2", "deferlwf.sys,, x, 0x2"),
+    ("inf-parameter", "%SnapLen%\n", "%SnapLen%\nHKR, Parameters\\FilterAdapterParams\\SnapLen, steps, 0, \"1\"\n"),
+    ("inf-parameter", "Params\\Block,          type,      0x00000000, \"edit\"", "Params\\Block,          type,      0x00000000, \"edit\"\nHKR, Parameters\\X\\FilterAdapterParams\\Block, ParamDesc, 0, x"),
+    ("inf-parameter", "MaxMemoryMiB,    type,      0x00000000, \"dword\"", "MaxMemoryMiB,    type,      0x00000000, \"word\""),
+    ("inf-parameter", "SnapLen,        type,      0x00000000, \"dword\"", "SnapLen,        type,      0x00000000, \"enum\""),
     ("inf-parameter-type", "default,   0x00000000, \"256\"", "default,   0x00010001, 256"),
     // These break other rules as well: a section that goes leaves those that it named unused.
     ("inf-monitoring-not-mandatory", "FilterType, 0x00010001, 2\n", "FilterType, 0x00010001, 1\nHKR, Ndi, FilterRunType, 0x00010001, 1\n"),
@@ -163,6 +179,24 @@ fn each_broken_example_breaks_its_rule_and_no_other() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// The scripts ask for the component by its id.
+#[test]
+fn the_scripts_know_the_component() {
+    let module = root().join("scripts/deferlwf.psm1");
+    let module = fs::read_to_string(module).expect("the module");
+    let ids = super::component_ids(&template()).expect("an INF");
+    assert_eq!(ids.len(), 1);
+    assert!(module.contains(&format!("$ComponentId = '{}'", ids[0])));
+}
+
+#[test]
+fn text_that_windows_reads_otherwise_is_refused() {
+    assert_eq!(super::decode(b"[A]").expect("ASCII"), "[A]");
+    for bytes in [&b"[A]\0"[..], b"[\xE4]", b"\xFF\xFE\x00\xD8"] {
+        assert!(super::decode(bytes).is_err(), "{bytes:?}");
+    }
 }
 
 #[test]

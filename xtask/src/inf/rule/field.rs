@@ -160,7 +160,8 @@ fn copy_flags(subject: &Subject<'_>) -> Vec<Finding> {
     entries
         .filter(|entry| {
             let flags = entry.field(3);
-            entry.fields.len() > 4 || !flags.is_empty() && number(flags).is_none()
+            let has_more = entry.fields.len() > 4 || !entry.field(2).is_empty();
+            has_more || !flags.is_empty() && number(flags).is_none()
         })
         .map(|entry| {
             let what = "a file's line is: destination, source, nothing, flags as a number";

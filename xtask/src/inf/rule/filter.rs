@@ -6,7 +6,7 @@ use crate::inf::install::{DWORD, Install, MULTI_SZ, number};
 pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "inf-characteristics",
-        page: "network/configuring-an-inf-file-for-a-modifying-filter-driver.md",
+        page: "network/configuring-an-inf-file-for-a-modifying-filter-driver.md; network/ddinstall-section-in-a-network-inf-file.md",
         check: characteristics,
     },
     Rule {
@@ -70,6 +70,10 @@ pub(super) const RULES: &[Rule] = &[
 const LIGHTWEIGHT_FILTER: u32 = 0x40000;
 /// NCF_FILTER, of the intermediate drivers that are gone.
 const INTERMEDIATE_FILTER: u32 = 0x400;
+/// NCF_VIRTUAL, NCF_SOFTWARE_ENUMERATED, NCF_PHYSICAL: of adapters' drivers.
+const OF_ADAPTERS: u32 = 0x7;
+/// NCF_NO_SERVICE.
+const NO_SERVICE: u32 = 0x10;
 /// NCF_HIDDEN.
 const HIDDEN: u32 = 0x8;
 
@@ -116,17 +120,21 @@ fn ndi(install: &Install<'_>, name: &str) -> (usize, Option<u32>) {
 
 fn characteristics(subject: &Subject<'_>) -> Vec<Finding> {
     each(subject, |install| {
-        let is_right = flags(install).is_some_and(|flags| {
-            flags & LIGHTWEIGHT_FILTER != 0 && flags & INTERMEDIATE_FILTER == 0
-        });
+        let flags = flags(install).unwrap_or(0);
+        let what = if flags & LIGHTWEIGHT_FILTER == 0 || flags & INTERMEDIATE_FILTER != 0 {
+            "Characteristics has to hold 0x40000 (NCF_LW_FILTER), and not 0x400"
+        } else if flags & OF_ADAPTERS != 0 {
+            "Characteristics 0x1, 0x2 and 0x4 are for adapters"
+        } else if flags & NO_SERVICE != 0 {
+            "Characteristics 0x10 says that it has no service"
+        } else {
+            return None;
+        };
         let line = install
             .section
             .first("Characteristics")
             .map_or(install.section.line, |entry| entry.line);
-        (!is_right).then(|| {
-            let what = "Characteristics has to hold 0x40000 (NCF_LW_FILTER), and not 0x400";
-            (line, what.to_owned())
-        })
+        Some((line, what.to_owned()))
     })
 }
 
@@ -269,8 +277,13 @@ fn media_types(subject: &Subject<'_>) -> Vec<Finding> {
             let what = "no Ndi\\Interfaces\\FilterMediaTypes";
             return Some((install.section.line, what.to_owned()));
         };
-        let media = value.text().split(',').map(str::trim);
-        let unknown: Vec<_> = media.filter(|medium| !MEDIA.contains(medium)).collect();
+        let media: Vec<_> = value.text().split(',').map(str::trim).collect();
+        if subject.driver.is_some() && !media.contains(&"ethernet") {
+            let what = "the driver is for ethernet, which FilterMediaTypes leaves out";
+            return Some((value.line, what.to_owned()));
+        }
+        let unknown = media.iter().filter(|medium| !MEDIA.contains(medium));
+        let unknown: Vec<_> = unknown.copied().collect();
         (!unknown.is_empty()).then(|| {
             let what = "is not for a filter's FilterMediaTypes";
             (value.line, format!("\"{}\" {what}", unknown.join(", ")))

@@ -51,6 +51,8 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
+/// What Windows says of itself since Windows 10.
+const LATEST_VERSION: (u32, u32) = (10, 0);
 /// The first build whose INetCfg installs to the driver store.
 const DRIVER_STORE_BUILD: u32 = 25319;
 
@@ -92,6 +94,20 @@ fn models(subject: &Subject<'_>) -> Vec<Finding> {
             findings.push(Finding::new(
                 *line,
                 format!("[{name}] is for {architecture}, the driver for x64 and ARM64"),
+            ));
+        }
+        let numbers = parts.iter().skip(1).filter(|part| !part.is_empty());
+        if parts.len() > 6 || numbers.clone().any(|part| part.parse::<u32>().is_err()) {
+            findings.push(Finding::new(
+                *line,
+                format!("[{name}] is not NT<architecture>.major.minor.type.suite.build"),
+            ));
+        }
+        let version = |index: usize| parts.get(index).and_then(|part| part.parse().ok());
+        if (version(1).unwrap_or(0), version(2).unwrap_or(0)) > LATEST_VERSION {
+            findings.push(Finding::new(
+                *line,
+                format!("[{name}] is for a version that no Windows has: 10.0 and a build"),
             ));
         }
         if parts.iter().skip(3).take(2).any(|part| !part.is_empty()) {
@@ -173,6 +189,19 @@ fn driver_store_build(subject: &Subject<'_>) -> Vec<Finding> {
 }
 
 fn component(subject: &Subject<'_>) -> Vec<Finding> {
+    let mut findings = each(subject, |install| {
+        // What installs and binds this driver's package knows one.
+        let first = &subject.map.installs.first()?.component;
+        (subject.driver.is_some() && *first != install.component).then(|| {
+            let what = format!("\"{}\" here, \"{first}\" before", install.component);
+            (install.line, format!("two component ids: {what}"))
+        })
+    });
+    findings.extend(component_name(subject));
+    findings
+}
+
+fn component_name(subject: &Subject<'_>) -> Vec<Finding> {
     each(subject, |install| {
         let name = &install.component;
         let is_plain = name

@@ -48,12 +48,26 @@ impl Group {
     }
 }
 
+/// The values of a parameter's key.
+const DESCRIBING: &[&str] = &[
+    "default",
+    "max",
+    "min",
+    "optional",
+    "paramdesc",
+    "step",
+    "type",
+];
 const NUMBERS: &[&str] = &["int", "long", "word", "dword"];
 
 /// One parameter's values by lower-case name, and where it begins.
 struct Described<'a> {
     group: Group,
     name: &'a str,
+    /// The key above the group's.
+    above: &'a str,
+    /// How many texts an enum has to choose from.
+    choices: usize,
     line: usize,
     values: BTreeMap<String, &'a str>,
 }
@@ -76,25 +90,40 @@ fn values<'a>(install: &'a Install<'_>) -> impl Iterator<Item = &'a Value> {
 fn described<'a>(install: &'a Install<'_>) -> Vec<Described<'a>> {
     let mut all: Vec<Described<'a>> = Vec::new();
     for value in values(install) {
-        let mut parts = value.key.rsplitn(3, '\\');
+        let (key, is_choice) = match value.key.rsplit_once('\\') {
+            Some((key, last)) if last.eq_ignore_ascii_case("enum") => (key, true),
+            _ => (value.key.as_str(), false),
+        };
+        let mut parts = key.rsplitn(3, '\\');
         let (Some(name), Some(group)) = (parts.next(), parts.next()) else {
             continue;
         };
+        let above = parts.next().unwrap_or("");
         let Some(group) = Group::of(group) else {
             continue;
         };
         let index = all
             .iter()
-            .position(|known| known.group == group && known.name.eq_ignore_ascii_case(name))
+            .position(|known| {
+                known.group == group
+                    && known.name.eq_ignore_ascii_case(name)
+                    && known.above.eq_ignore_ascii_case(above)
+            })
             .unwrap_or_else(|| {
                 all.push(Described {
                     group,
                     name,
+                    above,
+                    choices: 0,
                     line: value.line,
                     values: BTreeMap::new(),
                 });
                 all.len() - 1
             });
+        if is_choice {
+            all[index].choices += 1;
+            continue;
+        }
         all[index]
             .values
             .insert(value.name.to_lowercase(), value.text());
@@ -121,6 +150,17 @@ fn each_described(
 
 fn complete(subject: &Subject<'_>) -> Vec<Finding> {
     each_described(subject, |parameter| {
+        // Directly below the service's key is another rule's.
+        if !matches!(parameter.above.to_lowercase().as_str(), "" | "parameters") {
+            return Some(format!(
+                "is below {}, where nobody reads it",
+                parameter.above
+            ));
+        }
+        let mut names = parameter.values.keys();
+        if let Some(name) = names.find(|name| !DESCRIBING.contains(&name.as_str())) {
+            return Some(format!("{name} is nothing that describes a parameter"));
+        }
         // What may be left out needs no default.
         let is_optional = parameter.values.get("optional") == Some(&"1");
         for name in ["paramdesc", "type", "default"] {
@@ -130,6 +170,9 @@ fn complete(subject: &Subject<'_>) -> Vec<Finding> {
             }
         }
         let kind = parameter.values.get("type").copied().unwrap_or("");
+        if kind == "enum" && parameter.choices == 0 {
+            return Some("type enum, and no key enum with its texts".to_owned());
+        }
         if matches!(kind, "edit" | "enum") {
             return None;
         }
@@ -144,6 +187,9 @@ fn complete(subject: &Subject<'_>) -> Vec<Finding> {
         let (Some(least), Some(default), Some(most)) = bounds else {
             return Some("min, default and max have to be numbers".to_owned());
         };
+        if kind == "word" && most > u32::from(u16::MAX) {
+            return Some(format!("max {most} is more than a word holds"));
+        }
         let is_ordered = least <= default && default <= most;
         (!is_ordered).then(|| format!("the default {default} is not in {least} to {most}"))
     })

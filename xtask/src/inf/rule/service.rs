@@ -194,10 +194,24 @@ fn demand_start(subject: &Subject<'_>) -> Vec<Finding> {
 }
 
 fn removal(subject: &Subject<'_>) -> Vec<Finding> {
+    let mut findings = each(subject, |install| {
+        let mut removed = install.removed.iter();
+        let (line, name, _) = removed.find(|(_, name, _)| {
+            let mut services = install.services.iter();
+            !services.any(|service| service.name.eq_ignore_ascii_case(name))
+        })?;
+        let what = format!("[{}] did not add {name}", install.section.name);
+        Some((*line, format!("DelService: {what}")))
+    });
+    findings.extend(left_behind(subject));
+    findings
+}
+
+fn left_behind(subject: &Subject<'_>) -> Vec<Finding> {
     each(subject, |install| {
         install.services.iter().find_map(|service| {
             let mut removed = install.removed.iter();
-            let is_removed = removed.any(|(name, flags)| {
+            let is_removed = removed.any(|(_, name, flags)| {
                 name.eq_ignore_ascii_case(&service.name) && flags & STOP_SERVICE != 0
             });
             (!is_removed).then(|| {

@@ -122,6 +122,22 @@ fn catalog(subject: &Subject<'_>) -> Vec<Finding> {
         return vec![Finding::new(0, what)];
     }
     let mut findings = Vec::new();
+    // One with a decoration is for that architecture only, `.nt` for all.
+    let keys = catalogs.iter().filter_map(|entry| entry.key.as_deref());
+    let keys: Vec<_> = keys.collect();
+    for (line, models) in &subject.map.models {
+        let architecture = models.split('.').nth(1).unwrap_or("");
+        let is_for = |key: &&str| {
+            let decoration = key
+                .split_once('.')
+                .map_or("nt", |(_, decoration)| decoration);
+            decoration.eq_ignore_ascii_case("nt") || decoration.eq_ignore_ascii_case(architecture)
+        };
+        if !keys.iter().any(is_for) {
+            let what = format!("[Version] has no CatalogFile for [{models}]");
+            findings.push(Finding::new(*line, what));
+        }
+    }
     for entry in catalogs {
         let name = subject.document.expand(entry.field(0));
         let is_file = name
@@ -178,10 +194,21 @@ fn is_date(text: &str) -> bool {
                 .parse::<u32>()
                 .is_ok_and(|value| (1..=most).contains(&value))
     };
-    within(month, 2, 12) && within(day, 2, 31) && within(year, 4, 9999)
+    // A day that there is: the 31st of February is none.
+    let date = format!("{year}-{month}-{day}T00:00:00Z");
+    within(month, 2, 12)
+        && within(day, 2, 31)
+        && within(year, 4, 9999)
+        && date.parse::<der::DateTime>().is_ok()
 }
 
 fn is_version(text: &str) -> bool {
+    if !text
+        .chars()
+        .all(|character| character.is_ascii_digit() || character == '.')
+    {
+        return false;
+    }
     let parts: Vec<_> = text.split('.').map(str::parse::<u32>).collect();
     parts.len() == 4
         && parts
