@@ -42,7 +42,8 @@ if ((Test-FilterInstalled) -and -not $Upgrade) {
     Write-Host 'deferlwf is installed already; say -Upgrade to replace it.'
     return
 }
-if ((Test-FilterInstalled) -and $PSCmdlet.ShouldProcess('deferlwf', 'uninstall the version that is there')) {
+# Also where no service is left: an upgrade that stopped half-way leaves its package in the driver store.
+if ($Upgrade -and $PSCmdlet.ShouldProcess('deferlwf', 'uninstall the version that is there')) {
     & (Join-Path -Path $PSScriptRoot -ChildPath 'uninstall.ps1')
 }
 foreach ($store in $stores.Keys) {
