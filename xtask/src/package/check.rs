@@ -9,6 +9,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use clap::ValueEnum;
+use object::{Object, read::pe::PeFile64};
 
 use super::{
     catalog, digest, identity,
@@ -122,7 +123,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     checks.end()
 }
 
-/// Fails unless image and INF are for the architecture, and the INF of the version, that the manifest says; and what was
+/// Fails unless image and INF are for the architecture, and the INF of the version, that the manifest says; unless the
+/// `.pdb` is the image's; and what was
 /// signed, without its signature, has the hash that it says, where it says one (Windows' tools leave none).
 fn agree(manifest: &Manifest, asked: Option<Architecture>, folder: &Path) -> Result<()> {
     let file = |extension: &str| {
@@ -158,6 +160,20 @@ fn agree(manifest: &Manifest, asked: Option<Architecture>, folder: &Path) -> Res
             manifest.driver_version
         )));
     }
+    let stamped = format!(",{}.0", manifest.version);
+    if !driver_version.ends_with(&stamped) {
+        bail!(Failed(format!(
+            "the INF has DriverVer {driver_version}, the manifest version {}",
+            manifest.version
+        )));
+    }
+    let (pdb, symbols) = file("pdb")?;
+    if !belongs(&image, &symbols)? {
+        bail!(Failed(format!(
+            "{} is not that of the image",
+            pdb.display()
+        )));
+    }
     for entry in &manifest.unsigned {
         let before = match entry.name.rsplit_once('.') {
             Some((name, "sys")) if name == manifest.name => digest::unsigned_image(&image)?,
@@ -172,6 +188,14 @@ fn agree(manifest: &Manifest, asked: Option<Architecture>, folder: &Path) -> Res
         }
     }
     Ok(())
+}
+
+/// Whether the GUID by which a debugger finds the image's symbols is that of `symbols`.
+fn belongs(image: &[u8], symbols: &[u8]) -> Result<bool> {
+    let file = PeFile64::parse(image)?;
+    let view = file.pdb_info()?.context("the image names no .pdb")?;
+    let guid = view.guid();
+    Ok(symbols.windows(guid.len()).any(|window| window == guid))
 }
 
 /// What did not hold; the checks go on, so that each program says what it sees.

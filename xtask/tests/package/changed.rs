@@ -136,6 +136,9 @@ fn a_manifest_that_lies_is_found() {
         ("version", AGREE, |manifest| {
             manifest["driver_version"] = "01/01/2020,1.0.0.0".into()
         }),
+        ("release", AGREE, |manifest| {
+            manifest["version"] = "9.9.9".into()
+        }),
         ("unsigned-image", AGREE, |manifest| {
             manifest["unsigned"][0]["sha256"] = "00".into()
         }),
@@ -161,6 +164,11 @@ fn a_manifest_that_lies_is_found() {
         fs::write(folder.join("other.dll"), "").unwrap();
     });
     assert_eq!(what, FILES);
+    let (_keep, what) = broken(&package, "pdb", |folder| {
+        fs::write(folder.join("deferlwf.pdb"), "another image's").unwrap();
+        describe_anew(folder);
+    });
+    assert_eq!(what, AGREE);
     // The INF of the other architecture is none that the signature covers either.
     let (_keep, what) = broken(&package, "inf", |folder| {
         let inf = folder.join("deferlwf.inf");
