@@ -286,7 +286,9 @@ fn record(finding: Finding, place: Place, stack: &dyn Fn() -> Vec<trace::Frame>)
         None => (stack(), finding.happened),
     };
     let frames = frames.into_iter().map(stack_frame).collect();
-    let thread = sched::thread_name(ThreadId(place.thread));
+    // What hangs may be told after the thread of the last event has ended.
+    let thread = sched::thread_name(ThreadId(place.thread))
+        .unwrap_or_else(|| "a thread that has ended".to_owned());
     let callback = call::innermost(ThreadId(place.thread)).map(|(call, _)| call.callback.name());
     WATCH.with_borrow_mut(|watch| {
         let Some(watch) = watch else { return };

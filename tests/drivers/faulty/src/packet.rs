@@ -56,7 +56,7 @@ pub(crate) fn new_pool() -> NDIS_HANDLE {
         Flags: 0,
     };
     // SAFETY: the driver's handle lives until unload; the parameters are valid for the call.
-    unsafe { NdisAllocateNetBufferListPool(driver::handle(), &raw const parameters) }
+    unsafe { NdisAllocateNetBufferListPool(driver::handle(), &raw const parameters) } // caught: unload-pool-left by detach-frees-everything
 }
 
 /// The pool of the module's packets.

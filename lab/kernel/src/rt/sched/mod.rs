@@ -413,9 +413,9 @@ pub(crate) fn processors() -> u32 {
     MACHINE.with_borrow(|machine| machine.processors.len() as u32)
 }
 
-/// Name given to a thread or DPC body.
-pub(crate) fn thread_name(thread: ThreadId) -> String {
-    with_thread(thread, |thread| thread.name.clone())
+/// Name given to a thread or DPC body, unless it has ended.
+pub(crate) fn thread_name(thread: ThreadId) -> Option<String> {
+    MACHINE.with_borrow(|machine| Some(machine.threads.get(thread)?.name.clone()))
 }
 
 /// Address of the thread's `ETHREAD`, which drivers treat as opaque.

@@ -203,7 +203,7 @@ fn a_dpc_runs_before_threads_and_when_the_level_allows() {
         sched::spawn("bound", Some(0), || {});
         let old = sched::raise(sched::DISPATCH_LEVEL);
         sched::queue_dpc("dpc", sched::processor(), move || {
-            assert_eq!(sched::thread_name(sched::current()), "dpc");
+            assert_eq!(sched::thread_name(sched::current()).as_deref(), Some("dpc"));
             seen.borrow_mut().push(u64::from(sched::irql()));
         });
         call_driver(find("Counter"), &[]);

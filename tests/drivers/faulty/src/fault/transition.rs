@@ -86,6 +86,7 @@ pub(crate) const PLAYS: &[Play] = &[
     Play {
         name: "restart-attributes-added",
         characteristics: Some(|it| it.RestartHandler = Some(add_to_nothing)),
+        traffic: Some(ask_for_restart),
         ..NOTHING
     },
     Play {

@@ -87,10 +87,7 @@ fn unload_with_pool(driver: *mut DRIVER_OBJECT) -> NTSTATUS {
     STATUS_SUCCESS
 }
 
-#[rustfmt::skip] // The mark stays on this line.
-extern "system" fn unload_and_leave_pool( // caught: unload-pool-left by detach-frees-everything
-    _: *mut DRIVER_OBJECT,
-) {
+extern "system" fn unload_and_leave_pool(_: *mut DRIVER_OBJECT) {
     stay();
     driver::deregister();
 }
