@@ -15,6 +15,7 @@ use crate::{
     failure::Failed,
     import_library::{ImportTable, Library},
     package_install::{self, Need},
+    program,
     repository::{Repository, create_folder, write_if_changed},
     tool,
 };
@@ -220,13 +221,11 @@ fn imports(root: &Path) -> Result<ImportTable> {
     Ok(table)
 }
 
+/// Runs a program of LLVM, which shows its own errors.
 fn run(command: &mut Command) -> Result<()> {
-    let program = command.get_program().to_owned();
-    let status = command
-        .status()
-        .with_context(|| format!("cannot run {}", program.display()))?;
-    if !status.success() {
-        bail!(Failed(format!("{} failed", program.display())));
+    if !program::succeeds(command)? {
+        let program = command.get_program().display();
+        bail!(Failed(format!("{program} failed")));
     }
     Ok(())
 }

@@ -2,12 +2,13 @@
 
 use std::{ffi::OsString, path::PathBuf, process::Command};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 use crate::{
     architecture::Architecture,
     cross,
     failure::Failed,
+    program,
     repository::Repository,
     tool,
     toolchain::{Origin, Toolchain},
@@ -176,11 +177,7 @@ fn native_site(repository: &Repository) -> Site {
 
 /// Runs `command`, which shows its own errors.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
-    let program = command.get_program().to_owned();
-    let status = command
-        .status()
-        .with_context(|| format!("cannot run {}", program.display()))?;
-    if !status.success() {
+    if !program::succeeds(command)? {
         let words: Vec<_> = command
             .get_args()
             .map(|word| word.to_string_lossy())

@@ -4,9 +4,9 @@
 
 use std::{env, path::PathBuf, process::Command};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
-use crate::{failure::Failed, repository::Repository};
+use crate::{failure::Failed, program, repository::Repository};
 
 /// Try every interleaving of what `ndis` does without a lock.
 #[derive(clap::Args)]
@@ -17,7 +17,8 @@ pub(crate) fn run(_arguments: &Arguments) -> Result<()> {
     let repository = Repository::open()?;
     let cargo = PathBuf::from(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     // Without optimisation the larger ones take minutes.
-    let status = Command::new(&cargo)
+    let mut command = Command::new(&cargo);
+    command
         .args([
             "test",
             "--locked",
@@ -29,10 +30,8 @@ pub(crate) fn run(_arguments: &Arguments) -> Result<()> {
         .arg("model::")
         .env("RUSTFLAGS", "--cfg loom")
         .env("CARGO_TARGET_DIR", repository.target_folder().join("loom"))
-        .current_dir(repository.root())
-        .status()
-        .context("cannot start cargo")?;
-    if !status.success() {
+        .current_dir(repository.root());
+    if !program::succeeds(&mut command)? {
         bail!(Failed("a model of ndis does not hold".to_owned()));
     }
     Ok(())

@@ -4,6 +4,14 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+/// Runs a program that shows itself what it has to say; whether it succeeded.
+pub(crate) fn succeeds(command: &mut Command) -> Result<bool> {
+    let status = command
+        .status()
+        .with_context(|| format!("cannot run {}", command.get_program().display()))?;
+    Ok(status.success())
+}
+
 /// Runs a program and gives what it printed; fails with the last line of what it complained about.
 pub(crate) fn run(command: &mut Command) -> Result<String> {
     let program = command.get_program().to_string_lossy().into_owned();

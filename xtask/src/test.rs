@@ -17,6 +17,7 @@ use crate::{
     failure::Failed,
     output::say,
     package_install::{self, Need},
+    program,
     repository::Repository,
     tool,
 };
@@ -94,12 +95,9 @@ impl Step {
     }
 
     fn run(&self, repository: &Repository) -> Result<Verdict> {
-        let status = Command::new(&self.program)
-            .args(&self.arguments)
-            .current_dir(repository.root())
-            .status()
-            .with_context(|| format!("cannot run {}", self.program.display()))?;
-        Ok(if status.success() {
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments).current_dir(repository.root());
+        Ok(if program::succeeds(&mut command)? {
             Verdict::Passed
         } else {
             Verdict::Failed

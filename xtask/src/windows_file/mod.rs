@@ -87,7 +87,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let mut zizmor = Command::new(python.with_file_name("zizmor"));
     zizmor.args(["--offline", "--no-progress", "--quiet"]);
     zizmor.args(["--persona", "pedantic"]);
-    let is_safe = holds(zizmor.args(&workflows))?;
+    let is_safe = program::succeeds(zizmor.args(&workflows))?;
     report("zizmor", workflows.len(), is_safe)?;
     if !(wrong.is_empty() && parses && lints && is_safe) {
         bail!(Failed("files for Windows: see above".to_owned()));
@@ -119,15 +119,7 @@ fn report(what: &str, count: usize, holds: bool) -> Result<()> {
 /// Runs `script`, written to `place`, over `files`; false when it has found something.
 fn call(interpreter: &Path, place: &Path, script: &str, files: &[PathBuf]) -> Result<bool> {
     fs::write(place, script).with_context(|| format!("cannot write {}", place.display()))?;
-    holds(Command::new(interpreter).arg(place).args(files))
-}
-
-/// Whether a linter, which shows its findings itself, has none.
-fn holds(linter: &mut Command) -> Result<bool> {
-    let status = linter
-        .status()
-        .with_context(|| format!("cannot run {}", linter.get_program().display()))?;
-    Ok(status.success())
+    program::succeeds(Command::new(interpreter).arg(place).args(files))
 }
 
 /// Where a script finds actionlint, which is installed when it is not there.
