@@ -46,7 +46,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         .target_folder()
         .join("driver")
         .join(options.arch.to_string())
-        .join(if options.release { "release" } else { "debug" });
+        .join(options.profile());
     create_folder(&output)?;
     for driver in in_c.iter().filter_map(|name| c_driver::find(name)) {
         forget(&output, driver.name)?;
@@ -63,7 +63,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     for name in &packages {
         let product = collect(&compilation.output_folder(), &output, name)?;
         seal::seal(&product.image, &product.pdb)?;
-        if arguments.options.release && ships(&repository, name)? {
+        if options.release && ships(&repository, name)? {
             check_image::check(&product.image, &product.map, &table, false)?;
         }
         say!("{}", product.admit()?.display())?;

@@ -13,6 +13,7 @@ use crate::{
     build::Product,
     compile::Options,
     failure::Failed,
+    header_kit::{LLD_LINK, LLVM_DLLTOOL},
     import_library::{ImportTable, Library},
     package_install::{self, Need},
     program,
@@ -67,16 +68,8 @@ const NEEDS: &[Need] = &[
         package: "clang-19",
         is_met: || tool::llvm("clang").is_some(),
     },
-    Need {
-        what: "lld-link",
-        package: "lld-19",
-        is_met: || tool::llvm("lld-link").is_some(),
-    },
-    Need {
-        what: "llvm-dlltool",
-        package: "llvm-19",
-        is_met: || tool::llvm("llvm-dlltool").is_some(),
-    },
+    LLD_LINK,
+    LLVM_DLLTOOL,
 ];
 
 /// The C driver of that name.
@@ -101,8 +94,7 @@ impl CDriver {
         write_if_changed(&common.join("include/abi.h"), header)?;
         imports(repository.root())?.write_libraries(&common.join("lib"), options.arch)?;
 
-        let profile = if options.release { "release" } else { "debug" };
-        let folder = common.join(profile).join(self.name);
+        let folder = common.join(options.profile()).join(self.name);
         create_folder(&folder)?;
         let mut objects = Vec::new();
         for source in self.sources {

@@ -38,6 +38,13 @@ pub(crate) struct Options {
     pub(crate) yes: bool,
 }
 
+impl Options {
+    /// The name of the profile's folder.
+    pub(crate) const fn profile(&self) -> &'static str {
+        if self.release { "release" } else { "debug" }
+    }
+}
+
 /// Where and with what a build runs.
 pub(crate) struct Site {
     /// The folder that Cargo runs in.
@@ -58,6 +65,7 @@ pub(crate) struct Compilation {
     site: Site,
     architecture: Architecture,
     is_release: bool,
+    profile: &'static str,
 }
 
 impl Compilation {
@@ -91,6 +99,7 @@ impl Compilation {
             site,
             architecture: options.arch,
             is_release: options.release,
+            profile: options.profile(),
         })
     }
 
@@ -155,12 +164,7 @@ impl Compilation {
         self.site
             .target_folder
             .join(self.architecture.target())
-            .join(self.profile())
-    }
-
-    /// The name of the profile's folder.
-    pub(crate) const fn profile(&self) -> &'static str {
-        if self.is_release { "release" } else { "debug" }
+            .join(self.profile)
     }
 }
 

@@ -23,18 +23,24 @@ pub(crate) const LIBCLANG: Need = Need {
     is_met: || tool::libclang().is_some(),
 };
 
+/// What links images.
+pub(crate) const LLD_LINK: Need = Need {
+    what: "lld-link",
+    package: "lld-19",
+    is_met: || tool::llvm("lld-link").is_some(),
+};
+
+/// What makes import libraries.
+pub(crate) const LLVM_DLLTOOL: Need = Need {
+    what: "llvm-dlltool",
+    package: "llvm-19",
+    is_met: || tool::llvm("llvm-dlltool").is_some(),
+};
+
 /// What the kit is made of and with.
 const NEEDS: &[Need] = &[
-    Need {
-        what: "lld-link",
-        package: "lld-19",
-        is_met: || tool::llvm("lld-link").is_some(),
-    },
-    Need {
-        what: "llvm-dlltool",
-        package: "llvm-19",
-        is_met: || tool::llvm("llvm-dlltool").is_some(),
-    },
+    LLD_LINK,
+    LLVM_DLLTOOL,
     Need {
         what: "llvm-mc",
         package: "llvm-19",
