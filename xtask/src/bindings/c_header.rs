@@ -12,12 +12,7 @@ use super::spelling::Names;
 
 /// Writes the header's text.
 pub(super) fn text(facts: &Facts) -> String {
-    let mut names = Names::default();
-    names
-        .records
-        .insert("NDIS_STRING".into(), "UNICODE_STRING".into());
-    names.add_family(&facts.nt);
-    names.add_family(&facts.ndis);
+    let names = Names::of_all(facts);
     let families = [&facts.nt, &facts.ndis];
     let mut header = Header {
         names: &names,

@@ -220,8 +220,19 @@ impl Names {
         }
     }
 
+    /// Of a file that declares both families itself.
+    pub(super) fn of_all(facts: &Facts) -> Self {
+        let mut names = Self::default();
+        names
+            .records
+            .insert("NDIS_STRING".into(), "UNICODE_STRING".into());
+        names.add_family(&facts.nt);
+        names.add_family(&facts.ndis);
+        names
+    }
+
     /// Adds what `family` declares under its own names.
-    pub(super) fn add_family(&mut self, family: &Family) {
+    fn add_family(&mut self, family: &Family) {
         for (name, record) in &family.structs {
             for alias in record.aliases.iter().chain([name]) {
                 self.records.insert(alias.clone(), name.clone());

@@ -11,12 +11,7 @@ use super::record::{self, Writer};
 use super::spelling::Names;
 
 pub(super) fn outputs(facts: &Facts) -> Vec<Output> {
-    let mut names = Names::default();
-    names
-        .records
-        .insert("NDIS_STRING".into(), "UNICODE_STRING".into());
-    names.add_family(&facts.nt);
-    names.add_family(&facts.ndis);
+    let names = Names::of_all(facts);
     let align = |name: &str| facts.align_of(name);
     let mut writer = Writer {
         names: &names,
