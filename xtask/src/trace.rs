@@ -1,14 +1,18 @@
 //! `cargo xtask check-trace`: trace logs of `lwf-lab`, as two decoders of others read them.
 
 use std::{
-    fs,
     path::{Path, PathBuf},
     process::Command,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
-use crate::{failure::Failed, output::say, program, python, repository::Repository};
+use crate::{
+    failure::Failed,
+    output::say,
+    program, python,
+    repository::{Repository, write_if_changed},
+};
 
 /// What PyPI's etl-parser and dissect.etl are asked: is every event in the log, as it was printed?
 const DECODE: &str = include_str!("trace/decode.py");
@@ -55,9 +59,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     );
     let python = python::environment(target, PACKAGES, arguments.yes)?;
     let folder = target.join("trace");
-    fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     let script = folder.join("decode.py");
-    fs::write(&script, DECODE).with_context(|| script.display().to_string())?;
+    write_if_changed(&script, DECODE)?;
     for (name, options) in RUNS {
         let log = folder.join(format!("{name}.etl"));
         let lines = folder.join(format!("{name}.jsonl"));
@@ -80,7 +83,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             .trim_end()
             .rsplit_once('\n')
             .map_or("", |(events, _)| events);
-        fs::write(&lines, events).with_context(|| lines.display().to_string())?;
+        write_if_changed(&lines, events)?;
         let mut command = Command::new(&python);
         command.arg(&script).arg(&log).arg(&lines);
         match program::run(&mut command) {

@@ -7,7 +7,6 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-
 use clap::ValueEnum;
 use object::{Object, read::pe::PeFile64};
 
@@ -17,8 +16,12 @@ use super::{
     sign::{self, Authorities},
 };
 use crate::{
-    architecture::Architecture, failure::Failed, inf, output::say, program, python,
-    repository::Repository,
+    architecture::Architecture,
+    failure::Failed,
+    inf,
+    output::say,
+    program, python,
+    repository::{Repository, write_if_changed},
 };
 
 /// What PyPI's signify is asked: do the signatures hold, and are both members in the catalog?
@@ -110,7 +113,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     let python = python::environment(repository.target_folder(), PACKAGES, arguments.yes)?;
     let script = packages.join("verify.py");
-    fs::write(&script, SIGNIFY).with_context(|| format!("cannot write {}", script.display()))?;
+    write_if_changed(&script, SIGNIFY)?;
     let signify = |catalog: &Path, files: &[&Path]| {
         let mut command = Command::new(&python);
         command.arg(&script).arg("--time-stamped");
@@ -123,9 +126,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     checks.end()
 }
 
-/// Fails unless image and INF are for the architecture, and the INF of the version, that the manifest says; unless the
-/// `.pdb` is the image's; and what was
-/// signed, without its signature, has the hash that it says, where it says one (Windows' tools leave none).
+/// Fails unless image and INF are for the architecture, and the INF of the version, that the manifest says, the `.pdb` is
+/// the image's, and what was signed has, without its signature, the hash that the manifest says, where it says one
+/// (Windows' tools leave none).
 fn agree(manifest: &Manifest, asked: Option<Architecture>, folder: &Path) -> Result<()> {
     let file = |extension: &str| {
         let path = folder.join(format!("{}.{extension}", manifest.name));

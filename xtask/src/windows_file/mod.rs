@@ -16,7 +16,7 @@ use crate::{
     output::say,
     package_install::{self, Need},
     program, python,
-    repository::{Repository, create_folder},
+    repository::{Repository, create_folder, write_if_changed},
     tool,
 };
 
@@ -118,7 +118,7 @@ fn report(what: &str, count: usize, holds: bool) -> Result<()> {
 
 /// Runs `script`, written to `place`, over `files`; false when it has found something.
 fn call(interpreter: &Path, place: &Path, script: &str, files: &[PathBuf]) -> Result<bool> {
-    fs::write(place, script).with_context(|| format!("cannot write {}", place.display()))?;
+    write_if_changed(place, script)?;
     program::succeeds(Command::new(interpreter).arg(place).args(files))
 }
 
