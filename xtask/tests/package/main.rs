@@ -9,6 +9,8 @@ mod changed;
 mod foreign;
 mod input;
 mod judge;
+#[path = "../scratch/mod.rs"]
+mod scratch;
 
 use std::{
     fs,
@@ -16,28 +18,10 @@ use std::{
     process::{Command, Output},
 };
 
-use self::changed::{MEMBERS, describe_anew};
-
-fn root() -> PathBuf {
-    fs::canonicalize(Path::new(env!("CARGO_MANIFEST_DIR")).join("..")).unwrap()
-}
-
-/// A folder that is removed at the end.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(name: &str) -> Self {
-        let folder = std::env::temp_dir().join(format!("xtask-{name}-{}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
-        Self(fs::canonicalize(folder).unwrap())
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
+use self::{
+    changed::{MEMBERS, describe_anew},
+    scratch::{Scratch, root},
+};
 
 fn xtask(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
