@@ -31,7 +31,7 @@ function Assert-Elevated {
 
 function Assert-WindowsBuild {
     if ([Environment]::OSVersion.Platform -ne [PlatformID]::Win32NT) {
-        throw 'This is not Windows: copy scripts and target/package to the test machine and run it there.'
+        throw 'This is not Windows: copy scripts and the folder of the package to the test machine and run it there.'
     }
     $build = [Environment]::OSVersion.Version.Build
     if ($build -lt $OldestBuild) {
@@ -51,7 +51,7 @@ function Assert-Package {
     foreach ($name in 'deferlwf.sys', 'deferlwf.inf', 'deferlwf.cat', 'manifest.json') {
         $file = Join-Path -Path $Package -ChildPath $name
         if (-not (Test-Path -LiteralPath $file)) {
-            throw "There is no ${file}: make the package with 'cargo make package', or copy target/package from the machine that made it."
+            throw "There is no ${file}: make the package with 'cargo make package', or copy its folder from the machine that made it."
         }
     }
     $manifest = Get-Content -LiteralPath (Join-Path -Path $Package -ChildPath 'manifest.json') -Raw | ConvertFrom-Json
