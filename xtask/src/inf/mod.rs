@@ -15,7 +15,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 use self::{document::Document, driver::Driver, install::Map, rule::Subject};
 use crate::{failure::Failed, import_library::ImportTable, output::say, repository::Repository};
@@ -86,8 +86,7 @@ pub(crate) fn check_file(path: &Path, root: &Path, foreign: bool) -> Result<()> 
 
 /// The component ids that the INF with this text installs, in its order.
 pub(crate) fn component_ids(text: &str) -> Result<Vec<String>> {
-    let document = Document::parse(text)
-        .map_err(|error| anyhow::anyhow!("line {}: {}", error.line, error.what))?;
+    let document = read(text)?;
     let mut ids: Vec<_> = Map::of(&document)
         .installs
         .into_iter()
@@ -100,8 +99,7 @@ pub(crate) fn component_ids(text: &str) -> Result<Vec<String>> {
 /// What the INF with this text says of itself: DriverVer, and the architectures of its models as their decorations spell
 /// them.
 pub(crate) fn described(text: &str) -> Result<(String, BTreeSet<String>)> {
-    let document = Document::parse(text)
-        .map_err(|error| anyhow::anyhow!("line {}: {}", error.line, error.what))?;
+    let document = read(text)?;
     let version = document.section("Version");
     let driver_version = version.and_then(|version| version.first("DriverVer"));
     let driver_version = driver_version.map_or_else(String::new, |entry| entry.fields.join(","));
@@ -109,6 +107,11 @@ pub(crate) fn described(text: &str) -> Result<(String, BTreeSet<String>)> {
     let architectures = models.iter().filter_map(|(_, name)| name.split('.').nth(1));
     let architectures = architectures.map(str::to_lowercase).collect();
     Ok((driver_version, architectures))
+}
+
+/// Reads the text of an INF; fails with the line where it is none.
+fn read(text: &str) -> Result<Document> {
+    Document::parse(text).map_err(|error| anyhow!("line {}: {}", error.line, error.what))
 }
 
 /// The rule of text that is no INF at all.
