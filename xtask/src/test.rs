@@ -147,7 +147,12 @@ fn steps(repository: &Repository, yes: bool) -> Result<Vec<Step>> {
         format!("test --locked --no-fail-fast --workspace{on_host} --exclude tests"),
         check,
     );
-    add("models of ndis", &xtask, "models".to_owned(), check);
+    add(
+        "models of ndis",
+        &xtask,
+        "models --mutants".to_owned(),
+        check,
+    );
     add(
         "misuse of ndis",
         &xtask,

@@ -1,5 +1,7 @@
 //! A queue of packets that are their own links, and how they wait: the part without raw calls.
 
+use crate::sync::or_mutant;
+
 /// A list of packets (a `NET_BUFFER_LIST`) as the queue sees it.
 ///
 /// The contract of every method: the caller owns the node.
@@ -271,12 +273,13 @@ impl<N: Node> Fifo<N> {
     }
 
     /// Takes the right to release; `false` if somebody has it.
-    pub(crate) const fn take_right(&mut self) -> bool {
-        !core::mem::replace(&mut self.right, true)
+    pub(crate) fn take_right(&mut self) -> bool {
+        let is_taken = core::mem::replace(&mut self.right, true);
+        or_mutant!(!is_taken, "fifo-right", true)
     }
 
     /// Takes the right to release, if the queue is empty and nobody has something of it in hand.
-    pub(crate) const fn take_idle_right(&mut self) -> bool {
+    pub(crate) fn take_idle_right(&mut self) -> bool {
         !self.is_busy() && self.take_right()
     }
 

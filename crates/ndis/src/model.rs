@@ -19,9 +19,16 @@ use crate::irql::Passive;
 use crate::mem::Tag;
 use crate::ring::{NotWritten, SnapshotRing};
 use crate::rundown::{Rundown, Signal};
-use crate::work::{After, State, Wish};
+use crate::work::{self, After, Queued, State, Tried, Wish};
 
 const TAG: Tag = Tag::new(*b"Test");
+
+/// Whether the mutant of this name is tried: `cargo xtask models --mutants` names it.
+pub(crate) fn is_mutant(name: &str) -> bool {
+    static TRIED: std::sync::OnceLock<Option<std::string::String>> = std::sync::OnceLock::new();
+    let tried = TRIED.get_or_init(|| std::env::var("NDIS_MUTANT").ok());
+    tried.as_deref() == Some(name)
+}
 
 /// A token for a host thread, which has no IRQL at all.
 fn passive() -> Passive {
@@ -162,6 +169,86 @@ fn after_a_rundown_nobody_is_inside_and_nobody_comes() {
             visitor.join().expect("no assertion failed");
         }
         assert!(inside.iter().all(|place| place.value() == 2), "came late");
+    });
+}
+
+/// A work item with its gate, as both families have it.
+struct Gated {
+    state: State,
+    gate: Rundown<Flag>,
+    quiet: Flag,
+    is_queued: AtomicBool,
+    written: AtomicU32,
+    /// What the last run saw of `written`; runs follow one another.
+    seen: Handed,
+}
+
+/// Gives the item to the system, whose thread runs it.
+fn enqueue(item: &Arc<Gated>) {
+    let queued = item.is_queued.swap(true, Ordering::Relaxed);
+    assert!(!queued, "queued twice");
+    let item = Arc::clone(item);
+    thread::spawn(move || {
+        item.is_queued.store(false, Ordering::Relaxed);
+        let routine = || {
+            item.seen.set(item.written.load(Ordering::Relaxed));
+            false
+        };
+        work::run(&item.state, &item.gate, &item.quiet, routine, || {
+            enqueue(&item);
+        });
+    });
+}
+
+/// One wishes, another asks for an idle thread, and there is none; then the owner goes.
+#[test]
+fn refused_item_runs_for_a_wish_that_came_meanwhile_and_the_gate_waits_for_it() {
+    // Without a bound it takes minutes; its mutants are found with two.
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(5);
+    model.check(|| {
+        let item = Arc::new(Gated {
+            state: State::idle(),
+            gate: Rundown::closed(Flag::default()),
+            quiet: Flag::default(),
+            is_queued: AtomicBool::new(false),
+            written: AtomicU32::new(0),
+            seen: Handed::new(),
+        });
+        item.gate.open();
+        let other = {
+            let item = Arc::clone(&item);
+            thread::spawn(move || {
+                item.written.store(1, Ordering::Relaxed);
+                work::wish(&item.state, &item.gate, || enqueue(&item))
+            })
+        };
+        let no_thread_is_idle = || false;
+        let tried = work::try_wish(
+            &item.state,
+            &item.gate,
+            &item.quiet,
+            no_thread_is_idle,
+            || enqueue(&item),
+        );
+        assert!(tried.is_ok(), "the gate is open");
+        let wished = other.join().expect("no assertion failed");
+        // Either gives the item to the system for the wish, and not both.
+        assert!(
+            matches!(
+                (wished, tried),
+                (Ok(Queued::Coalesced), Ok(Tried::Queued(Queued::First)))
+                    | (
+                        Ok(Queued::First),
+                        Ok(Tried::NotQueued | Tried::Queued(Queued::Coalesced))
+                    )
+            ),
+            "{wished:?}, {tried:?}"
+        );
+        item.gate.close(&mut passive());
+        // Runs are over, and what they did can be seen: else this access would race.
+        assert_eq!(item.seen.value(), 1, "the wish was lost");
+        assert!(!item.state.watch(), "it rests");
     });
 }
 

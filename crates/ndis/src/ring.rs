@@ -5,6 +5,7 @@
 
 use crate::mem::{OutOfMemory, PoolVec, Tag};
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::sync::or_mutant;
 use core::cell::UnsafeCell;
 use core::fmt;
 use core::mem::MaybeUninit;
@@ -199,7 +200,8 @@ impl<H: Copy> SnapshotRing<H> {
         // SAFETY: by invariant 1 this writer alone may touch `head`.
         unsafe { entry.head.get().write(MaybeUninit::new(head)) };
         // INVARIANT: `head` is initialised, and the entry goes to the reader.
-        entry.lap.store(position.wrapping_add(1), Ordering::Release);
+        let order = or_mutant!(Ordering::Release, "ring-publish", Ordering::Relaxed);
+        entry.lap.store(position.wrapping_add(1), order);
         result
     }
 
@@ -221,7 +223,8 @@ impl<H: Copy> SnapshotRing<H> {
                 break Drained::Empty;
             };
             let following = position.wrapping_add(1);
-            if entry.lap.load(Ordering::Acquire) != following {
+            let order = or_mutant!(Ordering::Acquire, "ring-read", Ordering::Relaxed);
+            if entry.lap.load(order) != following {
                 break Drained::Empty;
             }
             // SAFETY: by invariant 2 the reader, which is us, alone may touch `head`, which is initialised.
@@ -236,7 +239,8 @@ impl<H: Copy> SnapshotRing<H> {
             };
             // INVARIANT: the entry goes to the writer of the next lap; `head` is not looked at before it wrote it.
             let next_lap = position.wrapping_add(self.entries.len());
-            entry.lap.store(next_lap, Ordering::Release);
+            let order = or_mutant!(Ordering::Release, "ring-reuse", Ordering::Relaxed);
+            entry.lap.store(next_lap, order);
             position = following;
             self.next.0.store(position, Ordering::Relaxed);
             if flow.is_break() {

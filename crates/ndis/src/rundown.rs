@@ -2,6 +2,7 @@
 
 use crate::irql::Passive;
 use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::or_mutant;
 
 /// How the last one out wakes the one who waits.
 ///
@@ -81,7 +82,8 @@ impl<S: Signal> Rundown<S> {
     /// Gives a reference back. `self` may be gone when this returns.
     pub(crate) fn release(&self) {
         // `Release` hands on what this holder did; `Acquire` lets the last one hand on what the others did.
-        if self.state.fetch_sub(ONE, Ordering::AcqRel) == ONE | CLOSED {
+        let order = or_mutant!(Ordering::AcqRel, "rundown-release", Ordering::Relaxed);
+        if self.state.fetch_sub(ONE, order) == ONE | CLOSED {
             // Invariant 2: nobody else sees zero. The waiter cannot leave before this call has woken it.
             self.drained.set();
         }
@@ -96,7 +98,8 @@ impl<S: Signal> Rundown<S> {
     pub(crate) fn close_and(&self, irql: &mut Passive, hurry: impl FnOnce(&mut Passive)) {
         let before = self.state.fetch_or(CLOSED, Ordering::AcqRel);
         hurry(irql);
-        if before & CLOSED == 0 && before >= ONE {
+        let is_occupied = or_mutant!(before >= ONE, "rundown-wait", false);
+        if before & CLOSED == 0 && is_occupied {
             self.drained.wait(irql);
         }
     }

@@ -43,6 +43,8 @@ pub use list::MAX_WORK_ITEMS;
 #[cfg(windows)]
 pub use item::{NextRun, Routine, WorkItem, WorkItemCounts};
 
+#[cfg(all(test, loom))]
+pub(crate) use cycle::{run, try_wish, wish};
 #[cfg(windows)]
 pub(crate) use family::Family;
 #[cfg(windows)]

@@ -5,6 +5,7 @@
 
 use super::state::{After, State, Wish};
 use crate::rundown::{Rundown, Signal};
+use crate::sync::or_mutant;
 
 /// How a wish was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +50,7 @@ pub(crate) fn wish<S: Signal>(
             Ok(Queued::First)
         }
         Wish::Coalesced => {
-            gate.release();
+            or_mutant!(gate.release(), "cycle-reference", ());
             Ok(Queued::Coalesced)
         }
     }

@@ -1,6 +1,7 @@
 //! When a work item may be queued: the part without raw calls.
 
 use crate::sync::atomic::{AtomicU8, Ordering};
+use crate::sync::or_mutant;
 
 const IDLE: u8 = 0;
 const QUEUED: u8 = 1;
@@ -97,8 +98,10 @@ impl State {
             let next = match state {
                 IDLE => way,
                 QUEUED => QUEUED,
-                OFFERED | OFFERED_AND_WANTED => OFFERED_AND_WANTED,
-                _ => WANTED,
+                OFFERED | OFFERED_AND_WANTED => {
+                    or_mutant!(OFFERED_AND_WANTED, "work-offered", OFFERED)
+                }
+                _ => or_mutant!(WANTED, "work-wanted", RUNNING),
             };
             next | watched
         });
@@ -146,12 +149,13 @@ impl State {
 
     /// Replaces the state by `next(state, watched)` and gives what was there.
     fn update(&self, next: impl Fn(u8, u8) -> u8) -> u8 {
+        let order = or_mutant!(Ordering::AcqRel, "work-order", Ordering::Relaxed);
         let mut seen = self.0.load(Ordering::Relaxed);
         loop {
             match self.0.compare_exchange_weak(
                 seen,
                 next(seen & STATE, seen & WATCHED),
-                Ordering::AcqRel,
+                order,
                 Ordering::Relaxed,
             ) {
                 Ok(_) => return seen,
