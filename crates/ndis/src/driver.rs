@@ -309,6 +309,8 @@ pub unsafe fn entry<M: Installed>(object: *mut DRIVER_OBJECT) -> i32 {
             Status::SUCCESS.into_raw()
         }
         Err(status) => {
+            // Else the image would stay, and nobody be registered.
+            let status = status.into_failure();
             // Nobody will call DriverUnload.
             end_trace(Moment::<M>::NotLoaded(status), &mut irql);
             status.into_raw()

@@ -88,6 +88,15 @@ impl Status {
     pub const fn ok(self) -> Result<(), Self> {
         if self.0 >= 0 { Ok(()) } else { Err(self) }
     }
+
+    /// What whoever called is told when a driver has failed with this status: the status, unless it says that something has
+    /// worked, or will (`STATUS_PENDING`). That is no error, and becomes [`FAILURE`](Self::FAILURE).
+    pub(crate) const fn into_failure(self) -> Self {
+        match self.ok() {
+            Ok(()) => Self::FAILURE,
+            Err(status) => status,
+        }
+    }
 }
 
 impl From<crate::mem::OutOfMemory> for Status {
@@ -101,3 +110,11 @@ impl fmt::Debug for Status {
         write!(f, "Status({:#010x})", self.0)
     }
 }
+
+// What has failed neither works nor waits; warnings stay what they are, such as `STATUS_BUFFER_OVERFLOW`.
+const _: () = {
+    assert!(Status::SUCCESS.into_failure().0 == Status::FAILURE.0);
+    assert!(Status::PENDING.into_failure().0 == Status::FAILURE.0);
+    assert!(Status(0x8000_0005_u32.cast_signed()).into_failure().0 < 0);
+    assert!(Status::RESOURCES.into_failure().0 == Status::RESOURCES.0);
+};

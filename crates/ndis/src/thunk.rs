@@ -436,8 +436,6 @@ pub(crate) unsafe extern "C" fn unload<M: Installed>(_driver: *mut DRIVER_OBJECT
 fn failure_or_success(result: Result<(), Status>) -> NDIS_STATUS {
     match result {
         Ok(()) => Status::SUCCESS.into_raw(),
-        Err(status) if status.ok().is_err() => status.into_raw(),
-        // No status that says that something has worked, or will, is an error.
-        Err(_) => Status::FAILURE.into_raw(),
+        Err(status) => status.into_failure().into_raw(),
     }
 }

@@ -51,7 +51,7 @@ pub(super) unsafe fn complete(
 ) -> Status {
     let (status, information) = match result {
         Ok(information) => (Status::SUCCESS, information),
-        Err(status) => (status, 0),
+        Err(status) => (status.into_failure(), 0),
     };
     // SAFETY: this function's contract.
     unsafe { (*irp).IoStatus.Information = information as u64 };
