@@ -2,7 +2,7 @@
 
 use crate::irql::Passive;
 use crate::rundown::{Rundown, Signal};
-use crate::work::State;
+use crate::work::{NotAttached, State};
 
 /// A module that can be stopped, as [`pause`] and [`detach`] need it. They call each method when its time has come.
 pub(crate) trait Stop {
@@ -70,6 +70,39 @@ pub(crate) fn detach(module: &impl Stop, irql: &mut Passive) {
     });
     module.on_detach(irql);
     module.free(irql);
+}
+
+/// Sets a timer, unless detach has begun. `arm` sets it and `cancel` cancels it; both say whether it was set before.
+///
+/// While it is set a reference of `attached` is held for it.
+///
+/// # Errors
+///
+/// [`NotAttached`], and neither was called.
+pub(crate) fn set_timer<S: Signal>(
+    attached: &Rundown<S>,
+    arm: impl FnOnce() -> bool,
+    cancel: impl FnOnce() -> bool,
+) -> Result<(), NotAttached> {
+    // For this call: the timer stays until it is given back, whatever becomes of the setting.
+    if !attached.acquire() {
+        return Err(NotAttached);
+    }
+    // For the setting.
+    if !attached.acquire() {
+        attached.release();
+        return Err(NotAttached);
+    }
+    if arm() {
+        // The setting before this one will not run.
+        attached.release();
+    }
+    // Detach may have cancelled the timers before this one was set, and must not wait until it comes due.
+    if attached.is_closed() && cancel() {
+        attached.release();
+    }
+    attached.release();
+    Ok(())
 }
 
 #[cfg(test)]
@@ -271,5 +304,42 @@ mod tests {
             steps,
             ["on_detaching", "cancel timers", "on_detach", "free"]
         );
+    }
+    #[test]
+    fn detach_does_not_wait_for_a_timer_that_is_set_meanwhile() {
+        let model = Model::running();
+        pause(&model, &mut passive());
+        let is_set = || model.is_timer_set.swap(true, Ordering::SeqCst);
+        let was_set = || model.is_timer_set.swap(false, Ordering::SeqCst);
+        thread::scope(|scope| {
+            let mut detaching = None;
+            let arm = || {
+                detaching = Some(scope.spawn(|| detach(&model, &mut passive())));
+                let has_cancelled = || {
+                    let steps = model.steps.lock().expect("steps");
+                    steps.ends_with(&["on_detaching", "cancel timers"])
+                };
+                while !has_cancelled() {
+                    thread::yield_now();
+                }
+                is_set()
+            };
+            assert_eq!(set_timer(&model.attached, arm, was_set), Ok(()));
+            detaching.expect("begun").join().expect("detached");
+        });
+        assert!(!model.is_timer_set.load(Ordering::SeqCst), "left set");
+        let refused = set_timer(&model.attached, is_set, was_set);
+        assert_eq!(refused, Err(NotAttached));
+    }
+
+    #[test]
+    fn a_timer_that_is_set_again_has_one_reference() {
+        let model = Model::running();
+        let arm = || model.is_timer_set.swap(true, Ordering::SeqCst);
+        for _ in 0..3 {
+            assert_eq!(set_timer(&model.attached, arm, || false), Ok(()));
+        }
+        pause(&model, &mut passive());
+        assert!(!model.attached.is_occupied(), "a reference is left");
     }
 }

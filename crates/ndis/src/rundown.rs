@@ -79,6 +79,12 @@ impl<S: Signal> Rundown<S> {
         self.state.load(Ordering::Acquire) >= ONE
     }
 
+    /// Whether nobody is let in any more. `false`: what the caller did before, who closes it afterwards sees.
+    pub(crate) fn is_closed(&self) -> bool {
+        // A write that changes nothing: it hands on what this caller did, and sees the latest value, which a load need not.
+        self.state.fetch_or(0, Ordering::AcqRel) & CLOSED != 0
+    }
+
     /// Gives a reference back. `self` may be gone when this returns.
     pub(crate) fn release(&self) {
         // `Release` hands on what this holder did; `Acquire` lets the last one hand on what the others did.

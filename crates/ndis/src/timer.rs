@@ -15,7 +15,7 @@ use crate::filter::{Attached, FilterModule, ModuleCore};
 use crate::irql::{AtMostDispatch, Caller, Passive};
 use crate::mem::{PoolArc, Tag};
 use crate::work::NotAttached;
-use crate::{Status, thunk};
+use crate::{Status, order, thunk};
 
 /// Tag of a timer's storage, ours and that of NDIS.
 const TAG: [u8; 4] = *b"NdTi";
@@ -79,23 +79,19 @@ impl<M: FilterModule> Timer<M> {
     /// <https://learn.microsoft.com/windows-hardware/drivers/ddi/ndis/nf-ndis-ndissettimerobject>
     pub fn set(&self, after_ns: u64, _irql: &mut impl Caller) -> Result<(), NotAttached> {
         let timing = &*self.0;
-        if !timing.core.attached.acquire() {
-            return Err(NotAttached);
-        }
         // Negative: from now on, in units of 100 nanoseconds.
         let due = LARGE_INTEGER {
             QuadPart: (after_ns.div_ceil(100).cast_signed()).saturating_neg(),
         };
         let context = core::ptr::from_ref(timing).cast_mut().cast();
-        // INVARIANT: the reference is for this setting.
-        // SAFETY: by invariant 1 the timer is allocated; what the context points to stays until the reference is given
-        // back.
-        let was_set = unsafe { NdisSetTimerObject(timing.handle, due, 0, context) };
-        if was_set != 0 {
-            // INVARIANT: the setting before this one will not run.
-            timing.core.attached.release();
-        }
-        Ok(())
+        // INVARIANT: `set_timer` sees to the references.
+        order::set_timer(
+            &timing.core.attached,
+            // SAFETY: by invariant 1 the timer is allocated; what the context points to stays until the reference is given
+            // back.
+            || unsafe { NdisSetTimerObject(timing.handle, due, 0, context) } != 0,
+            || timing.disarm(),
+        )
     }
 }
 
@@ -158,12 +154,18 @@ impl<M: FilterModule> Timing<M> {
     ///
     /// <https://learn.microsoft.com/windows-hardware/drivers/ddi/ndis/nf-ndis-ndiscanceltimerobject>
     pub(crate) fn cancel(&self, _irql: &mut Passive) {
-        // SAFETY: by invariant 1 it is allocated.
-        let was_set = unsafe { NdisCancelTimerObject(self.handle) };
-        if was_set != 0 {
+        if self.disarm() {
             // INVARIANT: the setting will not run.
             self.core.attached.release();
         }
+    }
+
+    /// Cancels it, and says whether it was set: then who calls this has the setting's reference.
+    fn disarm(&self) -> bool {
+        // SAFETY: by invariant 1 it is allocated: it is freed when nobody has a reference, and callers have one, or are
+        // detach itself or pause.
+        let was_set = unsafe { NdisCancelTimerObject(self.handle) };
+        was_set != 0
     }
 
     /// Frees the timer object.
