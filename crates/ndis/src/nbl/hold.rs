@@ -207,8 +207,8 @@ pub struct Hold<'c, D: Direction> {
 pub struct Released<R> {
     /// What the closure gave.
     pub result: R,
-    /// For how many nanoseconds the oldest of what is held has been held; `None`: nothing is. Who was refused the right
-    /// meanwhile relies on this one to see to it.
+    /// For how many nanoseconds the oldest of what is held has been held, as [`Turn::held_ns`] counts them; `None`: nothing
+    /// is. Who was refused the right meanwhile relies on this one to see to it.
     pub oldest_ns: Option<u64>,
 }
 
@@ -248,7 +248,8 @@ impl<'r, D: Direction> Release<'r, D> {
         self.next_older(0, most, irql)
     }
 
-    /// Likewise, but only what has been held for `least_ns` nanoseconds or more.
+    /// Likewise, but only what has been held for `least_ns` nanoseconds or more, as [`Turn::held_ns`] counts them: with 8.5
+    /// seconds or more there may be none.
     ///
     /// # IRQL
     ///
@@ -296,7 +297,8 @@ impl<D: Direction> fmt::Debug for Release<'_, D> {
 pub struct Turn<'c, D: Direction> {
     /// The packets.
     pub packets: NblBatch<'c, D>,
-    /// For how many nanoseconds they have been held; rounded up, by at most a millisecond.
+    /// For how many nanoseconds they have been held; rounded up, by at most 1.1 milliseconds. Right up to 8.5 seconds: the
+    /// count begins anew after 8.6.
     pub held_ns: u64,
     /// Whether they waited for their turn only: there was no room for judgement.
     pub is_unjudged: bool,
