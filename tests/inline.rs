@@ -1,4 +1,5 @@
-//! Mode `inline`: every packet is passed once, or dropped and counted under one reason, within the limits that are set.
+//! Mode `inline`: every packet is passed once, or dropped and counted under one reason, and none is held for longer than
+//! it may be.
 //!
 //! That the driver's drop counters add up to what the lab saw dropped, `lwf-lab` compares in every run.
 
@@ -94,8 +95,8 @@ const MAX_HOLD_NS: u64 = 1_000_000;
 const WORKER_BUDGET_NS: u64 = 500_000;
 
 /// Hard lives with a short queue, half of them with either `OnOverload`, until so many have had too short a queue at least
-/// once and a pause that began while packets were held. In every life each packet passes once or is under one reason, in
-/// order, and none is held for longer than it may be; no rule is broken, and pauses come in time.
+/// once and a pause that began while packets were held. In every life each packet passes once or is under one reason, and
+/// none is held for longer than it may be; no rule is broken, and pauses come in time.
 #[test]
 fn hard_lives_with_a_short_queue_are_clean() {
     let seeds: u64 = std::env::var("INLINE_SEEDS").map_or(SEEDS, |seeds| {
