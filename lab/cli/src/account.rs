@@ -6,7 +6,6 @@ use lab_kernel::{
     AdapterReport, ControlPhase, MachineReport, Report, RequestReport, WorkItemFunction,
 };
 use lab_net::Mac;
-use lab_rules::event::{OidKind, OidPath};
 use protocol::{AdapterStatistics, DirectionCounters};
 
 use crate::argument::RunArguments;
@@ -456,21 +455,11 @@ fn reasons(total: &AdapterStatistics) -> Vec<Reason> {
 
 /// A request as a summary shows it.
 fn request(report: &RequestReport) -> Request {
-    let interface = match report.path {
-        OidPath::Regular => "regular",
-        OidPath::Direct => "direct",
-        OidPath::Synchronous => "synchronous",
-    };
-    let kind = match report.kind {
-        OidKind::Query => "query",
-        OidKind::Set => "set",
-        OidKind::Method => "method",
-    };
     Request {
         adapter: report.adapter,
-        interface: interface.to_owned(),
+        interface: report.path.to_string(),
         is_own: report.is_own,
-        kind: kind.to_owned(),
+        kind: report.kind.to_string(),
         oid: report.oid,
         port: report.port,
         room_bytes: report.room_bytes,

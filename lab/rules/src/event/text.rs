@@ -3,7 +3,8 @@
 use std::fmt::{Display, Formatter, Result};
 
 use super::{
-    DeviceEvent, DpcEvent, IrpEvent, Kind, LockEvent, ModuleEvent, NblEvent, NblPath, PoolEvent,
+    Alteration, DeviceEvent, DpcEvent, IrpEvent, Kind, LockEvent, ModuleEvent, NblEvent, NblPath,
+    NetPnpEvent, OidAlteration, OidEvent, OidKind, OidPath, OidRequest, Overdue, PoolEvent,
     TimerEvent, WorkItemEvent,
 };
 
@@ -24,8 +25,8 @@ impl Display for Kind {
                 write!(f, "   system thread {thread:#x} started")
             }
             Self::ThreadEnded { thread } => write!(f, "   system thread {thread:#x} ended"),
-            Self::NetPnp(event) => write!(f, "   net PnP: {event:?}"),
-            Self::Oid(event) => write!(f, "   OID request: {event:?}"),
+            Self::NetPnp(event) => event.fmt(f),
+            Self::Oid(event) => event.fmt(f),
             Self::Import(import) => write!(f, "   {}", import.name),
             Self::Enter(call) => write!(f, "-> {}", call.callback.name()),
             Self::Leave {
@@ -53,7 +54,7 @@ impl Display for Kind {
             Self::Device(event) => event.fmt(f),
             Self::Irp(event) => event.fmt(f),
             Self::Fault(fault) => write!(f, "   fault at {:#x}", fault.address),
-            Self::Overdue(overdue) => write!(f, "   overdue: {overdue:?}"),
+            Self::Overdue(overdue) => write!(f, "   overdue: {overdue}"),
             Self::Left(_) => write!(f, "   the driver is gone"),
         }
     }
@@ -109,7 +110,7 @@ impl Display for NblEvent {
             Self::HandlerReturned { path, .. } => write!(f, "   {path} handler done"),
             Self::Altered {
                 nbl, alteration, ..
-            } => write!(f, "   NBL {nbl:#x} altered: {alteration:?}"),
+            } => write!(f, "   NBL {nbl:#x} altered: {alteration}"),
             Self::Away { nbl, .. } => write!(f, "   NBL {nbl:#x} is out of reach"),
             Self::HeaderGone { nbl, .. } => {
                 write!(f, "   the headers of NBL {nbl:#x} are gone")
@@ -133,6 +134,132 @@ impl Display for NblPath {
             Self::Send => "send",
             Self::Receive => "receive",
         })
+    }
+}
+
+impl Display for Alteration {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.write_str(match self {
+            Self::SourceHandle => "SourceHandle",
+            Self::Buffers => "its NET_BUFFER list",
+            Self::Chain => "an MDL chain",
+            Self::Offset => "where a NET_BUFFER's data begins",
+            Self::Geometry => "how long a NET_BUFFER's data is",
+            Self::Mdl => "the range of an MDL",
+            Self::Context => "its context areas",
+            Self::Parent => "ParentNetBufferList",
+            Self::OutOfBand(slot) => return write!(f, "NetBufferListInfo[{slot}]"),
+            Self::Reserved => "a reserved member",
+            Self::Data => "the bytes of its frame",
+        })
+    }
+}
+
+impl Display for NetPnpEvent {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        match self {
+            Self::Given { adapter, code } => {
+                write!(f, "   network PnP event {code:#x} for module {adapter}")
+            }
+            Self::Issued { code } => {
+                write!(f, "   network PnP event {code:#x} issued by the driver")
+            }
+        }
+    }
+}
+
+impl Display for OidEvent {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        match self {
+            Self::Given { path, request, .. } => {
+                write!(f, "   given to the filter, {path}: {request}")
+            }
+            Self::Answered {
+                request, status, ..
+            } => write!(f, "   handler returned {status:#x} for {request}"),
+            Self::Completed {
+                request, status, ..
+            } => write!(f, "   completed with {status:#x}: {request}"),
+            Self::Cloned { source, clone, .. } => {
+                write!(f, "   OID request {source:#x} cloned as {clone:#x}")
+            }
+            Self::CloneRefused { source } => {
+                write!(f, "   OID request {source:#x} cannot be cloned")
+            }
+            Self::CloneFreed { clone, .. } => write!(f, "   clone {clone:#x} freed"),
+            Self::Sent { path, request, .. } => write!(f, "   sent below, {path}: {request}"),
+            Self::Back {
+                request, status, ..
+            } => write!(f, "   back from below with {status:#x}: {request}"),
+            Self::CancelGiven { id, .. } => write!(f, "   to cancel: OID requests of id {id:#x}"),
+            Self::CancelSent { id, .. } => {
+                write!(f, "   cancelled below: OID requests of id {id:#x}")
+            }
+            Self::Overdue { request, .. } => {
+                write!(f, "   OID request {request:#x} waited for in vain")
+            }
+            Self::Altered {
+                request,
+                alteration,
+                ..
+            } => write!(f, "   OID request {request:#x} altered: {alteration}"),
+        }
+    }
+}
+
+impl Display for OidPath {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.write_str(match self {
+            Self::Regular => "regular",
+            Self::Direct => "direct",
+            Self::Synchronous => "synchronous",
+        })
+    }
+}
+
+impl Display for OidKind {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.write_str(match self {
+            Self::Query => "query",
+            Self::Set => "set",
+            Self::Method => "method",
+        })
+    }
+}
+
+impl Display for OidRequest {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        let Self {
+            request, oid, kind, ..
+        } = self;
+        write!(f, "OID request {request:#x}, {kind} of {oid:#x}")
+    }
+}
+
+impl Display for OidAlteration {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.write_str(match self {
+            Self::Reserved => "a reserved member",
+            Self::Synchronous => "what is read-only in a synchronous request",
+            Self::Pending => "while it is pending below",
+        })
+    }
+}
+
+impl Display for Overdue {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        match self {
+            Self::Pause { adapter, .. } => write!(f, "the pause of module {adapter}"),
+            Self::Restart { adapter, .. } => write!(f, "the restart of module {adapter}"),
+            Self::Callback { callback, .. } => write!(f, "the return of {}", callback.name()),
+            Self::Sends { adapter, .. } => write!(f, "sends that module {adapter} was given"),
+            Self::Receives { adapter, .. } => write!(f, "receives that module {adapter} was given"),
+            Self::Deadlock => write!(f, "every thread, each waits for another"),
+            Self::Dispatch => write!(f, "the end of a stay at DISPATCH_LEVEL"),
+            Self::EndlessLoop => write!(f, "the end of a loop that calls nothing"),
+            Self::Workers => write!(f, "work items after the last packet"),
+            Self::Run => write!(f, "the end of the run"),
+        }
     }
 }
 
@@ -253,7 +380,9 @@ impl Display for IrpEvent {
 
 #[cfg(test)]
 mod tests {
-    use crate::event::{Kind, NblEvent, NblPath, WorkItemEvent};
+    use crate::event::{
+        Kind, NblEvent, NblPath, OidEvent, OidPath, OidRequest, Overdue, WorkItemEvent,
+    };
 
     #[test]
     fn lines_are_short() {
@@ -269,5 +398,30 @@ mod tests {
         );
         let started = Kind::WorkItem(WorkItemEvent::Started { item: 16 });
         assert_eq!(started.to_string(), "   work item 0x10 taken off the queue");
+    }
+
+    #[test]
+    fn lines_are_for_people() {
+        let given = OidEvent::Given {
+            adapter: 0,
+            path: OidPath::Direct,
+            request: OidRequest {
+                request: 16,
+                oid: 0x0001_0106,
+                ..OidRequest::default()
+            },
+        };
+        assert_eq!(
+            Kind::Oid(given).to_string(),
+            "   given to the filter, direct: OID request 0x10, query of 0x10106"
+        );
+        let overdue = Overdue::Receives {
+            adapter: 1,
+            waited_ns: 7,
+        };
+        assert_eq!(
+            Kind::Overdue(overdue).to_string(),
+            "   overdue: receives that module 1 was given"
+        );
     }
 }
