@@ -228,7 +228,8 @@ impl MdlMonitor {
 
     /// The memory that `NdisAllocateMdl` is to describe.
     fn check_range(&self, address: u64, length: u64) -> Option<Finding> {
-        let what = match self.places.of(address) {
+        let place = self.places.of(address);
+        let what = match place {
             Place::Paged => "paged pool",
             Place::Stack => "a stack",
             Place::NonPaged { end, .. } if address.saturating_add(length) > end => {
@@ -238,7 +239,12 @@ impl MdlMonitor {
         };
         let happened =
             format!("NdisAllocateMdl was given {length} bytes at {address:#x}, which is {what}");
-        Some(Finding::new(&rule::MDL_NDIS_NONPAGED_POOL_ONLY, happened))
+        let finding = Finding::new(&rule::MDL_NDIS_NONPAGED_POOL_ONLY, happened);
+        Some(if matches!(place, Place::Paged) {
+            finding.with(BugCheck::new(0xC4, &[0x7F]))
+        } else {
+            finding
+        })
     }
 
     fn check_partial(

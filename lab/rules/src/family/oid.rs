@@ -538,7 +538,8 @@ impl OidMonitor {
         let own = self.own.values().find(is_wanted)?;
         (!passed_on.contains(&own.id)).then(|| {
             let happened = format!(
-                "{callback:?} returned; the request with id {id:#x} is below as {:#x} and was not cancelled there",
+                "{} returned; the request with id {id:#x} is below as {:#x} and was not cancelled there",
+                callback.name(),
                 own.id
             );
             Finding::new(&rule::OID_CANCEL_FORWARD, happened)
