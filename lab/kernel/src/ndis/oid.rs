@@ -19,7 +19,7 @@ use crate::abi::ndis::{NDIS_OBJECT_HEADER, NDIS_OID_REQUEST};
 use crate::driver;
 use crate::nt::{SUCCESS, imports, status};
 use crate::rt::mem::{self, BadAddress};
-use crate::rt::{Call, sched};
+use crate::rt::{Call, pool, sched};
 use crate::watch::{OrFault, emit};
 
 pub(crate) use above::{ask_all, ask_some, concerns_filter, set_power};
@@ -164,7 +164,10 @@ fn free_clone(call: &Call<'_>) -> u64 {
     if let Some(adapter) = handle::module("NdisFreeCloneOidRequest", call.arg(0)) {
         let clone = call.arg(1);
         emit(Kind::Oid(OidEvent::CloneFreed { adapter, clone }));
-        driver::release(clone);
+        // One that was freed before broke a rule, which may be switched off.
+        if pool::find(clone).is_some_and(|block| block.freed.is_none()) {
+            driver::release(clone);
+        }
     }
     0
 }
