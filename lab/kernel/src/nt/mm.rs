@@ -10,7 +10,7 @@ use crate::abi::constant::{
     STATUS_ACCESS_VIOLATION,
 };
 use crate::abi::nt::MDL;
-use crate::rt::exception::{self, NONCONTINUABLE};
+use crate::rt::exception::{self, flag};
 use crate::rt::mem::{self, BadAddress};
 use crate::rt::{self, Call, paged, pool, sched};
 use crate::watch::{OrFault, emit, tell_result};
@@ -98,7 +98,11 @@ fn probe_and_lock(call: &Call<'_>) -> u64 {
     if let Err(bad) = probed {
         tell_result(call, status(STATUS_ACCESS_VIOLATION));
         let code = STATUS_ACCESS_VIOLATION.cast_unsigned();
-        exception::raise(code, NONCONTINUABLE, &[u64::from(writes), bad.address]);
+        exception::raise(
+            code,
+            flag::NONCONTINUABLE,
+            &[u64::from(writes), bad.address],
+        );
         emit(Kind::Fault(Fault {
             kind: FaultKind::Unhandled(STATUS_ACCESS_VIOLATION.cast_unsigned()),
             address: bad.address,

@@ -6,8 +6,8 @@ use lab_rules::event::{Fault, FaultKind, Region};
 
 use super::imports;
 use crate::abi::constant::{STATUS_ACCESS_VIOLATION, STATUS_DATATYPE_MISALIGNMENT};
-use crate::rt::exception::{self, NONCONTINUABLE, Target};
-use crate::rt::mem::{self, Field};
+use crate::rt::exception::{self, Target, dispatcher, exception_record as record, flag};
+use crate::rt::mem;
 use crate::rt::sched::{self, Reason};
 use crate::rt::{Call, call_driver};
 use crate::watch::{OrFault, emit};
@@ -29,33 +29,6 @@ imports! {
     RtlRaiseException => raise_exception,
     ProbeForRead => probe_for_read,
     ProbeForWrite => probe_for_write,
-}
-
-/// EXCEPTION_RECORD.
-mod record {
-    use super::Field;
-
-    pub(super) const CODE: Field<u32> = Field::at(0);
-    pub(super) const FLAGS: Field<u32> = Field::at(4);
-    pub(super) const PARAMETERS: Field<u32> = Field::at(0x18);
-    pub(super) const INFORMATION: u64 = 0x20;
-    /// Entries of `INFORMATION`.
-    pub(super) const MOST: u32 = 15;
-    /// `EXCEPTION_UNWINDING` and `EXCEPTION_EXIT_UNWIND`.
-    pub(super) const UNWIND: u32 = 6;
-    /// `EXCEPTION_TARGET_UNWIND`.
-    pub(super) const TARGET: u32 = 0x20;
-}
-
-/// DISPATCHER_CONTEXT.
-mod dispatcher {
-    use super::Field;
-
-    pub(super) const CONTROL_PC: Field<u64> = Field::at(0);
-    pub(super) const IMAGE_BASE: Field<u64> = Field::at(8);
-    pub(super) const TARGET_IP: Field<u64> = Field::at(0x20);
-    pub(super) const HANDLER_DATA: Field<u64> = Field::at(0x38);
-    pub(super) const SCOPE_INDEX: Field<u32> = Field::at(0x48);
 }
 
 /// A line of the table that a compiler makes for a function with `__try`: offsets from the image's base.
@@ -112,7 +85,7 @@ fn c_specific_handler(call: &Call<'_>) -> u64 {
     let first = dispatcher::SCOPE_INDEX.read(dispatch).or_fault();
     let count = mem::read::<u32>(table).or_fault();
     let flags = record::FLAGS.read(record).or_fault();
-    let is_search = flags & record::UNWIND == 0;
+    let is_search = flags & (flag::UNWINDING | flag::EXIT_UNWIND) == 0;
     for index in first..count {
         let scope = Scope::read(table, index);
         if !scope.contains(offset) {
@@ -148,7 +121,7 @@ fn c_specific_handler(call: &Call<'_>) -> u64 {
             .read(dispatch)
             .or_fault()
             .wrapping_sub(base);
-        let is_target = flags & record::TARGET != 0;
+        let is_target = flags & flag::TARGET_UNWIND != 0;
         // What is unwound to does not leave the scopes around it.
         if is_target && (scope.contains(goal) && scope.target == 0 || goal == scope.target.into()) {
             break;
@@ -182,7 +155,7 @@ fn unwind_to(frame: u64, ip: u64, record: u64, value: u64) -> u64 {
 
 /// Raises in the driver's code; where nobody handles it, Windows stops.
 pub(crate) fn raise(code: u32, information: &[u64]) -> ! {
-    exception::raise(code, NONCONTINUABLE, information);
+    exception::raise(code, flag::NONCONTINUABLE, information);
     unhandled(code)
 }
 
@@ -216,17 +189,14 @@ fn raise_misalignment(_: &Call<'_>) -> u64 {
 fn raise_exception(call: &Call<'_>) -> u64 {
     let record = call.arg(0);
     let code = record::CODE.read(record).or_fault();
-    let count = record::PARAMETERS.read(record).or_fault().min(record::MOST);
-    let word = |index: u32| {
-        let at = record + record::INFORMATION + 8 * u64::from(index);
-        mem::read::<u64>(at).or_fault()
-    };
-    let mut information = [0; record::MOST as usize];
-    for (index, place) in (0..count).zip(&mut information) {
-        *place = word(index);
+    let count = record::PARAMETERS.read(record).or_fault() as usize;
+    let count = count.min(record::MOST);
+    let mut information = [0; record::MOST];
+    for (index, place) in (0..).zip(&mut information[..count]) {
+        *place = mem::read(record + record::INFORMATION + 8 * index).or_fault();
     }
-    let flags = record::FLAGS.read(record).or_fault() & NONCONTINUABLE;
-    exception::raise(code, flags, &information[..count as usize]);
+    let flags = record::FLAGS.read(record).or_fault() & flag::NONCONTINUABLE;
+    exception::raise(code, flags, &information[..count]);
     unhandled(code)
 }
 

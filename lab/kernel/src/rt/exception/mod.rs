@@ -29,8 +29,8 @@ pub(crate) use look::{
     USER_END, capture, function_entry, image_address, is_image, is_user, on_stack, stack_limits,
     undo_frame,
 };
-pub(crate) use record::Exception;
-use record::{CONTEXT_SIZE, dispatcher, exception_record};
+use record::CONTEXT_SIZE;
+pub(crate) use record::{Exception, dispatcher, exception_record};
 pub(in crate::rt) use record::{read_context, write_context};
 use walk::{Activation, Frame, Walk};
 
@@ -43,15 +43,12 @@ const TRANSPARENT: &[&str] = &[
 ];
 
 /// Flags of an EXCEPTION_RECORD.
-mod flag {
-    pub(super) const NONCONTINUABLE: u32 = 1;
-    pub(super) const UNWINDING: u32 = 2;
-    pub(super) const EXIT_UNWIND: u32 = 4;
-    pub(super) const TARGET_UNWIND: u32 = 0x20;
+pub(crate) mod flag {
+    pub(crate) const NONCONTINUABLE: u32 = 1;
+    pub(crate) const UNWINDING: u32 = 2;
+    pub(crate) const EXIT_UNWIND: u32 = 4;
+    pub(crate) const TARGET_UNWIND: u32 = 0x20;
 }
-
-/// `EXCEPTION_NONCONTINUABLE`.
-pub(crate) const NONCONTINUABLE: u32 = flag::NONCONTINUABLE;
 
 /// What a handler answers after which the driver goes on where the exception was.
 const CONTINUE_EXECUTION: u64 = 0;
@@ -102,6 +99,21 @@ struct Told {
     context: u64,
     dispatcher: u64,
     target_ip: u64,
+}
+
+impl Told {
+    /// Takes the room for it on the driver's stack, below `below`.
+    fn take_room(context: &Context, below: u64, target_ip: u64) -> Option<Self> {
+        let record_bytes = exception_record::SIZE.next_multiple_of(16);
+        let bytes = record_bytes + CONTEXT_SIZE + dispatcher::SIZE;
+        let record = record::take_room(context, below, bytes)?;
+        Some(Self {
+            record,
+            context: record + record_bytes,
+            dispatcher: record + record_bytes + CONTEXT_SIZE,
+            target_ip,
+        })
+    }
 }
 
 /// Raises an exception for an instruction of the driver's; comes back if nobody handles it.
@@ -165,15 +177,8 @@ fn search(
     fx: &[u8; 512],
     exception: &Exception<'_>,
 ) {
-    let bytes = exception_record::SIZE.next_multiple_of(16) + CONTEXT_SIZE + dispatcher::SIZE;
-    let Some(room) = record::take_room(context, below, bytes) else {
+    let Some(told) = Told::take_room(context, below, 0) else {
         return;
-    };
-    let told = Told {
-        record: room,
-        context: room + exception_record::SIZE.next_multiple_of(16),
-        dispatcher: room + bytes - dispatcher::SIZE,
-        target_ip: 0,
     };
     let written = exception
         .write(told.record)
@@ -321,22 +326,17 @@ fn unwind_frames(
     given: u64,
 ) -> Option<Walk> {
     const STATUS_UNWIND: u32 = 0xC000_0027;
-    let bytes = exception_record::SIZE.next_multiple_of(16) + CONTEXT_SIZE + dispatcher::SIZE;
-    let room = record::take_room(context, context.driver_sp.get(), bytes)?;
-    let told = Told {
-        record: if given == 0 { room } else { given },
-        context: room + exception_record::SIZE.next_multiple_of(16),
-        dispatcher: room + bytes - dispatcher::SIZE,
-        target_ip: target.ip,
-    };
-    if given == 0 {
+    let mut told = Told::take_room(context, context.driver_sp.get(), target.ip)?;
+    if given != 0 {
+        told.record = given;
+    } else {
         let unwinding = Exception {
             code: STATUS_UNWIND,
             flags: 0,
             address: walk.registers.rip,
             information: &[],
         };
-        unwinding.write(room).ok()?;
+        unwinding.write(told.record).ok()?;
     }
     let kind = match target.frame {
         Some(_) => flag::UNWINDING,

@@ -8,33 +8,33 @@ use crate::rt::{
 };
 
 /// EXCEPTION_RECORD.
-pub(super) mod exception_record {
+pub(crate) mod exception_record {
     use super::Field;
 
-    pub(in crate::rt::exception) const SIZE: u64 = 0x98;
-    pub(in crate::rt::exception) const CODE: Field<u32> = Field::at(0);
-    pub(in crate::rt::exception) const FLAGS: Field<u32> = Field::at(4);
-    pub(in crate::rt::exception) const ADDRESS: Field<u64> = Field::at(0x10);
-    pub(in crate::rt::exception) const PARAMETERS: Field<u32> = Field::at(0x18);
-    pub(in crate::rt::exception) const INFORMATION: u64 = 0x20;
+    pub(crate) const SIZE: u64 = 0x98;
+    pub(crate) const CODE: Field<u32> = Field::at(0);
+    pub(crate) const FLAGS: Field<u32> = Field::at(4);
+    pub(crate) const ADDRESS: Field<u64> = Field::at(0x10);
+    pub(crate) const PARAMETERS: Field<u32> = Field::at(0x18);
+    pub(crate) const INFORMATION: u64 = 0x20;
     /// Entries of `INFORMATION`.
-    pub(in crate::rt::exception) const MOST: usize = 15;
+    pub(crate) const MOST: usize = 15;
 }
 
 /// DISPATCHER_CONTEXT.
-pub(super) mod dispatcher {
+pub(crate) mod dispatcher {
     use super::Field;
 
-    pub(in crate::rt::exception) const SIZE: u64 = 0x50;
-    pub(in crate::rt::exception) const CONTROL_PC: Field<u64> = Field::at(0);
-    pub(in crate::rt::exception) const IMAGE_BASE: Field<u64> = Field::at(8);
-    pub(in crate::rt::exception) const FUNCTION_ENTRY: Field<u64> = Field::at(0x10);
-    pub(in crate::rt::exception) const ESTABLISHER: Field<u64> = Field::at(0x18);
-    pub(in crate::rt::exception) const TARGET_IP: Field<u64> = Field::at(0x20);
-    pub(in crate::rt::exception) const CONTEXT: Field<u64> = Field::at(0x28);
-    pub(in crate::rt::exception) const HANDLER: Field<u64> = Field::at(0x30);
-    pub(in crate::rt::exception) const HANDLER_DATA: Field<u64> = Field::at(0x38);
-    pub(in crate::rt::exception) const SCOPE_INDEX: Field<u32> = Field::at(0x48);
+    pub(crate) const SIZE: u64 = 0x50;
+    pub(crate) const CONTROL_PC: Field<u64> = Field::at(0);
+    pub(crate) const IMAGE_BASE: Field<u64> = Field::at(8);
+    pub(crate) const FUNCTION_ENTRY: Field<u64> = Field::at(0x10);
+    pub(crate) const ESTABLISHER: Field<u64> = Field::at(0x18);
+    pub(crate) const TARGET_IP: Field<u64> = Field::at(0x20);
+    pub(crate) const CONTEXT: Field<u64> = Field::at(0x28);
+    pub(crate) const HANDLER: Field<u64> = Field::at(0x30);
+    pub(crate) const HANDLER_DATA: Field<u64> = Field::at(0x38);
+    pub(crate) const SCOPE_INDEX: Field<u32> = Field::at(0x48);
 }
 
 /// Bytes of a CONTEXT.
