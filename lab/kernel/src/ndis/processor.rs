@@ -1,8 +1,7 @@
 //! The processors and the clock, as NDIS tells of them.
 
-use crate::abi::constant::NDIS_STATUS_INVALID_PARAMETER;
-use crate::nt::system::{INVALID_PROCESSOR_INDEX, all_processors, index_of};
-use crate::nt::{SUCCESS, imports, status};
+use crate::nt::imports;
+use crate::nt::system::{self, INVALID_PROCESSOR_INDEX, all_processors, index_of};
 use crate::rt::Call;
 use crate::rt::mem;
 use crate::rt::{processor, sched};
@@ -12,13 +11,13 @@ imports! {
     "ndis.sys":
     NdisSystemProcessorCount => count,
     NdisSystemActiveProcessorCount => active_count,
-    NdisMaxGroupCount => one_group,
-    NdisActiveGroupCount => one_group,
+    NdisMaxGroupCount => system::one_group,
+    NdisActiveGroupCount => system::one_group,
     NdisGroupMaxProcessorCount => count_in_group,
     NdisGroupActiveProcessorCount => count_in_group,
-    NdisGroupActiveProcessorMask => mask_of_group,
+    NdisGroupActiveProcessorMask => system::group_affinity,
     NdisCurrentGroupAndProcessor => current,
-    NdisProcessorIndexToNumber => number_of_index,
+    NdisProcessorIndexToNumber => system::processor_number,
     NdisProcessorNumberToIndex => index_of_number,
     NdisGetSystemUpTimeEx => up_time,
     NdisGetSharedDataAlignment => cache_line,
@@ -35,10 +34,6 @@ fn active_count(call: &Call<'_>) -> u64 {
     sched::processors().into()
 }
 
-fn one_group(_: &Call<'_>) -> u64 {
-    1
-}
-
 /// All processors are in group 0.
 fn count_in_group(call: &Call<'_>) -> u64 {
     const ALL_PROCESSOR_GROUPS: u16 = 0xFFFF;
@@ -48,26 +43,9 @@ fn count_in_group(call: &Call<'_>) -> u64 {
     }
 }
 
-fn mask_of_group(call: &Call<'_>) -> u64 {
-    if call.arg_u16(0) == 0 {
-        all_processors()
-    } else {
-        0
-    }
-}
-
 /// A PROCESSOR_NUMBER in a register: a group of 16 bits, a number of 8.
 fn current(_: &Call<'_>) -> u64 {
     u64::from(sched::processor()) << 16
-}
-
-fn number_of_index(call: &Call<'_>) -> u64 {
-    let index = call.arg_u32(0);
-    if index >= sched::processors() {
-        return status(NDIS_STATUS_INVALID_PARAMETER);
-    }
-    mem::write(call.arg(1), index << 16).or_fault();
-    SUCCESS
 }
 
 fn index_of_number(call: &Call<'_>) -> u64 {

@@ -215,15 +215,9 @@ fn change(call: &Call<'_>, unit: fn(u16) -> u16) -> u64 {
     SUCCESS
 }
 
-/// A unit in lower case; what has no single one stays as it is.
+/// A unit in lower case.
 fn lower(unit: u16) -> u16 {
-    let lower = char::from_u32(unit.into()).and_then(|character| {
-        let mut lower = character.to_lowercase();
-        lower.next().filter(|_| lower.next().is_none())
-    });
-    lower
-        .and_then(|character| u16::try_from(u32::from(character)).ok())
-        .unwrap_or(unit)
+    rtl::in_case(unit, char::to_lowercase)
 }
 
 fn downcase_char(call: &Call<'_>) -> u64 {

@@ -182,12 +182,16 @@ fn upcase_unicode_char(call: &Call<'_>) -> u64 {
 
 /// A unit in upper case.
 pub(super) fn upper(unit: u16) -> u16 {
-    let upper = char::from_u32(unit.into()).and_then(|character| {
-        let mut upper = character.to_uppercase();
-        // What has no single upper-case unit stays as it is.
-        upper.next().filter(|_| upper.next().is_none())
+    in_case(unit, char::to_uppercase)
+}
+
+/// A unit in another case; what has no single one there stays as it is.
+pub(super) fn in_case<C: Iterator<Item = char>>(unit: u16, change: fn(char) -> C) -> u16 {
+    let changed = char::from_u32(unit.into()).and_then(|character| {
+        let mut changed = change(character);
+        changed.next().filter(|_| changed.next().is_none())
     });
-    upper
+    changed
         .and_then(|character| u16::try_from(u32::from(character)).ok())
         .unwrap_or(unit)
 }

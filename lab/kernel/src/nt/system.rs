@@ -90,7 +90,7 @@ fn stack_limits(call: &Call<'_>) -> u64 {
     0
 }
 
-fn one_group(_: &Call<'_>) -> u64 {
+pub(crate) fn one_group(_: &Call<'_>) -> u64 {
     1
 }
 
@@ -101,7 +101,7 @@ pub(crate) fn all_processors() -> u64 {
 }
 
 /// All are in group 0; another has none.
-fn group_affinity(call: &Call<'_>) -> u64 {
+pub(crate) fn group_affinity(call: &Call<'_>) -> u64 {
     if call.arg_u16(0) == 0 {
         all_processors()
     } else {
@@ -123,7 +123,7 @@ fn processor_index(call: &Call<'_>) -> u64 {
     index_of(number).unwrap_or(INVALID_PROCESSOR_INDEX).into()
 }
 
-fn processor_number(call: &Call<'_>) -> u64 {
+pub(crate) fn processor_number(call: &Call<'_>) -> u64 {
     let index = call.arg_u32(0);
     if index >= sched::processors() {
         return status(STATUS_INVALID_PARAMETER);

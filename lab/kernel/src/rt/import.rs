@@ -90,9 +90,7 @@ impl Registry {
             names: missing,
         })
     }
-}
 
-impl Registry {
     /// The pointers of control-flow guard, where the image says what may be called.
     fn guards(&self, image: &Image) -> impl Iterator<Item = (u32, u64)> {
         let config = image.load_config.as_ref();
@@ -101,11 +99,10 @@ impl Registry {
             [config.guard_check_rva, config.guard_dispatch_rva]
         });
         let names = [GUARD_CHECK, GUARD_DISPATCH];
-        let bound = pointers.into_iter().zip(names).filter_map(|(slot, name)| {
+        pointers.into_iter().zip(names).filter_map(|(slot, name)| {
             let address = self.address("ntoskrnl.exe", name)?;
             Some((slot?, address))
-        });
-        bound.collect::<Vec<_>>().into_iter()
+        })
     }
 }
 

@@ -5,10 +5,8 @@ use std::collections::BTreeMap;
 use lab_rules::Event;
 use lab_rules::event::{Kind, OidEvent, OidPath, OidRequest};
 
+use super::tally::PENDING;
 use crate::RequestReport;
-
-/// `NDIS_STATUS_PENDING`.
-const PENDING: u32 = 0x103;
 
 /// The requests so far.
 #[derive(Default)]

@@ -7,10 +7,11 @@ use lab_rules::event::{Callback, DISPATCH_LEVEL, Kind, ModuleEvent, PoolEvent, W
 
 use super::hold::Holds;
 use super::requests::Requests;
+use crate::abi::constant::NDIS_STATUS_PENDING;
 use crate::{DispatchReport, PoolReport, PoolTagReport, WorkItemReport};
 
-/// `NDIS_STATUS_PENDING`.
-const PENDING: u32 = 0x103;
+/// `NDIS_STATUS_PENDING`, and `STATUS_PENDING`.
+pub(super) const PENDING: u32 = NDIS_STATUS_PENDING.cast_unsigned();
 
 /// The counts so far.
 #[derive(Default)]

@@ -7,6 +7,7 @@ use lab_rules::event::{
 };
 
 use super::Holder;
+use crate::watch::tally::PENDING;
 
 /// A kind of object, in words.
 pub(in crate::watch) type Noun = &'static str;
@@ -28,8 +29,6 @@ const OID: Noun = "OID request";
 const IRP: Noun = "IRP";
 const DEVICE: Noun = "device";
 
-/// `STATUS_PENDING` and `NDIS_STATUS_PENDING`.
-const PENDING: u32 = 0x103;
 pub(super) const ALLOCATED: &str = "allocated";
 pub(super) const QUEUED: &str = "queued";
 pub(super) const SET: &str = "set";
