@@ -2,22 +2,33 @@
 
 use super::*;
 
+fn cancel() -> Event {
+    oid(OidEvent::CancelGiven { adapter: 0, id: 5 })
+}
+
+fn forward(id: u64) -> Event {
+    oid(OidEvent::CancelSent { adapter: 0, id })
+}
+
+fn end() -> Event {
+    leave(Callback::FilterCancelOidRequest, Some(0), None)
+}
+
+/// Events while a clone is below.
+fn below(events: Vec<Event>) -> Vec<Event> {
+    let mut all = after(vec![
+        given(),
+        cloned(CLONE),
+        sent(CLONE),
+        back(CLONE, PENDING),
+        pends(),
+    ]);
+    all.extend(events);
+    all
+}
+
 #[test]
 fn cancellation_reaches_the_request() {
-    let cancel = || oid(OidEvent::CancelGiven { adapter: 0, id: 5 });
-    let forward = |id| oid(OidEvent::CancelSent { adapter: 0, id });
-    let end = || leave(Callback::FilterCancelOidRequest, Some(0), None);
-    let below = |events: Vec<Event>| {
-        let mut all = after(vec![
-            given(),
-            cloned(CLONE),
-            sent(CLONE),
-            back(CLONE, PENDING),
-            pends(),
-        ]);
-        all.extend(events);
-        all
-    };
     check::<OidMonitor>(vec![
         (
             "forwarded",
@@ -84,20 +95,6 @@ fn elsewhere(mut event: Event) -> Event {
 #[test]
 fn cancellations_of_several_adapters_do_not_mix() {
     let other = || oid(OidEvent::CancelGiven { adapter: 1, id: 6 });
-    let cancel = || oid(OidEvent::CancelGiven { adapter: 0, id: 5 });
-    let forward = |id| oid(OidEvent::CancelSent { adapter: 0, id });
-    let end = || leave(Callback::FilterCancelOidRequest, Some(0), None);
-    let below = |events: Vec<Event>| {
-        let mut all = after(vec![
-            given(),
-            cloned(CLONE),
-            sent(CLONE),
-            back(CLONE, PENDING),
-            pends(),
-        ]);
-        all.extend(events);
-        all
-    };
     check::<OidMonitor>(vec![
         (
             "the other one ends first",
