@@ -45,9 +45,7 @@ fn execute() -> Result<Exit, Error> {
                 }
                 match flushed {
                     Err(error) if error.kind() != io::ErrorKind::BrokenPipe || arguments.json => {
-                        Err(Error::bad_input(format!(
-                            "standard output cannot be written: {error}"
-                        )))
+                        Err(Error::standard_output(&error))
                     }
                     _ if problems.is_empty() => Ok(Exit::Clean),
                     _ => Ok(Exit::BadInput),
@@ -139,9 +137,7 @@ fn print(text: &str, reader: Reader) -> Result<(), Error> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe && reader == Reader::Person => {
             Ok(())
         }
-        Err(error) => Err(Error::bad_input(format!(
-            "standard output cannot be written: {error}"
-        ))),
+        Err(error) => Err(Error::standard_output(&error)),
         Ok(()) => Ok(()),
     }
 }

@@ -33,6 +33,11 @@ impl Error {
         }
     }
 
+    /// Standard output does not take what is to be written.
+    pub(crate) fn standard_output(error: &std::io::Error) -> Self {
+        Self::bad_input(format!("standard output cannot be written: {error}"))
+    }
+
     /// The lab is at fault.
     pub fn lab_fault(line: impl Into<String>) -> Self {
         Self {

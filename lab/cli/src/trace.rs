@@ -84,9 +84,9 @@ impl Session {
                 .map_err(|error| refuse(&path, &error))?;
         }
         match state.failed.take() {
-            Some(error) if state.is_json || error.kind() != io::ErrorKind::BrokenPipe => Err(
-                Error::bad_input(format!("standard output cannot be written: {error}")),
-            ),
+            Some(error) if state.is_json || error.kind() != io::ErrorKind::BrokenPipe => {
+                Err(Error::standard_output(&error))
+            }
             Some(_) | None => Ok(()),
         }
     }
@@ -139,11 +139,7 @@ pub(crate) fn decode(
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe && !arguments.json => {
                 return Ok(Vec::new());
             }
-            Err(error) => {
-                return Err(Error::bad_input(format!(
-                    "standard output cannot be written: {error}"
-                )));
-            }
+            Err(error) => return Err(Error::standard_output(&error)),
             Ok(()) => {}
         }
     }

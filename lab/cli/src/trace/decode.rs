@@ -176,6 +176,12 @@ impl<'a> Cursor<'a> {
         Some(utf16(text))
     }
 
+    /// Bytes, and before them how many they are.
+    fn counted(&mut self) -> Option<&'a [u8]> {
+        let length = self.u16()?;
+        self.take(length.into())
+    }
+
     /// The value of a field (`TlgIn_t`, `TlgOut_t`).
     fn value(&mut self, in_type: u8, out_type: u8) -> Result<Value, &'static str> {
         const HEX: u8 = 4;
@@ -214,33 +220,21 @@ impl<'a> Cursor<'a> {
             13 => self
                 .array()
                 .map(|b| Value::Bool(u32::from_le_bytes(b) != 0)),
-            14 | 25 => {
-                let length = self.u16().map(usize::from);
-                let bytes = length.and_then(|length| self.take(length));
-                bytes.map(|bytes| {
-                    let address = (out_type == SOCKET_ADDRESS).then(|| socket_address(bytes));
-                    address
-                        .flatten()
-                        .map_or_else(|| Value::Bytes(bytes.to_owned()), Value::Text)
-                })
-            }
+            14 | 25 => self.counted().map(|bytes| {
+                let address = (out_type == SOCKET_ADDRESS).then(|| socket_address(bytes));
+                address
+                    .flatten()
+                    .map_or_else(|| Value::Bytes(bytes.to_owned()), Value::Text)
+            }),
             15 => self.array().map(|b| Value::Text(guid(&b))),
             20 => self
                 .array()
                 .map(|b| Value::Hex(u32::from_le_bytes(b).into())),
             21 => self.array().map(|b| Value::Hex(u64::from_le_bytes(b))),
-            22 => {
-                let length = self.u16().map(usize::from);
-                length
-                    .and_then(|length| self.take(length))
-                    .map(|bytes| Value::Text(utf16(bytes)))
-            }
-            23 => {
-                let length = self.u16().map(usize::from);
-                length
-                    .and_then(|length| self.take(length))
-                    .map(|bytes| Value::Text(String::from_utf8_lossy(bytes).into_owned()))
-            }
+            22 => self.counted().map(|bytes| Value::Text(utf16(bytes))),
+            23 => self
+                .counted()
+                .map(|bytes| Value::Text(String::from_utf8_lossy(bytes).into_owned())),
             _ => return Err("it has a field of a type that is not decoded"),
         };
         match value {

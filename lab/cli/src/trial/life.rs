@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use lab_kernel::{AdapterReport, Chaos, Failure, Request, RunConfig, Stop};
+use lab_kernel::{AdapterReport, Chaos, Failure, Request, RunConfig, Stop, TrafficCount};
 use protocol::{
     AdapterRequest, FlowQuery, IOCTL_DEFERLWF_QUERY_FLOWS, IOCTL_DEFERLWF_QUERY_STATISTICS,
     IOCTL_DEFERLWF_REREAD_PARAMETERS, Mode,
@@ -165,6 +165,10 @@ impl Stage {
         } else {
             Vec::new()
         };
+        let sum = |part: fn(&TrafficCount) -> u64| Directions {
+            send: report.adapters.iter().map(|it| part(&it.send)).sum(),
+            receive: report.adapters.iter().map(|it| part(&it.receive)).sum(),
+        };
         let ran = |adapter: &&AdapterReport| adapter.states.contains(&"Running");
         Ok(Life {
             holds: Holds {
@@ -175,30 +179,8 @@ impl Stage {
             },
             seed: report.seed,
             events: report.events,
-            packets: Directions {
-                send: report
-                    .adapters
-                    .iter()
-                    .map(|adapter| adapter.send.packets)
-                    .sum(),
-                receive: report
-                    .adapters
-                    .iter()
-                    .map(|adapter| adapter.receive.packets)
-                    .sum(),
-            },
-            past: Directions {
-                send: report
-                    .adapters
-                    .iter()
-                    .map(|adapter| adapter.send.past)
-                    .sum(),
-                receive: report
-                    .adapters
-                    .iter()
-                    .map(|adapter| adapter.receive.past)
-                    .sum(),
-            },
+            packets: sum(|count| count.packets),
+            past: sum(|count| count.past),
             operations: report
                 .operations
                 .iter()
