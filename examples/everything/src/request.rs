@@ -20,7 +20,7 @@ impl OidPath for Everything {
     fn oid_request<'c>(
         this: &Attached<'_, Self>,
         request: OidRequest<'c, Regular>,
-        irql: &mut AtMostDispatch,
+        _irql: &mut AtMostDispatch,
     ) -> Settled<'c> {
         this.counts.requests.add(1);
         match (request.kind(), request.oid()) {
@@ -40,13 +40,16 @@ impl OidPath for Everything {
             (RequestKind::Query, Oid::GEN_STATISTICS) => match request.pend() {
                 Ok(settled) => {
                     this.counts.pended.add(1);
-                    let _ = this.asker.queue(irql);
                     settled
                 }
                 Err(request) => request.forward(),
             },
             _ => request.forward(),
         }
+    }
+
+    fn oid_pended(this: &Attached<'_, Self>, irql: &mut impl Caller) {
+        let _ = this.asker.queue(irql);
     }
 
     fn oid_answered(this: &Attached<'_, Self>, answer: &mut Answered<'_>, _irql: &mut impl Caller) {
@@ -67,7 +70,7 @@ impl DirectOidPath for Everything {
     fn direct_oid_request<'c>(
         this: &Attached<'_, Self>,
         request: OidRequest<'c, Direct>,
-        irql: &mut AtMostDispatch,
+        _irql: &mut AtMostDispatch,
     ) -> Settled<'c> {
         this.counts.requests.add(1);
         if request.oid() != DirectOid::IPSEC_UPDATE_SA.into() {
@@ -76,11 +79,14 @@ impl DirectOidPath for Everything {
         match request.pend() {
             Ok(settled) => {
                 this.counts.pended.add(1);
-                let _ = this.asker.queue(irql);
                 settled
             }
             Err(request) => request.forward(),
         }
+    }
+
+    fn direct_oid_pended(this: &Attached<'_, Self>, irql: &mut impl Caller) {
+        let _ = this.asker.queue(irql);
     }
 
     fn direct_oid_answered(

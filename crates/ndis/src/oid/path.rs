@@ -36,6 +36,17 @@ pub trait OidPath: FilterModule + Installed {
         request.forward()
     }
 
+    /// A request has been left in the module: [`Attached::take_pended_oid`] finds it from here on, so
+    /// whoever is to settle it is woken here. Who was woken in
+    /// [`oid_request`](Self::oid_request) may have looked before.
+    ///
+    /// # IRQL
+    ///
+    /// At or below `DISPATCH_LEVEL`.
+    fn oid_pended(this: &Attached<'_, Self>, irql: &mut impl Caller) {
+        let _ = (this, irql);
+    }
+
     /// Is shown the answer to a request that was passed on, before the requester is.
     ///
     /// # IRQL
@@ -64,6 +75,17 @@ pub trait DirectOidPath: FilterModule + Installed {
     ) -> Settled<'c> {
         let _ = (this, irql);
         request.forward()
+    }
+
+    /// A request has been left in the module: [`Attached::take_pended_direct_oid`] finds it from here on, so
+    /// whoever is to settle it is woken here. Who was woken in
+    /// [`direct_oid_request`](Self::direct_oid_request) may have looked before.
+    ///
+    /// # IRQL
+    ///
+    /// At or below `DISPATCH_LEVEL`.
+    fn direct_oid_pended(this: &Attached<'_, Self>, irql: &mut impl Caller) {
+        let _ = (this, irql);
     }
 
     /// Is shown the answer to a request that was passed on, before the requester is.
@@ -129,6 +151,8 @@ pub(crate) trait Route<M: FilterModule>: Calls + Sized {
         irql: &mut AtMostDispatch,
     ) -> Settled<'c>;
 
+    fn pended(this: &Attached<'_, M>, irql: &mut impl Caller);
+
     fn answered(this: &Attached<'_, M>, answer: &mut Answered<'_>, irql: &mut impl Caller);
 }
 
@@ -139,6 +163,10 @@ impl<M: OidPath> Route<M> for Regular {
         irql: &mut AtMostDispatch,
     ) -> Settled<'c> {
         M::oid_request(this, request, irql)
+    }
+
+    fn pended(this: &Attached<'_, M>, irql: &mut impl Caller) {
+        M::oid_pended(this, irql);
     }
 
     fn answered(this: &Attached<'_, M>, answer: &mut Answered<'_>, irql: &mut impl Caller) {
@@ -153,6 +181,10 @@ impl<M: DirectOidPath> Route<M> for Direct {
         irql: &mut AtMostDispatch,
     ) -> Settled<'c> {
         M::direct_oid_request(this, request, irql)
+    }
+
+    fn pended(this: &Attached<'_, M>, irql: &mut impl Caller) {
+        M::direct_oid_pended(this, irql);
     }
 
     fn answered(this: &Attached<'_, M>, answer: &mut Answered<'_>, irql: &mut impl Caller) {

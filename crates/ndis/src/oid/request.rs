@@ -188,7 +188,8 @@ impl<'c> OidRequest<'c, Regular> {
 
     /// Leaves the request in the module, for
     /// [`Attached::take_pended_oid`](crate::filter::Attached::take_pended_oid), and NDIS waiting: no other regular request
-    /// comes meanwhile. If it is cancelled this crate completes it.
+    /// comes meanwhile. [`OidPath::oid_pended`](super::OidPath::oid_pended) tells when it is there. If it is cancelled from
+    /// then on this crate completes it.
     ///
     /// # Errors
     ///
@@ -209,8 +210,9 @@ impl<'c> OidRequest<'c, Direct> {
     }
 
     /// Leaves the request in the module, for
-    /// [`Attached::take_pended_direct_oid`](crate::filter::Attached::take_pended_direct_oid). If it is cancelled this crate
-    /// completes it.
+    /// [`Attached::take_pended_direct_oid`](crate::filter::Attached::take_pended_direct_oid).
+    /// [`DirectOidPath::direct_oid_pended`](super::DirectOidPath::direct_oid_pended) tells when it is there. If it is
+    /// cancelled from then on this crate completes it.
     ///
     /// # Errors
     ///

@@ -54,8 +54,15 @@ unsafe fn settle<M: FilterModule, P: Route<M>>(
         // SAFETY: this function's contract.
         Outcome::Forward(_) => unsafe { forward::<M, P>(core, raw, irql) },
         Outcome::Pend(waiting) => {
+            // Who takes it out may complete it, and then it keeps the module no longer. While it is here this is not refused.
+            let stays = core.attached.acquire();
             // SAFETY: the place is of this request, which from here on belongs to who takes it out.
             unsafe { P::requests(core).append(waiting, irql) };
+            if stays {
+                // SAFETY: a reference of `attached` is held.
+                P::pended(&unsafe { Attached::new(core) }, irql);
+                core.attached.release();
+            }
             None
         }
     }
