@@ -189,6 +189,7 @@ fn needs(module: &str, name: &str) -> &'static str {
     });
     match by_name {
         Some((_, about)) if is_kernel => about,
+        None if is_kernel => "a further part of the kernel",
         _ => "a module that the lab does not have",
     }
 }

@@ -11,7 +11,9 @@ use crate::abi::constant::{
     IRP_MJ_CLEANUP, IRP_MJ_CLOSE, IRP_MJ_CREATE, IRP_MJ_DEVICE_CONTROL, SL_PENDING_RETURNED,
     STATUS_INVALID_DEVICE_REQUEST, STATUS_PENDING, STATUS_SUCCESS,
 };
-use crate::abi::nt::{DEVICE_OBJECT, FILE_OBJECT, IO_STACK_LOCATION, IO_STATUS_BLOCK, IRP};
+use crate::abi::nt::{
+    DEVICE_OBJECT, DRIVER_OBJECT, FILE_OBJECT, IO_STACK_LOCATION, IO_STATUS_BLOCK, IRP,
+};
 use crate::ndis::exposure;
 use crate::rt::mem;
 use crate::rt::pool::{self, Reach};
@@ -28,12 +30,35 @@ pub(crate) const MAJOR_FUNCTIONS: usize = 28;
 /// How long somebody waits at most who cancels what is left pending, in ns.
 const SOON_NS: u64 = 2_000_000;
 
+/// Where a device's dispatch routines are.
+#[derive(Clone)]
+pub(crate) enum Majors {
+    /// In a table of its own, which NDIS was given.
+    Own(Box<[u64; MAJOR_FUNCTIONS]>),
+    /// In the driver object.
+    Driver(u64),
+}
+
+impl Majors {
+    /// The routine for a major function; 0 for none.
+    fn routine(&self, major: usize) -> u64 {
+        match self {
+            Self::Own(table) => table.get(major).copied().unwrap_or(0),
+            Self::Driver(object) if major < MAJOR_FUNCTIONS => {
+                let table = DRIVER_OBJECT::MajorFunction.of(*object);
+                mem::read(table.wrapping_add(8 * major as u64)).or_fault()
+            }
+            Self::Driver(_) => 0,
+        }
+    }
+}
+
 /// A device object.
 #[derive(Clone)]
 struct Device {
     object: u64,
     name: String,
-    major: [u64; MAJOR_FUNCTIONS],
+    majors: Majors,
     extension: u64,
 }
 
@@ -67,10 +92,12 @@ pub(crate) fn reset() {
 
 /// What a device is made of.
 pub(crate) struct NewDevice {
+    /// NDIS's handle of it; 0 for none, then the object is its own.
     pub(crate) handle: u64,
     pub(crate) driver_object: u64,
+    /// Empty for a device without a name.
     pub(crate) name: String,
-    pub(crate) major: [u64; MAJOR_FUNCTIONS],
+    pub(crate) majors: Majors,
     pub(crate) extension_size: u32,
     pub(crate) with_driver_handle: bool,
     pub(crate) with_sddl: bool,
@@ -96,6 +123,7 @@ pub(crate) fn names() -> Vec<String> {
             .devices
             .values()
             .map(|device| device.name.clone())
+            .filter(|name| !name.is_empty())
             .collect()
     })
 }
@@ -115,15 +143,24 @@ pub(crate) fn create(new: NewDevice) -> u64 {
         .write(object, new.driver_object)
         .or_fault();
     DEVICE_OBJECT::StackSize.write(object, 1).or_fault();
-    // NDIS keeps its own data in front; the driver's part is what it asks for by function.
+    let (handle, seen_extension) = match new.majors {
+        // NDIS keeps its own data in front; the driver's part is what it asks for by function.
+        Majors::Own(_) => (new.handle, driver::rubbish(Lent::Other, 64)),
+        Majors::Driver(_) if new.extension_size == 0 => (object, 0),
+        Majors::Driver(_) => (object, extension),
+    };
     DEVICE_OBJECT::DeviceExtension
-        .write(object, driver::rubbish(Lent::Other, 64))
+        .write(object, seen_extension)
         .or_fault();
-    let handle = new.handle;
+    let with_pnp_or_power = match &new.majors {
+        Majors::Own(table) => PNP_OR_POWER.iter().any(|major| table[*major] != 0),
+        // A driver object is for all kinds of devices.
+        Majors::Driver(_) => false,
+    };
     let device = Device {
         object,
         name: new.name,
-        major: new.major,
+        majors: new.majors,
         extension,
     };
     DEVICES.with_borrow_mut(|devices| devices.devices.insert(handle, device));
@@ -131,7 +168,7 @@ pub(crate) fn create(new: NewDevice) -> u64 {
         device: handle,
         with_driver_handle: new.with_driver_handle,
         with_sddl: new.with_sddl,
-        with_pnp_or_power: PNP_OR_POWER.iter().any(|major| new.major[*major] != 0),
+        with_pnp_or_power,
     }));
     object
 }
@@ -275,9 +312,9 @@ fn request_for(
     cancelled_after_ns: Option<u64>,
 ) -> Answer {
     let major_index = usize::try_from(major).unwrap_or(0);
-    let routine = file.device.major.get(major_index).copied().unwrap_or(0);
+    let routine = file.device.majors.routine(major_index);
     if routine == 0 {
-        // NDIS answers for what the table leaves out.
+        // NDIS answers for what the table leaves out, and the system for what a driver object does.
         return Answer {
             status: STATUS_INVALID_DEVICE_REQUEST.cast_unsigned(),
             output: Vec::new(),

@@ -96,6 +96,8 @@ const CAN_FAIL: &[CanFail] = &[
     allocation("RtlStringFromGUID", NO_MEMORY),
     other("EtwRegister", NO_MEMORY),
     other("EtwSetInformation", NO_MEMORY),
+    allocation("IoCreateDevice", NO_MEMORY),
+    allocation("IoCreateSymbolicLink", NO_MEMORY),
     other("IoTryQueueWorkItem", How::Null),
     other("MmGetSystemRoutineAddress", How::Null),
     other("NdisGetRoutineAddress", How::Null),

@@ -224,9 +224,50 @@ static NDIS_STATUS set_options(NDIS_HANDLE driver, NDIS_HANDLE context)
 	return driver == filter_driver ? NDIS_STATUS_SUCCESS : NDIS_STATUS_INVALID_PARAMETER;
 }
 
+DRIVER_OBJECT *filter_object;
+
+/* A device that NDIS knows nothing of; NULL where there was no memory for it. */
+static DEVICE_OBJECT *filter_device;
+
+#define DEVICE_MARK 0x6563697665446d41
+
+/* Any request to it: done, with no answer. */
+static NTSTATUS dispatch(DEVICE_OBJECT *device, IRP *irp)
+{
+	if (device == filter_device && *(ULONG64 *)device->DeviceExtension != DEVICE_MARK)
+		KeBugCheckEx(0xDEAD, 90, (ULONG64)device, (ULONG64)filter_device, 0);
+	irp->IoStatus.Status = STATUS_SUCCESS;
+	irp->IoStatus.Information = 0;
+	IofCompleteRequest(irp, IO_NO_INCREMENT);
+	return STATUS_SUCCESS;
+}
+
+INIT_CODE static void make_device(DRIVER_OBJECT *driver)
+{
+	UNICODE_STRING name;
+
+	driver->MajorFunction[IRP_MJ_CREATE] = dispatch;
+	driver->MajorFunction[IRP_MJ_CLEANUP] = dispatch;
+	driver->MajorFunction[IRP_MJ_CLOSE] = dispatch;
+	driver->MajorFunction[IRP_MJ_DEVICE_CONTROL] = dispatch;
+	RtlInitUnicodeString(&name, L"\\Device\\DeferlwfFilterInC");
+	if (IoCreateDevice(driver, sizeof(ULONG64), &name, FILE_DEVICE_NETWORK,
+			   FILE_DEVICE_SECURE_OPEN, FALSE, &filter_device) == STATUS_SUCCESS)
+		*(ULONG64 *)filter_device->DeviceExtension = DEVICE_MARK;
+	else
+		filter_device = NULL;
+}
+
+static void delete_device(void)
+{
+	if (filter_device)
+		IoDeleteDevice(filter_device);
+}
+
 static void unload(DRIVER_OBJECT *driver)
 {
 	(void)driver;
+	delete_device();
 	NdisFDeregisterFilterDriver(filter_driver);
 }
 
@@ -234,6 +275,7 @@ INIT_CODE NTSTATUS DriverEntry(DRIVER_OBJECT *driver, UNICODE_STRING *registry_p
 {
 	NDIS_FILTER_DRIVER_CHARACTERISTICS characteristics = { 0 };
 	ULONG running = NdisGetVersion() & 0xffff;
+	NDIS_STATUS result;
 
 	(void)registry_path;
 	characteristics.Header.Type = NDIS_OBJECT_TYPE_FILTER_DRIVER_CHARACTERISTICS;
@@ -257,5 +299,10 @@ INIT_CODE NTSTATUS DriverEntry(DRIVER_OBJECT *driver, UNICODE_STRING *registry_p
 	characteristics.ReturnNetBufferListsHandler = returned;
 	characteristics.StatusHandler = status;
 	driver->DriverUnload = unload;
-	return NdisFRegisterFilterDriver(driver, driver, &characteristics, &filter_driver);
+	filter_object = driver;
+	make_device(driver);
+	result = NdisFRegisterFilterDriver(driver, driver, &characteristics, &filter_driver);
+	if (result != NDIS_STATUS_SUCCESS)
+		delete_device();
+	return result;
 }

@@ -35,6 +35,9 @@ typedef struct MODULE {
 /* The driver's handle, from FilterSetOptions on. */
 extern NDIS_HANDLE filter_driver;
 
+/* The driver object. */
+extern DRIVER_OBJECT *filter_object;
+
 /* Ask for a run of the work item, unless one waits already. Any level up to DISPATCH. */
 void module_defer(MODULE *module);
 

@@ -132,6 +132,46 @@ NOINLINE static void processors(void)
 	expect(159, !found || ((KIRQL (*)(void))found)() == PASSIVE_LEVEL, TRUE);
 }
 
+/* A device of the driver's own beside NDIS: made, found by its name, deleted. */
+NOINLINE static void devices(void)
+{
+	UNICODE_STRING name, link;
+	DEVICE_OBJECT *device, *second;
+
+	RtlInitUnicodeString(&name, L"\\Device\\DeferlwfTrial");
+	RtlInitUnicodeString(&link, L"\\DosDevices\\DeferlwfTrial");
+	if (IoCreateDevice(filter_object, 16, &name, FILE_DEVICE_NETWORK, FILE_DEVICE_SECURE_OPEN,
+			   FALSE, &device) != STATUS_SUCCESS)
+		return;
+	expect(170, device->DeviceType, FILE_DEVICE_NETWORK);
+	expect(171, device->DeviceExtension && *(ULONG64 *)device->DeviceExtension == 0, TRUE);
+	expect(172, IoCreateDevice(filter_object, 0, &name, FILE_DEVICE_NETWORK, 0, FALSE, &second) ==
+		    STATUS_SUCCESS, FALSE);
+	if (IoCreateSymbolicLink(&link, &name) == STATUS_SUCCESS) {
+		expect(173, IoCreateSymbolicLink(&link, &name) == STATUS_SUCCESS, FALSE);
+		expect(174, (ULONG)IoDeleteSymbolicLink(&link), STATUS_SUCCESS);
+	}
+	expect(175, (ULONG)IoDeleteSymbolicLink(&link), (ULONG)STATUS_OBJECT_NAME_NOT_FOUND);
+	IoDeleteDevice(device);
+}
+
+/* A pool of lists needs no handle of the driver's or a module's. */
+NOINLINE static void pools(void)
+{
+	NET_BUFFER_LIST_POOL_PARAMETERS parameters = { 0 };
+	NDIS_HANDLE pool;
+
+	parameters.Header.Type = NDIS_OBJECT_TYPE_DEFAULT;
+	parameters.Header.Revision = NET_BUFFER_LIST_POOL_PARAMETERS_REVISION_1;
+	parameters.Header.Size = NDIS_SIZEOF_NET_BUFFER_LIST_POOL_PARAMETERS_REVISION_1;
+	parameters.ProtocolId = NDIS_PROTOCOL_ID_DEFAULT;
+	parameters.fAllocateNetBuffer = TRUE;
+	parameters.PoolTag = FILTER_TAG;
+	pool = NdisAllocateNetBufferListPool(NULL, &parameters);
+	if (pool)
+		NdisFreeNetBufferListPool(pool);
+}
+
 /* Runs all trials. */
 void library(void)
 {
@@ -140,4 +180,6 @@ void library(void)
 	dates();
 	lists();
 	processors();
+	devices();
+	pools();
 }

@@ -9,7 +9,7 @@ use crate::abi::constant::{
     NDIS_STATUS_NOT_SUPPORTED,
 };
 use crate::abi::ndis::NDIS_DEVICE_OBJECT_ATTRIBUTES as A;
-use crate::device::{self, MAJOR_FUNCTIONS, NewDevice};
+use crate::device::{self, MAJOR_FUNCTIONS, Majors, NewDevice};
 use crate::driver;
 use crate::nt::{SUCCESS, imports, status};
 use crate::rt::Call;
@@ -49,7 +49,7 @@ fn register(call: &Call<'_>) -> u64 {
         handle,
         driver_object: filter.driver_object,
         name: driver::read_unicode_string(name).or_fault(),
-        major,
+        majors: Majors::Own(Box::new(major)),
         extension_size: A::ExtensionSize.read(attributes).or_fault(),
         with_driver_handle: handle::look_up(owner) == Some(Handle::Driver),
         with_sddl: A::DefaultSDDLString.read(attributes).or_fault() != 0,

@@ -3,6 +3,7 @@
 mod ansi;
 mod calendar;
 pub(crate) mod dbg;
+mod device;
 pub(crate) mod dpc;
 pub(crate) mod etw;
 mod ex;
@@ -33,10 +34,11 @@ mod zw;
 use crate::rt::{DataExport, Import};
 
 /// Everything that `ntoskrnl.exe` and `hal.dll` offer.
-pub(crate) const IMPORTS: [&[Import]; 28] = [
+pub(crate) const IMPORTS: [&[Import]; 29] = [
     ansi::IMPORTS,
     calendar::IMPORTS,
     dbg::IMPORTS,
+    device::IMPORTS,
     dpc::IMPORTS,
     etw::IMPORTS,
     ex::IMPORTS,
@@ -130,6 +132,7 @@ pub(crate) const DATA: &[DataExport] = &[
 
 /// Forgets everything: a run begins.
 pub(crate) fn reset() {
+    device::reset();
     lock::reset();
     shared_lock::reset();
     dpc::reset();

@@ -69,7 +69,9 @@ fn shape(at: u64, old: (u8, u16), new: (u8, u16)) -> (u8, u8, u16) {
 }
 
 fn allocate_list_pool(call: &Call<'_>) -> u64 {
-    if !handle::is_driver_or_module("NdisAllocateNetBufferListPool", call.arg(0)) {
+    let owner = call.arg(0);
+    // The header marks it as optional.
+    if owner != 0 && !handle::is_driver_or_module("NdisAllocateNetBufferListPool", owner) {
         return 0;
     }
     let at = call.arg(1);
