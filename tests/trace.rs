@@ -365,3 +365,59 @@ fn hard_lives_have_sessions_that_come_and_go() {
     let visited = (0..12).filter(|&seed| asked(seed) > 1).count();
     assert!((1..12).contains(&visited), "{visited}");
 }
+
+/// What a driver of WPP's writes, with the text for it.
+const FORMATS: &str = "\
+6f0d3a52-1c44-5a0b-9d6e-2b7a51c0e411 faulty // SRC=trace.rs MJ= MN=
+#typev trace_rs42 10 \"%0[%!FUNC!] %10!u! of %11!s! in %12!s!\" //   LEVEL=TRACE_LEVEL_WARNING FLAGS=ALL FUNC=write
+{
+count, ItemLong -- 10
+status, ItemNTSTATUS -- 11
+text, ItemPString -- 12
+}
+";
+
+#[test]
+fn messages_of_wpp_are_shown_by_their_formats() {
+    let scratch = Scratch::new("wpp");
+    let formats = scratch.file("formats.tmf", FORMATS.as_bytes());
+    let log = scratch.path().join("run.etl");
+    let lab = Lab::run(&driver("faulty"))
+        .set("Fault", "wpp-messages")
+        .with(["--trace", "all", "--etl"])
+        .with([log.as_os_str()])
+        .with(["--tmf"])
+        .with([formats.as_os_str()]);
+    let mut printed = events(&lab);
+    assert_eq!(printed.len(), 1, "{printed:?}");
+    let event = &printed[0];
+    assert_eq!(event["text"], "[write] 31 of 0xc000009a in ab");
+    assert_eq!(event["provider"], "faulty");
+    assert_eq!(event["name"], "trace.rs:42");
+    assert_eq!(event["level"], 3);
+    assert_eq!(event["fields"]["count"], 31);
+    assert_eq!(event["fields"]["text"], "ab");
+    printed[0]
+        .as_object_mut()
+        .expect("an object")
+        .remove("irql");
+    let decode = Lab::decode(&log).with(["--json"]);
+    let output = decode
+        .clone()
+        .with(["--tmf".as_ref(), formats.as_os_str()])
+        .output();
+    let decoded: Value = serde_json::from_str(output.stdout.trim()).expect("an object");
+    assert_eq!((output.exit, &decoded), (0, &printed[0]));
+    // Without formats its bytes are shown.
+    let decoded: Value = serde_json::from_str(decode.output().stdout.trim()).expect("an object");
+    assert_eq!(decoded["fields"]["Arguments"], "1f0000009a0000c002006162");
+    // Formats that cannot be read are named in one line.
+    let bad = scratch.file("bad.tmf", b"nonsense");
+    let output = decode.with(["--tmf".as_ref(), bad.as_os_str()]).output();
+    assert_eq!((output.exit, output.stderr.lines().count()), (2, 1));
+    assert!(
+        output.stderr.contains("bad.tmf: line 1"),
+        "{}",
+        output.stderr
+    );
+}

@@ -192,6 +192,10 @@ pub struct RunArguments {
     #[arg(long, value_name = "LEVEL", default_value = "verbose", value_parser = level)]
     pub trace_level: u8,
 
+    /// Texts of WPP messages, for --trace: a .tmf file, or a folder of them. Flags of WPP are the low 32 keyword bits
+    #[arg(long, value_name = "PATH")]
+    pub tmf: Option<PathBuf>,
+
     /// Write it to a trace log, as Windows would; without --trace all of it
     #[arg(long, value_name = "FILE")]
     pub etl: Option<PathBuf>,
@@ -345,6 +349,7 @@ impl RunArguments {
             trace: None,
             trace_level: VERBOSE,
             etl: None,
+            tmf: None,
             json: false,
         }
     }

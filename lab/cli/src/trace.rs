@@ -3,6 +3,7 @@
 mod decode;
 mod etl;
 mod show;
+mod tmf;
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -15,6 +16,7 @@ use lab_kernel::{TraceRecord, TraceSession, Wanted};
 use crate::argument::{DecodeArguments, RunArguments};
 use crate::error::Error;
 use decode::Decoded;
+use tmf::Formats;
 
 /// A session of one run, and what becomes of its records.
 pub(crate) struct Session {
@@ -25,6 +27,7 @@ pub(crate) struct Session {
 struct State {
     is_shown: bool,
     is_json: bool,
+    formats: Formats,
     /// Kept for the log, if there is to be one.
     kept: Option<Vec<TraceRecord>>,
     /// The first error of standard output.
@@ -51,6 +54,7 @@ impl Session {
             state: Rc::new(RefCell::new(State {
                 is_shown: arguments.trace.is_some(),
                 is_json: arguments.json,
+                formats: formats(arguments.tmf.as_deref())?,
                 kept: etl.is_some().then(Vec::new),
                 failed: None,
             })),
@@ -95,7 +99,7 @@ impl Session {
 impl State {
     fn take(&mut self, record: &TraceRecord) {
         if self.is_shown && self.failed.is_none() {
-            let decoded = decode::decode(record);
+            let decoded = decode::decode(record, &self.formats);
             let line = line(&decoded, self.is_json);
             self.failed = writeln!(io::stdout(), "{line}").err();
         }
@@ -103,6 +107,12 @@ impl State {
             kept.push(record.clone());
         }
     }
+}
+
+/// The formats of WPP messages at `path`, a folder or a file.
+fn formats(path: Option<&Path>) -> Result<Formats, Error> {
+    path.map_or_else(|| Ok(Formats::default()), Formats::read)
+        .map_err(Error::bad_input)
 }
 
 fn line(decoded: &Decoded, is_json: bool) -> String {
@@ -128,11 +138,12 @@ pub(crate) fn decode(
 ) -> Result<Vec<String>, Error> {
     let path = &arguments.file;
     let bytes = std::fs::read(path).map_err(|error| refuse(path, &error))?;
+    let formats = formats(arguments.tmf.as_deref())?;
     let log = etl::read(&bytes);
     for record in &log.records {
         let decoded = Decoded {
             irql: None,
-            ..decode::decode(record)
+            ..decode::decode(record, &formats)
         };
         let written = writeln!(out, "{}", line(&decoded, arguments.json));
         match written {

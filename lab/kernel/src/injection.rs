@@ -95,6 +95,7 @@ const CAN_FAIL: &[CanFail] = &[
     allocation("RtlDuplicateUnicodeString", NO_MEMORY),
     allocation("RtlStringFromGUID", NO_MEMORY),
     other("EtwRegister", NO_MEMORY),
+    other("EtwRegisterClassicProvider", NO_MEMORY),
     other("EtwSetInformation", NO_MEMORY),
     allocation("IoCreateDevice", NO_MEMORY),
     allocation("IoCreateSymbolicLink", NO_MEMORY),

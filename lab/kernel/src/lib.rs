@@ -27,7 +27,7 @@ pub use report::{
 };
 
 pub use surface::{ImportedName, Support, imports};
-pub use trace::{TraceBody, TraceEvent, TraceRecord, TraceSession, Wanted};
+pub use trace::{TraceBody, TraceEvent, TraceMessage, TraceRecord, TraceSession, Wanted};
 
 /// The interface index of an adapter, counted from 0.
 pub fn if_index(adapter: u32) -> u32 {

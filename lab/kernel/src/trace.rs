@@ -50,6 +50,19 @@ pub struct TraceRecord {
 pub enum TraceBody {
     /// `EtwWrite` and its kin.
     Event(TraceEvent),
+    /// `WmiTraceMessage`, which WPP software tracing writes with.
+    Message(TraceMessage),
+}
+
+/// A message of WPP software tracing: its text is in a TMF file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TraceMessage {
+    /// The GUID of the message's source file, as it lies in memory.
+    pub guid: [u8; 16],
+    /// The message's number in that file.
+    pub number: u16,
+    /// The values, one behind the other.
+    pub arguments: Vec<u8>,
 }
 
 /// An event of a registered provider.

@@ -10,8 +10,11 @@ Examples:
   lwf-lab run deferlwf.sys --pcap a.pcapng --etl a.etl
   lwf-lab decode a.etl
 
-Prints the events that describe themselves (TraceLogging), by their times. Of others the provider, the number and the
-bytes are shown; the kernel's own records are left out. What can be read of a log that is damaged is printed, then one
+  A log with WPP messages:
+    lwf-lab decode a.etl --tmf tmf
+
+Prints the events that describe themselves (TraceLogging), and WPP messages whose format --tmf has, by their times. Of
+others the provider, the number and the bytes are shown; the kernel's own records are left out. What can be read of a log that is damaged is printed, then one
 line says what is wrong with it, with exit code 2.";
 
 /// Arguments of `lwf-lab decode`.
@@ -19,6 +22,10 @@ line says what is wrong with it, with exit code 2.";
 pub struct DecodeArguments {
     /// The log
     pub file: PathBuf,
+
+    /// Texts of WPP messages: a .tmf file, or a folder of them
+    #[arg(long, value_name = "PATH")]
+    pub tmf: Option<PathBuf>,
 
     /// Print one JSON object for each record, a line each
     #[arg(long)]

@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use lab_kernel::{TraceBody, TraceEvent, TraceRecord};
+use lab_kernel::{TraceBody, TraceEvent, TraceMessage, TraceRecord};
+
+use super::tmf::Formats;
 
 /// A record with everything that it says.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +22,9 @@ pub(crate) struct Decoded {
     pub(crate) opcode: u8,
     pub(crate) keywords: u64,
     pub(crate) fields: Vec<(String, Value)>,
+    /// Of a WPP message: its text with its values, and the function that it is in.
+    pub(crate) text: Option<String>,
+    pub(crate) function: String,
     /// What could not be decoded, and why.
     pub(crate) problem: Option<String>,
 }
@@ -38,8 +43,59 @@ pub(crate) enum Value {
 }
 
 /// Decodes a record; what cannot be is shown as bytes.
-pub(crate) fn decode(record: &TraceRecord) -> Decoded {
-    let TraceBody::Event(event) = &record.body;
+pub(crate) fn decode(record: &TraceRecord, formats: &Formats) -> Decoded {
+    match &record.body {
+        TraceBody::Event(event) => decode_event(record, event),
+        TraceBody::Message(message) => decode_message(record, message, formats),
+    }
+}
+
+/// A message of WPP; what has no format is shown as bytes.
+fn decode_message(record: &TraceRecord, message: &TraceMessage, formats: &Formats) -> Decoded {
+    let mut decoded = Decoded {
+        time_ns: record.time_ns,
+        processor: record.processor,
+        irql: Some(record.irql),
+        thread: record.thread,
+        provider: guid(&message.guid),
+        name: format!("#{}", message.number),
+        level: 0,
+        opcode: 0,
+        keywords: 0,
+        fields: Vec::new(),
+        text: None,
+        function: String::new(),
+        problem: None,
+    };
+    let (guid, number) = (&message.guid, message.number);
+    match formats.show(guid, number, &message.arguments) {
+        Some(shown) => {
+            decoded.provider = shown.component;
+            decoded.name = format!("{}:{}", shown.source, shown.line);
+            decoded.level = level_of(&shown.level);
+            decoded.fields = shown.fields;
+            decoded.text = Some(shown.text);
+            decoded.function = shown.function;
+            decoded.problem = shown.problem;
+        }
+        None => {
+            let arguments = Value::Bytes(message.arguments.clone());
+            decoded.fields.push(("Arguments".to_owned(), arguments));
+            decoded.problem = Some("no format of it is known: name a folder with --tmf".to_owned());
+        }
+    }
+    decoded
+}
+
+/// The number of a `TRACE_LEVEL_…`.
+fn level_of(name: &str) -> u8 {
+    const NAMES: [&str; 5] = ["CRITICAL", "ERROR", "WARNING", "INFORMATION", "VERBOSE"];
+    let name = name.strip_prefix("TRACE_LEVEL_").unwrap_or(name);
+    let place = NAMES.iter().position(|known| *known == name);
+    place.map_or(0, |place| place as u8 + 1)
+}
+
+fn decode_event(record: &TraceRecord, event: &TraceEvent) -> Decoded {
     let descriptor = &event.descriptor;
     let id = u16::from_le_bytes([descriptor[0], descriptor[1]]);
     let mut keywords = [0; 8];
@@ -55,6 +111,8 @@ pub(crate) fn decode(record: &TraceRecord) -> Decoded {
         opcode: descriptor[5],
         keywords: u64::from_le_bytes(keywords),
         fields: Vec::new(),
+        text: None,
+        function: String::new(),
         problem: None,
     };
     if event.is_string {

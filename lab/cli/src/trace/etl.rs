@@ -20,6 +20,7 @@ const LOG_HEADER: usize = 0x118;
 mod kind {
     pub(super) const SYSTEM: u16 = 0xC002;
     pub(super) const EVENT: u16 = 0xC013;
+    pub(super) const MESSAGE: u16 = 0x9000;
 }
 
 /// Flags of an `EVENT_HEADER`.
@@ -27,6 +28,16 @@ mod flag {
     pub(super) const EXTENDED: u16 = 1;
     pub(super) const STRING: u16 = 4;
     pub(super) const HEADER_64_BIT: u16 = 0x40;
+}
+
+/// What stands in front of a message's values (`TRACE_MESSAGE_…`), in this order.
+mod option {
+    pub(super) const SEQUENCE: u16 = 1;
+    pub(super) const GUID: u16 = 2;
+    pub(super) const COMPONENT: u16 = 4;
+    pub(super) const TIME_STAMP: u16 = 8;
+    pub(super) const SYSTEM_INFO: u16 = 0x20;
+    pub(super) const POINTER_64_BIT: u16 = 0x80;
 }
 
 /// Kinds of extended items.
@@ -40,7 +51,7 @@ const FREQUENCY: u64 = 1_000_000_000;
 
 #[cfg(test)]
 mod tests {
-    use lab_kernel::{TraceBody, TraceEvent, TraceRecord};
+    use lab_kernel::{TraceBody, TraceEvent, TraceMessage, TraceRecord};
 
     use super::*;
 
@@ -59,7 +70,15 @@ mod tests {
                 processor: (number % 3) as u8,
                 irql: 0,
                 thread: 5,
-                body: TraceBody::Event(event(number as usize * 7)),
+                body: if number % 5 == 0 {
+                    TraceBody::Message(TraceMessage {
+                        guid: *b"fedcba9876543210",
+                        number: 10,
+                        arguments: vec![3; number as usize],
+                    })
+                } else {
+                    TraceBody::Event(event(number as usize * 7))
+                },
             })
             .collect()
     }

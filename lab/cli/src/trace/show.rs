@@ -27,13 +27,28 @@ pub(super) fn text(decoded: &Decoded) -> String {
         _ => "",
     };
     let _ = write!(line, "  {level:<8}{} {}", decoded.provider, decoded.name);
-    for (name, value) in &decoded.fields {
-        let _ = write!(line, "  {name}={}", value_text(value));
+    match &decoded.text {
+        Some(text) => {
+            let _ = write!(line, ": {}", text.escape_debug());
+        }
+        None => {
+            for (name, value) in &decoded.fields {
+                let _ = write!(line, "  {name}={}", value_text(value));
+            }
+        }
     }
     if let Some(problem) = &decoded.problem {
         let _ = write!(line, "  ({problem})");
     }
     line
+}
+
+/// A value inside a text.
+pub(super) fn plain(value: &Value) -> String {
+    match value {
+        Value::Text(text) => text.clone(),
+        other => value_text(other),
+    }
 }
 
 fn value_text(value: &Value) -> String {
@@ -93,6 +108,10 @@ pub(super) fn json(decoded: &Decoded) -> String {
         "keywords": decoded.keywords,
         "fields": fields,
     });
+    if let Some(text) = &decoded.text {
+        object["text"] = text.as_str().into();
+        object["function"] = decoded.function.as_str().into();
+    }
     if let Some(irql) = decoded.irql {
         object["irql"] = irql.into();
     }

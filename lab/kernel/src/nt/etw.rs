@@ -1,5 +1,6 @@
 //! `Etw*`: providers, and what they write.
 
+mod message;
 mod session;
 
 use super::{SUCCESS, imports, status};
@@ -28,6 +29,10 @@ imports! {
     EtwWriteString => write_string,
     EtwEventEnabled => event_enabled,
     EtwProviderEnabled => provider_enabled,
+    EtwRegisterClassicProvider => register_classic,
+    WmiTraceMessage => message::write,
+    WmiTraceMessageVa => message::write_list,
+    WmiQueryTraceInformation => message::query,
 }
 
 /// Bytes of a session's buffer, and of the buffer's header.
@@ -38,17 +43,32 @@ const EVENT_HEADER: usize = 0x50;
 const ITEM_HEADER: usize = 8;
 
 fn register(call: &Call<'_>) -> u64 {
-    let id = mem::read_bytes(call.arg(0), 16).or_fault();
+    admit(call.arg(0), false, [call.arg(1), call.arg(2)], call.arg(3))
+}
+
+/// It has no page: the guid, a type, a callback and its context, and where the handle goes.
+fn register_classic(call: &Call<'_>) -> u64 {
+    admit(call.arg(0), true, [call.arg(2), call.arg(3)], call.arg(4))
+}
+
+fn guid_at(address: u64) -> [u8; 16] {
+    let words = [address, address.wrapping_add(8)].map(|word| mem::read::<u64>(word).or_fault());
     let mut guid = [0; 16];
-    guid.copy_from_slice(&id);
-    drop(id);
-    let handle = session::add(guid, call.arg(1), call.arg(2));
+    for (half, word) in guid.chunks_exact_mut(8).zip(words) {
+        half.copy_from_slice(&word.to_le_bytes());
+    }
+    guid
+}
+
+/// Registers a provider; its handle goes to `result`.
+fn admit(id: u64, is_classic: bool, [callback, context]: [u64; 2], result: u64) -> u64 {
+    let handle = session::add(guid_at(id), is_classic, callback, context);
     // The pages do not say which comes first.
     let is_greeted_first = sched::chance(1, 2);
     if is_greeted_first {
         session::greet(handle);
     }
-    mem::write(call.arg(3), handle).or_fault();
+    mem::write(result, handle).or_fault();
     if !is_greeted_first {
         session::greet(handle);
     }

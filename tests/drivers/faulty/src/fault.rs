@@ -59,6 +59,7 @@ mod registration;
 mod storage;
 mod thread;
 mod timer;
+mod trace;
 mod transition;
 mod unload;
 mod work;
@@ -111,6 +112,7 @@ static AREAS: &[&[Play]] = &[
     storage::PLAYS,
     thread::PLAYS,
     timer::PLAYS,
+    trace::PLAYS,
     transition::PLAYS,
     unload::PLAYS,
     work::PLAYS,

@@ -1,8 +1,8 @@
 //! Reading a log, of the lab's or of anybody's.
 
-use lab_kernel::{TraceBody, TraceEvent, TraceRecord};
+use lab_kernel::{TraceBody, TraceEvent, TraceMessage, TraceRecord};
 
-use super::{BUFFER_HEADER, EVENT_HEADER, LOG_HEADER, SYSTEM_HEADER, flag, item, kind};
+use super::{BUFFER_HEADER, EVENT_HEADER, LOG_HEADER, SYSTEM_HEADER, flag, item, kind, option};
 
 /// What could be read of a log.
 #[derive(Debug, Default)]
@@ -104,24 +104,30 @@ fn read_buffer(buffer: &[u8], at: usize, clock: &Clock, log: &mut Log) {
             ));
             return;
         }
-        if what == kind::EVENT {
-            match event(&record[..length]) {
-                Some((stamp, thread, event)) => log.records.push(TraceRecord {
-                    time_ns: clock.time_ns(stamp),
-                    processor: u8::try_from(processor).unwrap_or(u8::MAX),
-                    irql: 0,
-                    thread,
-                    body: TraceBody::Event(event),
-                }),
-                None => log.note(format!("has a broken event at byte {}", at + offset)),
-            }
+        let content = &record[..length];
+        let found = match what {
+            kind::EVENT => Some(event(content)),
+            kind::MESSAGE => Some(message(content)),
+            // Of the kernel, or of a kind that Windows no longer writes.
+            _ => None,
+        };
+        match found {
+            Some(Some((stamp, thread, body))) => log.records.push(TraceRecord {
+                time_ns: clock.time_ns(stamp),
+                processor: u8::try_from(processor).unwrap_or(u8::MAX),
+                irql: 0,
+                thread,
+                body,
+            }),
+            Some(None) => log.note(format!("has a broken record at byte {}", at + offset)),
+            None => {}
         }
         offset += length.next_multiple_of(8);
     }
 }
 
 /// Time stamp, thread and content of an event.
-fn event(record: &[u8]) -> Option<(u64, u32, TraceEvent)> {
+fn event(record: &[u8]) -> Option<(u64, u32, TraceBody)> {
     let flags = u16_at(record, 4)?;
     let mut event = TraceEvent {
         provider: *record.get(0x18..)?.first_chunk()?,
@@ -147,7 +153,37 @@ fn event(record: &[u8]) -> Option<(u64, u32, TraceEvent)> {
         rest = rest.get(length..)?;
     }
     event.payload = rest.to_owned();
-    Some((u64_at(record, 0x10)?, u32_at(record, 8)?, event))
+    let body = TraceBody::Event(event);
+    Some((u64_at(record, 0x10)?, u32_at(record, 8)?, body))
+}
+
+/// Time stamp, thread and content of a message; what its options leave out is zero.
+fn message(record: &[u8]) -> Option<(u64, u32, TraceBody)> {
+    let options = u16_at(record, 6)?;
+    let mut message = TraceMessage {
+        number: u16_at(record, 4)?,
+        ..TraceMessage::default()
+    };
+    let mut rest = record.get(8..)?;
+    let mut take = |option: u16, length: usize| {
+        if options & option == 0 {
+            return Some(None);
+        }
+        let (taken, behind) = rest.split_at_checked(length)?;
+        rest = behind;
+        Some(Some(taken))
+    };
+    take(option::SEQUENCE, 4)?;
+    if options & option::COMPONENT != 0 {
+        take(option::COMPONENT, 4)?;
+    } else if let Some(guid) = take(option::GUID, 16)? {
+        message.guid.copy_from_slice(guid);
+    }
+    let stamp = take(option::TIME_STAMP, 8)?.and_then(|stamp| u64_at(stamp, 0));
+    let thread = take(option::SYSTEM_INFO, 8)?.and_then(|ids| u32_at(ids, 0));
+    message.arguments = rest.to_owned();
+    let body = TraceBody::Message(message);
+    Some((stamp.unwrap_or(0), thread.unwrap_or(0), body))
 }
 
 fn u16_at(bytes: &[u8], offset: usize) -> Option<u16> {

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use lab_kernel::{TraceBody, TraceEvent, TraceRecord};
+use lab_kernel::{TraceBody, TraceEvent, TraceMessage, TraceRecord};
 
-use super::{BUFFER_HEADER, EVENT_HEADER, FREQUENCY, LOG_HEADER, SYSTEM_HEADER, flag, item, kind};
+use super::{
+    BUFFER_HEADER, EVENT_HEADER, FREQUENCY, LOG_HEADER, SYSTEM_HEADER, flag, item, kind, option,
+};
 
 /// Bytes of a buffer.
 const BUFFER: usize = 0x1_0000;
@@ -139,7 +141,10 @@ fn log_header(records: &[TraceRecord], buffers: usize) -> Vec<u8> {
 }
 
 fn encode(record: &TraceRecord) -> Vec<u8> {
-    let TraceBody::Event(event) = &record.body;
+    let event = match &record.body {
+        TraceBody::Event(event) => event,
+        TraceBody::Message(message) => return encode_message(record, message),
+    };
     let mut bytes = header(record, event);
     let mut items = [
         (item::PROVIDER_TRAITS, &event.traits),
@@ -185,5 +190,24 @@ fn header(record: &TraceRecord, event: &TraceEvent) -> Vec<u8> {
     bytes.extend(event.provider);
     bytes.extend(event.descriptor);
     bytes.resize(EVENT_HEADER, 0);
+    bytes
+}
+
+/// What the system makes of `TRACE_MESSAGE_SEQUENCE | GUID | TIMESTAMP | SYSTEMINFO` in a session without sequence numbers.
+fn encode_message(record: &TraceRecord, message: &TraceMessage) -> Vec<u8> {
+    const OPTIONS: u16 =
+        option::GUID | option::TIME_STAMP | option::SYSTEM_INFO | option::POINTER_64_BIT;
+    let mut bytes = Vec::new();
+    bytes.extend(0_u16.to_le_bytes());
+    bytes.extend(kind::MESSAGE.to_le_bytes());
+    bytes.extend(message.number.to_le_bytes());
+    bytes.extend(OPTIONS.to_le_bytes());
+    bytes.extend(message.guid);
+    bytes.extend(record.time_ns.to_le_bytes());
+    bytes.extend(record.thread.to_le_bytes());
+    bytes.extend(PROCESS.to_le_bytes());
+    bytes.extend(&message.arguments);
+    let length = (bytes.len() as u16).to_le_bytes();
+    bytes[..2].copy_from_slice(&length);
     bytes
 }

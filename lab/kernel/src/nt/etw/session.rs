@@ -24,13 +24,15 @@ enum Code {
     CaptureState = 2,
 }
 
-/// The bit of the session that has a reader.
-const READER: u8 = 1;
+/// The number of the session that has a reader.
+const READER: u16 = 1;
 /// That of the one that comes and goes.
-const VISITOR: u8 = 2;
+const VISITOR: u16 = 2;
 
 struct Provider {
     id: [u8; 16],
+    /// Whether it is of WPP's kind: with flags in place of keywords, and one session at a time.
+    is_classic: bool,
     callback: u64,
     context: u64,
     traits: Vec<u8>,
@@ -47,7 +49,7 @@ struct Tracing {
 }
 
 impl Tracing {
-    fn sessions(&self) -> impl Iterator<Item = (u8, Wanted)> {
+    fn sessions(&self) -> impl Iterator<Item = (u16, Wanted)> {
         let reader = self.reader.as_ref().map(|reader| (READER, reader.wanted));
         reader
             .into_iter()
@@ -91,7 +93,7 @@ pub(crate) fn registered() -> Remaining {
 }
 
 /// Registers a provider, and gives its handle.
-pub(super) fn add(id: [u8; 16], callback: u64, context: u64) -> u64 {
+pub(super) fn add(id: [u8; 16], is_classic: bool, callback: u64, context: u64) -> u64 {
     let handle = TRACING.with_borrow_mut(|tracing| {
         // The system's handles are addresses with something above.
         tracing.last_handle += 0x10;
@@ -100,6 +102,7 @@ pub(super) fn add(id: [u8; 16], callback: u64, context: u64) -> u64 {
             handle,
             Provider {
                 id,
+                is_classic,
                 callback,
                 context,
                 traits: Vec::new(),
@@ -174,6 +177,22 @@ pub(super) fn deliver(level: u8, keywords: u64, record: &TraceRecord) {
     });
 }
 
+/// Whether there is a session of this number.
+pub(super) fn has_logger(logger: u16) -> bool {
+    TRACING.with_borrow(|tracing| tracing.sessions().any(|(number, _)| number == logger))
+}
+
+/// Gives a message to the session with a reader, if it is for it.
+pub(super) fn deliver_message(logger: u16, record: &TraceRecord) {
+    TRACING.with_borrow_mut(|tracing| {
+        if let Some(session) = &mut tracing.reader
+            && logger == READER
+        {
+            (session.reader)(record);
+        }
+    });
+}
+
 /// Tells a provider that has just come what the sessions want.
 pub(super) fn greet(handle: u64) {
     if let Some(wanted) = TRACING.with_borrow(Tracing::wanted) {
@@ -189,11 +208,62 @@ fn call(handle: u64, code: Code, wanted: Wanted) {
             return None;
         }
         provider.calls += 1;
-        Some((provider.callback, provider.context))
+        Some((
+            provider.callback,
+            provider.context,
+            provider.is_classic.then_some(provider.id),
+        ))
     });
-    let Some((callback, context)) = target else {
+    let Some((callback, context, classic)) = target else {
         return;
     };
+    if let Some(id) = classic {
+        call_classic(id, callback, context, code);
+    } else {
+        call_event_provider(callback, context, code, wanted);
+    }
+    TRACING.with_borrow_mut(|tracing| {
+        if let Some(provider) = tracing.providers.get_mut(&handle) {
+            provider.calls -= 1;
+        }
+    });
+}
+
+/// Tells a provider of WPP's kind which session writes, which it keeps as the handle to write with.
+fn call_classic(id: [u8; 16], callback: u64, context: u64, code: Code) {
+    if code == Code::CaptureState {
+        return;
+    }
+    // It has one session at a time: the first.
+    let session = TRACING.with_borrow(|tracing| tracing.sessions().next());
+    let (code, handle) = match session {
+        Some((logger, wanted)) => {
+            let level = if wanted.level == 0 {
+                u8::MAX
+            } else {
+                wanted.level
+            };
+            let flags = (wanted.any_keyword & 0xFFFF_FFFF) << 32;
+            (
+                Code::Enable,
+                u64::from(logger) | u64::from(level) << 16 | flags,
+            )
+        }
+        None => (Code::Disable, 0),
+    };
+    let lent = driver::object(24);
+    driver::write(lent, &id);
+    driver::write(lent + 16, &handle.to_le_bytes());
+    driver::call(
+        Callback::EtwEnableCallback,
+        None,
+        callback,
+        &[lent, code as u64, lent + 16, context],
+    );
+    driver::release(lent);
+}
+
+fn call_event_provider(callback: u64, context: u64, code: Code, wanted: Wanted) {
     driver::call(
         Callback::EtwEnableCallback,
         None,
@@ -209,11 +279,6 @@ fn call(handle: u64, code: Code, wanted: Wanted) {
             context,
         ],
     );
-    TRACING.with_borrow_mut(|tracing| {
-        if let Some(provider) = tracing.providers.get_mut(&handle) {
-            provider.calls -= 1;
-        }
-    });
 }
 
 /// Tells every provider something, one after the other.
