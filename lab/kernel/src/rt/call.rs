@@ -64,6 +64,19 @@ impl Call<'_> {
         mem::read(first.wrapping_add(8 * i as u64)).unwrap_or(0)
     }
 
+    /// The first eight arguments, whether there are so many or not.
+    pub(crate) fn first_args(&self) -> [u64; 8] {
+        let mut bytes = [0; 64];
+        let first = self.frame.driver_sp.wrapping_add(8);
+        match mem::read_into(first, &mut bytes) {
+            Ok(()) => {
+                let mut words = bytes.as_chunks().0.iter();
+                std::array::from_fn(|_| words.next().map_or(0, |word| u64::from_le_bytes(*word)))
+            }
+            Err(_) => std::array::from_fn(|i| self.arg(i)),
+        }
+    }
+
     /// Argument `i` as a 32-bit integer.
     pub(crate) fn arg_u32(&self, i: usize) -> u32 {
         self.arg(i) as u32

@@ -85,7 +85,7 @@ const TELLING: &[&str] = &[
 ];
 
 fn arguments(call: &Call<'_>) -> Arguments {
-    Arguments(std::array::from_fn(|index| call.arg(index)))
+    Arguments(call.first_args())
 }
 
 /// Tells monitors what a call has given back, or the status that it is about to raise.

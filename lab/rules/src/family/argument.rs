@@ -1,5 +1,8 @@
 //! What a call must not be given, whatever went before: one row per function and rule.
 
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
 use crate::event::{Arguments, Callback, DISPATCH_LEVEL, Event, Import, Kind};
 use crate::family::irql::level_name;
 use crate::family::running::Running;
@@ -35,6 +38,17 @@ const RECEIVE_MORE: u32 = 0x2000;
 const SETTLE: u32 = 7;
 const SETTLE_SWITCH: u32 = 4;
 const AT_DISPATCH: u32 = 1;
+
+/// The checks of each function, in their order: most calls have none.
+static BY_FUNCTION: LazyLock<BTreeMap<&str, Vec<&Check>>> = LazyLock::new(|| {
+    let mut checks: BTreeMap<&str, Vec<&Check>> = BTreeMap::new();
+    for check in CHECKS {
+        for function in check.functions {
+            checks.entry(function).or_default().push(check);
+        }
+    }
+    checks
+});
 
 /// Checks in the order in which they count: what fails a run before what warns.
 const CHECKS: &[Check] = &[
@@ -313,14 +327,14 @@ impl Monitor for ArgumentMonitor {
 
 impl ArgumentMonitor {
     fn check(&self, event: &Event, import: &Import) -> Option<Finding> {
+        let checks = BY_FUNCTION.get(import.name)?;
         // Nobody tells this handler its level.
         let is_untold = self
             .running
             .innermost(event.thread)
             .is_some_and(|call| call.callback == Callback::FilterCancelSendNetBufferLists);
-        let check = CHECKS.iter().find(|check| {
-            check.functions.contains(&import.name)
-                && (check.is_broken)(&import.arguments, event.irql)
+        let check = checks.iter().find(|check| {
+            (check.is_broken)(&import.arguments, event.irql)
                 && !(is_untold && check.rule == &rule::FLAGS_DISPATCH_USED)
         })?;
         Some(finding(check, import, event.irql))

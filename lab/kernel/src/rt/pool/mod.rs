@@ -274,9 +274,7 @@ impl Pool {
         // INVARIANT: `room` is what `Block::pages` gives back in `free`.
         self.driver_bytes = driver_bytes;
         let region = &area.region;
-        let slack = |from: u64, to: u64| region.fill(from, (to - from) as usize, SLACK);
-        slack(first, address);
-        slack(block.end(), first + room as u64);
+        region.surround(first..first + room as u64, address..block.end());
         if request.zeroed {
             region.fill(address, size, 0);
         } else {
@@ -304,6 +302,10 @@ impl Pool {
         }
         let damage = damage(&area.region, &block);
         let (first, bytes) = block.pages();
+        if damage.is_none() {
+            let piece = first..first + bytes as u64;
+            area.region.note_intact(piece, address..block.end());
+        }
         area.region.give_back(first, bytes);
         IS_CHANGED.set(true);
         area.blocks[index].freed = Some(stack);

@@ -15,6 +15,7 @@ use std::{
     rc::Rc,
 };
 
+use super::SLACK;
 use crate::rt::{
     layout::PAGE,
     mapping::{Access, Mapping, MemoryFile},
@@ -31,12 +32,19 @@ const MADV_GUARD_INSTALL: libc::c_int = 102;
 const MADV_GUARD_REMOVE: libc::c_int = 103;
 
 /// Memory of a region, and where the lab touches it.
+///
+/// # Invariants
+/// Byte `b` of page `p` holds [`SLACK`] unless it lies in `dirt[p]`, or `p` is not in `dirt`.
 #[derive(Debug)]
 struct Store {
     file: MemoryFile,
     bytes: Cell<u64>,
     alias: Mapping,
+    dirt: RefCell<Vec<Range<u16>>>,
 }
+
+/// A page of which nothing is known.
+const ALL_DIRT: Range<u16> = 0..PAGE as u16;
 
 impl Store {
     /// Makes the file so long, if it is shorter.
@@ -53,8 +61,61 @@ impl Store {
         // What cannot be given back stays until the process ends.
         if bytes < self.bytes.get() && self.file.resize(bytes).is_ok() {
             self.bytes.set(bytes);
+            // INVARIANT: what is not known any more is not in it.
+            self.dirt.borrow_mut().truncate((bytes / PAGE) as usize);
         }
     }
+
+    /// Gives memory back; it reads as zero from now on.
+    fn punch(&self, pages: Range<usize>) {
+        let mut dirt = self.dirt.borrow_mut();
+        let known = pages.start.min(dirt.len())..pages.end.min(dirt.len());
+        // INVARIANT: nothing is known any more.
+        dirt[known].fill(ALL_DIRT);
+        let (offset, bytes) = (pages.start as u64 * PAGE, pages.len() as u64 * PAGE);
+        // What cannot be given back stays.
+        let _ = self.file.punch(offset, bytes);
+    }
+
+    /// Fills what a block leaves of its pages with [`SLACK`], where it is not there already. From now on others write
+    /// into these pages.
+    fn surround(&self, pages: Range<usize>, block: &Range<u64>) {
+        let mut dirt = self.dirt.borrow_mut();
+        if dirt.len() < pages.end {
+            // INVARIANT: nothing is known of these.
+            dirt.resize(pages.end, ALL_DIRT);
+        }
+        for page in pages {
+            // INVARIANT: nothing is known any more.
+            let known = std::mem::replace(&mut dirt[page], ALL_DIRT);
+            let used = part_of(block, page);
+            let slack = |from: u16, to: u16| {
+                if from < to {
+                    let offset = page as u64 * PAGE + u64::from(from);
+                    self.alias.fill(offset, (to - from).into(), SLACK);
+                }
+            };
+            slack(known.start, known.end.min(used.start));
+            slack(known.start.max(used.end), known.end);
+        }
+    }
+
+    /// Takes note that what a block leaves of its pages was seen to be [`SLACK`]. Nobody writes into these pages any more.
+    fn note_intact(&self, pages: Range<usize>, block: &Range<u64>) {
+        let mut dirt = self.dirt.borrow_mut();
+        for page in pages {
+            // INVARIANT: the caller has looked.
+            dirt[page] = part_of(block, page);
+        }
+    }
+}
+
+/// The bytes of a page that lie in a block, whose ends are offsets in the store; an empty range lies where the page does
+/// not matter.
+fn part_of(block: &Range<u64>, page: usize) -> Range<u16> {
+    let start = page as u64 * PAGE;
+    let within = |offset: u64| offset.saturating_sub(start).min(PAGE) as u16;
+    within(block.start)..within(block.end)
 }
 
 thread_local! {
@@ -71,7 +132,13 @@ fn store(start: u64, end: u64) -> io::Result<Rc<Store>> {
         let file = MemoryFile::new(0)?;
         let alias = file.map(0, (end - start) as usize, Access::ReadWrite)?;
         let bytes = Cell::new(0);
-        let store = Rc::new(Store { file, bytes, alias });
+        let dirt = RefCell::default();
+        let store = Rc::new(Store {
+            file,
+            bytes,
+            alias,
+            dirt,
+        });
         stores.insert(start, Rc::clone(&store));
         Ok(store)
     })
@@ -86,6 +153,14 @@ pub(super) enum Page {
     Read,
     /// Read and write it.
     Whole,
+}
+
+/// Changes of page tables that guards make, by offset and length.
+#[derive(Default)]
+struct Turns {
+    closed: Vec<(u64, usize)>,
+    opened: Vec<(u64, usize)>,
+    read_only: Vec<(u64, usize)>,
 }
 
 /// A part of the pool's address space.
@@ -175,6 +250,24 @@ impl Region {
         Some(first)
     }
 
+    /// Fills what a block leaves of a piece that was just taken with [`SLACK`].
+    pub(super) fn surround(&self, piece: Range<u64>, block: Range<u64>) {
+        let (pages, block) = self.in_store(piece, block);
+        self.store.surround(pages, &block);
+    }
+
+    /// Takes note that what a block left of its piece is [`SLACK`] as ever; the piece is given back next.
+    pub(super) fn note_intact(&self, piece: Range<u64>, block: Range<u64>) {
+        let (pages, block) = self.in_store(piece, block);
+        self.store.note_intact(pages, &block);
+    }
+
+    /// A piece and its block as the store knows them.
+    fn in_store(&self, piece: Range<u64>, block: Range<u64>) -> (Range<usize>, Range<u64>) {
+        let block = self.offset(block.start)..self.offset(block.end);
+        (self.page(piece.start)..self.page(piece.end), block)
+    }
+
     /// Takes a piece back: it is closed for ever.
     pub(super) fn give_back(&mut self, first: u64, bytes: usize) {
         self.set(first, bytes, Page::Closed);
@@ -203,11 +296,10 @@ impl Region {
     fn drop_closed(&self) {
         let mut from = 0;
         for run in self.pages.chunk_by(|one, next| one == next) {
-            let (offset, bytes) = (from * PAGE, run.len() as u64 * PAGE);
-            from += run.len() as u64;
+            let pages = from..from + run.len();
+            from = pages.end;
             if run[0] == Page::Closed {
-                // What cannot be given back stays.
-                let _ = self.store.file.punch(offset, bytes);
+                self.store.punch(pages);
             }
         }
     }
@@ -259,6 +351,7 @@ impl Region {
 
     /// Makes the page tables say what the driver may do. It must not run before.
     pub(super) fn settle(&mut self) {
+        let mut turns = Turns::default();
         for range in std::mem::take(&mut self.changed) {
             let mut at = range.start;
             while at < range.end {
@@ -275,17 +368,19 @@ impl Region {
                 while at < range.end && same(at) {
                     at += 1;
                 }
-                self.change(first..at, wanted)
+                self.plan(first..at, wanted, &mut turns)
                     .expect("Linux can protect pages of ours");
                 self.actual[first..at].fill(wanted);
             }
         }
+        self.turn(&turns).expect("Linux can protect pages of ours");
     }
 
-    /// Changes what the page tables say of a range, which is the same in all of it unless it is to be closed.
-    fn change(&self, range: Range<usize>, wanted: Page) -> io::Result<()> {
-        let offset = range.start as u64 * PAGE;
-        let bytes = range.len() * PAGE as usize;
+    /// Plans what the page tables are to say of a range, of which they say the same all over unless it is to be closed.
+    /// What is done by protection alone is done at once.
+    fn plan(&self, range: Range<usize>, wanted: Page, turns: &mut Turns) -> io::Result<()> {
+        let run = (range.start as u64 * PAGE, range.len() * PAGE as usize);
+        let (offset, bytes) = run;
         if !self.has_guards {
             return self.space.protect(offset, bytes, access(wanted));
         }
@@ -295,17 +390,27 @@ impl Region {
             self.space.protect(offset, bytes, Access::ReadWrite)?;
         }
         match wanted {
-            Page::Closed => self.space.advise(offset, bytes, MADV_GUARD_INSTALL),
+            Page::Closed => turns.closed.push(run),
             Page::Whole | Page::Read => {
                 if is[0] == Page::Closed {
-                    self.space.advise(offset, bytes, MADV_GUARD_REMOVE)?;
+                    turns.opened.push(run);
                 }
-                match wanted {
-                    Page::Read => self.space.protect(offset, bytes, Access::Read),
-                    _ => Ok(()),
+                if wanted == Page::Read {
+                    turns.read_only.push(run);
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Does what was planned.
+    fn turn(&self, turns: &Turns) -> io::Result<()> {
+        self.space.advise_each(&turns.closed, MADV_GUARD_INSTALL)?;
+        self.space.advise_each(&turns.opened, MADV_GUARD_REMOVE)?;
+        for (offset, bytes) in &turns.read_only {
+            self.space.protect(*offset, *bytes, Access::Read)?;
+        }
+        Ok(())
     }
 
     /// Changes what the page tables say of a piece, whatever the driver may do.
@@ -450,6 +555,57 @@ mod tests {
             assert_eq!(region.check(guard + 5, 1, Page::Read), Err(guard + 5));
             assert_eq!(region.check(PAGED_POOL - 1, 0, Page::Read), Ok(()));
         });
+    }
+
+    /// What surrounds a block is what it should be, whatever lay in its pages in an earlier life.
+    #[test]
+    fn a_block_is_surrounded_anew_by_what_is_not_known_to_be_there() {
+        const BYTES: usize = 3 * ONE;
+        let ends = [
+            0,
+            1,
+            40,
+            PAGE - 1,
+            PAGE,
+            PAGE + 7,
+            2 * PAGE,
+            3 * PAGE - 1,
+            3 * PAGE,
+        ];
+        let blocks = ends.iter().enumerate().flat_map(|(index, start)| {
+            let later = ends[index..].iter();
+            later.map(move |end| *start..*end)
+        });
+        let mut blocks: Vec<Range<u64>> = blocks.collect();
+        // Each comes after one that lay elsewhere.
+        blocks.sort_by_key(|block| (block.end * 7 + block.start * 13) % 31);
+        let _only = machine::only();
+        let _handlers = Handlers::install().expect("signals");
+        for (number, block) in blocks.into_iter().enumerate() {
+            let mut region = Region::with_guards(POOL, PAGED_POOL).expect("address space");
+            let first = region.take(BYTES, 16).expect("room");
+            let piece = first..first + BYTES as u64;
+            let within = first + block.start..first + block.end;
+            region.surround(piece.clone(), within.clone());
+            region.fill(within.start, (block.end - block.start) as usize, 7);
+            let mut seen = vec![0; BYTES];
+            region.read(first, &mut seen);
+            for (offset, byte) in (0..).zip(seen) {
+                let expected = if block.contains(&offset) { 7 } else { SLACK };
+                assert_eq!(byte, expected, "{block:?}: {offset}");
+            }
+            // Some are overwritten around the block, and some are not seen again in their life.
+            if number % 3 == 0 {
+                region.fill(first, BYTES, 9);
+            }
+            if number % 3 == 1 {
+                region.note_intact(piece, within);
+            }
+            region.give_back(first, BYTES);
+            if number % 5 == 0 {
+                region.drop_closed();
+            }
+        }
     }
 
     #[test]
