@@ -15,6 +15,7 @@ mod block;
 pub(crate) mod poison;
 mod reach;
 mod region;
+mod store;
 
 use std::{
     cell::{Cell, RefCell},

@@ -7,18 +7,12 @@
 //! looks into the table and touches the second mapping, in which no page is ever closed and which is
 //! kept, with its memory, for the next run.
 
-use std::{
-    cell::{Cell, RefCell},
-    collections::BTreeMap,
-    io,
-    ops::Range,
-    rc::Rc,
-};
+use std::{io, ops::Range, rc::Rc};
 
-use super::SLACK;
+use super::store::{Store, store};
 use crate::rt::{
     layout::PAGE,
-    mapping::{Access, Mapping, MemoryFile},
+    mapping::{Access, Mapping},
 };
 
 /// Bytes that are made untouchable in one go.
@@ -30,119 +24,6 @@ const GARBAGE_BYTES: u64 = 128 << 20;
 /// own, so that the number of live blocks is not limited by `vm.max_map_count`, in half the time of `mprotect`.
 const MADV_GUARD_INSTALL: libc::c_int = 102;
 const MADV_GUARD_REMOVE: libc::c_int = 103;
-
-/// Memory of a region, and where the lab touches it.
-///
-/// # Invariants
-/// Byte `b` of page `p` holds [`SLACK`] unless it lies in `dirt[p]`, or `p` is not in `dirt`.
-#[derive(Debug)]
-struct Store {
-    file: MemoryFile,
-    bytes: Cell<u64>,
-    alias: Mapping,
-    dirt: RefCell<Vec<Range<u16>>>,
-}
-
-/// A page of which nothing is known.
-const ALL_DIRT: Range<u16> = 0..PAGE as u16;
-
-impl Store {
-    /// Makes the file so long, if it is shorter.
-    fn extend(&self, bytes: u64) -> io::Result<()> {
-        if bytes > self.bytes.get() {
-            self.file.resize(bytes)?;
-            self.bytes.set(bytes);
-        }
-        Ok(())
-    }
-
-    /// Makes the file so long, if it is longer.
-    fn truncate(&self, bytes: u64) {
-        // What cannot be given back stays until the process ends.
-        if bytes < self.bytes.get() && self.file.resize(bytes).is_ok() {
-            self.bytes.set(bytes);
-            // INVARIANT: what is not known any more is not in it.
-            self.dirt.borrow_mut().truncate((bytes / PAGE) as usize);
-        }
-    }
-
-    /// Gives memory back; it reads as zero from now on.
-    fn punch(&self, pages: Range<usize>) {
-        let mut dirt = self.dirt.borrow_mut();
-        let known = pages.start.min(dirt.len())..pages.end.min(dirt.len());
-        // INVARIANT: nothing is known any more.
-        dirt[known].fill(ALL_DIRT);
-        let (offset, bytes) = (pages.start as u64 * PAGE, pages.len() as u64 * PAGE);
-        // What cannot be given back stays.
-        let _ = self.file.punch(offset, bytes);
-    }
-
-    /// Fills what a block leaves of its pages with [`SLACK`], where it is not there already. From now on others write
-    /// into these pages.
-    fn surround(&self, pages: Range<usize>, block: &Range<u64>) {
-        let mut dirt = self.dirt.borrow_mut();
-        if dirt.len() < pages.end {
-            // INVARIANT: nothing is known of these.
-            dirt.resize(pages.end, ALL_DIRT);
-        }
-        for page in pages {
-            // INVARIANT: nothing is known any more.
-            let known = std::mem::replace(&mut dirt[page], ALL_DIRT);
-            let used = part_of(block, page);
-            let slack = |from: u16, to: u16| {
-                if from < to {
-                    let offset = page as u64 * PAGE + u64::from(from);
-                    self.alias.fill(offset, (to - from).into(), SLACK);
-                }
-            };
-            slack(known.start, known.end.min(used.start));
-            slack(known.start.max(used.end), known.end);
-        }
-    }
-
-    /// Takes note that what a block leaves of its pages was seen to be [`SLACK`]. Nobody writes into these pages any more.
-    fn note_intact(&self, pages: Range<usize>, block: &Range<u64>) {
-        let mut dirt = self.dirt.borrow_mut();
-        for page in pages {
-            // INVARIANT: the caller has looked.
-            dirt[page] = part_of(block, page);
-        }
-    }
-}
-
-/// The bytes of a page that lie in a block, whose ends are offsets in the store; an empty range lies where the page does
-/// not matter.
-fn part_of(block: &Range<u64>, page: usize) -> Range<u16> {
-    let start = page as u64 * PAGE;
-    let within = |offset: u64| offset.saturating_sub(start).min(PAGE) as u16;
-    within(block.start)..within(block.end)
-}
-
-thread_local! {
-    /// The memory of earlier runs, by the address of its region.
-    static STORES: RefCell<BTreeMap<u64, Rc<Store>>> = const { RefCell::new(BTreeMap::new()) };
-}
-
-/// The memory for a region; what it holds is left from before.
-fn store(start: u64, end: u64) -> io::Result<Rc<Store>> {
-    STORES.with_borrow_mut(|stores| {
-        if let Some(store) = stores.get(&start) {
-            return Ok(Rc::clone(store));
-        }
-        let file = MemoryFile::new(0)?;
-        let alias = file.map(0, (end - start) as usize, Access::ReadWrite)?;
-        let bytes = Cell::new(0);
-        let dirt = RefCell::default();
-        let store = Rc::new(Store {
-            file,
-            bytes,
-            alias,
-            dirt,
-        });
-        stores.insert(start, Rc::clone(&store));
-        Ok(store)
-    })
-}
 
 /// What the driver may do with a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -250,13 +131,13 @@ impl Region {
         Some(first)
     }
 
-    /// Fills what a block leaves of a piece that was just taken with [`SLACK`].
+    /// Fills what a block leaves of a piece that was just taken with [`super::SLACK`].
     pub(super) fn surround(&self, piece: Range<u64>, block: Range<u64>) {
         let (pages, block) = self.in_store(piece, block);
         self.store.surround(pages, &block);
     }
 
-    /// Takes note that what a block left of its piece is [`SLACK`] as ever; the piece is given back next.
+    /// Takes note that what a block left of its piece is [`super::SLACK`] as ever; the piece is given back next.
     pub(super) fn note_intact(&self, piece: Range<u64>, block: Range<u64>) {
         let (pages, block) = self.in_store(piece, block);
         self.store.note_intact(pages, &block);
@@ -463,6 +344,7 @@ fn access(page: Page) -> Access {
 
 #[cfg(test)]
 mod tests {
+    use super::super::SLACK;
     use super::*;
     use crate::rt::layout::{PAGED_POOL, POOL};
     use crate::rt::{machine, mem, signal::Handlers};
