@@ -3,7 +3,8 @@
 pub(crate) mod finding;
 mod flow;
 use lab_kernel::{
-    AdapterReport, ControlPhase, MachineReport, Report, RequestReport, WorkItemFunction,
+    AdapterReport, ControlPhase, MachineReport, Report, RequestReport, StackedReport, TrafficCount,
+    WorkItemFunction,
 };
 use lab_net::Mac;
 use protocol::{AdapterStatistics, DirectionCounters};
@@ -13,7 +14,7 @@ use crate::device::{self, Reading};
 use crate::quantity::{self, count};
 use crate::summary::{
     Adapter, Counted, CountedPackets, Directions, DriverDirections, DriverPackets, Irql, Machine,
-    Pool, Reason, Request, Rules, Spread, Summary, WorkItems,
+    Pool, Reason, Request, Rules, Spread, Stacked, Summary, WorkItems,
 };
 
 /// What the command knows about an adapter beside the report.
@@ -183,6 +184,7 @@ pub(crate) fn summarise(
         workers: arguments.workers,
         seed: report.seed,
         adapters,
+        stack: report.stack.iter().map(stacked).collect(),
         packets,
         bytes,
         passed: sum(|adapter| Directions {
@@ -238,6 +240,20 @@ pub(crate) fn summarise(
         notes,
         debug_output: report.debug_output.clone(),
         replay: arguments.replay(),
+    }
+}
+
+/// A filter of the stack, over all adapters.
+fn stacked(filter: &StackedReport) -> Stacked {
+    let sum = |part: fn(&TrafficCount) -> u64| Directions {
+        send: filter.adapters.iter().map(|it| part(&it.send)).sum(),
+        receive: filter.adapters.iter().map(|it| part(&it.receive)).sum(),
+    };
+    Stacked {
+        image: filter.image.clone(),
+        packets: sum(|count| count.packets),
+        passed: sum(|count| count.passed),
+        originated: sum(|count| count.originated),
     }
 }
 

@@ -2,11 +2,13 @@
 
 mod decode;
 mod site;
+mod stack;
 mod trial;
 
 pub use decode::{DecodeArguments, Keywords};
 use decode::{VERBOSE, level};
 pub use site::Site;
+pub use stack::StackArguments;
 use trial::{STRESS_HELP, SWEEP_HELP};
 pub use trial::{StressArguments, Subject, SweepArguments, WorkerArguments};
 
@@ -80,6 +82,9 @@ Examples:
     lwf-lab run deferlwf.sys --pcap a.pcapng --trace all --trace-level warning
     lwf-lab run deferlwf.sys --pcap a.pcapng --etl a.etl && lwf-lab decode a.etl
 
+  Another filter above it, and what both do to packets and requests of each other:
+    lwf-lab run deferlwf.sys --above myfilter.sys --pcap a.pcapng
+
   A capture that does not tell directions, taken on the host with this address:
     lwf-lab run myfilter.sys --pdb myfilter.pdb --pcap a.pcap --local 02:00:00:00:00:01
 
@@ -117,6 +122,10 @@ pub struct ImportsArguments {
 pub struct RunArguments {
     /// The driver image: a PE32+ .sys file for x64
     pub image: PathBuf,
+
+    /// Other filters on the same adapters.
+    #[command(flatten)]
+    pub stack: StackArguments,
 
     /// Capture to replay (pcap or pcapng, Ethernet); give it again for more adapters. Without it the
     /// filter attaches to one adapter without traffic
@@ -320,6 +329,7 @@ impl RunArguments {
     pub(crate) fn hard(subject: &Subject, seed: u64, faults: Vec<Site>) -> Self {
         let Subject {
             image,
+            stack,
             ndis,
             settings,
             processors,
@@ -329,6 +339,7 @@ impl RunArguments {
         } = subject.clone();
         Self {
             image,
+            stack,
             ndis,
             settings,
             processors,
@@ -361,6 +372,7 @@ impl RunArguments {
             "run".to_owned(),
             path_word(&self.image),
         ];
+        words.extend(self.stack.words());
         let mut option = |name: &str, value: String| words.extend([name.to_owned(), value]);
         for path in &self.pcap {
             option("--pcap", path_word(path));

@@ -21,6 +21,9 @@ pub(crate) fn write(title: &str, finding: &Finding, out: &mut String) -> fmt::Re
         finding.statement, finding.severity
     )?;
     writeln!(out, "  page      {}", finding.page)?;
+    if let Some(image) = &finding.image {
+        writeln!(out, "  image     {image}")?;
+    }
     writeln!(out, "  happened  {}", finding.happened)?;
     writeln!(out, "  where     {}", finding.context)?;
     if let Some(bugcheck) = &finding.bugcheck {

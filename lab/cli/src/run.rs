@@ -5,11 +5,11 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use lab_kernel::{AdapterConfig, Failure, Report, RunConfig};
+use lab_kernel::{AdapterConfig, Failure, Report, RunConfig, StackedImage};
 use protocol::Mode;
 
 use crate::account::{self, Source};
-use crate::argument::{self, RunArguments, Site};
+use crate::argument::{self, RunArguments, Site, StackArguments};
 use crate::capture;
 use crate::device;
 use crate::error::Error;
@@ -43,6 +43,7 @@ pub(crate) fn execute(arguments: &RunArguments) -> Result<Outcome, Error> {
         &image,
         &mut notes,
     )?;
+    let others = others(&arguments.stack, &mut notes)?;
     let mut adapters = Vec::new();
     let mut sources = Vec::new();
     let mut damage = Vec::new();
@@ -93,6 +94,8 @@ pub(crate) fn execute(arguments: &RunArguments) -> Result<Outcome, Error> {
             image,
             image_name: image_name.clone(),
             pdb,
+            above: others.above,
+            below: others.below,
             seed: arguments.seed,
             ndis_minor: arguments.ndis,
             processors: arguments.processors,
@@ -131,6 +134,33 @@ pub(crate) fn execute(arguments: &RunArguments) -> Result<Outcome, Error> {
     notes.extend(injected(faults, &report));
     let summary = account::summarise(&image_name, arguments, &sources, notes, &report);
     Ok(Outcome { summary, damage })
+}
+
+/// The other filters of a stack.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Others {
+    pub(crate) above: Vec<StackedImage>,
+    pub(crate) below: Vec<StackedImage>,
+}
+
+/// Reads the other filters of a stack.
+pub(crate) fn others(stack: &StackArguments, notes: &mut Vec<String>) -> Result<Others, Error> {
+    let mut read_all = |paths: &[PathBuf]| {
+        let mut images = Vec::new();
+        for path in paths {
+            let image = read(path)?;
+            images.push(StackedImage {
+                name: file_name(path),
+                pdb: symbols(path, None, &image, notes)?,
+                image,
+            });
+        }
+        Ok(images)
+    };
+    Ok(Others {
+        above: read_all(&stack.above)?,
+        below: read_all(&stack.below)?,
+    })
 }
 
 /// What came of the calls that were to fail.

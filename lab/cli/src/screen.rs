@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use crate::finding;
 use crate::quantity::{self, count, nanoseconds, optional_count};
 use crate::summary::{
-    Adapter, Counted, CountedPackets, Directions, Flow, ModeChange, Spread, Summary,
+    Adapter, Counted, CountedPackets, Directions, Flow, ModeChange, Spread, Stacked, Summary,
 };
 use crate::table::{Align, Table};
 
@@ -35,6 +35,7 @@ fn write(summary: &Summary, out: &mut String) -> fmt::Result {
         summary.image, summary.ndis, summary.processors, summary.workers, summary.seed
     )?;
     write_adapters(&summary.adapters, out)?;
+    write_stack(&summary.stack, out)?;
     write_traffic(summary, out)?;
     for change in &summary.mode_changes {
         let outcome = match change.status {
@@ -103,6 +104,34 @@ fn write(summary: &Summary, out: &mut String) -> fmt::Result {
         finding::write("RULE BROKEN", violation, out)?;
     }
     write_verdict(summary, out)
+}
+
+/// Who is above whom, and what each was given; nothing for a filter that is alone.
+fn write_stack(stack: &[Stacked], out: &mut String) -> fmt::Result {
+    if stack.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\nStack, from the top")?;
+    let mut table = Table::new(&[
+        ("image", Align::Left),
+        ("given to send", Align::Right),
+        ("passed", Align::Right),
+        ("given from below", Align::Right),
+        ("passed", Align::Right),
+        ("made", Align::Right),
+    ]);
+    for filter in stack {
+        table.row(vec![
+            filter.image.clone(),
+            count(filter.packets.send),
+            count(filter.passed.send),
+            count(filter.packets.receive),
+            count(filter.passed.receive),
+            count(filter.originated.send + filter.originated.receive),
+        ]);
+    }
+    table.write(out);
+    Ok(())
 }
 
 fn write_adapters(adapters: &[Adapter], out: &mut String) -> fmt::Result {

@@ -27,6 +27,8 @@ pub struct Summary {
     pub seed: u64,
     /// The adapters, in the order of the captures.
     pub adapters: Vec<Adapter>,
+    /// The filters from top to bottom, if there are several; all else but `violation` and `warnings` is about `image`.
+    pub stack: Vec<Stacked>,
     /// Packets of all adapters. One packet is one `NET_BUFFER`.
     pub packets: CountedPackets,
     /// Packets that came out at the filter's other side.
@@ -356,6 +358,19 @@ pub struct Rules {
     pub without: Vec<String>,
 }
 
+/// One filter of a stack.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+pub struct Stacked {
+    /// File name of its image.
+    pub image: String,
+    /// Packets that it was given, those that others of the stack have made among them.
+    pub packets: Directions,
+    /// Packets of those that it passed on.
+    pub passed: Directions,
+    /// Packets that it made itself.
+    pub originated: Directions,
+}
+
 /// A broken rule, or advice, with its place in the driver.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 pub struct Finding {
@@ -369,6 +384,8 @@ pub struct Finding {
     pub statement: String,
     /// The documentation page that demands it.
     pub page: String,
+    /// File name of the image that did it, where a stack has several.
+    pub image: Option<String>,
     /// What the driver did.
     pub happened: String,
     /// Where: callback, thread, processor and IRQL.

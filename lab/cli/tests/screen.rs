@@ -95,6 +95,7 @@ fn clean() -> Summary {
             adapter("1 http", packets(1000, 2300), counted(54_000, 3_480_000)),
             adapter("2 dns", packets(10, 10), counted(700, 1400)),
         ],
+        stack: Vec::new(),
         passed: Directions {
             send: 1010,
             receive: 2310,
@@ -219,6 +220,7 @@ fn a_broken_rule_of_an_image_without_a_control_device() {
     summary.machine.not_reproducible = vec!["cpuid at faulty.sys+0x10".to_owned()];
     summary.debug_output = vec!["faulty: fault 7".to_owned()];
     summary.violation = Some(Finding {
+        image: None,
         rule: "wi-queue-while-queued".to_owned(),
         official_name: None,
         severity: "corruption".to_owned(),

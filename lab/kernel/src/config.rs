@@ -12,6 +12,10 @@ pub struct RunConfig {
     pub image_name: String,
     /// The program database for function names and source lines; without it reports show offsets.
     pub pdb: Option<PathBuf>,
+    /// Other filters on every adapter above the image, the nearest first: three others at most, with those below.
+    pub above: Vec<StackedImage>,
+    /// Other filters below it, the nearest first.
+    pub below: Vec<StackedImage>,
     /// Decides every choice that Windows leaves open.
     pub seed: u64,
     /// The NDIS minor version that the simulated system offers: 84 to 89 (6.84 to 6.89).
@@ -22,7 +26,7 @@ pub struct RunConfig {
     pub workers: u8,
     /// The adapters that the filter attaches to, at least one.
     pub adapters: Vec<AdapterConfig>,
-    /// Registry values: the same for the driver's and for every adapter's parameters.
+    /// Registry values: the same for the driver's and for every adapter's parameters, and for all images of a stack.
     pub parameters: Vec<(String, ParameterValue)>,
     /// When the stacks stop.
     pub stop: Stop,
@@ -34,7 +38,7 @@ pub struct RunConfig {
     pub control: Option<Control>,
     /// Control operations at any moment of the traffic, if the life is to be a hard one.
     pub chaos: Option<Chaos>,
-    /// The call stacks that fail, each the first time that it is seen. With a list, an empty one
+    /// The call stacks of the image that fail, each the first time that it is seen. With a list, an empty one
     /// too, [`Report::call_sites`](crate::Report::call_sites) tells every stack that could fail.
     pub faults: Option<Vec<CallSite>>,
     /// A trace session and who reads it.
@@ -43,6 +47,17 @@ pub struct RunConfig {
     pub without: Vec<String>,
     /// Whether [`Report::timeline`](crate::Report::timeline) is kept.
     pub keeps_timeline: bool,
+}
+
+/// Another filter of the stack.
+#[derive(Clone, Debug)]
+pub struct StackedImage {
+    /// The bytes of the `.sys` file.
+    pub image: Vec<u8>,
+    /// Its file name, as reports print it.
+    pub name: String,
+    /// Its program database.
+    pub pdb: Option<PathBuf>,
 }
 
 /// What makes a life hard: the neighbours use several threads, worker threads come late, packets may

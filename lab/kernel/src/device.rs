@@ -15,6 +15,7 @@ use crate::abi::nt::{
     DEVICE_OBJECT, DRIVER_OBJECT, FILE_OBJECT, IO_STACK_LOCATION, IO_STATUS_BLOCK, IRP,
 };
 use crate::ndis::exposure;
+use crate::per_image::per_image;
 use crate::rt::mem;
 use crate::rt::pool::{self, Reach};
 use crate::rt::sched::{self, Wait};
@@ -81,7 +82,7 @@ struct Devices {
     cancel_lock: Option<u64>,
 }
 
-thread_local! {
+per_image! {
     static DEVICES: RefCell<Devices> = RefCell::new(Devices::default());
 }
 

@@ -13,6 +13,7 @@ use crate::abi::constant::{
     STATUS_INSUFFICIENT_RESOURCES,
 };
 use crate::nt::{SUCCESS, status};
+use crate::per_image::per_image;
 use crate::rt::trace::{self, StackId};
 use crate::rt::{Call, mem};
 use crate::watch::{OrFault, stack_frame};
@@ -137,7 +138,7 @@ struct Injection {
     by_stack: BTreeMap<(&'static str, StackId), usize>,
 }
 
-thread_local! {
+per_image! {
     static INJECTION: RefCell<Option<Injection>> = const { RefCell::new(None) };
 }
 
@@ -192,7 +193,7 @@ pub(crate) fn instead(call: &Call<'_>) -> Option<u64> {
     if raises(call) {
         return None;
     }
-    let stack = trace::capture();
+    let stack = trace::innermost_image(trace::capture());
     let fails = INJECTION.with_borrow_mut(|injection| {
         let injection = injection.as_mut()?;
         let next = injection.seen.len();

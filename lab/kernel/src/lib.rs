@@ -9,6 +9,7 @@ mod life;
 mod memory;
 mod ndis;
 mod nt;
+mod per_image;
 mod report;
 mod rt;
 mod surface;
@@ -18,12 +19,12 @@ mod worker;
 
 pub use config::{
     AdapterConfig, Answer, Ask, CallSite, Chaos, Control, ControlPhase, Device, Direction, Frame,
-    ParameterValue, Request, RunConfig, Stop,
+    ParameterValue, Request, RunConfig, StackedImage, Stop,
 };
 pub use report::{
     AdapterReport, CallSiteReport, ControlRecord, DispatchReport, Failure, HoldReport,
     MachineReport, PoolReport, PoolTagReport, Progress, Report, RequestReport, RuleReport,
-    TrafficCount, WorkItemFunction, WorkItemReport,
+    StackedReport, TrafficCount, WorkItemFunction, WorkItemReport,
 };
 
 pub use surface::{ImportedName, Support, imports};

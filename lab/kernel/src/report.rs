@@ -17,6 +17,9 @@ pub struct Report {
     pub registered_version: Option<u32>,
     /// Per adapter, in configuration order.
     pub adapters: Vec<AdapterReport>,
+    /// The filters of the stack from top to bottom, if there are several. All else is about the image that the
+    /// configuration names first, but violation and warnings.
+    pub stack: Vec<StackedReport>,
     /// I/O work items, NDIS and WDM families together.
     pub work_items: WorkItemReport,
     /// What the filter kept.
@@ -59,6 +62,15 @@ pub struct Report {
     pub refusal: Option<String>,
     /// What the driver printed with `DbgPrint`, without line ends; at most 1,000 lines.
     pub debug_output: Vec<String>,
+}
+
+/// One filter of a stack after the run.
+#[derive(Clone, Debug, Default)]
+pub struct StackedReport {
+    /// The file name of its image.
+    pub image: String,
+    /// Per adapter, in configuration order, as it saw them.
+    pub adapters: Vec<AdapterReport>,
 }
 
 /// One adapter after the run.

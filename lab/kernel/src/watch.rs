@@ -19,6 +19,7 @@ use lab_rules::{
     Event, Finding, Kind, Monitors, ObjectHistory, ObjectStep, Origin, StackFrame, Violation,
 };
 
+use crate::per_image::per_image;
 use crate::rt::journal::{self, What};
 use crate::rt::sched::{self, Reason, ThreadId};
 use crate::rt::{pool, trace};
@@ -57,9 +58,14 @@ pub(crate) struct Outcome {
     pub(crate) virtual_ns: u64,
 }
 
-thread_local! {
+per_image! {
     static WATCH: RefCell<Option<Watch>> = const { RefCell::new(None) };
     static HISTORIES: RefCell<Histories> = RefCell::default();
+}
+
+thread_local! {
+    /// The names of the images of a stack; none where there is one image.
+    static NAMES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
     /// When the last event happened, for a violation that is found after the end.
     static LAST: Cell<Place> = const { Cell::new(Place { time_ns: 0, processor: 0, thread: 0, irql: 0 }) };
 }
@@ -82,6 +88,25 @@ impl Place {
             irql: sched::irql(),
         }
     }
+}
+
+/// Whether reports name images, and how: where there are several.
+pub(crate) fn name_images(names: &[String]) {
+    NAMES.set(if names.len() > 1 {
+        names.to_vec()
+    } else {
+        Vec::new()
+    });
+}
+
+/// The name of an image, if reports name them.
+fn image_name(number: usize) -> Option<String> {
+    NAMES.with_borrow(|names| names.get(number).cloned())
+}
+
+/// One digest of several.
+pub(crate) fn join_digests<'a>(digests: impl Iterator<Item = &'a str>) -> String {
+    digest::join(digests)
 }
 
 /// Begins a run.
@@ -295,6 +320,7 @@ fn record(finding: Finding, place: Place, stack: &dyn Fn() -> Vec<trace::Frame>)
         let history = watch.history.iter().map(line).collect();
         let violation = Violation {
             rule: finding.rule,
+            image: image_name(sched::image().into()),
             happened,
             bug_check: finding.bug_check,
             stack: frames,
@@ -353,6 +379,7 @@ fn objects(origin: Option<Origin>, happened: &str) -> Vec<ObjectHistory> {
 /// A frame as reports have it.
 pub(crate) fn stack_frame(frame: trace::Frame) -> StackFrame {
     StackFrame {
+        image: image_name(frame.image),
         rva: frame.offset.into(),
         function: frame.function,
         file: frame.file,

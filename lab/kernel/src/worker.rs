@@ -8,6 +8,7 @@ use lab_rules::event::{Callback, WorkItemEvent, WorkItemOwner};
 
 use crate::WorkItemFunction;
 use crate::driver;
+use crate::per_image::per_image;
 use crate::rt::Call;
 use crate::rt::fault::{self, Place};
 use crate::rt::sched;
@@ -65,7 +66,7 @@ struct Workers {
     closing: bool,
 }
 
-thread_local! {
+per_image! {
     static WORKERS: RefCell<Workers> = RefCell::new(Workers::default());
 }
 

@@ -7,6 +7,8 @@ use crate::{BugCheck, Rule};
 pub struct Violation {
     /// The rule.
     pub rule: &'static Rule,
+    /// The file name of the image that did it, where a stack has several.
+    pub image: Option<String>,
     /// What the driver did, in one sentence.
     pub happened: String,
     /// How Windows would stop, where it defines that.
@@ -71,6 +73,8 @@ pub struct ObjectStep {
 /// One frame of a driver's stack.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StackFrame {
+    /// The file name of the image, where a stack has several.
+    pub image: Option<String>,
     /// The return (or fault) address relative to the image.
     pub rva: u64,
     /// The function's name.

@@ -17,6 +17,7 @@ pub(crate) fn of(image: &str, violation: &Violation) -> Finding {
         severity: violation.rule.severity.to_string(),
         statement: violation.rule.statement.to_owned(),
         page: violation.rule.url(),
+        image: violation.image.clone(),
         happened: violation.happened.clone(),
         context: format!(
             "{callback}thread {}, processor {}, IRQL {}, at {} ns (virtual)",
@@ -71,10 +72,14 @@ fn object(image: &str, history: &ObjectHistory) -> Object {
 /// The frames of a stack in the driver `image`.
 pub(crate) fn frames(image: &str, stack: &[lab_rules::StackFrame]) -> Vec<StackFrame> {
     let frame = |frame: &lab_rules::StackFrame| StackFrame {
-        function: frame
-            .function
-            .clone()
-            .unwrap_or_else(|| format!("{image}+{:#x}", frame.rva)),
+        function: match (&frame.image, &frame.function) {
+            (None, Some(function)) => function.clone(),
+            (Some(image), Some(function)) => format!("{image}!{function}"),
+            (other, None) => {
+                let image = other.as_deref().unwrap_or(image);
+                format!("{image}+{:#x}", frame.rva)
+            }
+        },
         file: frame.file.clone(),
         line: frame.line,
     };

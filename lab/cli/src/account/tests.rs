@@ -113,6 +113,7 @@ fn report(before_pause: AdapterStatistics) -> Report {
     departed.add_departed(&before_pause);
     departed.work_items.freed = 1;
     Report {
+        stack: Vec::new(),
         seed: 5,
         registered_version: Some(0x0006_0059),
         adapters: vec![AdapterReport {
@@ -214,6 +215,7 @@ fn a_deep_stack_is_noted() {
     let mut report = report(statistics());
     report.machine.stack_peak_bytes = 13 << 10;
     report.machine.stack_peak = vec![lab_rules::StackFrame {
+        image: None,
         rva: 0x1010,
         function: None,
         file: None,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Setting, ndis_minor, rule};
+use super::{Setting, StackArguments, ndis_minor, rule};
 
 pub(super) const STRESS_HELP: &str = "\
 Examples:
@@ -46,6 +46,10 @@ pub struct Subject {
     /// The driver image: a PE32+ .sys file for x64
     pub image: PathBuf,
 
+    /// Other filters on the same adapters.
+    #[command(flatten)]
+    pub stack: StackArguments,
+
     /// NDIS version that the simulated system offers: 6.84 to 6.89
     #[arg(long, value_name = "VERSION", default_value = "6.89", value_parser = ndis_minor)]
     pub ndis: u8,
@@ -76,6 +80,7 @@ impl Subject {
     /// The arguments that name it, image first; what is the default is left out.
     pub(crate) fn arguments(&self) -> Vec<OsString> {
         let mut arguments = vec![self.image.clone().into()];
+        arguments.extend(self.stack.arguments());
         let mut option = |name: &str, value: OsString| arguments.extend([name.into(), value]);
         if self.ndis != 89 {
             option("--ndis", format!("6.{}", self.ndis).into());

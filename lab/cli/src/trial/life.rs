@@ -14,6 +14,7 @@ use super::traffic;
 use crate::account::{self, finding};
 use crate::argument::{self, Site, Subject};
 use crate::error::{Error, Exit};
+use crate::run::Others;
 use crate::summary::{Directions, Finding, StackFrame};
 use crate::{device, run};
 
@@ -92,6 +93,7 @@ pub(super) struct Stage {
     image_name: String,
     subject: Subject,
     pdb: Option<PathBuf>,
+    others: Others,
     notes: Vec<String>,
 }
 
@@ -105,9 +107,11 @@ impl Stage {
         let image = run::read(&subject.image)?;
         let mut notes = Vec::new();
         let pdb = run::symbols(&subject.image, subject.pdb.as_deref(), &image, &mut notes)?;
+        let others = run::others(&subject.stack, &mut notes)?;
         notes.extend(argument::switched_off(&subject.without));
         Ok(Self {
             image,
+            others,
             image_name: run::file_name(&subject.image),
             pdb,
             subject: subject.clone(),
@@ -130,6 +134,8 @@ impl Stage {
             image: self.image.clone(),
             image_name: self.image_name.clone(),
             pdb: self.pdb.clone(),
+            above: self.others.above.clone(),
+            below: self.others.below.clone(),
             seed: task.seed,
             ndis_minor: self.subject.ndis,
             processors: self.subject.processors,

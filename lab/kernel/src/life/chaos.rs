@@ -8,7 +8,7 @@ use lab_rules::event::NblPath;
 
 use super::{control, stage};
 use crate::ndis::module::{self, State};
-use crate::ndis::{self, adapter, filter, path, status, traffic};
+use crate::ndis::{self, adapter, filter, path, stack, status, traffic};
 use crate::rt::sched;
 use crate::{Chaos, Request, device, watch};
 
@@ -134,8 +134,10 @@ fn operate(adapter: u32, chaos: &Chaos) {
             let modes = modes(adapter, chaos);
             control::send(&modes[sched::random(modes.len() as u64) as usize]);
         }
-        Operation::CancelSend => with_control(adapter, || {
-            traffic::at_some_level(|| path::cancel_any(adapter));
+        Operation::CancelSend => stack::at_top(|| {
+            with_control(adapter, || {
+                traffic::at_some_level(|| path::cancel_any(adapter));
+            });
         }),
         Operation::Request => ndis::ask_oids(adapter, 1),
     }
@@ -177,7 +179,7 @@ fn pause_and_restart(adapter: u32) {
         return;
     }
     sched::sleep_until(sched::now() + sched::random(REST_NS));
-    module::restart(adapter);
+    module::restart_all(adapter);
     module::open(adapter);
 }
 

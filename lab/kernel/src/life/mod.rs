@@ -5,18 +5,23 @@ mod control;
 mod stage;
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use lab_rules::event::{Loaded, Overdue};
 use lab_rules::{Kind, Monitors};
 
 use crate::injection;
-use crate::ndis::{self, adapter};
+use crate::ndis::{self, adapter, stack};
+use crate::per_image::{MOST, per_image};
 use crate::rt::pool::Side;
-use crate::rt::sched::{Hang, HangKind};
+use crate::rt::sched::{self, Hang, HangKind};
 use crate::rt::{self, DataExport, Import, LoadError, Machine};
 use crate::watch::{self, Outcome};
-use crate::{AdapterReport, Failure, MachineReport, Progress, Report, RuleReport, RunConfig, nt};
+use crate::{
+    AdapterReport, Failure, MachineReport, Progress, Report, RuleReport, RunConfig, StackedImage,
+    StackedReport, nt,
+};
 
 /// Virtual time after which a run counts as hung: one hour.
 const TIME_LIMIT_NS: u64 = 3_600_000_000_000;
@@ -43,30 +48,47 @@ pub(crate) const DATA: &[&[DataExport]] = &[nt::DATA];
 /// Tells a person where the run is.
 type Show = Box<dyn FnMut(&Progress)>;
 
-thread_local! {
+per_image! {
     /// The image that was run last, and its bytes.
     static PARSED: RefCell<Option<(Vec<u8>, Rc<lab_pe::Image>)>> = const { RefCell::new(None) };
+}
+
+thread_local! {
     static SHOW: RefCell<Option<Show>> = const { RefCell::new(None) };
-    /// Why the image is no filter that can be run, if so.
-    static REFUSAL: RefCell<Option<String>> = const { RefCell::new(None) };
+    /// Which image is no filter that can be run, and why, if so.
+    static REFUSAL: RefCell<Option<(u8, String)>> = const { RefCell::new(None) };
     static VERSION: Cell<Option<u32>> = const { Cell::new(None) };
 }
 
 /// See [`crate::run`].
-pub(crate) fn run(config: RunConfig, progress: Show) -> Result<Report, Failure> {
+pub(crate) fn run(mut config: RunConfig, progress: Show) -> Result<Report, Failure> {
     validate(&config)?;
-    let bad = |error: &dyn std::fmt::Display| {
-        Failure::BadInput(format!("{}: {error}", config.image_name))
-    };
-    let image = parse(&config.image).map_err(|error| bad(&error))?;
-    let monitors = Monitors::without(&config.without)
-        .map_err(|(rule, error)| Failure::BadInput(format!("{rule}: {error}")))?;
+    let stacked = Stacked::take(&mut config);
+    let (images, order) = (stacked.images, stacked.order);
+    let named: Vec<String> = images.iter().map(|image| image.name.clone()).collect();
+    stack::configure(&order);
     let seed = config.seed;
-    let loaded = loaded(&image);
+    let mut loaded = Vec::new();
+    let mut machine_images = Vec::new();
+    for (number, image) in (0..).zip(images) {
+        let parsed = sched::on_behalf(number, || parse(&image.image));
+        let plan = parsed.map_err(|error| Failure::BadInput(format!("{}: {error}", image.name)))?;
+        loaded.push(about(&plan));
+        machine_images.push(rt::ImageConfig {
+            image: plan,
+            name: image.name,
+            pdb: image.pdb,
+        });
+    }
+    let monitors = || {
+        Monitors::without(&config.without)
+            .map_err(|(rule, error)| Failure::BadInput(format!("{rule}: {error}")))
+    };
+    let monitors = (0..named.len())
+        .map(|_| monitors())
+        .collect::<Result<Vec<_>, _>>()?;
     let mut machine = Machine::load(rt::Config {
-        image,
-        name: config.image_name.clone(),
-        pdb: config.pdb,
+        images: machine_images,
         seed,
         processors: config.processors.into(),
         imports: IMPORTS,
@@ -83,12 +105,16 @@ pub(crate) fn run(config: RunConfig, progress: Show) -> Result<Report, Failure> 
     })
     .map_err(|error| match error {
         LoadError::MissingImports { image, names } => Failure::UnknownImports { image, names },
+        LoadError::TooLarge { .. } => Failure::BadInput(error.to_string()),
         error => Failure::Lab(error.to_string()),
     })?;
-    reset(seed, monitors);
+    watch::name_images(&named);
+    for (number, monitors) in (0..).zip(monitors) {
+        sched::on_behalf(number, || reset(seed, monitors));
+    }
     // In hard lives it is left to every fourth: it costs time, and reach has nothing to do with
     // schedules.
-    ndis::guard_packets(config.chaos.is_none() || seed.is_multiple_of(4));
+    let guards_packets = config.chaos.is_none() || seed.is_multiple_of(4);
     ndis::disturb(config.disturb || config.chaos.is_some());
     ndis::version::offer(config.ndis_minor);
     let macs: Vec<[u8; 6]> = config.adapters.iter().map(|adapter| adapter.mac).collect();
@@ -102,8 +128,14 @@ pub(crate) fn run(config: RunConfig, progress: Show) -> Result<Report, Failure> 
         .iter()
         .map(|adapter| adapter.frames.len() as u64)
         .sum();
-    adapter::configure(config.adapters, config.parameters);
-    ndis::module::reset();
+    stack::each(|| {
+        ndis::guard_packets(guards_packets);
+        adapter::configure(adapter::share(&mut config.adapters));
+        ndis::module::reset();
+        nt::etw::configure(None);
+        injection::configure(None);
+    });
+    adapter::set_parameters(config.parameters);
     let device = config
         .control
         .as_ref()
@@ -111,13 +143,19 @@ pub(crate) fn run(config: RunConfig, progress: Show) -> Result<Report, Failure> 
     control::configure(config.control);
     nt::etw::configure(config.trace);
     SHOW.set(Some(progress));
-    let entry = machine.entry();
-    let (workers, stop) = (config.workers, config.stop);
-    let chaos = config.chaos;
     injection::configure(config.faults);
+    let play = stage::Play {
+        entries: machine.entries(),
+        workers: config.workers,
+        stop: config.stop,
+        frames_total,
+        chaos: config.chaos,
+    };
     let end = machine.run(move || {
-        watch::emit(Kind::Loaded(loaded));
-        stage::play(entry, workers, stop, frames_total, chaos)
+        for (number, loaded) in (0..).zip(loaded) {
+            sched::on_behalf(number, || watch::emit(Kind::Loaded(loaded)));
+        }
+        stage::play(play);
     });
     SHOW.take();
     judge_end(end)?;
@@ -134,29 +172,98 @@ pub(crate) fn run(config: RunConfig, progress: Show) -> Result<Report, Failure> 
             .collect(),
         nondeterministic: stats.nondeterministic,
     };
-    let Some(outcome) = watch::finish() else {
-        return Err(Failure::Lab("the event stream is gone".into()));
-    };
-    let mut refusal = REFUSAL.take();
-    if outcome.violation.is_none()
-        && !injection::has_failed_any()
-        && let Some(refusal) = refusal.take()
-    {
-        let told = outcome.warnings.iter();
-        let told = told.map(|warning| format!("; {}: {}", warning.rule.id, warning.happened));
-        return Err(Failure::BadInput(format!(
-            "{}: {refusal}{}",
-            config.image_name,
-            told.collect::<String>()
-        )));
-    }
-    Ok(Report {
-        machine: measured,
-        refusal,
-        call_sites: injection::take_report(),
-        timeline: rt::journal::take(),
-        ..report(seed, &names, &macs, device, outcome)
+    sched::on_behalf(0, || {
+        let (outcome, stack) = outcome(&order, &named, &names, &macs)
+            .ok_or_else(|| Failure::Lab("the event stream is gone".into()))?;
+        let mut refusal = REFUSAL.take();
+        if outcome.violation.is_none()
+            && !injection::has_failed_any()
+            && let Some((image, refusal)) = refusal.take()
+        {
+            let told = outcome.warnings.iter();
+            let told = told.map(|warning| format!("; {}: {}", warning.rule.id, warning.happened));
+            return Err(Failure::BadInput(format!(
+                "{}: {refusal}{}",
+                named[usize::from(image)],
+                told.collect::<String>()
+            )));
+        }
+        Ok(Report {
+            machine: measured,
+            refusal: refusal.map(|(_, why)| why),
+            call_sites: injection::take_report(),
+            timeline: rt::journal::take(),
+            stack,
+            ..report(seed, &names, &macs, device, outcome)
+        })
     })
+}
+
+/// The images of a run by number: that of the configuration is the first.
+struct Stacked {
+    images: Vec<StackedImage>,
+    /// Their numbers from top to bottom.
+    order: Vec<u8>,
+}
+
+impl Stacked {
+    fn take(config: &mut RunConfig) -> Self {
+        let mut images = vec![StackedImage {
+            image: std::mem::take(&mut config.image),
+            name: config.image_name.clone(),
+            pdb: config.pdb.take(),
+        }];
+        let mut order = vec![0];
+        for image in std::mem::take(&mut config.above) {
+            order.insert(0, images.len() as u8);
+            images.push(image);
+        }
+        for image in std::mem::take(&mut config.below) {
+            order.push(images.len() as u8);
+            images.push(image);
+        }
+        Self { images, order }
+    }
+}
+
+/// What the streams of events of all images amount to, as that of the first with what the others add; and what each
+/// saw, if there are several.
+fn outcome(
+    order: &[u8],
+    named: &[String],
+    names: &[String],
+    macs: &[[u8; 6]],
+) -> Option<(Outcome, Vec<StackedReport>)> {
+    let mut first = watch::finish()?;
+    if order.len() == 1 {
+        return Some((first, Vec::new()));
+    }
+    let mut stack = Vec::new();
+    let mut digests = vec![(0, first.digest.clone())];
+    for image in order {
+        let mut outcome = None;
+        let states = if *image == 0 {
+            first.tally.states.clone()
+        } else {
+            let other = sched::on_behalf(*image, watch::finish)?;
+            let states = other.tally.states.clone();
+            outcome = Some(other);
+            states
+        };
+        stack.push(StackedReport {
+            image: named[usize::from(*image)].clone(),
+            adapters: sched::on_behalf(*image, || adapters(names, macs, &states)),
+        });
+        if let Some(other) = outcome {
+            first.events += other.events;
+            first.warnings.extend(other.warnings);
+            first.violation = first.violation.or(other.violation);
+            digests.push((*image, other.digest));
+        }
+    }
+    digests.sort();
+    first.digest = watch::join_digests(digests.iter().map(|(_, digest)| digest.as_str()));
+    Some((first, stack))
 }
 
 /// Every fourth hard life finds underruns where they happen, the others overruns.
@@ -181,7 +288,7 @@ fn parse(bytes: &[u8]) -> Result<Rc<lab_pe::Image>, lab_pe::Error> {
 }
 
 /// What monitors are told of an image.
-fn loaded(image: &lab_pe::Image) -> Loaded {
+fn about(image: &lab_pe::Image) -> Loaded {
     let names = image.imports.iter().flat_map(|module| &module.functions);
     let is_both =
         |section: &&lab_pe::Section| section.protection.write && section.protection.execute;
@@ -218,6 +325,10 @@ fn validate(config: &RunConfig) -> Result<(), Failure> {
     if config.adapters.is_empty() {
         return bad("no adapter".into());
     }
+    let images = 1 + config.above.len() + config.below.len();
+    if images > MOST {
+        return bad(format!("{images} images in a stack: {MOST} at most"));
+    }
     let mut sites = config.faults.iter().flatten();
     if let Some(site) = sites.find(|site| !injection::can_fail(&site.import)) {
         return bad(format!("{} cannot be made to fail", site.import));
@@ -234,7 +345,8 @@ fn reset(seed: u64, monitors: Monitors) {
     VERSION.set(None);
 }
 
-/// Turns the way the run ended into an event, or into a fault of the lab.
+/// Turns the way the run ended into an event, or into a fault of the lab. The image on whose behalf the thread ran that
+/// ended it is the running one still.
 fn judge_end(end: rt::End) -> Result<(), Failure> {
     use crate::rt::sched::Reason;
     match end {
@@ -248,35 +360,34 @@ fn judge_end(end: rt::End) -> Result<(), Failure> {
             Ok(())
         }
         rt::End::Stopped(Reason::Hang(hang)) => {
-            let (overdue, stack) = judge_hang(&hang);
-            watch::emit_last(Kind::Overdue(overdue), None, stack);
+            let (overdue, stack, image) = judge_hang(&hang);
+            sched::on_behalf(image, || {
+                watch::emit_last(Kind::Overdue(overdue), None, stack);
+            });
             Ok(())
         }
         rt::End::Stopped(Reason::Internal(text)) => Err(Failure::Lab(text)),
     }
 }
 
-/// What a hang is, and the stack of who is to blame: the first thread that is in driver code.
-fn judge_hang(hang: &Hang) -> (Overdue, rt::trace::StackId) {
+/// What a hang is, and the stack and the image of who is to blame: the first thread that is in driver code.
+fn judge_hang(hang: &Hang) -> (Overdue, rt::trace::StackId, u8) {
     let overdue = match hang.kind {
         HangKind::Deadlock => Overdue::Deadlock,
         HangKind::DispatchTooLong => Overdue::Dispatch,
         HangKind::EndlessLoop => Overdue::EndlessLoop,
         HangKind::TimeLimit => Overdue::Run,
     };
-    let blamed = hang
-        .threads
-        .iter()
-        .find(|(name, ..)| hang.thread.as_ref() == Some(name));
+    let blamed = hang.thread.and_then(|place| hang.threads.get(place));
     let in_driver = || {
         hang.threads
             .iter()
-            .find(|(.., stack)| !rt::trace::frames(*stack).is_empty())
+            .find(|(.., stack, _)| !rt::trace::frames(*stack).is_empty())
     };
-    let stack = blamed
-        .or_else(in_driver)
-        .map_or_else(rt::trace::capture, |(.., stack)| *stack);
-    (overdue, stack)
+    match blamed.or_else(in_driver) {
+        Some((.., stack, image)) => (overdue, *stack, *image),
+        None => (overdue, rt::trace::capture(), 0),
+    }
 }
 
 fn report(
@@ -295,28 +406,7 @@ fn report(
         warnings,
         virtual_ns,
     } = outcome;
-    let adapters = (0..)
-        .zip(names.iter().zip(macs))
-        .map(|(index, (name, mac))| {
-            let ([send, receive], before_pause, edge) = adapter::with(index, |adapter| {
-                (adapter.counts, adapter.counts_before_pause, adapter.edge)
-            });
-            AdapterReport {
-                name: name.clone(),
-                if_index: adapter::if_index(index),
-                mac: *mac,
-                states: tally
-                    .states
-                    .get(&index)
-                    .cloned()
-                    .unwrap_or_else(|| vec!["Detached"]),
-                send,
-                receive,
-                lower_edge: edge.name(),
-                before_pause,
-            }
-        });
-    let adapters = adapters.collect();
+    let adapters = adapters(names, macs, &tally.states);
     Report {
         seed,
         registered_version: VERSION.get(),
@@ -345,7 +435,33 @@ fn report(
         operations: chaos::take_counts(),
         call_sites: Vec::new(),
         timeline: Vec::new(),
+        stack: Vec::new(),
         refusal: None,
         debug_output: nt::dbg::take_output(),
     }
+}
+
+/// The adapters as the running image saw them, with the states of its modules.
+fn adapters(
+    names: &[String],
+    macs: &[[u8; 6]],
+    states: &BTreeMap<u32, Vec<&'static str>>,
+) -> Vec<AdapterReport> {
+    let of = |(index, (name, mac)): (u32, (&String, &[u8; 6]))| {
+        let ([send, receive], before_pause, edge) = adapter::with(index, |adapter| {
+            (adapter.counts, adapter.counts_before_pause, adapter.edge)
+        });
+        let states = states.get(&index).cloned();
+        AdapterReport {
+            name: name.clone(),
+            if_index: adapter::if_index(index),
+            mac: *mac,
+            states: states.unwrap_or_else(|| vec!["Detached"]),
+            send,
+            receive,
+            lower_edge: edge.name(),
+            before_pause,
+        }
+    };
+    (0..).zip(names.iter().zip(macs)).map(of).collect()
 }

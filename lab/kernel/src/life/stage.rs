@@ -10,7 +10,7 @@ use super::{REFUSAL, SHOW, VERSION, chaos, control};
 use crate::abi::nt::{DRIVER_EXTENSION, DRIVER_OBJECT};
 use crate::ndis::handle::{Handle, remaining};
 use crate::ndis::module::State;
-use crate::ndis::{self, adapter, filter, module, traffic};
+use crate::ndis::{self, adapter, filter, module, stack, traffic};
 use crate::rt::sched::{self, Wait};
 use crate::watch::{self, OrFault, emit, emit_about};
 use crate::{Chaos, ControlPhase, Progress, Stop, driver, nt, rt, worker};
@@ -26,38 +26,40 @@ const SHOW_NS: u64 = 1_000_000;
 /// Threads of each neighbour that give frames to a filter at the same time, in a hard life.
 const LANES: usize = 2;
 
+/// What a life is played with.
+pub(super) struct Play {
+    /// Where each image begins, by its number.
+    pub(super) entries: Vec<u64>,
+    pub(super) workers: u8,
+    pub(super) stop: Stop,
+    pub(super) frames_total: u64,
+    pub(super) chaos: Option<Chaos>,
+}
+
 /// Plays the whole life.
-pub(super) fn play(entry: u64, workers: u8, stop: Stop, frames_total: u64, chaos: Option<Chaos>) {
+pub(super) fn play(play: Play) {
+    let Play {
+        entries,
+        workers,
+        stop,
+        frames_total,
+        chaos,
+    } = play;
     let show = |phase| show(phase, frames_total);
-    worker::start(workers, chaos.is_some());
+    stack::each(|| worker::start(workers, chaos.is_some()));
     // In every fourth hard life, because writing events takes its time.
     if chaos.is_some() && sched::chance(1, 4) {
         nt::etw::start_visits();
     }
     show("load");
-    let driver_object = make_driver_object(entry);
-    let registry_path = driver::unicode_string(Lent::Other, nt::registry::SERVICE);
-    let status = driver::call_status(
-        Callback::DriverEntry,
-        None,
-        entry,
-        &[driver_object, registry_path],
-    );
-    driver::release(registry_path);
-    if status >= 0x8000_0000 {
-        // The image does not stay loaded, and nobody calls its unload routine.
-        emit_about(Kind::Left(left(true)), entry);
-        return refuse(format!("DriverEntry failed with {status:#010x}"));
+    let mut objects = Vec::new();
+    for image in load_order() {
+        let entry = entries[usize::from(image)];
+        match sched::on_behalf(image, || load(entry)) {
+            Ok(object) => objects.push((image, object)),
+            Err(why) => return refuse(image, &objects, why),
+        }
     }
-    let has_unload_routine = DRIVER_OBJECT::DriverUnload.read(driver_object).or_fault() != 0;
-    let loaded = Kind::Module(ModuleEvent::Loaded { has_unload_routine });
-    emit_about(loaded, entry);
-    rt::discard_init_sections();
-    let Some(filter) = filter::registered() else {
-        unload(driver_object);
-        return refuse("no filter: DriverEntry registered nothing with NDIS".into());
-    };
-    VERSION.set(Some(6 << 16 | u32::from(filter.minor)));
     show("attach");
     wait_for_start();
     nt::etw::capture_state();
@@ -74,16 +76,64 @@ pub(super) fn play(entry: u64, workers: u8, stop: Stop, frames_total: u64, chaos
         control::ask(ControlPhase::BeforeUnload);
     }
     show("unload");
-    unload(driver_object);
+    for (image, object) in objects {
+        sched::on_behalf(image, || unload(object));
+    }
     if stop == Stop::InUnload {
         (0..adapter::count()).for_each(traffic::stop_neighbours);
     }
-    worker::stop();
+    stack::each(worker::stop);
 }
 
-fn refuse(why: String) {
-    REFUSAL.set(Some(why));
-    worker::stop();
+/// The images in the order in which their services start, which is not that of the stack.
+fn load_order() -> Vec<u8> {
+    let mut order: Vec<u8> = stack::from_top().collect();
+    for last in (1..order.len()).rev() {
+        order.swap(last, sched::random(last as u64 + 1) as usize);
+    }
+    order
+}
+
+/// Loads the running image: gives its driver object, or says why it is no filter.
+fn load(entry: u64) -> Result<u64, String> {
+    let driver_object = make_driver_object(entry);
+    let registry_path = driver::unicode_string(Lent::Other, nt::registry::SERVICE);
+    let status = driver::call_status(
+        Callback::DriverEntry,
+        None,
+        entry,
+        &[driver_object, registry_path],
+    );
+    driver::release(registry_path);
+    if status >= 0x8000_0000 {
+        // The image does not stay loaded, and nobody calls its unload routine.
+        emit_about(Kind::Left(left(true)), entry);
+        return Err(format!("DriverEntry failed with {status:#010x}"));
+    }
+    let has_unload_routine = DRIVER_OBJECT::DriverUnload.read(driver_object).or_fault() != 0;
+    let loaded = Kind::Module(ModuleEvent::Loaded { has_unload_routine });
+    emit_about(loaded, entry);
+    rt::discard_init_sections();
+    let Some(filter) = filter::registered() else {
+        unload(driver_object);
+        return Err("no filter: DriverEntry registered nothing with NDIS".into());
+    };
+    if sched::image() == 0 {
+        VERSION.set(Some(6 << 16 | u32::from(filter.minor)));
+    }
+    Ok(driver_object)
+}
+
+/// An image cannot be used: those that are loaded go again.
+fn refuse(image: u8, loaded: &[(u8, u64)], why: String) {
+    REFUSAL.set(Some((image, why)));
+    if !loaded.is_empty() {
+        wait_for_start();
+    }
+    for (image, object) in loaded {
+        sched::on_behalf(*image, || unload(*object));
+    }
+    stack::each(worker::stop);
 }
 
 fn show(phase: &'static str, frames_total: u64) {
@@ -122,7 +172,11 @@ fn wait_for_start() {
     if sched::wait_until(sched::now() + LIMIT_NS, &mut module::all_settled) == Wait::Satisfied {
         return;
     }
-    let waited_ns = LIMIT_NS;
+    stack::each(|| blame_start(LIMIT_NS));
+}
+
+/// Says what of the running image's has not started.
+fn blame_start(waited_ns: u64) {
     for adapter in 0..adapter::count() {
         match module::state(adapter) {
             State::Attaching => overdue(Callback::FilterAttach, adapter, waited_ns, None),
@@ -204,7 +258,7 @@ fn run_traffic(show: &dyn Fn(&'static str), stop: Stop, chaos: Option<Chaos>, fr
             && if ends_early {
                 adapter::most_done() && adapter::all_events_done()
             } else {
-                adapter::all_home() && (stop == Stop::Busy || worker::is_idle())
+                adapter::all_home() && (stop == Stop::Busy || stack::all(worker::is_idle))
             }
     };
     while sched::wait_until(sched::now() + SHOW_NS, &mut || is_quiet()) == Wait::TimedOut {
@@ -222,13 +276,23 @@ fn run_traffic(show: &dyn Fn(&'static str), stop: Stop, chaos: Option<Chaos>, fr
     show("traffic");
 }
 
-/// Nothing moves any more: says what is missing.
+/// Nothing moves any more: says what is missing, of which a packet lies with the filter that was given it last.
 fn stuck() {
+    stack::each(blame_packets);
+    stack::each(blame_callbacks);
+    let busy = stack::from_top().find(|image| !sched::on_behalf(*image, worker::is_idle));
+    sched::on_behalf(busy.unwrap_or(0), blame_workers);
+}
+
+/// Says what the running image has not given back.
+fn blame_packets() {
     for adapter in 0..adapter::count() {
+        let away = ndis::with_next_filter(adapter);
         let [sends, receives] = adapter::with(adapter, |adapter| {
             [NblPath::Send, NblPath::Receive].map(|path| {
                 let side = adapter::side(path);
-                (adapter.outstanding[side] - adapter.with_neighbour[side].len()) as u64
+                let is_away = adapter.with_neighbour[side].len() + away[side];
+                adapter.outstanding[side].saturating_sub(is_away) as u64
             })
         });
         if sends > 0 {
@@ -244,6 +308,10 @@ fn stuck() {
             }));
         }
     }
+}
+
+/// Says which of the running image's callbacks does not end.
+fn blame_callbacks() {
     if let Some((call, routine)) = watch::any_running()
         && !call.callback.is_work_item()
     {
@@ -254,6 +322,10 @@ fn stuck() {
         };
         emit_about(Kind::Overdue(hangs), routine);
     }
+}
+
+/// Says that the running image's work items, or nobody knows what, do not end.
+fn blame_workers() {
     if worker::is_idle() {
         return emit(Kind::Overdue(Overdue::Run));
     }
@@ -269,7 +341,7 @@ fn stop_stacks(show: &dyn Fn(&'static str)) {
     for adapter in 0..adapter::count() {
         sched::wait(&mut || !module::is_restarting(adapter));
         adapter::begin_change(adapter);
-        if module::state(adapter) == State::Running {
+        if !stack::all(|| module::state(adapter) != State::Running) {
             adapter::close(adapter, NblPath::Send);
             if pause_in_time(adapter) {
                 // Nobody waits with these for a restart.
@@ -279,16 +351,28 @@ fn stop_stacks(show: &dyn Fn(&'static str)) {
     }
     show("detach");
     for adapter in 0..adapter::count() {
-        if module::state(adapter) == State::Paused {
-            detach_in_time(adapter);
-        }
+        stack::each(|| {
+            if module::state(adapter) == State::Paused {
+                detach_in_time(adapter);
+            }
+        });
         adapter::end_change(adapter);
         traffic::stop_neighbours(adapter);
     }
 }
 
-/// Pauses a module within the time there is for it; tells whether it is paused.
+/// Pauses an adapter's modules from the top, each within the time there is for it; tells whether they are paused.
 pub(super) fn pause_in_time(adapter: u32) -> bool {
+    let mut is_paused = true;
+    stack::each(|| {
+        if module::state(adapter) == State::Running {
+            is_paused &= pause_one_in_time(adapter);
+        }
+    });
+    is_paused
+}
+
+fn pause_one_in_time(adapter: u32) -> bool {
     let begun = sched::now();
     sched::spawn(&format!("ndis pause {adapter}"), None, move || {
         module::pause(adapter)

@@ -5,6 +5,8 @@ use std::cell::RefCell;
 use lab_rules::event::NblPath;
 
 use super::edge::Edge;
+use super::stack;
+use crate::per_image::per_image;
 use crate::rt::sched;
 use crate::{AdapterConfig, Direction, Frame, ParameterValue, TrafficCount};
 
@@ -45,8 +47,11 @@ pub(crate) struct Adapter {
     pub(crate) closing: bool,
 }
 
-thread_local! {
+per_image! {
     static ADAPTERS: RefCell<Vec<Adapter>> = const { RefCell::new(Vec::new()) };
+}
+
+thread_local! {
     static PARAMETERS: RefCell<Vec<(String, ParameterValue)>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -58,8 +63,37 @@ pub(crate) fn side(path: NblPath) -> usize {
     }
 }
 
-/// Sets the adapters up.
-pub(crate) fn configure(adapters: Vec<AdapterConfig>, parameters: Vec<(String, ParameterValue)>) {
+/// Takes from the adapters what enters the stack at the running image: sends at the topmost, receives at the lowest.
+pub(crate) fn share(adapters: &mut [AdapterConfig]) -> Vec<AdapterConfig> {
+    let running = Some(sched::image());
+    let has_sends = stack::from_top().next() == running;
+    let has_receives = stack::from_top().next_back() == running;
+    let enters = |frame: &mut Frame| match frame.direction {
+        Direction::Send => has_sends,
+        Direction::Receive => has_receives,
+    };
+    let of = |adapter: &mut AdapterConfig| AdapterConfig {
+        name: adapter.name.clone(),
+        mac: adapter.mac,
+        frames: if has_sends && has_receives {
+            std::mem::take(&mut adapter.frames)
+        } else {
+            adapter.frames.extract_if(.., enters).collect()
+        },
+    };
+    adapters.iter_mut().map(of).collect()
+}
+
+/// Runs `body` on behalf of the image at which a direction enters the stack.
+fn at_source<R>(path: NblPath, body: impl FnOnce() -> R) -> R {
+    match path {
+        NblPath::Send => stack::at_top(body),
+        NblPath::Receive => stack::at_bottom(body),
+    }
+}
+
+/// Sets the running image's adapters up.
+pub(crate) fn configure(adapters: Vec<AdapterConfig>) {
     let adapters = adapters.into_iter().map(|config| Adapter {
         name: config.name,
         mac: config.mac,
@@ -75,11 +109,16 @@ pub(crate) fn configure(adapters: Vec<AdapterConfig>, parameters: Vec<(String, P
         changing: false,
         control_closed: false,
         inside_control: 0,
-        events_done: false,
+        // The stack as a whole is told of events: the first image keeps whether it was.
+        events_done: sched::image() != 0,
         done: [0; 2],
         closing: false,
     });
     ADAPTERS.set(adapters.collect());
+}
+
+/// Sets the registry values, which all images read.
+pub(crate) fn set_parameters(parameters: Vec<(String, ParameterValue)>) {
     PARAMETERS.set(parameters);
 }
 
@@ -134,54 +173,60 @@ pub(crate) fn wait_for_window(adapter: u32, path: NblPath) {
 /// Enters the stack from one of its ends, once that is not paused.
 pub(crate) fn enter(adapter: u32, path: NblPath) {
     let side = side(path);
-    sched::wait(&mut || {
+    let mut enter = || {
         with_mut(adapter, |adapter| {
             let is_open = !adapter.closed[side];
             adapter.inside[side] += u32::from(is_open);
             is_open
         })
-    });
+    };
+    at_source(path, || sched::wait(&mut enter));
 }
 
 /// Leaves the stack again.
 pub(crate) fn leave(adapter: u32, path: NblPath) {
-    with_mut(adapter, |adapter| adapter.inside[side(path)] -= 1);
+    at_source(path, || {
+        with_mut(adapter, |adapter| adapter.inside[side(path)] -= 1);
+    });
 }
 
 /// Pauses an end of the stack: returns when no call is inside.
 pub(crate) fn close(adapter: u32, path: NblPath) {
     let side = side(path);
-    with_mut(adapter, |adapter| adapter.closed[side] = true);
-    sched::wait(&mut || with(adapter, |adapter| adapter.inside[side] == 0));
+    at_source(path, || {
+        with_mut(adapter, |adapter| adapter.closed[side] = true);
+        sched::wait(&mut || with(adapter, |adapter| adapter.inside[side] == 0));
+    });
 }
 
 /// Whether an end of the stack is paused, or about to be.
 pub(crate) fn is_closed(adapter: u32, path: NblPath) -> bool {
-    with(adapter, |adapter| adapter.closed[side(path)])
+    at_source(path, || with(adapter, |adapter| adapter.closed[side(path)]))
 }
 
-/// Whether every structure of an adapter is home.
+/// Whether every structure of an adapter that the running image could have is home.
 pub(crate) fn is_empty(adapter: u32) -> bool {
     with(adapter, |adapter| adapter.outstanding == [0; 2])
 }
 
 /// Whether every send of an adapter is home.
 pub(crate) fn has_no_sends(adapter: u32) -> bool {
-    with(adapter, |adapter| adapter.outstanding[0] == 0)
+    stack::at_top(|| with(adapter, |adapter| adapter.outstanding[0] == 0))
 }
 
 /// Begins a change of the stack, when no other is under way.
 pub(crate) fn begin_change(adapter: u32) {
-    sched::wait(&mut || {
+    let mut begin = || {
         with_mut(adapter, |adapter| {
             !std::mem::replace(&mut adapter.changing, true)
         })
-    });
+    };
+    stack::at_top(|| sched::wait(&mut begin));
 }
 
 /// Ends it.
 pub(crate) fn end_change(adapter: u32) {
-    with_mut(adapter, |adapter| adapter.changing = false);
+    stack::at_top(|| with_mut(adapter, |adapter| adapter.changing = false));
 }
 
 /// Enters the filter with a control call, unless it is being detached.
@@ -210,58 +255,69 @@ pub(crate) fn open_control(adapter: u32) {
 
 /// Keeps what was counted up to now, before the pause at the end.
 pub(crate) fn keep_counts() {
-    ADAPTERS.with_borrow_mut(|adapters| {
-        for adapter in adapters {
-            adapter.counts_before_pause = Some(adapter.counts);
-        }
+    stack::each(|| {
+        ADAPTERS.with_borrow_mut(|adapters| {
+            for adapter in adapters {
+                adapter.counts_before_pause = Some(adapter.counts);
+            }
+        });
     });
 }
 
 /// Restarts it.
 pub(crate) fn open(adapter: u32, path: NblPath) {
-    with_mut(adapter, |adapter| adapter.closed[side(path)] = false);
+    at_source(path, || {
+        with_mut(adapter, |adapter| adapter.closed[side(path)] = false);
+    });
 }
 
 /// Frames that are home, over all adapters.
 pub(crate) fn frames_done() -> u64 {
-    ADAPTERS.with_borrow(|adapters| adapters.iter().flat_map(|adapter| adapter.done).sum())
+    stack::sum(|| {
+        ADAPTERS.with_borrow(|adapters| adapters.iter().flat_map(|adapter| adapter.done).sum())
+    })
 }
 
 /// Whether most frames of each direction are home, over all adapters: all but one in eight.
 pub(crate) fn most_done() -> bool {
-    ADAPTERS.with_borrow(|adapters| {
-        [Direction::Send, Direction::Receive]
-            .into_iter()
-            .zip(0..)
-            .all(|(direction, side): (Direction, usize)| {
+    let directions = [
+        (Direction::Send, NblPath::Send),
+        (Direction::Receive, NblPath::Receive),
+    ];
+    directions.into_iter().all(|(direction, path)| {
+        at_source(path, || {
+            ADAPTERS.with_borrow(|adapters| {
                 let is_of = |frame: &&Frame| frame.direction == direction;
                 let frames = adapters.iter().flat_map(|adapter| &adapter.frames);
                 let total = frames.filter(is_of).count() as u64;
-                let done: u64 = adapters.iter().map(|adapter| adapter.done[side]).sum();
+                let done: u64 = adapters
+                    .iter()
+                    .map(|adapter| adapter.done[side(path)])
+                    .sum();
                 done >= total - total / 8
             })
+        })
     })
+}
+
+/// Whether every adapter of every image is as wanted.
+fn every(is: impl Fn(&Adapter) -> bool) -> bool {
+    stack::all(|| ADAPTERS.with_borrow(|adapters| adapters.iter().all(&is)))
 }
 
 /// Whether every adapter's stack has been told of events.
 pub(crate) fn all_events_done() -> bool {
-    ADAPTERS.with_borrow(|adapters| adapters.iter().all(|adapter| adapter.events_done))
+    every(|adapter| adapter.events_done)
 }
 
 /// Whether every frame and event was given.
 pub(crate) fn all_given() -> bool {
-    ADAPTERS.with_borrow(|adapters| {
-        adapters
-            .iter()
-            .all(|adapter| adapter.sources == [0; 2] && adapter.events_done)
-    })
+    every(|adapter| adapter.sources == [0; 2] && adapter.events_done)
 }
 
 /// Whether every frame and event was given and every structure is home.
 pub(crate) fn all_home() -> bool {
-    ADAPTERS.with_borrow(|adapters| {
-        adapters.iter().all(|adapter| {
-            adapter.sources == [0; 2] && adapter.outstanding == [0; 2] && adapter.events_done
-        })
+    every(|adapter| {
+        adapter.sources == [0; 2] && adapter.outstanding == [0; 2] && adapter.events_done
     })
 }

@@ -21,6 +21,7 @@ use crate::abi::ndis::{
 use crate::abi::nt::UNICODE_STRING;
 use crate::driver;
 use crate::nt::{SUCCESS, imports, status};
+use crate::per_image::per_image;
 use crate::rt::Call;
 use crate::rt::mem::{self, BadAddress};
 use crate::rt::sched;
@@ -34,7 +35,7 @@ imports! {
     NdisWriteConfiguration => write,
 }
 
-thread_local! {
+per_image! {
     /// What an open configuration has given out; it lives until the close.
     static GIVEN: RefCell<BTreeMap<u64, Vec<u64>>> = const { RefCell::new(BTreeMap::new()) };
 }

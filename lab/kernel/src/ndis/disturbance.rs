@@ -6,7 +6,7 @@ use std::cell::Cell;
 use lab_rules::event::NblPath;
 
 use super::nbl::{self, Making};
-use super::{adapter, path, traffic};
+use super::{adapter, path, stack, traffic};
 use crate::rt::sched;
 use crate::{Direction, Frame};
 
@@ -89,8 +89,10 @@ pub(super) fn loop_back(adapter: u32, frame: Frame) {
         ..Making::of(direction)
     };
     adapter::enter(adapter, NblPath::Receive);
-    let nbls = vec![nbl::build(adapter, &[Frame { direction, ..frame }], making)];
-    let low_resources = sched::chance(1, 2);
-    traffic::at_some_level(|| path::indicate_up(adapter, nbls, low_resources));
+    stack::at_bottom(|| {
+        let nbls = vec![nbl::build(adapter, &[Frame { direction, ..frame }], making)];
+        let low_resources = sched::chance(1, 2);
+        traffic::at_some_level(|| path::indicate_up(adapter, nbls, low_resources));
+    });
     adapter::leave(adapter, NblPath::Receive);
 }

@@ -8,6 +8,7 @@ use crate::abi::ndis::{
     NDIS_FILTER_DRIVER_CHARACTERISTICS as C, NDIS_FILTER_PARTIAL_CHARACTERISTICS as P,
     NDIS_OBJECT_HEADER,
 };
+use crate::per_image::per_image;
 use crate::rt::mem::{BadAddress, Field};
 
 /// The handlers that can differ per module.
@@ -132,7 +133,7 @@ pub(crate) struct Filter {
     pub(crate) handlers: Handlers,
 }
 
-thread_local! {
+per_image! {
     static FILTER: RefCell<Option<Filter>> = const { RefCell::new(None) };
 }
 

@@ -7,6 +7,7 @@ use lab_rules::Kind;
 use lab_rules::event::{Lent, ModuleEvent, Remaining};
 
 use crate::driver;
+use crate::per_image::per_image;
 use crate::watch::{self, Holder, emit};
 
 /// Bytes behind a handle: rubbish, so that nobody finds sense in them.
@@ -33,7 +34,7 @@ pub(crate) enum Handle {
     Generic,
 }
 
-thread_local! {
+per_image! {
     /// Every handle of the run, and whether it is alive.
     static HANDLES: RefCell<BTreeMap<u64, (Handle, bool)>> = const { RefCell::new(BTreeMap::new()) };
 }

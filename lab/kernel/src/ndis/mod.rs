@@ -27,6 +27,7 @@ pub(crate) mod control_device;
 pub(crate) mod filter;
 pub(crate) mod handle;
 pub(crate) mod module;
+pub(crate) mod stack;
 pub(crate) mod traffic;
 pub(crate) mod version;
 
@@ -63,6 +64,7 @@ pub(crate) const IMPORTS: [&[Import]; 26] = [
     work_item::IMPORTS,
 ];
 
+pub(crate) use nbl::with_next_filter;
 pub(crate) use oid::{
     ask_all as ask_all_oids, ask_some as ask_oids, concerns_filter as has_oid_handlers,
 };
@@ -100,7 +102,9 @@ pub(crate) fn disturb(is_on: bool) {
 pub(crate) fn indicate_events(adapter: u32) {
     status::indicate_link_state(adapter, true);
     netpnp::notify(adapter);
-    traffic::at_some_level(|| path::cancel(adapter, sched::random(u64::MAX)));
+    stack::at_top(|| {
+        traffic::at_some_level(|| path::cancel(adapter, sched::random(u64::MAX)));
+    });
 }
 
 /// PnP events reach an adapter's stack.

@@ -10,7 +10,7 @@ use lab_rules::event::{Callback, HandlerSet, Lent, ModuleEvent, NblPath};
 use super::filter::{self, PathHandlers};
 use super::handle::{self, Handle};
 use super::register::read_header;
-use super::{adapter, disturbance, netpnp, oid};
+use super::{adapter, disturbance, netpnp, oid, stack};
 use crate::abi::constant::{
     NDIS_FILTER_ATTRIBUTES_REVISION_1, NDIS_FILTER_PARTIAL_CHARACTERISTICS_REVISION_1,
     NDIS_OBJECT_TYPE_FILTER_ATTRIBUTES, NDIS_OBJECT_TYPE_FILTER_PARTIAL_CHARACTERISTICS,
@@ -21,6 +21,7 @@ use crate::abi::constant::{
 use crate::abi::ndis::NDIS_FILTER_ATTRIBUTES;
 use crate::driver;
 use crate::nt::{SUCCESS, imports, status};
+use crate::per_image::per_image;
 use crate::rt::{Call, sched};
 use crate::watch::{self, OrFault, emit};
 
@@ -73,7 +74,7 @@ struct Module {
     restart_wanted: bool,
 }
 
-thread_local! {
+per_image! {
     static MODULES: RefCell<Vec<Module>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -115,7 +116,7 @@ pub(crate) fn has_first_attach_ended() -> bool {
 
 /// Whether every stack has started, or failed to.
 pub(crate) fn all_settled() -> bool {
-    MODULES.with_borrow(|modules| modules.iter().all(|module| module.is_settled))
+    stack::all(|| MODULES.with_borrow(|modules| modules.iter().all(|module| module.is_settled)))
 }
 
 /// Starts the stack of every adapter, each on a thread of its own.
@@ -134,19 +135,38 @@ fn start(adapter: u32) {
     // The stacks of several adapters do not start at the same moment.
     sched::sleep_until(sched::now() + sched::random(20_000));
     adapter::begin_change(adapter);
+    pause_all(adapter);
     if attach(adapter) {
         // Requests come before the first restart too.
         oid::ask_some(adapter, EARLY_REQUESTS);
-        restart(adapter);
     }
+    restart_all(adapter);
+    open(adapter);
     adapter::end_change(adapter);
+}
+
+/// Pauses what runs in an adapter's stack, from the top.
+fn pause_all(adapter: u32) {
+    stack::each(|| {
+        if state(adapter) == State::Running {
+            pause(adapter);
+        }
+    });
+}
+
+/// Restarts what is paused in an adapter's stack, from below.
+pub(crate) fn restart_all(adapter: u32) {
+    stack::each_from_below(|| {
+        if state(adapter) == State::Paused {
+            restart(adapter);
+        }
+    });
 }
 
 /// The filter is inserted into a running stack again. Nothing flows meanwhile.
 pub(crate) fn reattach(adapter: u32) {
-    if attach(adapter) {
-        restart(adapter);
-    }
+    attach(adapter);
+    restart_all(adapter);
     change(adapter, |module| module.is_settled = true);
 }
 
@@ -191,8 +211,8 @@ fn attach(adapter: u32) -> bool {
     true
 }
 
-/// Restarts; a module whose restart fails is detached.
-pub(crate) fn restart(adapter: u32) {
+/// Restarts; a module whose restart fails is detached. What is below runs already.
+fn restart(adapter: u32) {
     let Some(filter) = filter::registered() else {
         return;
     };
@@ -239,7 +259,6 @@ pub(crate) fn restart(adapter: u32) {
     } else {
         change(adapter, |module| module.state = State::Paused);
         detach(adapter);
-        open(adapter);
     }
 }
 
@@ -305,7 +324,7 @@ pub(crate) fn detach(adapter: u32) {
     });
 }
 
-/// Pauses and detaches what is still attached.
+/// Pauses and detaches what is still attached of the running image; the rest of a stack goes on.
 pub(crate) fn unbind_all() {
     for adapter in 0..adapter::count() {
         sched::wait(&mut || {
@@ -317,18 +336,19 @@ pub(crate) fn unbind_all() {
         adapter::begin_change(adapter);
         if state(adapter) == State::Running {
             adapter::close(adapter, NblPath::Send);
-            pause(adapter);
+            pause_all(adapter);
         }
         if state(adapter) == State::Paused {
             detach(adapter);
+            restart_all(adapter);
         }
         adapter::end_change(adapter);
     }
 }
 
-/// Whether a pause and restart that the driver asked for is still to come.
+/// Whether a pause and restart that a driver asked for is still to come.
 pub(crate) fn is_restarting(adapter: u32) -> bool {
-    get(adapter).restart_wanted
+    !stack::all(|| !get(adapter).restart_wanted)
 }
 
 /// Pauses and restarts the stack, as the driver asked: protocols first, then the filter, then the
@@ -338,9 +358,9 @@ fn restart_stack(adapter: u32) {
     change(adapter, |module| module.restart_wanted = false);
     if state(adapter) == State::Running {
         adapter::close(adapter, NblPath::Send);
-        pause(adapter);
+        pause_all(adapter);
         adapter::close(adapter, NblPath::Receive);
-        restart(adapter);
+        restart_all(adapter);
         open(adapter);
     }
     adapter::end_change(adapter);

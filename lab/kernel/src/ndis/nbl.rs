@@ -1,5 +1,6 @@
 //! NET_BUFFER_LISTs of protocol and miniport: built, remembered, compared, taken apart.
 
+mod adopt;
 mod away;
 mod build;
 mod facts;
@@ -13,14 +14,18 @@ use lab_rules::Kind;
 use lab_rules::event::{Chain, HandedNbl, NblEvent, NblFacts, NblPath};
 
 use super::adapter::{self, side};
+use super::{path, stack};
 use crate::Direction;
 use crate::TrafficCount;
 use crate::abi::constant::NDIS_NET_BUFFER_LIST_INFO;
 use crate::abi::ndis::NET_BUFFER_LIST;
 use crate::driver;
+use crate::per_image::per_image;
 use crate::rt::mem::{self, BadAddress};
 use crate::rt::sched;
 use crate::watch::{OrFault, emit};
+pub(crate) use adopt::with_next_filter;
+pub(super) use adopt::{adopt, describe};
 pub(crate) use away::configure as configure_reach;
 pub(super) use away::{hand_back, withdraw};
 pub(super) use build::build;
@@ -62,8 +67,10 @@ impl Making {
     }
 }
 
-/// One NET_BUFFER_LIST of protocol or miniport.
+/// One NET_BUFFER_LIST of protocol or miniport, or of the next filter.
 struct Record {
+    /// The image that has passed it on, and whether it is only lent.
+    origin: Option<(u8, bool)>,
     adapter: u32,
     path: NblPath,
     making: Making,
@@ -88,7 +95,7 @@ struct Record {
     was_passed: bool,
 }
 
-thread_local! {
+per_image! {
     static RECORDS: RefCell<BTreeMap<u64, Record>> = const { RefCell::new(BTreeMap::new()) };
 }
 
@@ -169,6 +176,10 @@ fn sends(adapter: u32, pick: impl Fn(u64, &Record) -> Option<u64>) -> Vec<u64> {
 
 /// An indication has returned to the miniport, which takes split headers back.
 pub(super) fn take_headers(nbls: &[u64]) {
+    stack::each(|| take_known_headers(nbls));
+}
+
+fn take_known_headers(nbls: &[u64]) {
     let mut gone = Vec::new();
     RECORDS.with_borrow_mut(|records| {
         for nbl in nbls {
@@ -256,13 +267,35 @@ pub(super) fn read_handed(first: u64, module_handle: u64) -> (Vec<HandedNbl>, Ch
     (handed, Chain::WellFormed)
 }
 
-/// A structure is home with protocol or miniport: compared with what it was, counted, and gone.
-pub(super) fn bring_home(nbl: u64) {
+/// Structures are home with protocol or miniport: compared with what they were, counted, and gone. What another filter
+/// has passed on goes back to it.
+pub(super) fn bring_home(nbls: Vec<u64>) {
+    let mut back: Vec<(u8, u32, NblPath, Vec<u64>)> = Vec::new();
+    for nbl in nbls {
+        let Some((image, adapter, path)) = end(nbl) else {
+            continue;
+        };
+        match back.last_mut() {
+            Some((to, on, way, nbls)) if (*to, *on, *way) == (image, adapter, path) => {
+                nbls.push(nbl);
+            }
+            _ => back.push((image, adapter, path, vec![nbl])),
+        }
+    }
+    for (image, adapter, path, nbls) in back {
+        sched::on_behalf(image, || match path {
+            NblPath::Send => path::complete_up(adapter, nbls),
+            NblPath::Receive => path::return_down(adapter, nbls),
+        });
+    }
+}
+
+/// The running image's part of a structure's way ends. The image that it goes back to, if it does.
+fn end(nbl: u64) -> Option<(u8, u32, NblPath)> {
     away::take_back(&[nbl]);
-    let Some(record) = RECORDS.with_borrow_mut(|records| records.remove(&nbl)) else {
-        return;
-    };
+    let record = RECORDS.with_borrow_mut(|records| records.remove(&nbl))?;
     let Record {
+        origin,
         adapter,
         path,
         making,
@@ -280,7 +313,9 @@ pub(super) fn bring_home(nbl: u64) {
             alteration,
         }));
     }
-    blocks.iter().copied().for_each(driver::release);
+    if origin.is_none() {
+        blocks.iter().copied().for_each(driver::release);
+    }
     emit(Kind::Nbl(NblEvent::Home { nbl, blocks }));
     adapter::with_mut(adapter, |adapter| {
         adapter.outstanding[side(path)] -= 1;
@@ -296,6 +331,8 @@ pub(super) fn bring_home(nbl: u64) {
             counts.past += packets;
         }
     });
+    let (image, is_lent) = origin?;
+    (!is_lent).then_some((image, adapter, path))
 }
 
 /// Counts structures as given to the filter.

@@ -4,7 +4,7 @@ use lab_rules::Kind;
 use lab_rules::event::{Callback, NetPnpEvent};
 
 use super::register::write_header;
-use super::{filter, handle, module};
+use super::{adapter, filter, handle, module, stack};
 use crate::abi::constant::{
     NDIS_OBJECT_TYPE_DEFAULT, NDIS_SIZEOF_NET_DEVICE_PNP_EVENT_REVISION_1,
     NDIS_SIZEOF_NET_PNP_EVENT_NOTIFICATION_REVISION_1, NdisDevicePnPEventPowerProfileChanged,
@@ -14,8 +14,8 @@ use crate::abi::constant::{
 use crate::abi::ndis::{NET_DEVICE_PNP_EVENT as D, NET_PNP_EVENT, NET_PNP_EVENT_NOTIFICATION as N};
 use crate::driver;
 use crate::nt::{SUCCESS, imports};
-use crate::rt::Call;
 use crate::rt::mem::Field;
+use crate::rt::{Call, sched};
 use crate::watch::{OrFault, emit};
 
 imports! {
@@ -32,8 +32,13 @@ const BUFFER_LENGTH: Field<u32> = Field::at(N::NetPnPEvent + NET_PNP_EVENT::Buff
 
 /// NDIS notifies of an event that concerns nothing the filter holds.
 pub(crate) fn notify(adapter: u32) {
-    send_up(adapter, NetEventPnPCapabilities, None);
-    send_down(adapter);
+    from_below(adapter, NetEventPnPCapabilities, None);
+    let mut images = stack::from_top();
+    let image =
+        images.find(|image| sched::on_behalf(*image, || device_listener(adapter).is_some()));
+    if let Some(image) = image {
+        sched::on_behalf(image, || send_down(adapter));
+    }
 }
 
 /// The last chance to use indications before detach.
@@ -43,25 +48,42 @@ pub(super) fn filter_pre_detach(adapter: u32) {
 
 /// May the adapter sleep?
 pub(super) fn query_power(adapter: u32) {
-    send_up(adapter, NetEventQueryPower, Some(NdisDeviceStateD3));
+    from_below(adapter, NetEventQueryPower, Some(NdisDeviceStateD3));
 }
 
 /// It goes to another power state.
 pub(super) fn set_power(adapter: u32, state: i32) {
-    send_up(adapter, NetEventSetPower, Some(state));
+    from_below(adapter, NetEventSetPower, Some(state));
+}
+
+/// The running image's module on an adapter and its `FilterNetPnPEvent`.
+fn listener(adapter: u32) -> Option<(u64, u64)> {
+    let (context, _) = module::path(adapter)?;
+    let handler = filter::registered()?.handlers.net_pnp_event;
+    (handler != 0).then_some((context, handler))
+}
+
+/// The same with its `FilterDevicePnPEventNotify`.
+fn device_listener(adapter: u32) -> Option<(u64, u64)> {
+    let (context, _) = module::path(adapter)?;
+    let handler = filter::registered()?.handlers.device_pnp_event;
+    (handler != 0).then_some((context, handler))
+}
+
+/// The lowest filter that listens hears of an event.
+fn from_below(adapter: u32, event: i32, state: Option<i32>) {
+    let mut images = stack::from_top().rev();
+    let image = images.find(|image| sched::on_behalf(*image, || listener(adapter).is_some()));
+    if let Some(image) = image {
+        sched::on_behalf(image, || send_up(adapter, event, state));
+    }
 }
 
 /// Calls `FilterNetPnPEvent`, with a buffer that holds a power state where the event has one.
 fn send_up(adapter: u32, event: i32, state: Option<i32>) {
-    let Some(filter) = filter::registered() else {
+    let Some((context, handler)) = listener(adapter) else {
         return;
     };
-    let Some((context, _)) = module::path(adapter) else {
-        return;
-    };
-    if filter.handlers.net_pnp_event == 0 {
-        return;
-    }
     let notification = driver::object(N::SIZE);
     write_header(
         notification,
@@ -85,7 +107,7 @@ fn send_up(adapter: u32, event: i32, state: Option<i32>) {
     driver::call_status(
         Callback::FilterNetPnPEvent,
         Some(adapter),
-        filter.handlers.net_pnp_event,
+        handler,
         &arguments,
     );
     driver::release(notification);
@@ -97,15 +119,9 @@ fn send_up(adapter: u32, event: i32, state: Option<i32>) {
 fn send_down(adapter: u32) {
     /// `NdisPowerProfileAcOnLine`.
     const ON_LINE: u32 = 1;
-    let Some(filter) = filter::registered() else {
+    let Some((context, handler)) = device_listener(adapter) else {
         return;
     };
-    let Some((context, _)) = module::path(adapter) else {
-        return;
-    };
-    if filter.handlers.device_pnp_event == 0 {
-        return;
-    }
     let profile = driver::object(4);
     driver::write(profile, &ON_LINE.to_le_bytes());
     let event = driver::object(D::SIZE);
@@ -122,24 +138,68 @@ fn send_down(adapter: u32) {
     };
     fill().or_fault();
     let callback = Callback::FilterDevicePnPEventNotify;
-    driver::call(
-        callback,
-        Some(adapter),
-        filter.handlers.device_pnp_event,
-        &[context, event],
-    );
+    driver::call(callback, Some(adapter), handler, &[context, event]);
     driver::release(event);
     driver::release(profile);
 }
 
 fn net_pnp_event(call: &Call<'_>) -> u64 {
-    let code = NET_EVENT.read(call.arg(1)).or_fault().cast_unsigned();
+    let notification = call.arg(1);
+    let event = NET_EVENT.read(notification).or_fault();
+    let code = event.cast_unsigned();
     emit(Kind::NetPnp(NetPnpEvent::Issued { code }));
-    handle::module("NdisFNetPnPEvent", call.arg(0));
-    SUCCESS
+    let Some(adapter) = handle::module("NdisFNetPnPEvent", call.arg(0)) else {
+        return SUCCESS;
+    };
+    // That a module is to be detached concerns no other.
+    if event == NetEventFilterPreDetach {
+        return SUCCESS;
+    }
+    let mut images = stack::above();
+    let image = images.find(|image| sched::on_behalf(*image, || listener(adapter).is_some()));
+    image.map_or(SUCCESS, |image| {
+        sched::on_behalf(image, || hand_on(adapter, code, notification))
+    })
+}
+
+/// The running image hears of an event that a filter below has passed on; gives what it makes of it.
+fn hand_on(adapter: u32, code: u32, notification: u64) -> u64 {
+    let mut status = SUCCESS;
+    if !adapter::enter_control(adapter) {
+        return status;
+    }
+    if let Some((context, handler)) = listener(adapter) {
+        emit(Kind::NetPnp(NetPnpEvent::Given { adapter, code }));
+        let callback = Callback::FilterNetPnPEvent;
+        let arguments = [context, notification];
+        status = driver::call_status(callback, Some(adapter), handler, &arguments).into();
+    }
+    adapter::leave_control(adapter);
+    status
 }
 
 fn device_pnp_event(call: &Call<'_>) -> u64 {
-    handle::module("NdisFDevicePnPEventNotify", call.arg(0));
+    let event = call.arg(1);
+    let Some(adapter) = handle::module("NdisFDevicePnPEventNotify", call.arg(0)) else {
+        return 0;
+    };
+    let mut images = stack::below();
+    let image =
+        images.find(|image| sched::on_behalf(*image, || device_listener(adapter).is_some()));
+    if let Some(image) = image {
+        sched::on_behalf(image, || hand_down(adapter, event));
+    }
     0
+}
+
+/// The running image hears of a device event that a filter above has passed on.
+fn hand_down(adapter: u32, event: u64) {
+    if !adapter::enter_control(adapter) {
+        return;
+    }
+    if let Some((context, handler)) = device_listener(adapter) {
+        let callback = Callback::FilterDevicePnPEventNotify;
+        driver::call(callback, Some(adapter), handler, &[context, event]);
+    }
+    adapter::leave_control(adapter);
 }

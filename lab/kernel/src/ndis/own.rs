@@ -16,6 +16,7 @@ use lab_rules::event::{NblEvent, NblPath};
 use super::adapter;
 use crate::abi::ndis::{NET_BUFFER, NET_BUFFER_LIST};
 use crate::driver;
+use crate::per_image::per_image;
 use crate::rt::mem::BadAddress;
 use crate::watch::{self, emit};
 
@@ -26,7 +27,7 @@ struct Own {
     blocks: Vec<u64>,
 }
 
-thread_local! {
+per_image! {
     static LISTS: RefCell<BTreeMap<u64, Own>> = const { RefCell::new(BTreeMap::new()) };
     /// NET_BUFFERs that were allocated by themselves.
     static BUFFERS: RefCell<BTreeMap<u64, Own>> = const { RefCell::new(BTreeMap::new()) };

@@ -4,7 +4,7 @@ use lab_rules::Kind;
 use lab_rules::event::{Callback, NblCall, NblEvent, NblPath};
 
 use super::adapter::{self, side};
-use super::{edge, exposure, handle, module, nbl, own};
+use super::{edge, exposure, handle, module, nbl, own, stack};
 use crate::abi::constant::{
     NDIS_RECEIVE_FLAGS_DISPATCH_LEVEL, NDIS_RECEIVE_FLAGS_RESOURCES,
     NDIS_RETURN_FLAGS_DISPATCH_LEVEL, NDIS_SEND_COMPLETE_FLAGS_DISPATCH_LEVEL,
@@ -109,9 +109,11 @@ pub(super) fn indicate_up(adapter: u32, nbls: Vec<u64>, low_resources: bool) {
                     now,
                 };
                 watch::emit_about(Kind::Nbl(lent_back), path.receive);
-                nbls.into_iter().for_each(nbl::bring_home);
+                nbl::bring_home(nbls);
             } else {
-                nbl::take_headers(&nbls);
+                if stack::below().next().is_none() {
+                    nbl::take_headers(&nbls);
+                }
                 let returned = NblEvent::HandlerReturned {
                     adapter,
                     path: NblPath::Receive,
@@ -120,7 +122,10 @@ pub(super) fn indicate_up(adapter: u32, nbls: Vec<u64>, low_resources: bool) {
                 watch::emit_about(Kind::Nbl(returned), path.receive);
             }
         }
-        _ if low_resources => nbls.into_iter().for_each(nbl::bring_home),
+        _ if low_resources => {
+            lend_up(adapter, &nbls);
+            nbl::bring_home(nbls);
+        }
         _ => reach_protocol(adapter, nbls),
     }
 }
@@ -163,8 +168,11 @@ pub(crate) fn cancel(adapter: u32, id: u64) {
     }
 }
 
-/// The miniport completes at once what it has with this identifier.
+/// The miniport completes at once what it has with this identifier; a filter that is between is asked first.
 fn cancel_at_miniport(adapter: u32, id: u64) {
+    if let Some(below) = stack::below().next() {
+        return sched::on_behalf(below, || cancel(adapter, id));
+    }
     let with_id = nbl::sends_with(adapter, id);
     let cancelled = adapter::with_mut(adapter, |adapter| {
         let waiting = &mut adapter.with_neighbour[side(NblPath::Send)];
@@ -177,8 +185,31 @@ fn cancel_at_miniport(adapter: u32, id: u64) {
     edge::fail(adapter, cancelled, NDIS_STATUS_SEND_ABORTED);
 }
 
-/// Sends have reached the miniport: some complete at once, the others wait for its thread.
+/// Structures go on to the next image, which has them from a neighbour.
+fn pass(adapter: u32, path: NblPath, to: u8, nbls: &[u64], is_lent: bool) {
+    let from = sched::image();
+    let passed = nbl::describe(nbls);
+    sched::on_behalf(to, || nbl::adopt(adapter, path, from, passed, is_lent));
+}
+
+/// Who is above sees receives that are only lent, until this returns; tells whether there is somebody.
+fn lend_up(adapter: u32, nbls: &[u64]) -> bool {
+    let above = stack::above().next();
+    if let Some(above) = above {
+        pass(adapter, NblPath::Receive, above, nbls, true);
+        let nbls = nbls.to_vec();
+        sched::on_behalf(above, || indicate_up(adapter, nbls, true));
+    }
+    above.is_some()
+}
+
+/// Sends have reached the miniport: some complete at once, the others wait for its thread. A filter that is between has
+/// them first.
 fn reach_miniport(adapter: u32, nbls: Vec<u64>) {
+    if let Some(below) = stack::below().next() {
+        pass(adapter, NblPath::Send, below, &nbls, false);
+        return sched::on_behalf(below, || send_down(adapter, nbls));
+    }
     let edge = adapter::with(adapter, |adapter| adapter.edge);
     if let Some(status) = edge.refuses() {
         return edge::fail(adapter, nbls, status);
@@ -190,8 +221,13 @@ fn reach_miniport(adapter: u32, nbls: Vec<u64>) {
     complete_up(adapter, now);
 }
 
-/// Receives have reached the protocol: some return at once, the others wait for its thread.
+/// Receives have reached the protocol: some return at once, the others wait for its thread. A filter that is between has
+/// them first.
 fn reach_protocol(adapter: u32, nbls: Vec<u64>) {
+    if let Some(above) = stack::above().next() {
+        pass(adapter, NblPath::Receive, above, &nbls, false);
+        return sched::on_behalf(above, || indicate_up(adapter, nbls, false));
+    }
     let (now, later) = divide(nbls);
     adapter::with_mut(adapter, |adapter| {
         adapter.with_neighbour[side(NblPath::Receive)].extend(later)
@@ -220,13 +256,13 @@ fn divide(nbls: Vec<u64>) -> (Vec<u64>, Vec<u64>) {
 pub(super) fn complete_up(adapter: u32, nbls: Vec<u64>) {
     let (filtered, plain): (Vec<u64>, Vec<u64>) =
         nbls.into_iter().partition(|nbl| concerns_filter(*nbl));
-    plain.into_iter().for_each(nbl::bring_home);
+    nbl::bring_home(plain);
     if filtered.is_empty() {
         return;
     }
     let Some((context, path)) = module::path(adapter) else {
         // The module is gone, and its NBLs pass by where it was.
-        return filtered.into_iter().for_each(nbl::bring_home);
+        return nbl::bring_home(filtered);
     };
     nbl::hand_back(&filtered);
     let first = nbl::link(&filtered);
@@ -236,7 +272,7 @@ pub(super) fn complete_up(adapter: u32, nbls: Vec<u64>) {
         nbls: filtered.clone(),
     }));
     if path.send_complete == 0 {
-        return filtered.into_iter().for_each(nbl::bring_home);
+        return nbl::bring_home(filtered);
     }
     let flags = at_level(NDIS_SEND_COMPLETE_FLAGS_DISPATCH_LEVEL, 0);
     let callback = Callback::FilterSendNetBufferListsComplete;
@@ -252,13 +288,13 @@ pub(super) fn complete_up(adapter: u32, nbls: Vec<u64>) {
 pub(super) fn return_down(adapter: u32, nbls: Vec<u64>) {
     let (filtered, plain): (Vec<u64>, Vec<u64>) =
         nbls.into_iter().partition(|nbl| concerns_filter(*nbl));
-    plain.into_iter().for_each(nbl::bring_home);
+    nbl::bring_home(plain);
     if filtered.is_empty() {
         return;
     }
     let Some((context, path)) = module::path(adapter) else {
         // The module is gone, and its NBLs pass by where it was.
-        return filtered.into_iter().for_each(nbl::bring_home);
+        return nbl::bring_home(filtered);
     };
     nbl::hand_back(&filtered);
     let first = nbl::link(&filtered);
@@ -268,7 +304,7 @@ pub(super) fn return_down(adapter: u32, nbls: Vec<u64>) {
         nbls: filtered.clone(),
     }));
     if path.return_ == 0 {
-        return filtered.into_iter().for_each(nbl::bring_home);
+        return nbl::bring_home(filtered);
     }
     let flags = at_level(NDIS_RETURN_FLAGS_DISPATCH_LEVEL, 0);
     let callback = Callback::FilterReturnNetBufferLists;
@@ -331,7 +367,7 @@ fn send(call: &Call<'_>) -> u64 {
 fn send_complete(call: &Call<'_>) -> u64 {
     let dispatch_flag = call.arg_u32(2) & NDIS_SEND_COMPLETE_FLAGS_DISPATCH_LEVEL != 0;
     if let Some((_, nbls)) = take(call, NblCall::SendComplete, None, dispatch_flag, false) {
-        nbls.into_iter().for_each(nbl::bring_home);
+        nbl::bring_home(nbls);
     }
     0
 }
@@ -354,12 +390,8 @@ fn indicate(call: &Call<'_>) -> u64 {
     own::note_out(&nbls, adapter, NblPath::Receive);
     nbl::withdraw(&nbls);
     if low_resources {
-        // The protocol copies what it wants: then they are the filter's again.
-        if sched::irql() < DISPATCH_LEVEL && sched::chance(1, 2) {
-            sched::sleep_until(sched::now() + sched::random(COPY_NS));
-        }
-        for _ in 0..sched::random(COPY_POINTS) {
-            sched::point();
+        if !lend_up(adapter, &nbls) {
+            copy_lent();
         }
         nbl::hand_back(&nbls);
         emit(Kind::Nbl(NblEvent::Back {
@@ -373,10 +405,20 @@ fn indicate(call: &Call<'_>) -> u64 {
     0
 }
 
+/// The protocol copies what it wants of receives that are only lent: then they are the filter's again.
+fn copy_lent() {
+    if sched::irql() < DISPATCH_LEVEL && sched::chance(1, 2) {
+        sched::sleep_until(sched::now() + sched::random(COPY_NS));
+    }
+    for _ in 0..sched::random(COPY_POINTS) {
+        sched::point();
+    }
+}
+
 fn return_(call: &Call<'_>) -> u64 {
     let dispatch_flag = call.arg_u32(2) & NDIS_RETURN_FLAGS_DISPATCH_LEVEL != 0;
     if let Some((_, nbls)) = take(call, NblCall::Return, None, dispatch_flag, false) {
-        nbls.into_iter().for_each(nbl::bring_home);
+        nbl::bring_home(nbls);
     }
     0
 }

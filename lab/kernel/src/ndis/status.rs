@@ -7,7 +7,7 @@ use lab_rules::Kind;
 use lab_rules::event::{Callback, Lent, ModuleEvent};
 
 use super::register::{read_header, write_header};
-use super::{filter, handle, module};
+use super::{adapter, filter, handle, module, stack};
 use crate::abi::constant::{
     MediaConnectStateConnected, MediaConnectStateDisconnected, MediaDuplexStateFull,
     NDIS_LINK_STATE_REVISION_1, NDIS_OBJECT_TYPE_DEFAULT, NDIS_OBJECT_TYPE_STATUS_INDICATION,
@@ -17,7 +17,8 @@ use crate::abi::constant::{
 use crate::abi::ndis::{NDIS_LINK_STATE as L, NDIS_STATUS_INDICATION as S};
 use crate::driver;
 use crate::nt::imports;
-use crate::rt::Call;
+use crate::per_image::per_image;
+use crate::rt::{Call, sched};
 use crate::watch::{self, OrFault, emit};
 
 imports! {
@@ -32,22 +33,31 @@ const HEADER: (u8, u8, u16) = (
     NDIS_SIZEOF_STATUS_INDICATION_REVISION_1,
 );
 
-thread_local! {
+per_image! {
     /// The indications that `FilterStatus` is called with, one per adapter at most.
     static PASSING: RefCell<BTreeSet<u64>> = const { RefCell::new(BTreeSet::new()) };
 }
 
-/// The miniport says how the link is: up, or down if `is_up` is false.
+/// Whether the running image is told of indications on an adapter: its module's context, and its handler.
+fn listener(adapter: u32) -> Option<(u64, u64)> {
+    let (context, _) = module::path(adapter)?;
+    let handler = filter::registered()?.handlers.status;
+    (handler != 0).then_some((context, handler))
+}
+
+/// The miniport says how the link is: up, or down if `is_up` is false. The lowest filter that listens hears it.
 pub(crate) fn indicate_link_state(adapter: u32, is_up: bool) {
-    let Some(filter) = filter::registered() else {
-        return;
-    };
-    let Some((context, _)) = module::path(adapter) else {
-        return;
-    };
-    if filter.handlers.status == 0 {
-        return;
+    let mut images = stack::from_top().rev();
+    let image = images.find(|image| sched::on_behalf(*image, || listener(adapter).is_some()));
+    if let Some(image) = image {
+        sched::on_behalf(image, || tell_link_state(adapter, is_up));
     }
+}
+
+fn tell_link_state(adapter: u32, is_up: bool) {
+    let Some((context, handler)) = listener(adapter) else {
+        return;
+    };
     let link = driver::lend(Lent::Status, L::SIZE);
     write_header(
         link,
@@ -76,12 +86,12 @@ pub(crate) fn indicate_link_state(adapter: u32, is_up: bool) {
     fill().or_fault();
     PASSING.with_borrow_mut(|passing| passing.insert(indication));
     for lent in [indication, link] {
-        watch::note_lent(Lent::Status, lent, filter.handlers.status);
+        watch::note_lent(Lent::Status, lent, handler);
     }
     driver::call(
         Callback::FilterStatus,
         Some(adapter),
-        filter.handlers.status,
+        handler,
         &[context, indication],
     );
     PASSING.with_borrow_mut(|passing| passing.remove(&indication));
@@ -104,6 +114,30 @@ fn indicate_status(call: &Call<'_>) -> u64 {
         has_destination: S::DestinationHandle.read(indication).or_fault() != 0,
         has_request: S::RequestId.read(indication).or_fault() != 0,
     }));
+    let mut images = stack::above();
+    let image = images.find(|image| sched::on_behalf(*image, || listener(adapter).is_some()));
+    if let Some(image) = image {
+        sched::on_behalf(image, || hand_on(adapter, indication));
+    }
     // Protocols of the lab listen to nothing.
     0
+}
+
+/// A filter below has indicated a status to the running image's.
+fn hand_on(adapter: u32, indication: u64) {
+    if !adapter::enter_control(adapter) {
+        return;
+    }
+    if let Some((context, handler)) = listener(adapter) {
+        PASSING.with_borrow_mut(|passing| passing.insert(indication));
+        watch::note_lent(Lent::Status, indication, handler);
+        driver::call(
+            Callback::FilterStatus,
+            Some(adapter),
+            handler,
+            &[context, indication],
+        );
+        PASSING.with_borrow_mut(|passing| passing.remove(&indication));
+    }
+    adapter::leave_control(adapter);
 }

@@ -15,6 +15,7 @@ use crate::abi::constant::{
 use crate::abi::ndis::NDIS_TIMER_CHARACTERISTICS as C;
 use crate::driver;
 use crate::nt::{SUCCESS, dpc, imports, ke, status};
+use crate::per_image::per_image;
 use crate::rt::Call;
 use crate::rt::mem;
 use crate::rt::sched::{self, DpcId};
@@ -41,7 +42,7 @@ struct Timer {
     is_pending: bool,
 }
 
-thread_local! {
+per_image! {
     static TIMERS: RefCell<BTreeMap<u64, Timer>> = const { RefCell::new(BTreeMap::new()) };
 }
 

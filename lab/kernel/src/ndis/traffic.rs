@@ -8,7 +8,7 @@ use lab_rules::event::NblPath;
 use super::adapter::{self, side};
 use super::edge::{self, Edge};
 use super::nbl::Making;
-use super::{disturbance, nbl, path};
+use super::{disturbance, nbl, path, stack};
 use crate::abi::constant::NDIS_STATUS_RESET_IN_PROGRESS;
 use crate::rt::sched::{self, DISPATCH_LEVEL};
 use crate::{Direction, Frame};
@@ -30,17 +30,19 @@ const BUFFERS: usize = 4;
 /// Starts the neighbours of an adapter.
 pub(crate) fn start_neighbours(adapter: u32) {
     let edge = Edge::choose();
-    adapter::with_mut(adapter, |adapter| adapter.edge = edge);
-    for (path, name) in [(NblPath::Send, "miniport"), (NblPath::Receive, "protocol")] {
+    stack::each(|| adapter::with_mut(adapter, |adapter| adapter.edge = edge));
+    let spawn = |path, name| {
         sched::spawn(&format!("{name} {adapter}"), None, move || {
             neighbour(adapter, path)
         });
-    }
+    };
+    stack::at_bottom(|| spawn(NblPath::Send, "miniport"));
+    stack::at_top(|| spawn(NblPath::Receive, "protocol"));
 }
 
 /// Lets the neighbours end when they have nothing left.
 pub(crate) fn stop_neighbours(adapter: u32) {
-    adapter::with_mut(adapter, |adapter| adapter.closing = true);
+    stack::each(|| adapter::with_mut(adapter, |adapter| adapter.closing = true));
 }
 
 /// Finishes what lies with a neighbour: later, in another order, in other batches.
@@ -109,15 +111,25 @@ fn shuffle(nbls: &mut [u64]) {
 
 /// Starts to give an adapter its frames, in both directions, from so many threads each.
 pub(crate) fn start_traffic(adapter: u32, lanes: usize) {
-    adapter::with_mut(adapter, |adapter| adapter.sources = [lanes as u32; 2]);
-    for lane in 0..lanes {
-        let sends = frames_of(adapter, Direction::Send, lane, lanes);
-        sched::spawn(&format!("sender {adapter}"), None, move || {
-            send_all(adapter, &sends)
+    let begin = |path| {
+        adapter::with_mut(adapter, |adapter| {
+            adapter.sources[side(path)] = lanes as u32;
         });
-        let receives = frames_of(adapter, Direction::Receive, lane, lanes);
-        sched::spawn(&format!("receiver {adapter}"), None, move || {
-            receive_all(adapter, &receives)
+    };
+    stack::at_top(|| begin(NblPath::Send));
+    stack::at_bottom(|| begin(NblPath::Receive));
+    for lane in 0..lanes {
+        stack::at_top(|| {
+            let sends = frames_of(adapter, Direction::Send, lane, lanes);
+            sched::spawn(&format!("sender {adapter}"), None, move || {
+                send_all(adapter, &sends)
+            });
+        });
+        stack::at_bottom(|| {
+            let receives = frames_of(adapter, Direction::Receive, lane, lanes);
+            sched::spawn(&format!("receiver {adapter}"), None, move || {
+                receive_all(adapter, &receives)
+            });
         });
     }
 }

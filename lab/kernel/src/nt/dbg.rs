@@ -7,6 +7,7 @@ use lab_rules::event::{Fault, FaultKind, Region};
 
 use super::{SUCCESS, imports};
 use crate::driver;
+use crate::per_image::per_image;
 use crate::rt::Call;
 use crate::rt::mem::{self, BadAddress};
 use crate::watch::{self, OrFault};
@@ -24,7 +25,7 @@ imports! {
 /// Lines that are kept.
 const LINES: usize = 1_000;
 
-thread_local! {
+per_image! {
     static OUTPUT: RefCell<(Vec<String>, String)> = const { RefCell::new((Vec::new(), String::new())) };
 }
 

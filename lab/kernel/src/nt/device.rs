@@ -8,6 +8,7 @@ use crate::abi::constant::{STATUS_OBJECT_NAME_COLLISION, STATUS_OBJECT_NAME_NOT_
 use crate::abi::nt::DEVICE_OBJECT as D;
 use crate::device::{self, Majors, NewDevice};
 use crate::driver;
+use crate::per_image::per_image;
 use crate::rt::Call;
 use crate::rt::mem;
 use crate::watch::OrFault;
@@ -20,7 +21,7 @@ imports! {
     IoDeleteSymbolicLink => delete_link,
 }
 
-thread_local! {
+per_image! {
     /// Names of symbolic links, in upper case: names of objects do not tell case.
     static LINKS: RefCell<BTreeSet<String>> = const { RefCell::new(BTreeSet::new()) };
 }

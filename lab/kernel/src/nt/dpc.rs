@@ -10,6 +10,7 @@ use super::{SUCCESS, imports, status};
 use crate::abi::constant::STATUS_INVALID_PARAMETER;
 use crate::abi::nt::KDPC;
 use crate::driver;
+use crate::per_image::per_image;
 use crate::rt::Call;
 use crate::rt::mem;
 use crate::rt::sched::{self, DpcId};
@@ -51,7 +52,7 @@ struct State {
     last_number: u64,
 }
 
-thread_local! {
+per_image! {
     static STATE: RefCell<State> = RefCell::new(State::default());
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{SUCCESS, imports};
 use crate::driver;
+use crate::per_image::per_image;
 use crate::rt::Call;
 use crate::rt::sched::{self, ThreadId};
 
@@ -31,7 +32,7 @@ struct State {
     silos: BTreeMap<ThreadId, u64>,
 }
 
-thread_local! {
+per_image! {
     static STATE: RefCell<State> = RefCell::new(State::default());
 }
 

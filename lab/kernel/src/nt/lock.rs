@@ -8,6 +8,7 @@ use lab_rules::event::LockEvent;
 
 use super::imports;
 use crate::abi::nt::{KLOCK_QUEUE_HANDLE, KSPIN_LOCK_QUEUE};
+use crate::per_image::per_image;
 use crate::rt::Call;
 use crate::rt::mem;
 use crate::rt::sched::{self, DISPATCH_LEVEL, ThreadId};
@@ -28,7 +29,7 @@ imports! {
     KeReleaseInStackQueuedSpinLockFromDpcLevel => release_queued_from_dpc,
 }
 
-thread_local! {
+per_image! {
     /// Who holds each lock. The lock word itself says only that it is held.
     static OWNERS: RefCell<BTreeMap<u64, ThreadId>> = const { RefCell::new(BTreeMap::new()) };
 }

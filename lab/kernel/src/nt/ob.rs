@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{SUCCESS, imports, status};
 use crate::abi::constant::STATUS_INVALID_HANDLE;
+use crate::per_image::per_image;
 use crate::rt::Call;
 use crate::rt::mem;
 use crate::watch::{self, Holder, OrFault};
@@ -23,7 +24,7 @@ const FIRST_HANDLE: u64 = 0xFFFF_FFFF_8000_0004;
 /// What reports call one.
 const HANDLE: &str = "kernel handle";
 
-thread_local! {
+per_image! {
     static HANDLES: RefCell<BTreeMap<u64, u64>> = const { RefCell::new(BTreeMap::new()) };
 }
 

@@ -9,6 +9,7 @@ use lab_rules::event::{Call as Activation, Callback};
 use super::{SUCCESS, imports, ob};
 use crate::abi::nt::{CLIENT_ID, DISPATCHER_HEADER as H};
 use crate::driver;
+use crate::per_image::per_image;
 use crate::rt::Call;
 use crate::rt::mem;
 use crate::rt::sched::{self, ThreadId};
@@ -28,7 +29,7 @@ const THREAD_OBJECT: u8 = 6;
 /// The id of the system process.
 const SYSTEM_PROCESS: u64 = 4;
 
-thread_local! {
+per_image! {
     /// The driver's threads that have not ended, with their objects.
     static RUNNING: RefCell<BTreeMap<ThreadId, u64>> = const { RefCell::new(BTreeMap::new()) };
 }

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use super::imports;
+use crate::per_image::per_image;
 use crate::rt::Call;
 use crate::rt::sched::{self, APC_LEVEL, ThreadId};
 
@@ -24,7 +25,7 @@ struct Regions {
     guarded: i32,
 }
 
-thread_local! {
+per_image! {
     static REGIONS: RefCell<BTreeMap<ThreadId, Regions>> = const { RefCell::new(BTreeMap::new()) };
 }
 

@@ -15,6 +15,7 @@ use crate::abi::constant::{
 use crate::abi::nt::{KEY_VALUE_PARTIAL_INFORMATION as V, OBJECT_ATTRIBUTES as O};
 use crate::driver;
 use crate::ndis::adapter;
+use crate::per_image::per_image;
 use crate::rt::Call;
 use crate::rt::mem;
 use crate::watch::OrFault;
@@ -28,7 +29,7 @@ imports! {
 /// The key that `DriverEntry` is told of.
 pub(crate) const SERVICE: &str = "\\REGISTRY\\MACHINE\\SYSTEM\\ControlSet001\\Services\\filter";
 
-thread_local! {
+per_image! {
     /// Open keys by handle: their full names.
     static KEYS: RefCell<BTreeMap<u64, String>> = const { RefCell::new(BTreeMap::new()) };
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::shared_lock::Mode;
 use super::{SUCCESS, imports};
 use crate::abi::nt::ERESOURCE;
+use crate::per_image::per_image;
 use crate::rt::Call;
 use crate::rt::mem;
 use crate::rt::sched::{self, ThreadId};
@@ -25,7 +26,7 @@ imports! {
     ExReleasePushLockSharedEx => release_push_lock,
 }
 
-thread_local! {
+per_image! {
     /// Who holds each lock, once per acquisition. The memory of the lock itself says nothing.
     static HOLDERS: RefCell<BTreeMap<u64, Vec<(ThreadId, Mode)>>> = const { RefCell::new(BTreeMap::new()) };
 }

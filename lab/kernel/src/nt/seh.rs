@@ -209,8 +209,9 @@ fn capture_context(call: &Call<'_>) -> u64 {
 fn virtual_unwind(call: &Call<'_>) -> u64 {
     /// Which handlers are asked for, as in the flags of unwind information.
     const EXCEPTION: u32 = 1;
-    let (kind, context, data, frame) = (call.arg_u32(0), call.arg(4), call.arg(5), call.arg(6));
-    let Some(unwound) = exception::undo_frame(context, call.arg(2)).or_fault() else {
+    let (kind, pc) = (call.arg_u32(0), call.arg(2));
+    let (context, data, frame) = (call.arg(4), call.arg(5), call.arg(6));
+    let Some(unwound) = exception::undo_frame(context, pc).or_fault() else {
         return 0;
     };
     mem::write(frame, unwound.establisher).or_fault();
@@ -219,24 +220,22 @@ fn virtual_unwind(call: &Call<'_>) -> u64 {
             || (kind & !EXCEPTION != 0 && handler.termination)
     });
     let Some(handler) = handler else { return 0 };
-    mem::write(data, exception::image_address(handler.data_rva)).or_fault();
-    exception::image_address(handler.rva)
+    let base = exception::image_of(pc).unwrap_or(0);
+    mem::write(data, base + u64::from(handler.data_rva)).or_fault();
+    base + u64::from(handler.rva)
 }
 
 fn lookup_function_entry(call: &Call<'_>) -> u64 {
     let entry = exception::function_entry(call.arg(0));
     if entry != 0 {
-        mem::write(call.arg(1), exception::image_address(0)).or_fault();
+        let base = exception::image_of(call.arg(0)).unwrap_or(0);
+        mem::write(call.arg(1), base).or_fault();
     }
     entry
 }
 
 fn pc_to_file_header(call: &Call<'_>) -> u64 {
-    let base = if exception::is_image(call.arg(0)) {
-        exception::image_address(0)
-    } else {
-        0
-    };
+    let base = exception::image_of(call.arg(0)).unwrap_or(0);
     mem::write(call.arg(1), base).or_fault();
     base
 }

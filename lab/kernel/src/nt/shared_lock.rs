@@ -7,6 +7,7 @@ use lab_rules::Kind;
 use lab_rules::event::LockEvent;
 
 use super::imports;
+use crate::per_image::per_image;
 use crate::rt::Call;
 use crate::rt::mem;
 use crate::rt::sched::{self, DISPATCH_LEVEL, ThreadId};
@@ -33,7 +34,7 @@ pub(crate) enum Mode {
     Exclusive,
 }
 
-thread_local! {
+per_image! {
     /// Who holds each lock, once per acquisition.
     static HOLDERS: RefCell<BTreeMap<u64, Vec<(ThreadId, Mode)>>> = const { RefCell::new(BTreeMap::new()) };
 }

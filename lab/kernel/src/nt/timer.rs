@@ -8,6 +8,7 @@ use lab_rules::event::TimerEvent;
 
 use super::{dpc, imports, ke};
 use crate::abi::nt::{DISPATCHER_HEADER as H, KTIMER};
+use crate::per_image::per_image;
 use crate::rt::Call;
 use crate::rt::mem;
 use crate::rt::sched::{self, DpcId};
@@ -35,7 +36,7 @@ struct Timer {
     dpc: u64,
 }
 
-thread_local! {
+per_image! {
     static TIMERS: RefCell<BTreeMap<u64, Timer>> = const { RefCell::new(BTreeMap::new()) };
 }
 

@@ -1,18 +1,17 @@
 //! The image in memory: mapped twice, relocated, bound, protected.
 
-use std::{cell::RefCell, collections::BTreeMap, io, rc::Rc};
+use std::{cell::RefCell, collections::BTreeMap, io, path::PathBuf, rc::Rc};
 
 use lab_pe::{Image, Protection, Section, unwind::UnwindInfo};
 
 use super::{
     import::Registry,
     layout,
-    machine::LoadError,
+    machine::{ImageConfig, LoadError},
     mapping::{Access, Twice},
     mem,
     patch::{self, Findings},
     random::Random,
-    thunk,
 };
 
 /// The cookie that compilers put in; an image that finds it unchanged refuses to run.
@@ -23,35 +22,39 @@ const DEFAULT_COOKIE: u64 = 0x2B99_2DDF_A232;
 pub(super) struct LoadedImage {
     pub(super) plan: Rc<Image>,
     pub(super) findings: Rc<Findings>,
+    /// Where it lies.
+    pub(super) base: u64,
+    /// Where its symbols are, if anywhere.
+    pub(super) pdb: Option<PathBuf>,
     memory: Twice,
-    /// Which bytes may be called through pointers: control-flow guard looks here.
-    _guard: Option<Box<[u64]>>,
     /// Unwind information that was looked up, by its RVA.
     unwind: RefCell<BTreeMap<u32, Rc<UnwindInfo>>>,
 }
 
 impl LoadedImage {
-    /// Maps `plan` at the fixed address and binds it to `registry`.
+    /// Maps an image at `base` and binds it to `registry`.
     pub(super) fn load(
-        plan: Rc<Image>,
-        name: &str,
+        image: ImageConfig,
+        base: u64,
         registry: &Registry,
         random: &mut Random,
     ) -> Result<Self, LoadError> {
-        let bound = registry.bind(&plan, name)?;
-        let findings = patch::examined(&plan);
-        Self::map(plan, findings, &bound, random).map_err(LoadError::host("map the image"))
+        let bound = registry.bind(&image.image, &image.name)?;
+        let findings = patch::examined(&image.image);
+        Self::map(image, base, findings, &bound, random).map_err(LoadError::host("map the image"))
     }
 
     fn map(
-        plan: Rc<Image>,
+        image: ImageConfig,
+        base: u64,
         findings: Rc<Findings>,
         bound: &[(u32, u64)],
         random: &mut Random,
     ) -> io::Result<Self> {
-        let memory = Twice::new(layout::IMAGE, plan.size_bytes(), Access::None)?;
+        let (plan, pdb) = (image.image, image.pdb);
+        let memory = Twice::new(base, plan.size_bytes(), Access::None)?;
         let mut bytes = plan.mapped.clone();
-        relocate(&mut bytes, &plan);
+        relocate(&mut bytes, &plan, base);
         for (slot, address) in bound {
             put(&mut bytes, *slot, &address.to_le_bytes());
         }
@@ -62,7 +65,7 @@ impl LoadedImage {
         if let Some(slot) = config.and_then(|config| config.security_cookie_rva) {
             put(&mut bytes, slot, &cookie(random).to_le_bytes());
         }
-        mem::poke(layout::IMAGE, &bytes).map_err(io::Error::other)?;
+        mem::poke(base, &bytes).map_err(io::Error::other)?;
         let seen = memory.seen();
         let headers = plan.headers_bytes.next_multiple_of(lab_pe::PAGE_BYTES);
         seen.protect(0, headers as usize, Access::Read)?;
@@ -70,17 +73,12 @@ impl LoadedImage {
             let access = access(section.protection);
             seen.protect(u64::from(section.rva), pages(section), access)?;
         }
-        let guard = plan
-            .load_config
-            .as_ref()
-            .and_then(|config| config.guard_functions.as_deref())
-            .map(|functions| guard_map(functions, plan.size_bytes()));
-        thunk::set_guard(guard.as_deref(), plan.size_bytes() as u64);
         Ok(Self {
             plan,
             findings,
+            base,
+            pdb,
             memory,
-            _guard: guard,
             unwind: RefCell::default(),
         })
     }
@@ -124,7 +122,7 @@ impl LoadedImage {
     /// Where the pageable section with `address` begins, and its bytes in whole pages.
     pub(super) fn paged_section(&self, address: u64) -> Option<(u64, usize)> {
         self.paged()
-            .map(|section| (layout::IMAGE + u64::from(section.rva), pages(section)))
+            .map(|section| (self.base + u64::from(section.rva), pages(section)))
             .find(|(first, bytes)| {
                 address
                     .checked_sub(*first)
@@ -141,7 +139,7 @@ impl LoadedImage {
     /// are.
     pub(super) fn protect_paged(&self, is_open: bool, resident: &[(u64, usize)]) {
         for section in self.paged() {
-            let first = layout::IMAGE + u64::from(section.rva);
+            let first = self.base + u64::from(section.rva);
             let range = first..first + pages(section) as u64;
             let stays = resident.iter().any(|(first, _)| range.contains(first));
             if is_open || !stays {
@@ -161,33 +159,54 @@ impl LoadedImage {
     /// Whether `address` is in the image.
     pub(super) fn contains(&self, address: u64) -> bool {
         address
-            .checked_sub(layout::IMAGE)
+            .checked_sub(self.base)
             .is_some_and(|rva| rva < self.plan.size_bytes() as u64)
     }
 
     /// RVA of an address in the image.
     pub(super) fn rva(&self, address: u64) -> Option<u32> {
-        self.contains(address)
-            .then(|| (address - layout::IMAGE) as u32)
+        self.contains(address).then(|| (address - self.base) as u32)
+    }
+
+    /// The functions that may be called through pointers, if it says which.
+    fn guarded(&self) -> Option<&[u32]> {
+        self.plan.load_config.as_ref()?.guard_functions.as_deref()
     }
 }
 
-impl Drop for LoadedImage {
-    fn drop(&mut self) {
-        thunk::set_guard(None, 0);
-    }
-}
+/// The images of a stack, by number.
+#[derive(Debug)]
+pub(super) struct Images(pub(super) Vec<LoadedImage>);
 
-/// A bit for each byte of an image, set where a function begins that may be called through a pointer.
-fn guard_map(functions: &[u32], bytes: usize) -> Box<[u64]> {
-    let mut map = vec![0; bytes.div_ceil(64)].into_boxed_slice();
-    for rva in functions {
-        let word: Option<&mut u64> = map.get_mut(*rva as usize / 64);
-        if let Some(word) = word {
-            *word |= 1 << (rva % 64);
+impl Images {
+    /// The image that an address is in.
+    pub(super) fn at(&self, address: u64) -> Option<&LoadedImage> {
+        self.0.iter().find(|image| image.contains(address))
+    }
+
+    /// A bit for each byte from where images begin, set where a function begins that may be called through a pointer,
+    /// and the bytes; nothing where no image says which those are. In one that does not all may be.
+    pub(super) fn guard(&self) -> Option<(Box<[u64]>, u64)> {
+        let end = |image: &LoadedImage| image.base + image.plan.size_bytes() as u64 - layout::IMAGE;
+        self.0.iter().find_map(LoadedImage::guarded)?;
+        let bytes = self.0.iter().map(end).max()?;
+        let mut map = vec![0_u64; bytes.div_ceil(64) as usize].into_boxed_slice();
+        for image in &self.0 {
+            let first = image.base - layout::IMAGE;
+            let Some(functions) = image.guarded() else {
+                let words = first as usize / 64..end(image).div_ceil(64) as usize;
+                map[words].fill(u64::MAX);
+                continue;
+            };
+            for rva in functions {
+                let offset = first + u64::from(*rva);
+                if let Some(word) = map.get_mut(offset as usize / 64) {
+                    *word |= 1 << (offset % 64);
+                }
+            }
         }
+        Some((map, bytes))
     }
-    map
 }
 
 /// Bytes of the pages that a section takes.
@@ -200,8 +219,8 @@ fn put(bytes: &mut [u8], rva: u32, value: &[u8]) {
     bytes[rva as usize..rva as usize + value.len()].copy_from_slice(value);
 }
 
-fn relocate(bytes: &mut [u8], plan: &Image) {
-    let delta = layout::IMAGE.wrapping_sub(plan.preferred_base);
+fn relocate(bytes: &mut [u8], plan: &Image, base: u64) {
+    let delta = base.wrapping_sub(plan.preferred_base);
     for rva in &plan.relocations {
         let word = &mut bytes[*rva as usize..*rva as usize + 8];
         let address = u64::from_le_bytes(word.try_into().expect("eight bytes"));

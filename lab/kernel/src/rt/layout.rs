@@ -9,8 +9,10 @@ pub(super) const LOW: u64 = 0x6000_0000_0000;
 /// … up to here.
 pub(super) const HIGH: u64 = 0x6200_0000_0000;
 
-/// The image.
+/// The first image.
 pub(super) const IMAGE: u64 = LOW;
+/// From one image to the next, of those that are in a stack together.
+pub(super) const IMAGE_STRIDE: u64 = 64 << 20;
 /// Stubs of the imports.
 pub(super) const STUBS: u64 = 0x6001_0000_0000;
 /// Exported variables.

@@ -13,7 +13,7 @@ use std::{
 use super::{
     call::{self, Call, DataExport, Import},
     fault::{Fault, Place},
-    image::LoadedImage,
+    image::{Images, LoadedImage},
     import::Registry,
     journal, layout,
     mapping::{Access, Mapping},
@@ -23,17 +23,24 @@ use super::{
     sched,
     signal::Handlers,
     stack::{STACK_WARNING_BYTES, Stacks},
+    thunk,
     trace::{self, StackId},
 };
 
-/// What a machine is made of.
-pub(crate) struct Config {
+/// An image to load.
+pub(crate) struct ImageConfig {
     /// The validated image.
     pub(crate) image: Rc<lab_pe::Image>,
     /// Its file name, for errors.
     pub(crate) name: String,
     /// Where its symbols are, if anywhere.
     pub(crate) pdb: Option<PathBuf>,
+}
+
+/// What a machine is made of.
+pub(crate) struct Config {
+    /// The images of a stack, in the order of their numbers, which is not that of the stack.
+    pub(crate) images: Vec<ImageConfig>,
     /// Decides every choice.
     pub(crate) seed: u64,
     /// Virtual processors, 1 to 16.
@@ -75,6 +82,15 @@ pub(crate) enum LoadError {
         image: String,
         /// `module!name`, sorted, all of them.
         names: Vec<String>,
+    },
+    /// It is too large for a stack.
+    #[error(
+        "{image}: an image of a stack may have {} bytes in memory at most",
+        layout::IMAGE_STRIDE
+    )]
+    TooLarge {
+        /// The image.
+        image: String,
     },
     /// The number of processors is out of range.
     #[error("{0} processors are out of range: 1 to {PROCESSORS_MOST}")]
@@ -148,7 +164,7 @@ pub(crate) struct Stats {
 /// At most one exists, and the thread that made it is the only one that uses it (it is not `Send`).
 pub(crate) struct Machine {
     processors: Processors,
-    entry: u64,
+    entries: Vec<u64>,
     _threads: Mapping,
     _handlers: Handlers,
     _only: MutexGuard<'static, ()>,
@@ -156,8 +172,10 @@ pub(crate) struct Machine {
 
 /// The parts that lookups from anywhere need.
 struct Loaded {
-    image: LoadedImage,
+    images: Images,
     registry: Registry,
+    /// Which bytes may be called through pointers: control-flow guard looks here.
+    _guard: Option<Box<[u64]>>,
 }
 
 static ONLY: Mutex<()> = Mutex::new(());
@@ -189,7 +207,7 @@ impl Machine {
         let mut random = Random::new(config.seed);
         let registry = Registry::new(config.imports, config.data)
             .map_err(LoadError::host("map the import stubs"))?;
-        let image = LoadedImage::load(config.image, &config.name, &registry, &mut random)?;
+        let images = load_images(config.images, &registry, &mut random)?;
         let processors =
             Processors::new(config.processors).map_err(LoadError::host("map the processors"))?;
         let threads = thread_objects().map_err(LoadError::host("map the thread objects"))?;
@@ -197,7 +215,7 @@ impl Machine {
         // Not from the generator: what a seed decides stays as it is.
         let poison_key = Random::new(!config.seed).next();
         pool::open(poison_key, config.pool_side).map_err(LoadError::host("map the pool"))?;
-        trace::reset(config.pdb.as_deref());
+        trace::reset();
         journal::reset(config.keeps_journal);
         call::publish(&registry.functions, config.hooks);
         sched::reset(
@@ -208,25 +226,32 @@ impl Machine {
         );
         IMPORTS.set(0);
         STACK_PEAK.set((0, None));
-        let entry = layout::IMAGE + u64::from(image.plan.entry_rva);
-        let has_paged = image.has_paged();
-        LOADED.replace(Some(Loaded { image, registry }));
+        let entry = |image: &LoadedImage| image.base + u64::from(image.plan.entry_rva);
+        let entries = images.0.iter().map(entry).collect();
+        let has_paged = images.0.iter().any(LoadedImage::has_paged);
+        let (guard, guard_bytes) = images.guard().unzip();
+        thunk::set_guard(guard.as_deref(), guard_bytes.unwrap_or(0));
+        LOADED.replace(Some(Loaded {
+            images,
+            registry,
+            _guard: guard,
+        }));
         paged::reset();
         if has_paged {
             paged::begin();
         }
         Ok(Self {
             processors,
-            entry,
+            entries,
             _threads: threads,
             _handlers: handlers,
             _only: only,
         })
     }
 
-    /// Address of the image's entry point.
-    pub(crate) fn entry(&self) -> u64 {
-        self.entry
+    /// Addresses of the images' entry points.
+    pub(crate) fn entries(&self) -> Vec<u64> {
+        self.entries.clone()
     }
 
     /// Runs `main` as the first kernel thread, at PASSIVE_LEVEL, and everything it starts.
@@ -247,8 +272,12 @@ impl Machine {
             imports: IMPORTS.get(),
             stack_peak_bytes,
             stack_peak,
-            nondeterministic: with_image(|image| image.findings.nondeterministic.clone())
-                .unwrap_or_default(),
+            nondeterministic: with_images(|images| {
+                let first = images.0.first();
+                first.map(|image| image.findings.nondeterministic.clone())
+            })
+            .flatten()
+            .unwrap_or_default(),
         }
     }
 }
@@ -257,6 +286,7 @@ impl Drop for Machine {
     fn drop(&mut self) {
         sched::close();
         pool::close();
+        thunk::set_guard(None, 0);
         LOADED.take();
     }
 }
@@ -276,9 +306,32 @@ fn thread_objects() -> io::Result<Mapping> {
     Mapping::private(layout::THREADS, BYTES as usize, Access::ReadWrite)
 }
 
-/// Looks into the loaded image.
-pub(super) fn with_image<R>(body: impl FnOnce(&LoadedImage) -> R) -> Option<R> {
-    LOADED.with_borrow(|loaded| loaded.as_ref().map(|loaded| body(&loaded.image)))
+/// Maps images, each at the place of its number.
+fn load_images(
+    images: Vec<ImageConfig>,
+    registry: &Registry,
+    random: &mut Random,
+) -> Result<Images, LoadError> {
+    let is_alone = images.len() == 1;
+    let mut loaded = Vec::new();
+    for (number, image) in (0..).zip(images) {
+        if !is_alone && image.image.size_bytes() as u64 > layout::IMAGE_STRIDE {
+            return Err(LoadError::TooLarge { image: image.name });
+        }
+        let base = layout::IMAGE + number * layout::IMAGE_STRIDE;
+        loaded.push(LoadedImage::load(image, base, registry, random)?);
+    }
+    Ok(Images(loaded))
+}
+
+/// Looks into the loaded images.
+pub(super) fn with_images<R>(body: impl FnOnce(&Images) -> R) -> Option<R> {
+    LOADED.with_borrow(|loaded| loaded.as_ref().map(|loaded| body(&loaded.images)))
+}
+
+/// Looks into the image that an address is in.
+pub(super) fn with_image_at<R>(address: u64, body: impl FnOnce(&LoadedImage) -> R) -> Option<R> {
+    with_images(|images| images.at(address).map(body)).flatten()
 }
 
 /// Looks into the registry.
@@ -286,15 +339,20 @@ pub(super) fn with_registry<R>(body: impl FnOnce(&Registry) -> R) -> Option<R> {
     LOADED.with_borrow(|loaded| loaded.as_ref().map(|loaded| body(&loaded.registry)))
 }
 
-/// Takes away the sections that Windows frees after `DriverEntry` (`INIT`, `.reloc`): touching them
-/// is a fault from now on.
+/// Takes away the sections of the running image that Windows frees after `DriverEntry` (`INIT`, `.reloc`): touching
+/// them is a fault from now on.
 pub(crate) fn discard_init_sections() {
-    with_image(LoadedImage::discard);
+    with_images(|images| {
+        images
+            .0
+            .get(usize::from(sched::image()))
+            .map(LoadedImage::discard)
+    });
 }
 
 /// What an address in the image is.
 pub(super) fn image_place(address: u64) -> Option<Place> {
-    with_image(|image| {
+    with_image_at(address, |image| {
         let offset = image.rva(address)?;
         let section = image
             .plan

@@ -50,5 +50,7 @@ mod trap;
 mod unwind;
 
 pub(crate) use call::{Call, DataExport, Import, call_driver, import_address};
-pub(crate) use machine::{Config, End, Hooks, LoadError, Machine, discard_init_sections};
+pub(crate) use machine::{
+    Config, End, Hooks, ImageConfig, LoadError, Machine, discard_init_sections,
+};
 pub(crate) use stack::stack_range;

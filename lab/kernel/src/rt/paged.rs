@@ -77,7 +77,8 @@ pub(crate) fn is_closed(address: u64) -> bool {
 
 /// Whether `address` is in memory that can be paged.
 fn holds(address: u64) -> bool {
-    pool::is_paged(address) || machine::with_image(|image| image.is_paged(address)).unwrap_or(false)
+    pool::is_paged(address)
+        || machine::with_image_at(address, |image| image.is_paged(address)).unwrap_or(false)
 }
 
 fn protect(is_open: bool) {
@@ -89,7 +90,11 @@ fn protect(is_open: bool) {
         .into_iter()
         .partition(|(first, _)| pool::is_paged(*first));
     pool::protect_paged(is_open, &in_pool);
-    machine::with_image(|image| image.protect_paged(is_open, &in_image));
+    machine::with_images(|images| {
+        for image in &images.0 {
+            image.protect_paged(is_open, &in_image);
+        }
+    });
 }
 
 /// Keeps `bytes` at `address` in memory until [`unlock`] with the same address.
@@ -119,5 +124,5 @@ pub(crate) fn unlock(address: u64) {
 
 /// Where the section with `address` begins, if it is one that can be paged, and its bytes.
 pub(crate) fn section(address: u64) -> Option<(u64, usize)> {
-    machine::with_image(|image| image.paged_section(address)).flatten()
+    machine::with_image_at(address, |image| image.paged_section(address)).flatten()
 }

@@ -34,24 +34,29 @@ pub(crate) fn check(path: &Path, image: &Image) -> Result<(), String> {
     read().map_err(|error| error.to_string())
 }
 
-/// Symbols that were looked up, of one PDB of one image: the runs of a process are mostly of one.
+/// Symbols that were looked up, of one PDB.
 #[derive(Default)]
 struct Known {
-    pdb: PathBuf,
     reference: Option<PdbReference>,
     symbols: BTreeMap<u32, Vec<Symbol>>,
 }
 
-thread_local!(static KNOWN: RefCell<Known> = RefCell::default());
+thread_local!(static KNOWN: RefCell<BTreeMap<PathBuf, Known>> = RefCell::default());
 
-/// The symbols of each RVA, innermost first; none where the PDB knows nothing, cannot be read, or
-/// belongs to another build of the image, which [`check`] tells beforehand.
-pub(super) fn look_up(pdb: &Path, rvas: &[u32]) -> Vec<Vec<Symbol>> {
-    let reference = machine::with_image(|image| image.plan.pdb.clone()).flatten();
+/// The symbols of each RVA of an image, by its number, innermost first; none where there is no PDB, where it knows
+/// nothing, cannot be read, or belongs to another build of the image, which [`check`] tells beforehand.
+pub(super) fn look_up(image: usize, rvas: &[u32]) -> Vec<Vec<Symbol>> {
+    let places = machine::with_images(|images| {
+        let image = images.0.get(image)?;
+        Some((image.pdb.clone()?, image.plan.pdb.clone()))
+    });
+    let Some((pdb, reference)) = places.flatten() else {
+        return vec![Vec::new(); rvas.len()];
+    };
     KNOWN.with_borrow_mut(|known| {
-        if known.pdb != pdb || known.reference != reference {
+        let known = known.entry(pdb.clone()).or_default();
+        if known.reference != reference {
             *known = Known {
-                pdb: pdb.to_owned(),
                 reference,
                 symbols: BTreeMap::new(),
             };
@@ -60,7 +65,7 @@ pub(super) fn look_up(pdb: &Path, rvas: &[u32]) -> Vec<Vec<Symbol>> {
         let mut new: Vec<u32> = rvas.to_vec();
         new.retain(|rva| !symbols.contains_key(rva));
         if !new.is_empty() {
-            let found = read(pdb, known.reference.as_ref(), &new).unwrap_or_default();
+            let found = read(&pdb, known.reference.as_ref(), &new).unwrap_or_default();
             symbols.extend(new.into_iter().zip(found));
         }
         let find = |rva| symbols.get(rva).cloned().unwrap_or_default();

@@ -1,11 +1,6 @@
 //! Driver stacks: captured as addresses, shown as functions and source lines.
 
-use std::{
-    cell::RefCell,
-    collections::BTreeMap,
-    num::NonZeroU32,
-    path::{Path, PathBuf},
-};
+use std::{cell::RefCell, collections::BTreeMap, num::NonZeroU32};
 
 use super::{
     context::{self, Context},
@@ -30,6 +25,8 @@ impl StackId {
 /// A function on a driver stack; several share an offset where they were inlined into each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Frame {
+    /// The number of the image that has the code.
+    pub(crate) image: usize,
     /// Offset of the code from the image base.
     pub(crate) offset: u32,
     /// Function, if symbols know it.
@@ -49,13 +46,21 @@ struct Stacks {
 
 thread_local! {
     static STACKS: RefCell<Stacks> = RefCell::default();
-    static PDB: RefCell<Option<PathBuf>> = const { RefCell::new(None) };
 }
 
-/// Begins a run: no stacks yet, and symbols from there.
-pub(super) fn reset(pdb: Option<&Path>) {
+/// Begins a run: no stacks yet.
+pub(super) fn reset() {
     STACKS.take();
-    PDB.replace(pdb.map(Path::to_owned));
+}
+
+/// The number of the image that a place is in, and the offset there.
+fn place(address: u64) -> (usize, u32) {
+    machine::with_images(|images| {
+        let mut numbered = images.0.iter().enumerate();
+        numbered.find_map(|(number, image)| Some((number, image.rva(address)?)))
+    })
+    .flatten()
+    .unwrap_or((0, address.wrapping_sub(layout::IMAGE) as u32))
 }
 
 fn intern(levels: Vec<Level>) -> StackId {
@@ -98,6 +103,21 @@ pub(crate) fn of_code(address: u64) -> StackId {
     }])
 }
 
+/// The innermost part of a stack that is of one image: what another image called it from is left out.
+pub(crate) fn innermost_image(stack: StackId) -> StackId {
+    let levels = STACKS.with_borrow(|stacks| stacks.levels.get(stack.index()).cloned());
+    let mut levels = levels.unwrap_or_default();
+    let first = levels.first().map(|level| place(level.address).0);
+    let is_of_other = |level: &Level| Some(place(level.address).0) != first;
+    match levels.iter().position(is_of_other) {
+        None => stack,
+        Some(others) => {
+            levels.truncate(others);
+            intern(levels)
+        }
+    }
+}
+
 /// The driver stack of a coroutine that is not in driver code right now.
 pub(super) fn capture_of(context: &Context) -> StackId {
     intern(levels(context))
@@ -107,14 +127,12 @@ pub(super) fn capture_of(context: &Context) -> StackId {
 pub(crate) fn offsets(stack: StackId) -> Vec<u32> {
     STACKS.with_borrow(|stacks| {
         let levels = stacks.levels.get(stack.index()).into_iter().flatten();
-        levels
-            .map(|level| (level.address - layout::IMAGE) as u32)
-            .collect()
+        levels.map(|level| place(level.address).1).collect()
     })
 }
 
 fn levels(context: &Context) -> Vec<Level> {
-    machine::with_image(|image| unwind::walk(image, context)).unwrap_or_default()
+    machine::with_images(|images| unwind::walk(images, context)).unwrap_or_default()
 }
 
 /// The frames of a captured stack, innermost first.
@@ -128,25 +146,28 @@ pub(crate) fn frames_of(wanted: &[StackId]) -> Vec<Vec<Frame>> {
         STACKS.with_borrow(|stacks| stacks.levels.get(id.index()).cloned().unwrap_or_default())
     };
     let stacks: Vec<Vec<Level>> = wanted.iter().map(levels).collect();
-    let offset = |level: &Level| (level.address - layout::IMAGE) as u32;
     // A return address stands for the call before it.
-    let places: Vec<u32> = stacks
-        .iter()
-        .flatten()
-        .map(|level| offset(level) - u32::from(level.is_return))
-        .collect();
-    let symbols = PDB.with_borrow(|pdb| match pdb {
-        Some(pdb) => symbol::look_up(pdb, &places),
-        None => vec![Vec::new(); places.len()],
-    });
-    let mut symbols = symbols.into_iter();
+    let mut wanted: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
+    for level in stacks.iter().flatten() {
+        let (image, offset) = place(level.address);
+        let code = offset.wrapping_sub(level.is_return.into());
+        wanted.entry(image).or_default().push(code);
+    }
+    let look_up = |(image, rvas): (usize, Vec<u32>)| {
+        let found = symbol::look_up(image, &rvas);
+        (image, found.into_iter())
+    };
+    let mut symbols: BTreeMap<usize, _> = wanted.into_iter().map(look_up).collect();
     let mut resolve = |level: &Level| {
-        let mut found = symbols.next().unwrap_or_default();
+        let (image, offset) = place(level.address);
+        let next = symbols.get_mut(&image).and_then(Iterator::next);
+        let mut found = next.unwrap_or_default();
         if found.is_empty() {
             found.push(symbol::Symbol::default());
         }
         let frame = |symbol: symbol::Symbol| Frame {
-            offset: offset(level),
+            image,
+            offset,
             function: symbol.function,
             file: symbol.file,
             line: symbol.line,

@@ -11,8 +11,8 @@ use lab_pe::{
 
 use super::{
     context::{Context, ImportFrame, Interrupted, RSP},
-    image::LoadedImage,
-    layout, mem, thunk,
+    image::{Images, LoadedImage},
+    mem, thunk,
 };
 
 /// Levels after which a walk gives up: a stack of 24 KiB has fewer frames that do anything.
@@ -77,25 +77,25 @@ pub(super) struct Step {
 
 /// The driver's stack of `context`: from where a signal interrupted it, if that is being handled,
 /// else from its innermost import.
-pub(super) fn walk(image: &LoadedImage, context: &Context) -> Vec<Level> {
+pub(super) fn walk(images: &Images, context: &Context) -> Vec<Level> {
     let mut levels = Vec::new();
     // Driver code that an import has called again begins to run only after a trap has been handled.
     if context.is_trapped.get() {
-        walk_interrupted(image, &context.interrupted.get(), &mut levels);
+        walk_interrupted(images, &context.interrupted.get(), &mut levels);
     }
-    walk_imports(image, context, &mut levels);
+    walk_imports(images, context, &mut levels);
     levels
 }
 
-fn walk_interrupted(image: &LoadedImage, interrupted: &Interrupted, levels: &mut Vec<Level>) {
+fn walk_interrupted(images: &Images, interrupted: &Interrupted, levels: &mut Vec<Level>) {
     let mut registers = Registers::of_interrupted(interrupted);
-    enter_image(image, &mut registers);
-    walk_image(image, &mut registers, levels);
+    enter_image(images, &mut registers);
+    walk_image(images, &mut registers, levels);
 }
 
 /// Goes up to the image from where code of the driver's was interrupted that is none of it.
-pub(super) fn enter_image(image: &LoadedImage, registers: &mut Registers) {
-    if image.contains(registers.rip) {
+pub(super) fn enter_image(images: &Images, registers: &mut Registers) {
+    if images.at(registers.rip).is_some() {
         return;
     }
     // A wild jump by `call`, or our assembly acting for the driver (`__chkstk` has pushed twice).
@@ -105,18 +105,18 @@ pub(super) fn enter_image(image: &LoadedImage, registers: &mut Registers) {
         1
     };
     for _ in 0..pushed {
-        if pop(registers).is_none() || image.contains(registers.rip) {
+        if pop(registers).is_none() || images.at(registers.rip).is_some() {
             break;
         }
     }
     registers.is_return = true;
 }
 
-fn walk_imports(image: &LoadedImage, context: &Context, levels: &mut Vec<Level>) {
+fn walk_imports(images: &Images, context: &Context, levels: &mut Vec<Level>) {
     let mut next = context.import_frame();
     while let Some(frame) = next {
         if let Some(mut registers) = at_import(frame) {
-            walk_image(image, &mut registers, levels);
+            walk_image(images, &mut registers, levels);
         }
         // SAFETY: an import frame's outer frame is null or one that lives longer: the import that
         // called the driver again has not returned (the import thunk pushes and pops it in order).
@@ -148,7 +148,10 @@ pub(super) fn at_import(frame: &ImportFrame) -> Option<Registers> {
     Some(registers)
 }
 
-fn walk_image(image: &LoadedImage, registers: &mut Registers, levels: &mut Vec<Level>) {
+fn walk_image(images: &Images, registers: &mut Registers, levels: &mut Vec<Level>) {
+    let Some(image) = images.at(registers.rip) else {
+        return;
+    };
     while levels.len() < DEEPEST && image.contains(registers.rip) {
         levels.push(Level {
             address: registers.rip,
@@ -304,7 +307,7 @@ fn finish_epilog(
                 general[RSP] = general[RSP].wrapping_add(8);
             }
             Mnemonic::Ret => {}
-            Mnemonic::Jmp if leaves(&instruction, function) => {}
+            Mnemonic::Jmp if leaves(image, &instruction, function) => {}
             _ => return Some(false),
         }
         if matches!(instruction.mnemonic(), Mnemonic::Ret | Mnemonic::Jmp) {
@@ -317,8 +320,8 @@ fn finish_epilog(
 }
 
 /// Whether a jump is a tail call: indirect, or to another function.
-fn leaves(instruction: &iced_x86::Instruction, function: &Function) -> bool {
+fn leaves(image: &LoadedImage, instruction: &iced_x86::Instruction, function: &Function) -> bool {
     let target = instruction.near_branch_target();
-    let rva = target.wrapping_sub(layout::IMAGE);
+    let rva = target.wrapping_sub(image.base);
     target == 0 || !(u64::from(function.begin_rva)..u64::from(function.end_rva)).contains(&rva)
 }

@@ -7,10 +7,11 @@ use lab_rules::Kind;
 use lab_rules::event::{Call, Callback};
 
 use super::emit;
+use crate::per_image::per_image;
 use crate::rt::journal::{self, What};
 use crate::rt::sched::{self, ThreadId};
 
-thread_local! {
+per_image! {
     /// The driver's routines that run, with their addresses, per thread, outermost first.
     static CALLS: RefCell<BTreeMap<ThreadId, Vec<(Call, u64)>>> = const { RefCell::new(BTreeMap::new()) };
 }

@@ -29,6 +29,15 @@ impl Digest {
     }
 }
 
+/// A digest of digests.
+pub(super) fn join<'a>(digests: impl Iterator<Item = &'a str>) -> String {
+    let mut hasher = blake3::Hasher::new();
+    digests.for_each(|digest| {
+        hasher.update(digest.as_bytes());
+    });
+    hasher.finalize().to_hex().to_string()
+}
+
 /// Lets `#[derive(Hash)]` write into it. The lab runs on x86-64 only, so the bytes are the same
 /// everywhere.
 struct Feed<'a>(&'a mut Vec<u8>);

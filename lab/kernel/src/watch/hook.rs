@@ -9,14 +9,18 @@ use lab_rules::event::{Arguments, Fault, FaultKind, Import, Region, Returned};
 use super::emit;
 use crate::abi::constant::POOL_FLAG_PAGED;
 use crate::abi::irql::IRQL;
+use crate::per_image::per_image;
 use crate::rt::journal::{self, What};
 use crate::rt::mem;
 use crate::rt::sched::{self, ThreadId};
 use crate::rt::{self, Call};
 
-thread_local! {
+per_image! {
     /// The imports that each thread is in, outermost first.
     static IMPORTS: RefCell<BTreeMap<ThreadId, Vec<&'static str>>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+thread_local! {
     /// By the import's place in the registry.
     static FACTS: RefCell<Vec<Option<Facts>>> = const { RefCell::new(Vec::new()) };
 }

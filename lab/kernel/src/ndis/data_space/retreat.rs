@@ -11,6 +11,7 @@ use crate::abi::ndis::NET_BUFFER as B;
 use crate::abi::nt::MDL;
 use crate::driver;
 use crate::nt::{SUCCESS, imports, mdl, status};
+use crate::per_image::per_image;
 use crate::rt::mem::{self, BadAddress};
 use crate::rt::{self, Call};
 use crate::watch::OrFault;
@@ -23,7 +24,7 @@ imports! {
     NdisAdvanceNetBufferListDataStart => advance_all,
 }
 
-thread_local! {
+per_image! {
     /// MDLs that a retreat has put in front, and the memory that NDIS made for each; none where the
     /// driver's own handler made both.
     static FRONTS: RefCell<BTreeMap<u64, Option<u64>>> = const { RefCell::new(BTreeMap::new()) };

@@ -27,6 +27,7 @@ use crate::driver;
 use crate::memory;
 use crate::ndis::register::write_header;
 use crate::ndis::{adapter, version};
+use crate::per_image::per_image;
 use crate::rt::mem::{self, BadAddress};
 use crate::rt::pool::{self, Owner};
 use crate::rt::sched;
@@ -134,7 +135,7 @@ struct Attribute {
 const GENERAL: u32 = 0x0001_021D;
 /// An OID of some vendor's, and the bytes that go with it.
 const PRIVATE: (u32, usize) = (0xFF00_0A77, 24);
-thread_local! {
+per_image! {
     /// Attributes that were given and not freed.
     static GIVEN: RefCell<BTreeSet<u64>> = const { RefCell::new(BTreeSet::new()) };
 }

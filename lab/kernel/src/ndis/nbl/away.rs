@@ -12,6 +12,7 @@ use crate::abi::ndis::NET_BUFFER;
 use crate::abi::nt::MDL;
 use crate::ndis::{data_space, own};
 use crate::nt::mdl;
+use crate::per_image::per_image;
 use crate::rt::mem::BadAddress;
 use crate::rt::pool::{self, Owner, Reach};
 use crate::watch::emit;
@@ -21,6 +22,9 @@ const LIMIT: usize = 4096;
 
 thread_local! {
     static IS_ON: Cell<bool> = const { Cell::new(false) };
+}
+
+per_image! {
     /// What each structure that is away is made of.
     static AWAY: RefCell<BTreeMap<u64, Vec<u64>>> = const { RefCell::new(BTreeMap::new()) };
     /// Blocks of the driver's own in structures that are away: in how many.
@@ -130,6 +134,15 @@ pub(super) fn take_back(nbls: &[u64]) {
         record.read_only.iter().copied().chain(gone).collect()
     };
     pool::restrict(&of_records(nbls, restricted), Reach::Whole);
+}
+
+/// What the running image has passed on is within reach again, for the next filter; gives what it is made of.
+pub(super) fn reopen(nbl: u64) -> Result<Vec<u64>, BadAddress> {
+    let away = AWAY.with_borrow(|away| away.get(&nbl).cloned());
+    if let Some(blocks) = &away {
+        pool::restrict(blocks, Reach::Whole);
+    }
+    away.map_or_else(|| blocks(nbl), Ok)
 }
 
 /// Whether a block is in no structure any more that is away.

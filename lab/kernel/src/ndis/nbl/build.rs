@@ -101,6 +101,7 @@ pub(crate) fn build(adapter: u32, frames: &[Frame], making: Making) -> u64 {
     let wire_len =
         |frame: &Frame| frame.data.len() as u64 + if frame.vlan.is_some() { 4 } else { 0 };
     let record = Record {
+        origin: None,
         adapter,
         path,
         making,

@@ -84,6 +84,16 @@ impl Shadow {
         self.keep(address, length, Alteration::Data)
     }
 
+    /// The same pieces as they are now.
+    pub(super) fn renewed(&self) -> Self {
+        let mut now = Self::default();
+        for (address, length, alteration) in &self.pieces {
+            // What cannot be read any more is for the comparison with what it was.
+            let _ = now.keep(*address, *length, *alteration);
+        }
+        now
+    }
+
     /// The first piece that is no longer what it was.
     pub(super) fn first_difference(&self) -> Option<Alteration> {
         let mut content = self.content.as_slice();

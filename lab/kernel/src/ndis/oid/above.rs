@@ -11,7 +11,8 @@ use super::{PENDING, below, request};
 use crate::abi::constant::{NDIS_STATUS_ALREADY_COMPLETE, NDIS_STATUS_SUCCESS};
 use crate::driver;
 use crate::ndis::filter::{self, Handlers};
-use crate::ndis::{adapter, module, traffic};
+use crate::ndis::{adapter, module, stack, traffic};
+use crate::per_image::per_image;
 use crate::rt::mem;
 use crate::rt::sched::{self, Wait};
 use crate::watch::{self, OrFault, emit};
@@ -32,7 +33,7 @@ struct Given {
     fixed: Vec<u8>,
 }
 
-thread_local! {
+per_image! {
     static GIVEN: RefCell<BTreeMap<u64, Given>> = const { RefCell::new(BTreeMap::new()) };
     /// Adapters on which a regular request is under way.
     static BUSY: RefCell<BTreeSet<u32>> = const { RefCell::new(BTreeSet::new()) };
@@ -46,28 +47,31 @@ pub(super) fn reset() {
     LAST_ID.set(0);
 }
 
-/// Whether the filter sees any requests at all; else they pass it by.
+/// Whether a filter sees any requests at all; else they pass it by.
 pub(crate) fn concerns_filter() -> bool {
     !paths().is_empty()
 }
 
-/// The interfaces that the filter has handlers for.
+/// The interfaces that a filter of the stack has handlers for.
 fn paths() -> Vec<OidPath> {
+    let all = [OidPath::Regular, OidPath::Direct, OidPath::Synchronous];
+    let is_handled = |path: &OidPath| !stack::all(|| !has_handler(*path));
+    all.into_iter().filter(is_handled).collect()
+}
+
+/// Whether the running image has a handler for this interface.
+pub(super) fn has_handler(path: OidPath) -> bool {
     let handlers = filter::registered()
         .map(|filter| filter.handlers)
         .unwrap_or_default();
-    [
-        (OidPath::Regular, handlers.oid_request),
-        (OidPath::Direct, handlers.direct_oid_request),
-        (
-            OidPath::Synchronous,
-            handlers.synchronous_oid_request | handlers.synchronous_oid_request_complete,
-        ),
-    ]
-    .into_iter()
-    .filter(|(_, handler)| *handler != 0)
-    .map(|(path, _)| path)
-    .collect()
+    let handler = match path {
+        OidPath::Regular => handlers.oid_request,
+        OidPath::Direct => handlers.direct_oid_request,
+        OidPath::Synchronous => {
+            handlers.synchronous_oid_request | handlers.synchronous_oid_request_complete
+        }
+    };
+    handler != 0
 }
 
 /// Asks an adapter's stack so many times.
@@ -103,8 +107,21 @@ pub(crate) fn set_power(adapter: u32) {
     }
 }
 
-/// Asks once, unless the module is being detached.
+/// Asks once the topmost filter that has a handler, of those that are attached if there is one.
 fn ask(adapter: u32, ask: Ask) {
+    let is_concerned = || has_handler(ask.path);
+    let is_there = || is_concerned() && module::path(adapter).is_some();
+    let find = |is: &dyn Fn() -> bool| {
+        let mut images = stack::from_top();
+        images.find(|image| sched::on_behalf(*image, is))
+    };
+    if let Some(image) = find(&is_there).or_else(|| find(&is_concerned)) {
+        sched::on_behalf(image, || ask_running(adapter, ask));
+    }
+}
+
+/// Asks the running image once, unless its module is being detached.
+fn ask_running(adapter: u32, ask: Ask) {
     if !adapter::enter_control(adapter) {
         return;
     }
@@ -118,10 +135,17 @@ fn ask(adapter: u32, ask: Ask) {
         match ask.path {
             OidPath::Synchronous => {
                 traffic::at_some_level(|| {
-                    ask_synchronously(adapter, &filter.handlers, context, built.request)
+                    ask_synchronously(adapter, &filter.handlers, context, built.request);
                 });
             }
-            path => give(adapter, path, &filter.handlers, context, &built),
+            path => give(
+                adapter,
+                path,
+                &filter.handlers,
+                context,
+                built.request,
+                built.can_be_cancelled.then_some(built.id),
+            ),
         }
         GIVEN.with_borrow_mut(|given| given.remove(&built.request));
         built.release();
@@ -148,27 +172,78 @@ fn note(adapter: u32, path: OidPath, request: u64, handler: u64) {
     }));
 }
 
-/// Gives the filter a request that it may finish later.
-fn give(adapter: u32, path: OidPath, handlers: &Handlers, context: u64, built: &request::Built) {
-    let (callback, handler, cancel) = match path {
+/// The running image has a request from the filter above, and finishes it; gives its status.
+pub(super) fn forward(adapter: u32, path: OidPath, request: u64) -> u32 {
+    if !adapter::enter_control(adapter) {
+        return below::answer(request).or_fault();
+    }
+    let is_regular = path == OidPath::Regular;
+    if is_regular {
+        sched::wait(&mut || BUSY.with_borrow_mut(|busy| busy.insert(adapter)));
+    }
+    let mut status = None;
+    if let (Some(filter), Some((context, _))) = (filter::registered(), module::path(adapter)) {
+        if path == OidPath::Synchronous {
+            status = Some(ask_synchronously(
+                adapter,
+                &filter.handlers,
+                context,
+                request,
+            ));
+        } else {
+            give(adapter, path, &filter.handlers, context, request, None);
+        }
+        let given = GIVEN.with_borrow_mut(|given| given.remove(&request));
+        status = status.or_else(|| given?.status);
+    }
+    if is_regular {
+        BUSY.with_borrow_mut(|busy| busy.remove(&adapter));
+    }
+    adapter::leave_control(adapter);
+    status.unwrap_or_else(|| below::answer(request).or_fault())
+}
+
+/// Who has given the running image a request cancels it.
+pub(super) fn cancel(adapter: u32, path: OidPath, id: u64) {
+    emit(Kind::Oid(OidEvent::CancelGiven { adapter, id }));
+    let handlers = filter::registered().map(|filter| filter.handlers);
+    let handlers = handlers.unwrap_or_default();
+    let (callback, handler) = match path {
+        OidPath::Direct => (
+            Callback::FilterCancelDirectOidRequest,
+            handlers.cancel_direct_oid_request,
+        ),
+        _ => (
+            Callback::FilterCancelOidRequest,
+            handlers.cancel_oid_request,
+        ),
+    };
+    match module::path(adapter) {
+        Some((context, _)) if handler != 0 => {
+            let arguments = [context, id];
+            traffic::at_some_level(|| driver::call(callback, Some(adapter), handler, &arguments));
+        }
+        // NDIS goes past the filter.
+        _ => below::cancel(adapter, id),
+    }
+}
+
+/// Gives the filter a request that it may finish later; with an identifier it may be cancelled.
+fn give(
+    adapter: u32,
+    path: OidPath,
+    handlers: &Handlers,
+    context: u64,
+    request: u64,
+    cancel_id: Option<u64>,
+) {
+    let (callback, handler) = match path {
         OidPath::Direct => (
             Callback::FilterDirectOidRequest,
             handlers.direct_oid_request,
-            (
-                Callback::FilterCancelDirectOidRequest,
-                handlers.cancel_direct_oid_request,
-            ),
         ),
-        _ => (
-            Callback::FilterOidRequest,
-            handlers.oid_request,
-            (
-                Callback::FilterCancelOidRequest,
-                handlers.cancel_oid_request,
-            ),
-        ),
+        _ => (Callback::FilterOidRequest, handlers.oid_request),
     };
-    let request = built.request;
     note(adapter, path, request, handler);
     watch_over(adapter, request);
     traffic::at_some_level(|| {
@@ -187,19 +262,11 @@ fn give(adapter: u32, path: OidPath, handlers: &Handlers, context: u64, built: &
     });
     let patience_ns = sched::now() + sched::random(PATIENCE_NS);
     let is_over = sched::wait_until(patience_ns, &mut || is_done(request));
-    if is_over == Wait::TimedOut && built.can_be_cancelled && sched::chance(1, 2) {
-        emit(Kind::Oid(OidEvent::CancelGiven {
-            adapter,
-            id: built.id,
-        }));
-        let (callback, handler) = cancel;
-        if handler == 0 {
-            // NDIS goes past the filter.
-            below::cancel(adapter, built.id);
-        } else {
-            let arguments = [context, built.id];
-            traffic::at_some_level(|| driver::call(callback, Some(adapter), handler, &arguments));
-        }
+    if is_over == Wait::TimedOut
+        && let Some(id) = cancel_id
+        && sched::chance(1, 2)
+    {
+        cancel(adapter, path, id);
     }
     sched::wait(&mut || is_done(request));
 }
@@ -271,8 +338,8 @@ fn check_answer(request: u64, status: u32, handler: u64) {
     }
 }
 
-/// A synchronous request: down through the filter, and up again.
-fn ask_synchronously(adapter: u32, handlers: &Handlers, context: u64, request: u64) {
+/// A synchronous request: down through the filter, and up again; gives its status.
+fn ask_synchronously(adapter: u32, handlers: &Handlers, context: u64, request: u64) -> u32 {
     let path = OidPath::Synchronous;
     let check_both = || {
         check(adapter, request, OidAlteration::Synchronous);
@@ -302,7 +369,7 @@ fn ask_synchronously(adapter: u32, handlers: &Handlers, context: u64, request: u
         status = NDIS_STATUS_SUCCESS.cast_unsigned();
     }
     if goes_on {
-        status = below::answer(request).or_fault();
+        status = below::go_on(adapter, request);
         let handler = handlers.synchronous_oid_request_complete;
         if handler != 0 {
             // The adapter has filled in what is its to fill in.
@@ -329,4 +396,5 @@ fn ask_synchronously(adapter: u32, handlers: &Handlers, context: u64, request: u
         status,
     }));
     driver::release(call_context);
+    status
 }

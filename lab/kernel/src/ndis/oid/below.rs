@@ -6,14 +6,15 @@ use std::collections::BTreeMap;
 use lab_rules::Kind;
 use lab_rules::event::{Callback, OidAlteration, OidEvent, OidKind, OidPath};
 
-use super::{PENDING, ask, request};
+use super::{PENDING, above, ask, request};
 use crate::abi::constant::{
     NDIS_STATUS_FAILURE, NDIS_STATUS_INVALID_LENGTH, NDIS_STATUS_NOT_SUPPORTED,
     NDIS_STATUS_REQUEST_ABORTED, NDIS_STATUS_RESOURCES, NDIS_STATUS_SUCCESS,
 };
 use crate::abi::ndis::NDIS_OID_REQUEST as R;
 use crate::driver;
-use crate::ndis::{filter, module, traffic};
+use crate::ndis::{filter, module, stack, traffic};
+use crate::per_image::per_image;
 use crate::rt::mem::{self, BadAddress};
 use crate::rt::sched;
 use crate::watch::{OrFault, emit};
@@ -28,11 +29,13 @@ struct Below {
     adapter: u32,
     id: u64,
     is_cancelled: bool,
+    /// The image of a filter below that has it.
+    with_filter: Option<(u8, OidPath)>,
     /// The structure as the filter gave it away.
     image: Vec<u8>,
 }
 
-thread_local! {
+per_image! {
     static BELOW: RefCell<BTreeMap<u64, Below>> = const { RefCell::new(BTreeMap::new()) };
 }
 
@@ -41,8 +44,51 @@ pub(super) fn reset() {
     BELOW.take();
 }
 
+/// The next filter below the running one that has a handler, if there is one.
+fn next_filter(adapter: u32, path: OidPath) -> Option<u8> {
+    let is_concerned = || above::has_handler(path) && module::path(adapter).is_some();
+    stack::below().find(|image| sched::on_behalf(*image, is_concerned))
+}
+
+/// A synchronous request goes on below the running filter; gives its status.
+pub(super) fn go_on(adapter: u32, request: u64) -> u32 {
+    let path = OidPath::Synchronous;
+    match next_filter(adapter, path) {
+        Some(image) => sched::on_behalf(image, || above::forward(adapter, path, request)),
+        None => answer(request).or_fault(),
+    }
+}
+
+/// A request of the filter's goes to a filter below, which may finish it later.
+fn pass(adapter: u32, path: OidPath, request: u64, image: u8) -> u32 {
+    if path == OidPath::Synchronous {
+        let status = sched::on_behalf(image, || above::forward(adapter, path, request));
+        emit(back(adapter, path, request, status));
+        return status;
+    }
+    let below = Below {
+        adapter,
+        id: R::RequestId.read(request).or_fault(),
+        is_cancelled: false,
+        with_filter: Some((image, path)),
+        image: Vec::new(),
+    };
+    BELOW.with_borrow_mut(|all| all.insert(request, below));
+    emit(back(adapter, path, request, PENDING));
+    sched::spawn(&format!("ndis oid {adapter}"), None, move || {
+        let status = sched::on_behalf(image, || above::forward(adapter, path, request));
+        BELOW.with_borrow_mut(|below| below.remove(&request));
+        emit(back(adapter, path, request, status));
+        call_back(adapter, path, request, status);
+    });
+    PENDING
+}
+
 /// A request of the filter's arrives; gives its status, or that it is pending.
 pub(super) fn reach(adapter: u32, path: OidPath, request: u64) -> u32 {
+    if let Some(image) = next_filter(adapter, path) {
+        return pass(adapter, path, request, image);
+    }
     if path == OidPath::Synchronous || sched::chance(1, 3) {
         let status = answer(request).or_fault();
         emit(back(adapter, path, request, status));
@@ -57,6 +103,7 @@ pub(super) fn reach(adapter: u32, path: OidPath, request: u64) -> u32 {
                 adapter,
                 id,
                 is_cancelled: false,
+                with_filter: None,
                 image,
             },
         )
@@ -132,11 +179,18 @@ fn call_back(adapter: u32, path: OidPath, request: u64, status: u32) {
 
 /// Cancels what lies below with this id.
 pub(super) fn cancel(adapter: u32, id: u64) {
-    BELOW.with_borrow_mut(|below| {
+    let with_filters = BELOW.with_borrow_mut(|below| {
+        let mut with_filters = Vec::new();
         for request in below.values_mut() {
-            request.is_cancelled |= (request.adapter, request.id) == (adapter, id);
+            let is_meant = (request.adapter, request.id) == (adapter, id);
+            request.is_cancelled |= is_meant;
+            with_filters.extend(request.with_filter.filter(|_| is_meant));
         }
+        with_filters
     });
+    for (image, path) in with_filters {
+        sched::on_behalf(image, || above::cancel(adapter, path, id));
+    }
 }
 
 /// Carries a request out; gives its status.

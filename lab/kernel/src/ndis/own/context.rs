@@ -9,6 +9,7 @@ use crate::abi::constant::NDIS_STATUS_RESOURCES;
 use crate::abi::ndis::{NET_BUFFER_LIST, NET_BUFFER_LIST_CONTEXT as C};
 use crate::driver;
 use crate::nt::{SUCCESS, imports, status};
+use crate::per_image::per_image;
 use crate::rt::Call;
 use crate::rt::mem::BadAddress;
 use crate::watch::OrFault;
@@ -19,7 +20,7 @@ imports! {
     NdisFreeNetBufferListContext => free,
 }
 
-thread_local! {
+per_image! {
     /// Areas that were made for want of room in those that the list had.
     static ADDED: RefCell<BTreeSet<u64>> = const { RefCell::new(BTreeSet::new()) };
 }

@@ -21,6 +21,7 @@ use crate::ndis::handle::{self, Handle};
 use crate::ndis::register::read_header;
 use crate::ndis::version;
 use crate::nt::imports;
+use crate::per_image::per_image;
 use crate::rt::Call;
 use crate::watch::{OrFault, emit};
 
@@ -45,7 +46,7 @@ pub(super) struct Pool {
     pub(super) data_size: u32,
 }
 
-thread_local! {
+per_image! {
     static POOLS: RefCell<BTreeMap<u64, Pool>> = const { RefCell::new(BTreeMap::new()) };
 }
 

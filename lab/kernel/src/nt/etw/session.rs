@@ -8,6 +8,7 @@ use lab_rules::event::{Callback, Remaining};
 use crate::abi::constant::STATUS_INVALID_HANDLE;
 use crate::driver;
 use crate::nt::{SUCCESS, status};
+use crate::per_image::per_image;
 use crate::rt::sched;
 use crate::trace::{TraceRecord, TraceSession, Wanted};
 use crate::watch::{self, Holder};
@@ -72,7 +73,7 @@ impl Tracing {
     }
 }
 
-thread_local! {
+per_image! {
     static TRACING: RefCell<Tracing> = RefCell::default();
 }
 

@@ -24,7 +24,7 @@ pub(crate) struct Unwound {
 pub(crate) fn undo_frame(at: u64, pc: u64) -> Result<Option<Unwound>, BadAddress> {
     let (mut registers, flags) = super::read_context(at)?;
     registers.rip = pc;
-    let step = machine::with_image(|image| unwind::step(image, &mut registers)).flatten();
+    let step = machine::with_image_at(pc, |image| unwind::step(image, &mut registers)).flatten();
     let Some(step) = step else { return Ok(None) };
     super::write_context(at, &registers, flags)?;
     Ok(Some(Unwound {
@@ -61,14 +61,9 @@ pub(crate) fn on_stack(words: &[u64; 2]) -> u64 {
     at
 }
 
-/// Address of what is at `rva` in the image.
-pub(crate) fn image_address(rva: u32) -> u64 {
-    layout::IMAGE + u64::from(rva)
-}
-
-/// Whether an address is in the image.
-pub(crate) fn is_image(address: u64) -> bool {
-    machine::with_image(|image| image.contains(address)).unwrap_or(false)
+/// Where the image with the code at `pc` begins; nothing where it is in none.
+pub(crate) fn image_of(pc: u64) -> Option<u64> {
+    machine::with_image_at(pc, |image| image.base)
 }
 
 /// Address of the entry in the image's function table that is for the code at `pc`; 0 for none.
@@ -77,7 +72,8 @@ pub(crate) fn function_entry(pc: u64) -> u64 {
         let rva = image.rva(pc)?;
         image.plan.function_at(rva).copied()
     };
-    entry_address(machine::with_image(find).flatten())
+    let function = machine::with_image_at(pc, find).flatten();
+    entry_address(super::image_base(pc), function)
 }
 
 /// Where user mode ends in the lab: below all that it gives out.

@@ -20,14 +20,13 @@ use std::cell::Cell;
 use super::{
     call::{call_driver, cut},
     context::{self, Context, Interrupted, RAX},
-    layout, machine,
+    machine,
     mem::{self, BadAddress},
     pool, thunk,
     unwind::{self, Registers},
 };
 pub(crate) use look::{
-    USER_END, capture, function_entry, image_address, is_image, is_user, on_stack, stack_limits,
-    undo_frame,
+    USER_END, capture, function_entry, image_of, is_user, on_stack, stack_limits, undo_frame,
 };
 use record::CONTEXT_SIZE;
 pub(crate) use record::{Exception, dispatcher, exception_record};
@@ -125,7 +124,7 @@ pub(in crate::rt) fn of_fault(
     let mut registers = Registers::of_interrupted(interrupted);
     let fx = interrupted.fx;
     let activation = Activation::of(context, None);
-    machine::with_image(|image| unwind::enter_image(image, &mut registers));
+    machine::with_images(|images| unwind::enter_image(images, &mut registers));
     let below = record::stack_pointer(&registers);
     let walk = Walk {
         registers,
@@ -213,12 +212,13 @@ fn ask(
     handler: lab_pe::unwind::Handler,
     told: &Told,
 ) -> Result<u64, BadAddress> {
-    let image = |rva: u32| layout::IMAGE + u64::from(rva);
+    let base = image_base(walk.registers.rip);
+    let image = |rva: u32| base + u64::from(rva);
     let at = told.dispatcher;
     mem::fill(at, dispatcher::SIZE as usize, 0)?;
     dispatcher::CONTROL_PC.write(at, walk.registers.rip)?;
-    dispatcher::IMAGE_BASE.write(at, layout::IMAGE)?;
-    dispatcher::FUNCTION_ENTRY.write(at, entry_address(frame.step.function))?;
+    dispatcher::IMAGE_BASE.write(at, base)?;
+    dispatcher::FUNCTION_ENTRY.write(at, entry_address(base, frame.step.function))?;
     dispatcher::ESTABLISHER.write(at, frame.step.establisher)?;
     dispatcher::TARGET_IP.write(at, told.target_ip)?;
     dispatcher::CONTEXT.write(at, told.context)?;
@@ -233,14 +233,19 @@ fn ask(
     Ok(answer & 0xFFFF_FFFF)
 }
 
-/// Where a function's entry is in memory; 0 for none.
-fn entry_address(function: Option<lab_pe::Function>) -> u64 {
+/// Where the image with an address begins; 0 where there is none.
+fn image_base(address: u64) -> u64 {
+    machine::with_image_at(address, |image| image.base).unwrap_or(0)
+}
+
+/// Where the entry of a function in the image at `base` is in memory; 0 for none.
+fn entry_address(base: u64, function: Option<lab_pe::Function>) -> u64 {
     const ENTRY_BYTES: u64 = 12;
     let place = |function: lab_pe::Function| {
-        machine::with_image(|image| {
+        machine::with_image_at(base, |image| {
             let functions = &image.plan.functions;
             let index = functions.binary_search_by_key(&function.begin_rva, |f| f.begin_rva);
-            let table = layout::IMAGE + u64::from(image.plan.function_table_rva);
+            let table = base + u64::from(image.plan.function_table_rva);
             Some(table + ENTRY_BYTES * index.ok()? as u64)
         })
     };

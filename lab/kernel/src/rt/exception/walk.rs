@@ -59,11 +59,9 @@ impl Walk {
     pub(super) fn frame(&mut self) -> Option<Frame> {
         loop {
             let mut after = self.registers;
-            let stepped = machine::with_image(|image| {
-                let inside = image.contains(after.rip);
-                inside.then(|| unwind::step(image, &mut after))
-            });
-            if let Some(step) = stepped.flatten() {
+            let rip = after.rip;
+            let stepped = machine::with_image_at(rip, |image| unwind::step(image, &mut after));
+            if let Some(step) = stepped {
                 after.is_return = true;
                 return Some(Frame { step: step?, after });
             }

@@ -2,7 +2,7 @@
 
 use super::{
     Hang, HangKind, MACHINE, Machine, Processor, ThreadId, Wait, fast, last_id, next_id, now,
-    random,
+    on_behalf, random,
     thread::{Condition, Stage, Thread},
 };
 use crate::rt::{
@@ -76,12 +76,12 @@ fn try_conditions(now_ns: u64) {
 
 fn try_between(mut from: ThreadId, end: ThreadId, now_ns: u64) {
     // The state is not borrowed while a condition runs, so each waiter is looked up anew.
-    while let Some((id, deadline_ns, mut condition)) = next_waiting(from, end) {
+    while let Some((id, deadline_ns, image, mut condition)) = next_waiting(from, end) {
         from = ThreadId(id.0 + 1);
         // SAFETY: the thread still waits, so the condition that it lent is still borrowed by its
         // suspended wait (see `Waiting::new`), and nobody else uses it now.
         let condition = unsafe { condition.as_mut() };
-        let outcome = if condition() {
+        let outcome = if on_behalf(image, condition) {
             Wait::Satisfied
         } else if deadline_ns <= now_ns {
             Wait::TimedOut
@@ -97,7 +97,7 @@ fn try_between(mut from: ThreadId, end: ThreadId, now_ns: u64) {
     }
 }
 
-fn next_waiting(from: ThreadId, end: ThreadId) -> Option<(ThreadId, u64, Condition)> {
+fn next_waiting(from: ThreadId, end: ThreadId) -> Option<(ThreadId, u64, u8, Condition)> {
     MACHINE.with_borrow(|machine| {
         let mut threads = machine
             .threads
@@ -105,7 +105,8 @@ fn next_waiting(from: ThreadId, end: ThreadId) -> Option<(ThreadId, u64, Conditi
             .take_while(|(id, _)| *id < end);
         threads.find_map(|(id, thread)| {
             let waiting = thread.waiting.as_ref()?;
-            Some((id, waiting.deadline_ns, waiting.condition()))
+            let condition = waiting.condition();
+            Some((id, waiting.deadline_ns, thread.image, condition))
         })
     })
 }
@@ -225,13 +226,15 @@ fn place(machine: &mut Machine, id: ThreadId, number: u32) {
 }
 
 fn start_dpc(machine: &mut Machine, number: u32) -> Option<ThreadId> {
-    let Dpc { name, body, .. } = machine.processors[number as usize].queue.pop_front()?;
+    let Dpc {
+        name, image, body, ..
+    } = machine.processors[number as usize].queue.pop_front()?;
     let id = ThreadId(next_id() as u32);
     journal::note_of(id, number, DISPATCH_LEVEL, || What::Born {
         name: name.clone(),
         is_dpc: true,
     });
-    let mut thread = Thread::new(machine, name, Some(number), body);
+    let mut thread = Thread::new(machine, name, Some(number), image, body);
     thread.is_dpc = true;
     thread.irql = DISPATCH_LEVEL;
     thread.dispatch_since_ns = now();

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{MACHINE, fast, next_id};
+use super::{MACHINE, fast, image, next_id};
 
 /// A queued DPC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -12,6 +12,8 @@ pub(crate) struct DpcId(u64);
 pub(super) struct Dpc {
     pub(super) id: DpcId,
     pub(super) name: String,
+    /// The image on whose behalf it runs.
+    pub(super) image: u8,
     pub(super) body: Box<dyn FnOnce()>,
 }
 
@@ -35,6 +37,7 @@ fn queue(
     let dpc = Dpc {
         id,
         name: name.to_owned(),
+        image: image(),
         body: Box::new(body),
     };
     MACHINE.with_borrow_mut(|machine| push(&mut machine.processors[processor as usize].queue, dpc));
@@ -56,6 +59,7 @@ pub(crate) fn queue_dpc_at(
     let dpc = Dpc {
         id,
         name: name.to_owned(),
+        image: image(),
         body: Box::new(body),
     };
     MACHINE.with_borrow_mut(|machine| machine.timed.insert((due_ns, id), (processor, dpc)));

@@ -21,10 +21,10 @@ pub(crate) enum HangKind {
 pub(crate) struct Hang {
     /// Why.
     pub(crate) kind: HangKind,
-    /// Who is to blame, where that is clear.
-    pub(crate) thread: Option<String>,
-    /// Every thread that has not ended: name, state, driver stack.
-    pub(crate) threads: Vec<(String, &'static str, StackId)>,
+    /// Who is to blame, where that is clear, as the place in `threads`.
+    pub(crate) thread: Option<usize>,
+    /// Every thread that has not ended: name, state, driver stack, and the image on whose behalf it runs.
+    pub(crate) threads: Vec<(String, &'static str, StackId, u8)>,
 }
 
 /// Ends the run because the running thread does not move.
@@ -36,7 +36,7 @@ pub(in crate::rt) fn hang(kind: HangKind) -> ! {
 pub(super) fn report_hang(kind: HangKind, blamed: Option<ThreadId>) -> Hang {
     MACHINE.with_borrow(|machine| Hang {
         kind,
-        thread: blamed.and_then(|id| Some(machine.threads.get(id)?.name.clone())),
+        thread: blamed.and_then(|id| machine.threads.iter().position(|(known, _)| known == id)),
         threads: machine
             .threads
             .iter()
@@ -45,6 +45,7 @@ pub(super) fn report_hang(kind: HangKind, blamed: Option<ThreadId>) -> Hang {
                     thread.name.clone(),
                     thread.state(),
                     trace::capture_of(&thread.context),
+                    thread.image,
                 )
             })
             .collect(),

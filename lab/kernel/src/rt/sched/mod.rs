@@ -113,6 +113,8 @@ struct Fast {
     current: Cell<Option<ThreadId>>,
     processor: Cell<u32>,
     irql: Cell<u8>,
+    /// The image on whose behalf the running thread runs.
+    image: Cell<u8>,
     /// When the running thread went to DISPATCH_LEVEL.
     dispatch_since_ns: Cell<u64>,
     /// Whether a DPC waits for this processor.
@@ -138,6 +140,7 @@ thread_local! {
             current: Cell::new(None),
             processor: Cell::new(0),
             irql: Cell::new(0),
+            image: Cell::new(0),
             dispatch_since_ns: Cell::new(0),
             has_dpc: Cell::new(false),
             busy: Cell::new(0),
@@ -169,6 +172,7 @@ pub(super) fn reset(seed: u64, processors: u32, time_limit_ns: u64, stacks: stac
     STOP.take();
     fast(|fast| {
         fast.now_ns.set(0);
+        fast.image.set(0);
         fast.random.set(random);
         fast.odds.set(odds);
         fast.switches.set(0);
@@ -229,7 +233,7 @@ pub(crate) fn spawn(name: &str, processor: Option<u32>, body: impl FnOnce() + 's
 fn start(name: &str, processor: Option<u32>, body: Box<dyn FnOnce()>) -> ThreadId {
     let id = ThreadId(next_id() as u32);
     MACHINE.with_borrow_mut(|machine| {
-        let thread = Thread::new(machine, name.to_owned(), processor, body);
+        let thread = Thread::new(machine, name.to_owned(), processor, image(), body);
         machine.threads.add(id, thread);
     });
     journal::note_of(id, 0, PASSIVE_LEVEL, || What::Born {
@@ -368,6 +372,19 @@ pub(super) fn use_shared_clock() {
 /// IRQL of the running thread.
 pub(crate) fn irql() -> u8 {
     fast(|fast| fast.irql.get())
+}
+
+/// The number of the image on whose behalf the running thread runs.
+pub(crate) fn image() -> u8 {
+    fast(|fast| fast.image.get())
+}
+
+/// Runs `body` on behalf of another image, or of the same.
+pub(crate) fn on_behalf<R>(image: u8, body: impl FnOnce() -> R) -> R {
+    let old = fast(|fast| fast.image.replace(image));
+    let result = body();
+    fast(|fast| fast.image.set(old));
+    result
 }
 
 /// Sets a higher (or the same) IRQL and gives back the old one. Legality is the caller's to check.

@@ -39,6 +39,8 @@ pub(super) struct Thread {
     pub(super) is_dpc: bool,
     pub(super) stage: Stage,
     pub(super) irql: u8,
+    /// The image on whose behalf it runs.
+    pub(super) image: u8,
     pub(super) dispatch_since_ns: u64,
     busy: u64,
     pub(super) pauses: u32,
@@ -139,6 +141,7 @@ impl Thread {
         machine: &mut Machine,
         name: String,
         affinity: Option<u32>,
+        image: u8,
         body: Box<dyn FnOnce()>,
     ) -> Self {
         let stacks = machine.stacks.as_mut().expect("threads start within a run");
@@ -164,6 +167,7 @@ impl Thread {
             is_dpc: false,
             stage: Stage::Off,
             irql: PASSIVE_LEVEL,
+            image,
             dispatch_since_ns: 0,
             busy: 0,
             pauses: 0,
@@ -199,6 +203,7 @@ pub(super) fn resume(id: ThreadId, processors: &Processors) -> bool {
             fast.spent_ns
                 .set(machine.processors[processor as usize].spent_ns);
             fast.irql.set(thread.irql);
+            fast.image.set(thread.image);
             fast.dispatch_since_ns.set(thread.dispatch_since_ns);
             fast.busy.set(thread.busy);
             fast.pauses.set(thread.pauses);
@@ -229,6 +234,7 @@ pub(super) fn resume(id: ThreadId, processors: &Processors) -> bool {
             let processor = fast.processor.get() as usize;
             machine.processors[processor].spent_ns = fast.spent_ns.get();
             thread.irql = fast.irql.get();
+            thread.image = fast.image.get();
             thread.dispatch_since_ns = fast.dispatch_since_ns.get();
             thread.busy = fast.busy.get();
             thread.pauses = fast.pauses.get();

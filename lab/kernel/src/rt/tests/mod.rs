@@ -13,7 +13,7 @@ use std::{
 };
 
 use super::{
-    Config, DataExport, End, Hooks, Import, Machine, call_driver,
+    Config, DataExport, End, Hooks, ImageConfig, Import, Machine, call_driver,
     pool::{self, FreeError, Kind, Owner, Request},
     sched, trace,
 };
@@ -245,9 +245,11 @@ fn run_with<R>(
         })
         .collect();
     let mut machine = Machine::load(Config {
-        image: image.into(),
-        name: "image.sys".into(),
-        pdb: Some(pdb.clone()),
+        images: vec![ImageConfig {
+            image: image.into(),
+            name: "image.sys".into(),
+            pdb: Some(pdb.clone()),
+        }],
         seed,
         processors: 2,
         imports: &[IMPORTS],

@@ -316,9 +316,11 @@ fn missing_imports_are_all_named() {
         run: |_| 0,
     }];
     let result = Machine::load(Config {
-        image: lab_pe::Image::parse(bytes).expect("sound").into(),
-        name: "image.sys".into(),
-        pdb: None,
+        images: vec![ImageConfig {
+            image: lab_pe::Image::parse(bytes).expect("sound").into(),
+            name: "image.sys".into(),
+            pdb: None,
+        }],
         seed: 0,
         processors: 1,
         imports: &[SOME],

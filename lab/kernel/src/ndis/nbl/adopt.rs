@@ -1,0 +1,143 @@
+//! Structures that go from one filter of a stack to the next.
+
+use lab_rules::event::NblPath;
+
+use super::{Making, RECORDS, Record, Shadow, away, slot_value};
+use crate::abi::constant::NetBufferListCancelId;
+use crate::abi::ndis::{NET_BUFFER, NET_BUFFER_LIST};
+use crate::ndis::adapter::{self, side};
+use crate::ndis::{data_space, stack};
+use crate::rt::mem::BadAddress;
+use crate::rt::sched;
+use crate::watch::{self, OrFault};
+
+/// A structure as the image that passes it on knows it.
+pub(crate) struct Passed {
+    nbl: u64,
+    making: Making,
+    packets: u64,
+    bytes: u64,
+    segments: u64,
+    shadow: Shadow,
+    blocks: Vec<u64>,
+    read_only: Vec<u64>,
+    unused: Option<u64>,
+    header: Option<u64>,
+    is_header_gone: bool,
+}
+
+/// What the running image passes on: what it was given by a neighbour, and its own.
+pub(crate) fn describe(nbls: &[u64]) -> Vec<Passed> {
+    let describe = |nbl: &u64| {
+        let blocks = away::reopen(*nbl).or_fault();
+        known(*nbl).unwrap_or_else(|| own(*nbl, blocks).or_fault())
+    };
+    nbls.iter().map(describe).collect()
+}
+
+/// A structure of a neighbour's. The next image may do to it what this one may.
+fn known(nbl: u64) -> Option<Passed> {
+    RECORDS.with_borrow(|records| {
+        let record = records.get(&nbl)?;
+        Some(Passed {
+            nbl,
+            making: record.making,
+            packets: record.packets,
+            bytes: record.bytes,
+            segments: record.segments,
+            shadow: record.shadow.renewed(),
+            blocks: record.blocks.clone(),
+            read_only: record.read_only.clone(),
+            unused: record.unused,
+            header: record.header,
+            is_header_gone: record.is_header_gone,
+        })
+    })
+}
+
+/// A structure of the running image's own.
+fn own(nbl: u64, blocks: Vec<u64>) -> Result<Passed, BadAddress> {
+    let mut shadow = Shadow::default();
+    shadow.keep_nbl(nbl)?;
+    let buffers = data_space::buffers(nbl)?;
+    let mut bytes = 0;
+    for nb in &buffers {
+        shadow.keep_nb(*nb)?;
+        bytes += u64::from(NET_BUFFER::DataLength.read(*nb)?);
+    }
+    let packets = buffers.len() as u64;
+    Ok(Passed {
+        nbl,
+        making: Making {
+            source: NET_BUFFER_LIST::SourceHandle.read(nbl)?,
+            cancel_id: slot_value(nbl, NetBufferListCancelId)?,
+            is_loopback: false,
+            is_extra: true,
+        },
+        packets,
+        bytes,
+        segments: packets,
+        shadow,
+        blocks,
+        read_only: Vec::new(),
+        unused: None,
+        header: None,
+        is_header_gone: false,
+    })
+}
+
+/// How many structures of the ends of the stack the running image has passed to the next filter, and not got back:
+/// sends and receives.
+pub(crate) fn with_next_filter(adapter: u32) -> [usize; 2] {
+    let running = sched::image();
+    let mut counts = [0; 2];
+    for image in stack::from_top().filter(|image| *image != running) {
+        let adopted: Vec<(u64, NblPath)> = sched::on_behalf(image, || {
+            RECORDS.with_borrow(|records| {
+                let from_here = |record: &Record| {
+                    record.adapter == adapter
+                        && record.origin.is_some_and(|(from, _)| from == running)
+                };
+                let adopted = records.iter().filter(|(_, record)| from_here(record));
+                adopted.map(|(nbl, record)| (*nbl, record.path)).collect()
+            })
+        });
+        RECORDS.with_borrow(|records| {
+            for (_, path) in adopted.iter().filter(|(nbl, _)| records.contains_key(nbl)) {
+                counts[side(*path)] += 1;
+            }
+        });
+    }
+    counts
+}
+
+/// The running image has structures from the filter `from`, beside those of the ends of the stack.
+pub(crate) fn adopt(adapter: u32, path: NblPath, from: u8, passed: Vec<Passed>, is_lent: bool) {
+    for passed in passed {
+        let nbl = passed.nbl;
+        watch::note_parts(nbl, &passed.blocks);
+        let record = Record {
+            origin: Some((from, is_lent)),
+            adapter,
+            path,
+            making: Making {
+                // The image at the end of the stack counts it.
+                is_extra: true,
+                ..passed.making
+            },
+            packets: passed.packets,
+            bytes: passed.bytes,
+            segments: passed.segments,
+            shadow: passed.shadow,
+            blocks: passed.blocks,
+            read_only: passed.read_only,
+            unused: passed.unused,
+            header: passed.header,
+            is_header_gone: passed.is_header_gone,
+            was_given: false,
+            was_passed: false,
+        };
+        adapter::with_mut(adapter, |adapter| adapter.outstanding[side(path)] += 1);
+        RECORDS.with_borrow_mut(|records| records.insert(nbl, record));
+    }
+}
