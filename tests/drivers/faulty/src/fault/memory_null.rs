@@ -168,16 +168,15 @@ fn look(_: &'static Module) {
     if !block.is_null() {
         free(block);
     }
-    let empty = Empty::take();
-    // SAFETY: the driver's handle lives until unload.
-    let item = unsafe { NdisAllocateIoWorkItem(driver::handle()) };
-    empty.end();
-    if !item.is_null() {
-        // SAFETY: allocated above, never queued.
-        unsafe { NdisFreeIoWorkItem(item) };
-    }
     let block = super::pool::paged(64);
+    // While the mapping is made there is no pool for a work item either.
     map(block, |mapped| {
+        // SAFETY: the driver's handle lives until unload.
+        let item = unsafe { NdisAllocateIoWorkItem(driver::handle()) };
+        if !item.is_null() {
+            // SAFETY: allocated above, never queued.
+            unsafe { NdisFreeIoWorkItem(item) };
+        }
         if !mapped.is_null() {
             black_box(mapped);
         }

@@ -202,8 +202,8 @@ fn start_sends(module: &'static Module, lists: Lists, _: NDIS_PORT_NUMBER, flags
     lists
 }
 
-/// Sends its own packets again while the module is open.
-fn send_again(module: &'static Module, mut lists: Lists, _: u32) -> Lists {
+/// Lets the module's own packets out again while it is open; gives the others.
+fn again(module: &Module, mut lists: Lists, go: impl Fn(Lists)) -> Lists {
     let is_open = module.enter();
     let mut others = Chain::new();
     while !lists.is_null() {
@@ -214,8 +214,7 @@ fn send_again(module: &'static Module, mut lists: Lists, _: u32) -> Lists {
         if unsafe { (*own).SourceHandle } != module.handle {
             others.push(own);
         } else if is_open {
-            // SAFETY: none: that the pause does not wait for them is the fault.
-            unsafe { NdisFSendNetBufferLists(module.handle, own, 0, 0) }; // caught: nbl-own-send-out-over-pause by pause-wait-own-sends with @large
+            go(own);
         }
         lists = next;
     }
@@ -223,6 +222,15 @@ fn send_again(module: &'static Module, mut lists: Lists, _: u32) -> Lists {
         module.leave();
     }
     others.first
+}
+
+/// Sends its own packets again.
+fn send_again(module: &'static Module, lists: Lists, _: u32) -> Lists {
+    again(module, lists, |own| {
+        // SAFETY: none: that the pause does not wait for them is the fault.
+        unsafe { NdisFSendNetBufferLists(module.handle, own, 0, 0) }; // caught: nbl-own-send-out-over-pause by pause-wait-own-sends with @large
+        stay();
+    })
 }
 
 /// Begins with packets that are indicated again whenever they come back.
@@ -244,27 +252,13 @@ fn start_receives(
     (lists, count)
 }
 
-/// Indicates its own packets again while the module is open.
-fn indicate_again(module: &'static Module, mut lists: Lists, _: u32) -> Lists {
-    let is_open = module.enter();
-    let mut others = Chain::new();
-    while !lists.is_null() {
-        let (own, next) = (lists, packet::next(lists));
-        packet::set_next(own, null_mut());
-        // No call tells it here: the first of them goes out again at once.
-        // SAFETY: a list that the driver has.
-        if unsafe { (*own).SourceHandle } != module.handle {
-            others.push(own);
-        } else if is_open {
-            // SAFETY: none: that the pause does not wait for them is the fault.
-            unsafe { NdisFIndicateReceiveNetBufferLists(module.handle, own, 0, 1, 0) }; // caught: nbl-own-receive-out-over-pause by pause-wait-own-receives
-        }
-        lists = next;
-    }
-    if is_open {
-        module.leave();
-    }
-    others.first
+/// Indicates its own packets again.
+fn indicate_again(module: &'static Module, lists: Lists, _: u32) -> Lists {
+    again(module, lists, |own| {
+        // SAFETY: none: that the pause does not wait for them is the fault.
+        unsafe { NdisFIndicateReceiveNetBufferLists(module.handle, own, 0, 1, 0) }; // caught: nbl-own-receive-out-over-pause by pause-wait-own-receives
+        stay();
+    })
 }
 
 /// Sends a packet of its own before the pause is complete.

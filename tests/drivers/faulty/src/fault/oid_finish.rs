@@ -179,15 +179,24 @@ extern "system" fn pend_and_wait( // caught: oid-completed-late by oid-timed
 fn complete_after_all(module: &'static Module) {
     /// Longer than any request may take, in microseconds.
     const LATE_US: u32 = 20_000_000;
+    if let Some((request, status)) = answer_after(module, LATE_US) {
+        // SAFETY: the request is pending here; that it took so long is the fault.
+        unsafe { NdisFOidRequestComplete(module.handle, request, status) };
+    }
+}
+
+/// The request that waits for the work item, with its answer, when so many microseconds have passed.
+fn answer_after(
+    module: &'static Module,
+    wait_us: u32,
+) -> Option<(*mut NDIS_OID_REQUEST, NDIS_STATUS)> {
     let request = module.take().cast::<NDIS_OID_REQUEST>();
     if request.is_null() {
-        return;
+        return None;
     }
     // SAFETY: work items run at PASSIVE_LEVEL.
-    unsafe { NdisMSleep(LATE_US) };
-    let status = oid::answer(module, request);
-    // SAFETY: the request is pending here; that it took so long is the fault.
-    unsafe { NdisFOidRequestComplete(module.handle, request, status) };
+    unsafe { NdisMSleep(wait_us) };
+    Some((request, oid::answer(module, request)))
 }
 
 fn never_return(characteristics: &mut NDIS_FILTER_DRIVER_CHARACTERISTICS) {
@@ -216,16 +225,11 @@ extern "system" fn sleep_long( // caught: oid-handler-stays by oid-one-at-a-time
 fn complete_late(module: &'static Module) {
     /// Longer than a cancelled request may stay, in microseconds.
     const LATE_US: u32 = 1_500_000;
-    let request = module.take().cast::<NDIS_OID_REQUEST>();
-    if request.is_null() {
-        return;
+    if let Some((request, status)) = answer_after(module, LATE_US) {
+        // SAFETY: the request is pending here; that its cancellation was ignored is the fault.
+        unsafe { NdisFOidRequestComplete(module.handle, request, status) }; // caught: oid-cancel-ignored by oid-cancel-local
+        stay();
     }
-    // SAFETY: work items run at PASSIVE_LEVEL.
-    unsafe { NdisMSleep(LATE_US) };
-    let status = oid::answer(module, request);
-    // SAFETY: the request is pending here; that its cancellation was ignored is the fault.
-    unsafe { NdisFOidRequestComplete(module.handle, request, status) }; // caught: oid-cancel-ignored by oid-cancel-local
-    stay();
 }
 
 fn pend_without_cancel(characteristics: &mut NDIS_FILTER_DRIVER_CHARACTERISTICS) {

@@ -348,7 +348,7 @@ fn spoil(entry: *mut NDIS_RESTART_ATTRIBUTES, offset: usize) {
 }
 
 #[rustfmt::skip] // The mark stays on this line.
-extern "system" fn add_to_nothing( // caught: restart-attributes-added by restart-attributes-null
+extern "system" fn add_to_nothing( // caught: restart-attributes-added by restart-attributes-null with @large
     context: NDIS_HANDLE,
     parameters: *mut NDIS_FILTER_RESTART_PARAMETERS,
 ) -> NDIS_STATUS {
