@@ -3,15 +3,14 @@
 pub(crate) mod finding;
 mod flow;
 use lab_kernel::{
-    AdapterReport, ControlPhase, MachineReport, Report, RequestReport, StackedReport, TrafficCount,
-    WorkItemFunction,
+    AdapterReport, ControlPhase, Report, RequestReport, StackedReport, TrafficCount, WorkItemFunction,
 };
 use lab_net::Mac;
 use protocol::{AdapterStatistics, DirectionCounters};
 
 use crate::argument::RunArguments;
 use crate::device::{self, Reading};
-use crate::quantity::{self, count};
+use crate::quantity::count;
 use crate::summary::{
     Adapter, Counted, CountedPackets, Directions, DriverDirections, DriverPackets, Irql, Machine,
     Pool, Reason, Request, Rules, Spread, Stacked, Summary, WorkItems,
@@ -26,16 +25,6 @@ pub(crate) struct Source {
     pub(crate) direction_by: String,
     /// What a reader of the counts should know.
     pub(crate) notes: Vec<String>,
-}
-
-/// A warning where a stack was used so far that another driver's frames may not fit.
-fn deep_stack(machine: &MachineReport) -> Option<String> {
-    (!machine.stack_peak.is_empty()).then(|| {
-        format!(
-            "the driver's stack went to {} of 24 KiB, above 12 KiB",
-            quantity::bytes(machine.stack_peak_bytes)
-        )
-    })
 }
 
 /// Where NDIS and the driver count differently, over the whole life: nothing for a driver that counts nothing.
@@ -165,7 +154,6 @@ pub(crate) fn summarise(
     let flows = before_pause
         .as_ref()
         .map(|reading| flow::summarise(reading, report));
-    notes.extend(deep_stack(&report.machine));
     notes.extend(report.refusal.clone());
     Summary {
         image: image.to_owned(),

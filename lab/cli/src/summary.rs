@@ -341,7 +341,7 @@ pub struct Machine {
     pub imports: u64,
     /// The deepest use of a kernel stack, which has 24 KiB, seen at an import.
     pub stack_peak_bytes: u64,
-    /// Where that was, innermost frame first, if it was more than half of the stack.
+    /// Where that was, innermost frame first, if it was half of the stack or more.
     pub stack_peak: Vec<StackFrame>,
     /// Instructions in the image whose results no seed decides, with their place.
     pub not_reproducible: Vec<String>,

@@ -5,6 +5,7 @@ use lab_rules::event::{PoolEvent, PoolFreeError};
 
 use crate::ndis::module::parameters;
 use crate::rt::pool::{self, FreeError, Kind, Owner, Request};
+use crate::rt::sched;
 use crate::watch::emit;
 
 /// Alignment of pool blocks on x64, in bytes.
@@ -32,6 +33,7 @@ pub(crate) fn allocate(tag: u32, size: u64, kind: Kind, zeroed: bool) -> u64 {
     let Ok(block) = pool::allocate(request) else {
         return 0;
     };
+    sched::note_bytes(bytes.next_multiple_of(PAGE));
     emit(Event::Pool(PoolEvent::Allocated {
         block,
         size,

@@ -227,7 +227,7 @@ pub struct MachineReport {
     pub imports: u64,
     /// The deepest use of a 24 KiB kernel stack seen at an import, in bytes.
     pub stack_peak_bytes: u64,
-    /// Where that was, innermost frame first, if it was above 12 KiB: worth a warning.
+    /// Where that was, innermost frame first, if it was 12 KiB or more.
     pub stack_peak: Vec<StackFrame>,
     /// Instructions in the image whose results a seed does not decide (`rdrand`, `cpuid`): offset
     /// in the image and mnemonic.

@@ -93,6 +93,10 @@ const CONSEQUENCES: &[(&[&str], &str)] = &[
         "NDIS or the driver on the other side follows the pointer, which is NULL: a stop 0xD1 or 0x7E",
     ),
     (
+        &["lab-stack-depth"],
+        "the drivers that it calls share what is left: a stop 0x7F (double fault) in one of them",
+    ),
+    (
         &["sleep-limits"],
         "the thread sleeps for another time than it asked for",
     ),

@@ -107,6 +107,11 @@ pub enum Kind {
     Irp(IrpEvent),
     /// The driver did what the processor refuses.
     Fault(Fault),
+    /// A call came from deeper in a driver stack than any before it.
+    Stack {
+        /// Bytes of the stack in use.
+        used_bytes: u64,
+    },
     /// Something took longer than its documented limit.
     Overdue(Overdue),
     /// The unload routine has returned: what is still there.

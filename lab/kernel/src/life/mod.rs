@@ -376,6 +376,7 @@ fn judge_hang(hang: &Hang) -> (Overdue, rt::trace::StackId, u8) {
         HangKind::Deadlock => Overdue::Deadlock,
         HangKind::DispatchTooLong => Overdue::Dispatch,
         HangKind::EndlessLoop => Overdue::EndlessLoop,
+        HangKind::EndlessCalls => Overdue::EndlessCalls,
         HangKind::TimeLimit => Overdue::Run,
     };
     let blamed = hang.thread.and_then(|place| hang.threads.get(place));

@@ -38,6 +38,7 @@ pub(crate) struct DataExport {
 pub(crate) struct Call<'a> {
     import: &'static Import,
     frame: &'a ImportFrame,
+    deeper_stack_bytes: Option<u64>,
 }
 
 impl Call<'_> {
@@ -54,6 +55,11 @@ impl Call<'_> {
     /// The stack pointer of the caller.
     pub(crate) fn stack_pointer(&self) -> u64 {
         self.frame.driver_sp
+    }
+
+    /// Bytes of the driver's stack in use, if no call of the run came from so deep before, to the KiB.
+    pub(crate) fn deeper_stack_bytes(&self) -> Option<u64> {
+        self.deeper_stack_bytes
     }
 
     /// Argument `i` (from 0), as a register holds it: narrower arguments have rubbish above.
@@ -127,11 +133,18 @@ fn dispatch(frame: &ImportFrame) -> u64 {
     let Some(import) = functions.get(frame.index as usize) else {
         sched::stop(Reason::Fault(trap::wild_jump(frame.driver_sp)));
     };
-    let call = Call { import, frame };
     sched::note_import();
-    if let Some(context) = context::current() {
-        machine::note_stack(context.stack_high.saturating_sub(frame.driver_sp));
-    }
+    machine::note_import();
+    let is_here =
+        |context: &&Context| (context.stack_low..=context.stack_high).contains(&frame.driver_sp);
+    let used_bytes = context::current()
+        .filter(is_here)
+        .map(|context| context.stack_high - frame.driver_sp);
+    let call = Call {
+        import,
+        frame,
+        deeper_stack_bytes: used_bytes.and_then(machine::note_stack),
+    };
     sched::point();
     (hooks.before)(&call);
     let result = (hooks.instead)(&call).unwrap_or_else(|| (call.import.run)(&call));

@@ -152,7 +152,7 @@ pub(crate) struct Stats {
     pub(crate) imports: u64,
     /// Deepest use of a driver stack seen at an import, in bytes.
     pub(crate) stack_peak_bytes: u64,
-    /// Where it was deepest, if that is beyond [`STACK_WARNING_BYTES`].
+    /// Where it was deepest, if that is [`STACK_WARNING_BYTES`] or more.
     pub(crate) stack_peak: Option<StackId>,
     /// Instructions in the image whose results a seed does not decide: offset in the image, mnemonic.
     pub(crate) nondeterministic: Vec<(u32, &'static str)>,
@@ -366,11 +366,19 @@ pub(super) fn image_place(address: u64) -> Option<Place> {
     .flatten()
 }
 
-/// Counts an import that was called with this much of the driver stack in use.
-pub(super) fn note_stack(used_bytes: u64) {
+/// Counts an import.
+pub(super) fn note_import() {
     IMPORTS.set(IMPORTS.get() + 1);
-    if used_bytes > STACK_PEAK.get().0 {
-        let stack = (used_bytes > STACK_WARNING_BYTES).then(trace::capture);
-        STACK_PEAK.set((used_bytes, stack));
+}
+
+/// An import was called with this much of the driver stack in use: gives it back where it is a KiB that was not in use
+/// before.
+pub(super) fn note_stack(used_bytes: u64) -> Option<u64> {
+    let (peak_bytes, _) = STACK_PEAK.get();
+    if used_bytes <= peak_bytes {
+        return None;
     }
+    let stack = (used_bytes >= STACK_WARNING_BYTES).then(trace::capture);
+    STACK_PEAK.set((used_bytes, stack));
+    (used_bytes >> 10 > peak_bytes >> 10).then_some(used_bytes)
 }

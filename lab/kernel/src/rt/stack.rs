@@ -9,7 +9,7 @@ use super::{
 
 /// Bytes of a driver stack.
 pub(crate) const STACK_BYTES: u64 = 24 << 10;
-/// Use beyond this is worth a warning: the rest of the 24 KiB belongs to whoever is called.
+/// From here on its use is worth a warning: the rest of the 24 KiB belongs to whoever is called.
 pub(crate) const STACK_WARNING_BYTES: u64 = 12 << 10;
 
 /// Distance of one stack from the next: the stack is at the end of its slot but for one page, so

@@ -59,6 +59,9 @@ pub(crate) fn before_import(call: &Call<'_>) {
             in_import: Some(import.name),
         }));
     }
+    if let Some(used_bytes) = call.deeper_stack_bytes() {
+        emit(Kind::Stack { used_bytes });
+    }
     let (irql_min, irql_max) = irql_range(call);
     emit(Kind::Import(Import {
         module: import.module,

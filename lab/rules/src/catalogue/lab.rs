@@ -17,6 +17,9 @@ super::rules! {
     LAB_POISON_IN_FRAME = "lab-poison-in-frame": Corruption Derived,
         name None, stop None, page "ddi wdm/nf-wdm-exallocatepooluninitialized.md",
         "What a driver sends or indicates was written: no memory leaves as it was allocated.";
+    LAB_STACK_DEPTH = "lab-stack-depth": Style Derived,
+        name None, stop None, page "kernel/using-the-kernel-stack.md",
+        "A driver's call chain leaves more than half of the kernel stack of 24 KiB to the drivers that it calls.";
     LAB_STACK_OVERFLOW = "lab-stack-overflow": BugCheck Must,
         name None, stop None, page "kernel/using-the-kernel-stack.md",
         "A driver's call chain fits into the kernel stack of 24 KiB.";

@@ -221,6 +221,8 @@ pub enum Overdue {
     Dispatch,
     /// Driver code runs on and on and calls nothing.
     EndlessLoop,
+    /// Driver code calls the kernel, or spins, on and on and never waits.
+    EndlessCalls,
     /// Work items are still queued or running long after the last packet.
     Workers,
     /// The whole run.

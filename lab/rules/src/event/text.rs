@@ -54,6 +54,7 @@ impl Display for Kind {
             Self::Device(event) => event.fmt(f),
             Self::Irp(event) => event.fmt(f),
             Self::Fault(fault) => write!(f, "   fault at {:#x}", fault.address),
+            Self::Stack { used_bytes } => write!(f, "   {used_bytes} bytes of stack in use"),
             Self::Overdue(overdue) => write!(f, "   overdue: {overdue}"),
             Self::Left(_) => write!(f, "   the driver is gone"),
         }
@@ -257,6 +258,7 @@ impl Display for Overdue {
             Self::Deadlock => write!(f, "every thread, each waits for another"),
             Self::Dispatch => write!(f, "the end of a stay at DISPATCH_LEVEL"),
             Self::EndlessLoop => write!(f, "the end of a loop that calls nothing"),
+            Self::EndlessCalls => write!(f, "the end of a loop that never waits"),
             Self::Workers => write!(f, "work items after the last packet"),
             Self::Run => write!(f, "the end of the run"),
         }

@@ -27,6 +27,9 @@ pub(crate) struct FaultMonitor {
     calls: BTreeMap<u64, &'static Rule>,
 }
 
+/// Half of a kernel stack.
+const HALF_STACK_BYTES: u64 = 12 << 10;
+
 /// Which rule it is not to look at what a function gave: the first matching prefix decides.
 const RULE_BY_REFUSAL: &[(&str, &Rule)] = &[
     ("NdisAllocateIoWorkItem", &rule::WI_ALLOC_NULL),
@@ -82,6 +85,7 @@ impl Monitor for FaultMonitor {
             &rule::DV_LIST_CORRUPTION,
             &rule::OID_QUERY_BUFFER_LENGTH,
             &rule::LAB_FAULT,
+            &rule::LAB_STACK_DEPTH,
             &rule::LAB_STACK_OVERFLOW,
         ]
     }
@@ -97,6 +101,12 @@ impl Monitor for FaultMonitor {
                     finding.rule = rule;
                 }
                 return Some(finding);
+            }
+            Kind::Stack { used_bytes } if *used_bytes >= HALF_STACK_BYTES => {
+                let happened = format!(
+                    "{used_bytes} bytes of the 24 KiB of stack are in use at a call, {HALF_STACK_BYTES} or more"
+                );
+                return Some(Finding::new(&rule::LAB_STACK_DEPTH, happened));
             }
             Kind::Returned(returned) if !returned.name.starts_with("Zw") => {
                 let is_refusal = match returned.name {

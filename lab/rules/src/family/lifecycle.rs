@@ -371,6 +371,10 @@ fn check_overdue(overdue: &Overdue) -> Option<Finding> {
             &rule::LAB_NO_HANG,
             "driver code runs on and on and calls nothing",
         )),
+        Overdue::EndlessCalls => Some(Finding::new(
+            &rule::LAB_NO_HANG,
+            "driver code calls the kernel or spins on and on, and never waits",
+        )),
         Overdue::Run => Some(Finding::new(
             &rule::LAB_NO_HANG,
             "the run does not come to an end",

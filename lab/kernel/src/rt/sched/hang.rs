@@ -10,8 +10,10 @@ pub(crate) enum HangKind {
     Deadlock,
     /// A processor stayed at DISPATCH_LEVEL for longer than the DPC watchdog allows.
     DispatchTooLong,
-    /// Driver code runs without end.
+    /// Driver code runs without end, and calls nothing.
     EndlessLoop,
+    /// Driver code calls or spins without end, and never waits.
+    EndlessCalls,
     /// The run's time limit passed.
     TimeLimit,
 }

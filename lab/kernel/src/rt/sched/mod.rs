@@ -57,7 +57,8 @@ pub(crate) const COPY_BYTES_PER_NS: u64 = 8;
 /// Virtual time that a processor may stay at DISPATCH_LEVEL, in ns. The DPC watchdog of Windows
 /// allows a single DPC 20 s by default.
 pub(crate) const DISPATCH_LIMIT_NS: u64 = 20_000_000_000;
-/// Imports that one callback may call, one after another and without waiting.
+/// Imports that one callback may call, one after another and without waiting; what they fill or
+/// copy counts too.
 const BUSY_LIMIT: u64 = 1_000_000;
 
 /// A kernel thread or DPC body, never reused within a run.
@@ -285,12 +286,23 @@ pub(super) fn pause() {
 fn note_work(imports: u64) {
     signal::note_progress();
     charge(IMPORT_NS);
+    note_busy(imports);
+}
+
+/// Counts bytes that an import of the running callback fills or copies: they keep the host busy as imports do.
+pub(crate) fn note_bytes(bytes: usize) {
+    /// Imports that a page counts as.
+    const WEIGHT: u64 = 2;
+    note_busy(WEIGHT * bytes as u64 / layout::PAGE);
+}
+
+fn note_busy(imports: u64) {
     let busy = fast(|fast| {
         fast.busy.set(fast.busy.get() + imports);
         fast.busy.get()
     });
     if busy > BUSY_LIMIT {
-        hang(HangKind::EndlessLoop);
+        hang(HangKind::EndlessCalls);
     }
 }
 
@@ -352,6 +364,7 @@ pub(crate) fn charge(ns: u64) {
 /// Lets the time pass that copying `bytes` takes.
 pub(crate) fn charge_copy(bytes: usize) {
     charge((bytes as u64).div_ceil(COPY_BYTES_PER_NS));
+    note_bytes(bytes);
 }
 
 fn set_now(fast: &Fast, now_ns: u64) {

@@ -232,6 +232,19 @@ fn the_place_decides_the_rule() {
 }
 
 #[test]
+fn half_a_stack_is_left_to_others() {
+    for (used_bytes, expected) in [
+        (12 << 10, &["lab-stack-depth"][..]),
+        (23 << 10, &["lab-stack-depth"]),
+        ((12 << 10) - 1, &[]),
+        (1 << 10, &[]),
+    ] {
+        let event = at(Kind::Stack { used_bytes });
+        assert_eq!(broken::<FaultMonitor>([event]), expected, "{used_bytes}");
+    }
+}
+
+#[test]
 fn nothing_else_is_a_fault() {
     let import = Import {
         module: "ntoskrnl.exe",

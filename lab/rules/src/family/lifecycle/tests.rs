@@ -407,6 +407,7 @@ fn hangs_are_told_apart() {
     for (overdue, expected) in [
         (Overdue::Deadlock, "lab-no-hang"),
         (Overdue::EndlessLoop, "lab-no-hang"),
+        (Overdue::EndlessCalls, "lab-no-hang"),
         (Overdue::Run, "lab-no-hang"),
         (Overdue::Workers, "wi-routine-short"),
         (Overdue::Dispatch, "dpc-time"),

@@ -2,12 +2,14 @@
 
 use core::arch::asm;
 use core::hint::black_box;
-use core::ptr::{null, without_provenance, without_provenance_mut};
+use core::mem::MaybeUninit;
+use core::ptr::{null, null_mut, without_provenance, without_provenance_mut};
 
 use super::pool::{allocate, free};
 use crate::abi::{
-    DISPATCH_LEVEL, DbgBreakPointWithStatus, KeBugCheckEx, KfRaiseIrql,
-    NDIS_FILTER_RESTART_PARAMETERS, NDIS_STATUS, NDIS_STATUS_SUCCESS, PsGetCurrentThreadId,
+    DISPATCH_LEVEL, DbgBreakPointWithStatus, ExAllocatePool2, ExFreePoolWithTag, KeBugCheckEx,
+    KfRaiseIrql, NDIS_FILTER_RESTART_PARAMETERS, NDIS_STATUS, NDIS_STATUS_SUCCESS,
+    POOL_FLAG_NON_PAGED, PsGetCurrentThreadId,
 };
 use crate::module::Module;
 use crate::play::{NOTHING, Play, stay};
@@ -42,10 +44,15 @@ pub(crate) const PLAYS: &[Play] = &[
     Play::in_attach("machine-stop", stop),
     Play::in_attach("machine-recursion", recursion),
     Play::in_attach("machine-large-frame", large_frame),
+    Play::in_attach("machine-stack-deep", call_from_deep),
+    Play::in_attach("machine-stack-half", call_from_half),
     Play::in_attach("machine-stack-switched", switch_stack),
     Play::in_attach("machine-loop", endless),
     Play::in_attach("machine-loop-spinning", spin),
     Play::in_attach("machine-loop-calling", call_for_ever),
+    Play::in_attach("machine-loop-allocating", allocate_for_ever),
+    Play::in_attach("machine-loop-freeing", free_for_ever),
+    Play::in_attach("machine-many-blocks", allocate_much),
     Play::in_attach("machine-plain", plain),
 ];
 
@@ -215,6 +222,25 @@ fn large_frame(_: &'static Module) {
 #[rustfmt::skip]
 fn large() -> u8 { black_box([1_u8; 40_000])[7] } // caught: machine-large-frame by lab-stack-overflow
 
+/// Calls the kernel with more than half of the stack in use.
+fn call_from_deep(_: &'static Module) {
+    let mut bytes = MaybeUninit::<[u8; 12_000]>::uninit();
+    black_box(bytes.as_mut_ptr());
+    // SAFETY: callable at any level.
+    let thread = unsafe { PsGetCurrentThreadId() }; // warned: machine-stack-deep by lab-stack-depth
+    black_box((thread, bytes.as_mut_ptr()));
+}
+
+/// Calls the kernel with nearly half of the stack in use.
+// legal: machine-stack-half near lab-stack-depth
+fn call_from_half(_: &'static Module) {
+    let mut bytes = MaybeUninit::<[u8; 11_000]>::uninit();
+    black_box(bytes.as_mut_ptr());
+    // SAFETY: callable at any level.
+    let thread = unsafe { PsGetCurrentThreadId() };
+    black_box((thread, bytes.as_mut_ptr()));
+}
+
 /// Calls the kernel on a stack of its own.
 fn switch_stack(_: &'static Module) {
     let block = allocate(4096);
@@ -256,6 +282,46 @@ fn spin(_: &'static Module) {
 #[expect(clippy::undocumented_unsafe_blocks, reason = "the comment is on the line, which is one for the mark")]
 #[rustfmt::skip]
 fn call_for_ever(_: &'static Module) { while black_box(1_u8) != 0 { black_box(/* SAFETY: callable at any level. */ unsafe { PsGetCurrentThreadId() }); } } // caught: machine-loop-calling by lab-no-hang
+
+/// Pool tag, `Flte`.
+const TAG: u32 = u32::from_le_bytes(*b"Flte");
+
+/// Allocates without end, whatever it is given.
+#[expect(clippy::undocumented_unsafe_blocks, reason = "the comment is on the line, which is one for the mark")]
+#[rustfmt::skip]
+fn allocate_for_ever(_: &'static Module) { while black_box(1_u8) != 0 { black_box(/* SAFETY: callable up to DISPATCH_LEVEL. */ unsafe { ExAllocatePool2(POOL_FLAG_NON_PAGED, 64, TAG) }); } } // caught: machine-loop-allocating by lab-no-hang
+
+/// Bytes of a block that takes a host a while to fill.
+const LARGE: u64 = 1 << 20;
+
+/// Allocates and frees without end.
+#[expect(clippy::undocumented_unsafe_blocks, reason = "the comment is on the line, which is one for the mark")]
+#[rustfmt::skip]
+fn free_for_ever(_: &'static Module) { while black_box(1_u8) != 0 { /* SAFETY: as above; the block is nobody else's. */ unsafe { let block = ExAllocatePool2(POOL_FLAG_NON_PAGED, LARGE, TAG); if block.is_null() { return } ExFreePoolWithTag(block, TAG) } } } // caught: machine-loop-freeing by lab-no-hang
+
+/// Blocks of a driver that is generous to itself.
+const MANY: usize = 2_000;
+
+/// Allocates much at once, and frees it.
+// legal: machine-many-blocks near lab-no-hang
+fn allocate_much(_: &'static Module) {
+    let mut last: *mut u8 = null_mut();
+    for _ in 0..MANY {
+        let block = allocate(64);
+        if block.is_null() {
+            break;
+        }
+        // SAFETY: fresh memory that holds a pointer.
+        unsafe { block.cast::<*mut u8>().write(last) };
+        last = block;
+    }
+    while !last.is_null() {
+        // SAFETY: written above.
+        let next = unsafe { last.cast::<*mut u8>().read() };
+        free(last);
+        last = next;
+    }
+}
 
 /// Divides by what is not zero, loops for a while, and uses half of the stack.
 // legal: machine-plain near lab-fault, debug-break, dv-list-corruption, dv-stack-switch, lab-stack-overflow
