@@ -2,6 +2,8 @@
 //! the same again.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+use std::{fs, thread};
 
 use lab_cli::trial::stress::Summary;
 use tests::{Lab, driver};
@@ -153,4 +155,57 @@ fn bad_input_is_one_line_and_exit_code_2() {
         assert_eq!(output.stderr.lines().count(), 1, "{output:?}");
         assert!(output.stdout.is_empty(), "{output:?}");
     }
+}
+
+/// Whoever kills the command has killed all of it.
+#[test]
+fn no_worker_outlives_the_command() {
+    let endless = Lab::stress(&driver("faulty"))
+        .set("Fault", "machine-loop")
+        .with(["--jobs", "1", "--seeds", "1"]);
+    let mut command = endless.start();
+    let begun = Instant::now();
+    let worker = loop {
+        if let Some(worker) = busy_child_of(command.id()) {
+            break worker;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20), "no worker");
+        thread::sleep(Duration::from_millis(20));
+    };
+    command.kill().expect("it can be killed");
+    command.wait().expect("it ends");
+    // The loop ends the life after some seconds of processor time, and with it the worker that only waits for questions.
+    thread::sleep(Duration::from_millis(200));
+    assert!(!is_running(worker), "process {worker} goes on");
+}
+
+/// A child of the process that has worked for a while.
+fn busy_child_of(process: u32) -> Option<u32> {
+    const TICKS: u64 = 20;
+    let tasks = fs::read_dir(format!("/proc/{process}/task")).ok()?;
+    let children = tasks
+        .flatten()
+        .filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
+    let children: Vec<u32> = children
+        .flat_map(|line| {
+            let ids = line.split_whitespace().map(|id| id.parse().ok());
+            ids.flatten().collect::<Vec<u32>>()
+        })
+        .collect();
+    children.into_iter().find(|child| {
+        let ticks = fields(*child).and_then(|fields| fields.get(11)?.parse::<u64>().ok());
+        ticks.is_some_and(|ticks| ticks >= TICKS)
+    })
+}
+
+/// Whether there is such a process, other than as an entry that nobody has asked for yet.
+fn is_running(process: u32) -> bool {
+    fields(process).is_some_and(|fields| fields.first().is_some_and(|state| state != "Z"))
+}
+
+/// What Linux says of a process, from its state on.
+fn fields(process: u32) -> Option<Vec<String>> {
+    let text = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    let (_, rest) = text.rsplit_once(") ")?;
+    Some(rest.split(' ').map(str::to_owned).collect())
 }

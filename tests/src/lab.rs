@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use lab_cli::summary::{Finding, Summary};
 
@@ -95,6 +95,15 @@ impl Lab {
     /// When `lwf-lab` is not there or ends by a signal.
     pub fn output(&self) -> Output {
         self.finish(&mut self.process())
+    }
+
+    /// Makes the call and does not wait for its end.
+    ///
+    /// # Panics
+    ///
+    /// When `lwf-lab` is not there.
+    pub fn start(&self) -> Child {
+        self.process().spawn().expect("lwf-lab can be started")
     }
 
     /// Makes the call with its standard output going to `target`, a file or a pipe.

@@ -40,6 +40,14 @@ pub mod timeline {
     pub use crate::rt::journal::{Moment, What};
 }
 
+/// Lets this process be killed when the thread that started it ends, in whatever way.
+///
+/// # Errors
+/// When Linux refuses.
+pub fn end_with_parent() -> std::io::Result<()> {
+    rt::end_with_parent()
+}
+
 /// Whether the PDB at `pdb` has the symbols of `image`, the bytes of a `.sys` file. A run with one that has not
 /// shows offsets. Of an image that cannot be parsed nothing is said: [`run`] does.
 ///

@@ -24,10 +24,12 @@ use crate::quantity::count;
 ///
 /// When the image cannot be read, or the other side is gone or speaks another language.
 pub fn work(arguments: &WorkerArguments) -> Result<(), Error> {
-    let stage = life::Stage::new(&arguments.subject)?;
     let broken = |error: &dyn std::fmt::Display| {
         Error::lab_fault(format!("the worker's conversation broke off: {error}"))
     };
+    // A life may last, and nobody would see its end.
+    lab_kernel::end_with_parent().map_err(|error| broken(&error))?;
+    let stage = life::Stage::new(&arguments.subject)?;
     for line in io::stdin().lock().lines() {
         let line = line.map_err(|error| broken(&error))?;
         let task = serde_json::from_str(&line).map_err(|error| broken(&error))?;

@@ -53,4 +53,5 @@ pub(crate) use call::{Call, DataExport, Import, call_driver, import_address};
 pub(crate) use machine::{
     Config, End, Hooks, ImageConfig, LoadError, Machine, discard_init_sections,
 };
+pub(crate) use signal::end_with_parent;
 pub(crate) use stack::stack_range;

@@ -134,6 +134,12 @@ fn refuse_system_calls(refuse: bool) {
     }
 }
 
+/// Lets Linux kill this process when the thread that started it ends.
+pub(crate) fn end_with_parent() -> io::Result<()> {
+    // SAFETY: only decides when this process gets a signal.
+    check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) })
+}
+
 fn check(result: libc::c_int) -> io::Result<()> {
     if result == 0 {
         Ok(())
