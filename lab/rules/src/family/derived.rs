@@ -29,6 +29,16 @@ impl Make {
         })
     }
 
+    /// What that is, in words.
+    fn noun(self) -> &'static str {
+        match self {
+            Self::Plain => "a list of its own",
+            Self::Clone => "a clone",
+            Self::Fragment => "a fragment",
+            Self::Reassembled => "a reassembled list",
+        }
+    }
+
     /// Tells by the function that frees it.
     fn freed_by(name: &str) -> Option<Self> {
         Some(match name {
@@ -279,7 +289,7 @@ impl DerivedMonitor {
         let made = self.made.remove(&nbl)?;
         self.children.remove(&(made.parent, nbl));
         if made.make != freed_as {
-            let why = format!("it was made as {:?}", made.make);
+            let why = format!("it was made as {}", made.make.noun());
             return fail(&rule::DERIVED_FREE_API_MATCH, why);
         }
         if freed_as == Make::Clone && given.dword(1) != made.flags {

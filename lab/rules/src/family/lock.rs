@@ -285,7 +285,14 @@ impl Monitor for LockMonitor {
                     call.callback.name(),
                     held.lock
                 );
-                Some(Finding::new(rule, happened))
+                let finding = Finding::new(rule, happened);
+                // What is published for the variants at DISPATCH_LEVEL does not say which of several codes it is.
+                let is_plain = rule == &rule::LOCK_WDM_SPINLOCK && !held.dpr;
+                Some(if is_plain {
+                    finding.with(BugCheck::new(0xC4, &[0x0004_0009]))
+                } else {
+                    finding
+                })
             }
             _ => None,
         }

@@ -31,6 +31,7 @@ struct Given {
     below: Option<OidRequest>,
     /// A clone of it was made.
     is_cloned: bool,
+    oid: u32,
 }
 
 /// A cancellation that the filter is told of.
@@ -259,7 +260,7 @@ impl OidMonitor {
                 };
                 let finding = about(rule, *request, &format!("{why} for {seconds} s"))
                     .since(Origin::Given(*request));
-                Some(finding.with(BugCheck::new(0x7C, &[0x25, 0x24, *request])))
+                Some(finding.with(BugCheck::new(0x7C, &[0x25, 0x24, 0, given.oid.into()])))
             }
             OidEvent::Altered {
                 request,
@@ -304,6 +305,7 @@ impl OidMonitor {
                 id: request.id,
                 below: None,
                 is_cloned: false,
+                oid: request.oid,
             },
         );
     }

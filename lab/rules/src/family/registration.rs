@@ -100,8 +100,8 @@ fn check_registration(registration: &Registration) -> Option<Finding> {
     }
     if !is_braced_guid(&registration.unique_name) {
         let happened = format!(
-            "UniqueName is {:?}, no GUID in braces",
-            registration.unique_name
+            "UniqueName is \"{}\", no GUID in braces",
+            registration.unique_name.escape_debug()
         );
         return Some(Finding::new(
             &rule::REG_UNIQUE_NAME_IS_NETCFG_GUID,
