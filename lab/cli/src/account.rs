@@ -3,7 +3,8 @@
 pub(crate) mod finding;
 mod flow;
 use lab_kernel::{
-    AdapterReport, ControlPhase, Report, RequestReport, StackedReport, TrafficCount, WorkItemFunction,
+    AdapterReport, ControlPhase, Report, RequestReport, StackedReport, TrafficCount,
+    WorkItemFunction,
 };
 use lab_net::Mac;
 use protocol::{AdapterStatistics, DirectionCounters};

@@ -241,10 +241,15 @@ fn run_traffic(show: &dyn Fn(&'static str), stop: Stop, chaos: Option<Chaos>, fr
                 operating.set(operating.get() - 1);
             });
         }
+        let is_hard = chaos.is_some();
         sched::spawn(&format!("events {adapter}"), None, move || {
             sched::sleep_until(sched::now() + sched::random(EVENTS_NS));
             if adapter::enter_control(adapter) {
                 ndis::indicate_events(adapter);
+                // In a hard life that is an operation of its own.
+                if ndis::is_disturbed() && !is_hard {
+                    ndis::change_power(adapter, || ());
+                }
                 adapter::leave_control(adapter);
             }
             adapter::with_mut(adapter, |adapter| adapter.events_done = true);

@@ -31,6 +31,8 @@ pub(crate) struct Adapter {
     pub(crate) sources: [u32; 2],
     /// Whether nothing new may enter the stack in a direction: its source is paused.
     closed: [bool; 2],
+    /// Whether it goes to another power state: its neighbours finish nothing meanwhile.
+    pub(crate) is_changing_power: bool,
     /// Calls that are inside the stack.
     inside: [u32; 2],
     /// A change of the stack (pause, restart, detach, attach) is under way: one at a time.
@@ -105,6 +107,7 @@ pub(crate) fn configure(adapters: Vec<AdapterConfig>) {
         outstanding: [0; 2],
         sources: [0; 2],
         closed: [false; 2],
+        is_changing_power: false,
         inside: [0; 2],
         changing: false,
         control_closed: false,

@@ -1,7 +1,7 @@
 //! Network PnP events (up the stack) and device PnP events (down).
 
 use lab_rules::Kind;
-use lab_rules::event::{Callback, NetPnpEvent};
+use lab_rules::event::{Callback, NetPnpEvent, Overdue};
 
 use super::register::write_header;
 use super::{adapter, filter, handle, module, stack};
@@ -14,9 +14,10 @@ use crate::abi::constant::{
 use crate::abi::ndis::{NET_DEVICE_PNP_EVENT as D, NET_PNP_EVENT, NET_PNP_EVENT_NOTIFICATION as N};
 use crate::driver;
 use crate::nt::{SUCCESS, imports};
+use crate::rt::Call;
 use crate::rt::mem::Field;
-use crate::rt::{Call, sched};
-use crate::watch::{OrFault, emit};
+use crate::rt::sched::{self, Wait};
+use crate::watch::{self, OrFault, emit};
 
 imports! {
     "ndis.sys":
@@ -51,9 +52,39 @@ pub(super) fn query_power(adapter: u32) {
     from_below(adapter, NetEventQueryPower, Some(NdisDeviceStateD3));
 }
 
-/// It goes to another power state.
+/// The longest time that `FilterNetPnPEvent` may take for a power state, in ns.
+const POWER_LIMIT_NS: u64 = 10_000_000_000;
+
+/// It goes to another power state: no packet comes home until the filter has returned from the event.
 pub(super) fn set_power(adapter: u32, state: i32) {
-    from_below(adapter, NetEventSetPower, Some(state));
+    let Some(image) = lowest(adapter) else {
+        return;
+    };
+    adapter::with_mut(adapter, |adapter| adapter.is_changing_power = true);
+    sched::on_behalf(image, || {
+        sched::spawn(&format!("power {adapter}"), None, move || {
+            wait_for_power(adapter)
+        });
+        send_up(adapter, NetEventSetPower, Some(state));
+    });
+    adapter::with_mut(adapter, |adapter| adapter.is_changing_power = false);
+}
+
+fn wait_for_power(adapter: u32) {
+    let has_changed = || adapter::with(adapter, |adapter| !adapter.is_changing_power);
+    let until = sched::now() + POWER_LIMIT_NS;
+    if sched::wait_until(until, &mut || has_changed()) == Wait::Satisfied {
+        return;
+    }
+    let callback = Callback::FilterNetPnPEvent;
+    if let Some(routine) = watch::running(callback, Some(adapter)) {
+        let hangs = Overdue::Callback {
+            callback,
+            adapter: Some(adapter),
+            waited_ns: POWER_LIMIT_NS,
+        };
+        watch::emit_about(Kind::Overdue(hangs), routine);
+    }
 }
 
 /// The running image's module on an adapter and its `FilterNetPnPEvent`.
@@ -70,11 +101,15 @@ fn device_listener(adapter: u32) -> Option<(u64, u64)> {
     (handler != 0).then_some((context, handler))
 }
 
+/// The lowest filter that listens.
+fn lowest(adapter: u32) -> Option<u8> {
+    let mut images = stack::from_top().rev();
+    images.find(|image| sched::on_behalf(*image, || listener(adapter).is_some()))
+}
+
 /// The lowest filter that listens hears of an event.
 fn from_below(adapter: u32, event: i32, state: Option<i32>) {
-    let mut images = stack::from_top().rev();
-    let image = images.find(|image| sched::on_behalf(*image, || listener(adapter).is_some()));
-    if let Some(image) = image {
+    if let Some(image) = lowest(adapter) {
         sched::on_behalf(image, || send_up(adapter, event, state));
     }
 }

@@ -54,7 +54,7 @@ fn neighbour(adapter: u32, path: NblPath) {
             adapter::with(adapter, |adapter| {
                 let is_empty = adapter.with_neighbour[side].is_empty();
                 is_over = adapter.closing && is_empty;
-                is_over || !is_empty
+                is_over || !is_empty && !adapter.is_changing_power
             })
         });
         if is_over {
@@ -66,10 +66,13 @@ fn neighbour(adapter: u32, path: NblPath) {
             NblPath::Receive => None,
         };
         let mut held = adapter::with_mut(adapter, |adapter| {
+            if adapter.is_changing_power {
+                return Vec::new();
+            }
             std::mem::take(&mut adapter.with_neighbour[side])
         });
         if held.is_empty() {
-            // All was cancelled meanwhile.
+            // All was cancelled meanwhile, or rests.
             continue;
         }
         let count = match failure {

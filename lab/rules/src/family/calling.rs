@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use crate::event::{
     Call, Callback, DISPATCH_LEVEL, Event, Import, Kind, ModuleEvent, NblCall, NblEvent,
-    NetPnpEvent,
+    NetPnpEvent, Overdue,
 };
 use crate::family::running::Running;
 use crate::family::state::{ModuleState, SUCCESS, States};
 use crate::{BugCheck, Finding, Monitor, Rule, catalogue as rule};
 
+/// `NetEventSetPower`.
+const SET_POWER: u32 = 0;
 /// `NetEventQueryPower`, `NetEventQueryRemoveDevice`: the two that a filter may fail.
 const MAY_FAIL: [u32; 2] = [1, 2];
 /// `NetEventAllowBindsAbove`, `…InhibitBindsAbove`, `…AllowStart`, `…RequirePause`.
@@ -37,6 +39,7 @@ impl Monitor for CallingMonitor {
             &rule::NETPNP_FORWARD_CONTEXT,
             &rule::NETPNP_FORBIDDEN_EVENTS,
             &rule::NETPNP_RETURN,
+            &rule::NETPNP_SETPOWER_NO_WAIT,
             &rule::OID_NO_NETPNP_IN_HANDLER,
             &rule::DEVPNP_FORWARD_BEFORE_RETURN,
             &rule::DETACH_CLOSED_PATHS,
@@ -69,6 +72,17 @@ impl Monitor for CallingMonitor {
                 self.net_event.insert(*adapter, *code);
                 None
             }
+            Kind::Overdue(Overdue::Callback {
+                callback: Callback::FilterNetPnPEvent,
+                adapter: Some(adapter),
+                waited_ns,
+            }) => (self.net_event.get(adapter) == Some(&SET_POWER)).then(|| {
+                let happened = format!(
+                    "FilterNetPnPEvent has not returned from NetEventSetPower after {} s; no packet comes home before it does",
+                    waited_ns / 1_000_000_000
+                );
+                Finding::new(&rule::NETPNP_SETPOWER_NO_WAIT, happened)
+            }),
             Kind::NetPnp(NetPnpEvent::Issued { code }) if NOT_FOR_FILTERS.contains(code) => {
                 let happened = format!("NdisFNetPnPEvent was given event {code}");
                 let bug_check = BugCheck::new(0x7C, &[0x22, u64::from(*code)]);
@@ -251,7 +265,7 @@ impl CallingMonitor {
 mod tests {
     use super::CallingMonitor;
     use crate::event::{
-        Callback, Chain, Event, Header, Kind, ModuleEvent, NblCall, NblEvent, NetPnpEvent,
+        Callback, Chain, Event, Header, Kind, ModuleEvent, NblCall, NblEvent, NetPnpEvent, Overdue,
     };
     use crate::table::{at, check, enter, import, leave};
 
@@ -458,6 +472,35 @@ mod tests {
             (
                 "forwarded",
                 vec![at(Kind::NetPnp(NetPnpEvent::Issued { code: 7 }))],
+                vec![],
+            ),
+        ]);
+    }
+
+    #[test]
+    fn a_power_state_waits_for_nothing() {
+        let enters = || enter(Callback::FilterNetPnPEvent, Some(0));
+        let hangs = || {
+            at(Kind::Overdue(Overdue::Callback {
+                callback: Callback::FilterNetPnPEvent,
+                adapter: Some(0),
+                waited_ns: 10_000_000_000,
+            }))
+        };
+        check::<CallingMonitor>(vec![
+            (
+                "set power",
+                vec![net_event(0), enters(), hangs()],
+                vec!["netpnp-setpower-no-wait"],
+            ),
+            ("another", vec![net_event(1), enters(), hangs()], vec![]),
+            (
+                "returns",
+                vec![
+                    net_event(0),
+                    enters(),
+                    leave(Callback::FilterNetPnPEvent, Some(0), Some(0)),
+                ],
                 vec![],
             ),
         ]);

@@ -359,8 +359,8 @@ fn what_does_not_move_is_found() {
     assert_eq!(blamed, Some("main"));
 
     for (name, argument, kind) in [
-        ("Forever", 0, HangKind::EndlessLoop),
-        ("Loop", 0, HangKind::EndlessCalls),
+        ("Forever", 0, HangKind::EndlessCalls),
+        ("Loop", 0, HangKind::EndlessLoop),
         ("SpinUntil", 1, HangKind::EndlessCalls),
     ] {
         let endless = hang(move |find| {

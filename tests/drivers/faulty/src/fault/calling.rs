@@ -8,7 +8,7 @@ use core::sync::atomic::Ordering;
 use crate::abi::*;
 use crate::module::Module;
 use crate::play::{NOTHING, Play, stay};
-use crate::{configuration, driver};
+use crate::{configuration, driver, packet};
 
 pub(crate) const PLAYS: &[Play] = &[
     Play::in_attach("calling-attributes-again", set_attributes_again),
@@ -21,6 +21,16 @@ pub(crate) const PLAYS: &[Play] = &[
         name: "calling-event-refused",
         characteristics: Some(refuse_events),
         ..NOTHING
+    },
+    Play {
+        name: "calling-power-waits",
+        characteristics: Some(wait_for_sends),
+        ..packet::ORIGINATOR
+    },
+    Play {
+        name: "calling-power-at-once",
+        net_pnp: Some(send_and_return),
+        ..packet::ORIGINATOR
     },
     Play {
         name: "calling-device-event",
@@ -106,6 +116,40 @@ extern "system" fn refuse(context: NDIS_HANDLE, notification: *mut NET_PNP_EVENT
     // SAFETY: the notification that the callback was given, passed on inside it.
     unsafe { NdisFNetPnPEvent(Module::of(context).handle, notification) };
     NDIS_STATUS_FAILURE
+}
+
+fn wait_for_sends(to: &mut NDIS_FILTER_DRIVER_CHARACTERISTICS) {
+    to.NetPnPEventHandler = Some(drain);
+}
+
+/// Waits for its sends, as if the miniport would complete them on its way to sleep.
+#[rustfmt::skip] // The mark stays on this line.
+extern "system" fn drain(context: NDIS_HANDLE, notification: *mut NET_PNP_EVENT_NOTIFICATION) -> NDIS_STATUS { // caught: calling-power-waits by netpnp-setpower-no-wait with --disturb
+    stay();
+    let module = Module::of(context);
+    let status = send_and_return(module, notification);
+    if status == NDIS_STATUS_SUCCESS {
+        Module::drain(&module.out);
+    }
+    status
+}
+
+/// Sends a packet of its own when the adapter goes to another power state, and passes the event on.
+// legal: calling-power-at-once near netpnp-setpower-no-wait with --disturb
+fn send_and_return(
+    module: &'static Module,
+    notification: *mut NET_PNP_EVENT_NOTIFICATION,
+) -> NDIS_STATUS {
+    // SAFETY: the notification that the callback was given.
+    let event = unsafe { (*notification).NetPnPEvent.NetEvent };
+    if event == NetEventSetPower && module.enter() {
+        let own = packet::make(module);
+        // SAFETY: the module runs; the packet is its own.
+        unsafe { NdisFSendNetBufferLists(module.handle, own, 0, 0) };
+        module.leave();
+    }
+    // SAFETY: the notification that the callback was given, passed on inside it.
+    unsafe { NdisFNetPnPEvent(module.handle, notification) }
 }
 
 /// Passes on a device event that it was not given.
