@@ -112,6 +112,8 @@ pub struct Request {
     pub oid: u32,
     /// The port that it is for.
     pub port: u32,
+    /// The IRQL at which it came, or went.
+    pub irql: u8,
     /// Bytes of the information buffer: what may be written, of a set what may be read.
     pub room_bytes: u32,
     /// The state of the filter module when it came, or went.
@@ -122,6 +124,10 @@ pub struct Request {
     pub was_pending: bool,
     /// Whether it was cancelled while it was under way.
     pub was_cancelled: bool,
+    /// Whether it was cancelled before its handler had returned.
+    pub was_cancelled_in_handler: bool,
+    /// Whether it has ended with `NDIS_STATUS_INDICATION_REQUIRED`, and a status indication for it has followed.
+    pub was_told_later: bool,
     /// The `NDIS_STATUS` that it has ended with, if it has.
     pub status: Option<u32>,
     /// `BytesWritten`, of a set `BytesRead`, at the end.

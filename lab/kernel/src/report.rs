@@ -189,6 +189,10 @@ pub struct RequestReport {
     pub oid: u32,
     /// `RequestId`.
     pub id: u64,
+    /// `RequestHandle`.
+    pub handle: u64,
+    /// The IRQL at which it came, or went.
+    pub irql: u8,
     /// `PortNumber`.
     pub port: u32,
     /// Bytes of the information buffer: what may be written or read.
@@ -201,6 +205,10 @@ pub struct RequestReport {
     pub was_pending: bool,
     /// Whether it was cancelled while it was under way.
     pub was_cancelled: bool,
+    /// Whether it was cancelled before its handler had returned.
+    pub was_cancelled_in_handler: bool,
+    /// Whether it has ended with NDIS_STATUS_INDICATION_REQUIRED, and a status indication for it has followed.
+    pub was_told_later: bool,
     /// What it has ended with; `None` if it has not.
     pub status: Option<u32>,
     /// `BytesWritten` or `BytesRead` at the end.

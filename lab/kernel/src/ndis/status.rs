@@ -111,8 +111,8 @@ fn indicate_status(call: &Call<'_>) -> u64 {
         code: S::StatusCode.read(indication).or_fault().cast_unsigned(),
         passed_on: PASSING.with_borrow(|passing| passing.contains(&indication)),
         source_is_module: S::SourceHandle.read(indication).or_fault() == module_handle,
-        has_destination: S::DestinationHandle.read(indication).or_fault() != 0,
-        has_request: S::RequestId.read(indication).or_fault() != 0,
+        destination: S::DestinationHandle.read(indication).or_fault(),
+        request_id: S::RequestId.read(indication).or_fault(),
     }));
     let mut images = stack::above();
     let image = images.find(|image| sched::on_behalf(*image, || listener(adapter).is_some()));

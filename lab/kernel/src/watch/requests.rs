@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use lab_rules::Event;
-use lab_rules::event::{Kind, OidEvent, OidPath, OidRequest};
+use lab_rules::event::{Kind, ModuleEvent, OidEvent, OidPath, OidRequest};
 
 use super::tally::PENDING;
 use crate::RequestReport;
+use crate::abi::constant::NDIS_STATUS_INDICATION_REQUIRED;
 
 /// The requests so far.
 #[derive(Default)]
@@ -25,13 +26,22 @@ impl Requests {
         event: &Event,
         state: impl FnOnce(u32) -> Option<&'static str>,
     ) {
-        let Kind::Oid(oid) = &event.kind else { return };
+        let oid = match &event.kind {
+            Kind::Oid(oid) => oid,
+            Kind::Module(ModuleEvent::StatusIndicated {
+                adapter,
+                destination,
+                request_id,
+                ..
+            }) if *destination != 0 => return self.tell(*adapter, *destination, *request_id),
+            _ => return,
+        };
         match oid {
             OidEvent::Given {
                 adapter,
                 path,
                 request,
-            } => self.begin(*adapter, *path, request, false, state(*adapter)),
+            } => self.begin(event, *adapter, *path, request, false, state(*adapter)),
             OidEvent::Answered {
                 request, status, ..
             }
@@ -55,7 +65,7 @@ impl Requests {
                         report.has_gone_down = true;
                     }
                 }
-                None => self.begin(*adapter, *path, request, true, state(*adapter)),
+                None => self.begin(event, *adapter, *path, request, true, state(*adapter)),
             },
             OidEvent::Back {
                 request, status, ..
@@ -63,7 +73,11 @@ impl Requests {
             OidEvent::CancelGiven { adapter, id } | OidEvent::CancelSent { adapter, id } => {
                 for place in self.under_way.values() {
                     let report = &mut self.all[*place];
-                    report.was_cancelled |= (report.adapter, report.id) == (*adapter, *id);
+                    if (report.adapter, report.id) == (*adapter, *id) {
+                        report.was_cancelled = true;
+                        report.was_cancelled_in_handler |=
+                            !report.is_own && !report.was_pending && report.status.is_none();
+                    }
                 }
             }
             _ => {}
@@ -75,6 +89,15 @@ impl Requests {
         self.all
     }
 
+    /// A status indication is for who has made a request.
+    fn tell(&mut self, adapter: u32, handle: u64, id: u64) {
+        let told = (adapter, handle, id);
+        for report in &mut self.all {
+            report.was_told_later |= told == (report.adapter, report.handle, report.id)
+                && report.status == Some(NDIS_STATUS_INDICATION_REQUIRED.cast_unsigned());
+        }
+    }
+
     fn report(&mut self, request: u64) -> Option<&mut RequestReport> {
         let place = *self.under_way.get(&request)?;
         self.all.get_mut(place)
@@ -82,6 +105,7 @@ impl Requests {
 
     fn begin(
         &mut self,
+        event: &Event,
         adapter: u32,
         path: OidPath,
         request: &OidRequest,
@@ -96,12 +120,16 @@ impl Requests {
             kind: request.kind,
             oid: request.oid,
             id: request.id,
+            handle: request.handle,
+            irql: event.irql,
             port: request.port,
             room_bytes: request.buffer_len,
             state: state.unwrap_or("Detached"),
             has_gone_down: is_own,
             was_pending: false,
             was_cancelled: false,
+            was_cancelled_in_handler: false,
+            was_told_later: false,
             status: None,
             done_bytes: 0,
             needed_bytes: 0,

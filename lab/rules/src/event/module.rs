@@ -150,10 +150,10 @@ pub enum ModuleEvent {
         passed_on: bool,
         /// Whether `SourceHandle` is the module's own handle.
         source_is_module: bool,
-        /// Whether `DestinationHandle` is set.
-        has_destination: bool,
-        /// Whether `RequestId` is set.
-        has_request: bool,
+        /// `DestinationHandle`.
+        destination: u64,
+        /// `RequestId`.
+        request_id: u64,
     },
     /// `NdisFDeregisterFilterDriver`.
     Deregistered {

@@ -147,6 +147,8 @@ pub struct OidRequest {
     pub kind: OidKind,
     /// `RequestId`.
     pub id: u64,
+    /// `RequestHandle`.
+    pub handle: u64,
     /// `PortNumber`.
     pub port: u32,
     /// Bytes of the information buffer, by direction: what may be written or read.

@@ -1,7 +1,10 @@
 //! The life of driver and modules: attach, restart, pause, detach, status.
 
+use std::collections::BTreeSet;
+
 use crate::event::{
-    Call, Callback, Event, HandlerSet, Kind, ModuleEvent, NblCall, NblEvent, Overdue, Registration,
+    Call, Callback, Event, HandlerSet, Kind, ModuleEvent, NblCall, NblEvent, OidEvent, Overdue,
+    Registration,
 };
 use crate::family::state::{ModuleState, PENDING, SUCCESS, States};
 use crate::{BugCheck, Finding, Monitor, Rule, catalogue as rule};
@@ -14,6 +17,8 @@ pub(crate) struct LifecycleMonitor {
     attributes_set: Vec<u32>,
     /// Adapters whose running pause or restart was completed by a call.
     completed: Vec<u32>,
+    /// Who has asked through a module: adapter, handle and identifier of the request.
+    requesters: BTreeSet<(u32, u64, u64)>,
     /// What is registered.
     handlers: HandlerSet,
 }
@@ -61,6 +66,13 @@ impl Monitor for LifecycleMonitor {
             self.handlers = *handlers;
         }
         let finding = match &event.kind {
+            Kind::Oid(OidEvent::Given {
+                adapter, request, ..
+            }) => {
+                self.requesters
+                    .insert((*adapter, request.handle, request.id));
+                None
+            }
             Kind::Enter(call) => {
                 if let Some(adapter) = call.adapter
                     && matches!(
@@ -198,8 +210,8 @@ impl LifecycleMonitor {
                 code,
                 passed_on,
                 source_is_module,
-                has_destination,
-                has_request,
+                destination,
+                request_id,
             } => self
                 .check_status(
                     adapter,
@@ -209,12 +221,17 @@ impl LifecycleMonitor {
                     source_is_module,
                 )
                 .or_else(|| {
-                    (has_destination != has_request).then(|| {
-                        let happened = format!(
-                            "status {code:#x} has only one of DestinationHandle and RequestId"
-                        );
-                        Finding::new(&rule::STATUS_DESTINATION_PAIR, happened)
-                    })
+                    let requester = (adapter, destination, request_id);
+                    let why = match (destination, request_id) {
+                        (0, 0) => return None,
+                        (0, _) | (_, 0) => "has only one of DestinationHandle and RequestId",
+                        _ if passed_on || self.requesters.contains(&requester) => return None,
+                        _ => {
+                            "has DestinationHandle and RequestId of no request that the module was given"
+                        }
+                    };
+                    let happened = format!("status {code:#x} {why}");
+                    Some(Finding::new(&rule::STATUS_DESTINATION_PAIR, happened))
                 }),
             ModuleEvent::Deregistered { known: false, .. } => {
                 let happened =

@@ -39,6 +39,8 @@ struct Given {
 struct Cancelling {
     adapter: u32,
     id: u64,
+    /// Clones of the request that are below when it comes: what goes down later it need not find.
+    below: Vec<u64>,
     /// Ids that it has passed on.
     passed_on: Vec<u64>,
 }
@@ -217,16 +219,16 @@ impl OidMonitor {
                 None
             }
             OidEvent::CancelGiven { adapter, id } => {
-                self.cancelling.insert(
-                    event.thread,
-                    Cancelling {
-                        adapter: *adapter,
-                        id: *id,
-                        passed_on: Vec::new(),
-                    },
-                );
+                let cancelling = Cancelling {
+                    adapter: *adapter,
+                    id: *id,
+                    below: self.clones_below(*adapter, *id),
+                    passed_on: Vec::new(),
+                };
+                self.cancelling.insert(event.thread, cancelling);
                 for given in self.given.values_mut() {
-                    if (given.adapter, given.id) == (*adapter, *id) {
+                    // A handler that runs may not have got as far as to know of its request.
+                    if (given.adapter, given.id) == (*adapter, *id) && given.is_pending {
                         given.cancelled_ns = Some(event.time_ns);
                     }
                 }
@@ -526,18 +528,27 @@ impl OidMonitor {
         })
     }
 
+    /// The clones of an adapter's requests with this identifier that are below.
+    fn clones_below(&self, adapter: u32, id: u64) -> Vec<u64> {
+        let is_wanted = |(_, own): &(&u64, &Own)| {
+            let source = own.source.and_then(|source| self.given.get(&source));
+            own.is_below && source.is_some_and(|given| (given.adapter, given.id) == (adapter, id))
+        };
+        let clones = self.own.iter().filter(is_wanted);
+        clones.map(|(clone, _)| *clone).collect()
+    }
+
     /// `FilterCancelOidRequest`, or that for direct requests, returned.
     fn check_cancel(&mut self, thread: u32, callback: Callback) -> Option<Finding> {
         let Cancelling {
             adapter,
             id,
+            below,
             passed_on,
         } = self.cancelling.remove(&thread)?;
-        let is_wanted = |own: &&Own| {
-            let source = own.source.and_then(|source| self.given.get(&source));
-            own.is_below && source.is_some_and(|given| (given.adapter, given.id) == (adapter, id))
-        };
-        let own = self.own.values().find(is_wanted)?;
+        let still = self.clones_below(adapter, id);
+        let clone = below.iter().find(|clone| still.contains(clone))?;
+        let own = self.own.get(clone)?;
         (!passed_on.contains(&own.id)).then(|| {
             let happened = format!(
                 "{} returned; the request with id {id:#x} is below as {:#x} and was not cancelled there",

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use lab_rules::Kind;
 use lab_rules::event::{Callback, OidAlteration, OidEvent, OidPath};
@@ -23,6 +24,9 @@ const LIMIT_NS: u64 = 12_500_000_000;
 const GAP_NS: u64 = 60_000;
 /// The longest time before a request is cancelled, in ns.
 const PATIENCE_NS: u64 = 20_000;
+/// One in so many requests is cancelled about when the filter is given it, within so many ns.
+const IMPATIENT: u64 = 8;
+const IMPATIENCE_NS: u64 = 2_000;
 
 /// A request that the filter has.
 struct Given {
@@ -244,9 +248,22 @@ fn give(
         ),
         _ => (Callback::FilterOidRequest, handlers.oid_request),
     };
-    note(adapter, path, request, handler);
-    watch_over(adapter, request);
+    let impatient = cancel_id.filter(|_| sched::chance(1, IMPATIENT));
+    let cancelled = Rc::new(Cell::new(impatient.is_none()));
+    if let Some(id) = impatient {
+        let cancelled = Rc::clone(&cancelled);
+        // It may come before the filter knows of the request, while its handler runs, or after that.
+        sched::spawn(&format!("oid canceller {adapter}"), None, move || {
+            sched::sleep_until(sched::now() + sched::random(IMPATIENCE_NS));
+            if !is_done(request) {
+                cancel(adapter, path, id);
+            }
+            cancelled.set(true);
+        });
+    }
     traffic::at_some_level(|| {
+        note(adapter, path, request, handler);
+        watch_over(adapter, request);
         let status = driver::call_status(callback, Some(adapter), handler, &[context, request]);
         emit(Kind::Oid(OidEvent::Answered {
             adapter,
@@ -268,7 +285,7 @@ fn give(
     {
         cancel(adapter, path, id);
     }
-    sched::wait(&mut || is_done(request));
+    sched::wait(&mut || is_done(request) && cancelled.get());
 }
 
 /// Says so if the filter takes too long.

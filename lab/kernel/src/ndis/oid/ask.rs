@@ -158,7 +158,6 @@ pub(super) fn any(path: OidPath) -> Ask {
         length,
         output_length: if kind == OidKind::Method { more } else { 0 },
         has_header: !(is_disturbed()
-            && path != OidPath::Synchronous
             && !MUST_SUCCEED.contains(&oid)
             && sched::chance(1, NO_HEADER)),
     }

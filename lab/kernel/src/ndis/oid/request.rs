@@ -81,6 +81,7 @@ pub(super) fn read(request: u64) -> Result<OidRequest, BadAddress> {
         oid: R::DATA_Oid.read(request)?,
         kind: members.kind,
         id: R::RequestId.read(request)?,
+        handle: R::RequestHandle.read(request)?,
         port: R::PortNumber.read(request)?,
         buffer_len: length.read(request)?,
         bytes_done: done.map_or(Ok(0), |done| done.read(request))?,

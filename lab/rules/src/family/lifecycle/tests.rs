@@ -2,7 +2,8 @@
 
 use super::LifecycleMonitor;
 use crate::event::{
-    Callback, Event, HandlerSet, Header, Kind, ModuleEvent, NblCall, NblEvent, Overdue,
+    Callback, Event, HandlerSet, Header, Kind, ModuleEvent, NblCall, NblEvent, OidEvent, OidPath,
+    OidRequest, Overdue,
 };
 use crate::table::{self, at, broken, enter, leave};
 
@@ -41,8 +42,8 @@ fn status(passed_on: bool, source_is_module: bool) -> Event {
         code: 7,
         passed_on,
         source_is_module,
-        has_destination: false,
-        has_request: false,
+        destination: 0,
+        request_id: 0,
     })
 }
 
@@ -78,8 +79,8 @@ fn attaching_and_entry_have_their_limits() {
             code: 7,
             passed_on: false,
             source_is_module: true,
-            has_destination: false,
-            has_request: false,
+            destination: 0,
+            request_id: 0,
         })
     };
     for (events, expected) in [
@@ -185,16 +186,27 @@ fn changed_attributes_are_pool_and_answered_for() {
 #[test]
 fn some_words_have_rules_of_their_own() {
     let pause = Callback::FilterPause;
-    let indicate = |has_destination, has_request| {
+    let indicate = |destination, request_id| {
         module(ModuleEvent::StatusIndicated {
             adapter: 0,
             header: header(1),
             code: 7,
             passed_on: false,
             source_is_module: true,
-            has_destination,
-            has_request,
+            destination,
+            request_id,
         })
+    };
+    let given = |handle, id| {
+        at(Kind::Oid(OidEvent::Given {
+            adapter: 0,
+            path: OidPath::Regular,
+            request: OidRequest {
+                handle,
+                id,
+                ..OidRequest::default()
+            },
+        }))
     };
     let late = |function| {
         module(ModuleEvent::BadHandle {
@@ -232,9 +244,14 @@ fn some_words_have_rules_of_their_own() {
             ],
             Some("sdv-miniportpause-return"),
         ),
-        (attached(indicate(true, true)), None),
+        (attached(indicate(0, 0)), None),
+        ([vec![given(3, 5)], attached(indicate(3, 5))].concat(), None),
         (
-            attached(indicate(true, false)),
+            [vec![given(3, 5)], attached(indicate(3, 0))].concat(),
+            Some("status-destination-pair"),
+        ),
+        (
+            [vec![given(3, 5)], attached(indicate(3, 6))].concat(),
             Some("status-destination-pair"),
         ),
         (

@@ -76,6 +76,11 @@ pub(crate) const PLAYS: &[Play] = &[
         ..NOTHING
     },
     Play {
+        name: "status-for-nobody",
+        restart: Some(status_for_nobody),
+        ..NOTHING
+    },
+    Play {
         name: "status-half-destination",
         restart: Some(status_to_half),
         ..NOTHING
@@ -263,6 +268,19 @@ fn status_to_half(module: &'static Module, _: *mut NDIS_FILTER_RESTART_PARAMETER
     it.DestinationHandle = module.handle;
     // SAFETY: none: this is the fault.
     unsafe { NdisFIndicateStatus(module.handle, &raw mut it) }; // caught: status-half-destination by status-destination-pair
+    NDIS_STATUS_SUCCESS
+}
+
+#[inline(never)]
+fn status_for_nobody(
+    module: &'static Module,
+    _: *mut NDIS_FILTER_RESTART_PARAMETERS,
+) -> NDIS_STATUS {
+    let mut it = status(module.handle);
+    it.DestinationHandle = module.handle;
+    it.RequestId = module.handle;
+    // SAFETY: none: this is the fault.
+    unsafe { NdisFIndicateStatus(module.handle, &raw mut it) }; // caught: status-for-nobody by status-destination-pair
     NDIS_STATUS_SUCCESS
 }
 

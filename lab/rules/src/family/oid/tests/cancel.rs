@@ -73,6 +73,29 @@ fn cancellation_reaches_the_request() {
             vec!["oid-cancel-local"],
         ),
         (
+            "came before the handler had returned",
+            after(vec![
+                given(),
+                cancel(),
+                end(),
+                pends(),
+                later(1, completed()),
+            ]),
+            vec![],
+        ),
+        (
+            "went down meanwhile",
+            after(vec![
+                given(),
+                cancel(),
+                cloned(CLONE),
+                sent(CLONE),
+                back(CLONE, PENDING),
+                end(),
+            ]),
+            vec![],
+        ),
+        (
             "aborted much later",
             after(vec![
                 given(),
