@@ -39,6 +39,14 @@ const MUTANTS: &[(&str, &str)] = &[
         "cycle-reference",
         "refused_item_runs_for_a_wish_that_came_meanwhile_and_the_gate_waits_for_it",
     ),
+    (
+        "desk-early",
+        "desk::request_that_waits_is_aborted_whenever_it_is_cancelled",
+    ),
+    (
+        "desk-sent",
+        "desk::cancellation_reaches_what_is_sent_down_meanwhile",
+    ),
     ("ring-publish", "ring_hands_over_what_two_writers_write"),
     ("ring-read", "ring_hands_over_what_two_writers_write"),
     (

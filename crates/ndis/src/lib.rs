@@ -73,6 +73,8 @@ pub mod config;
 pub mod counter;
 #[cfg(windows)]
 pub mod debug;
+#[cfg(any(windows, test))]
+mod desk;
 #[cfg(windows)]
 pub mod device;
 #[cfg(windows)]

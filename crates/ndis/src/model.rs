@@ -5,6 +5,8 @@
 
 extern crate std;
 
+mod desk;
+
 use core::ops::ControlFlow;
 use std::boxed::Box;
 use std::vec::Vec;

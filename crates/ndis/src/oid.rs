@@ -32,6 +32,7 @@ mod request;
 mod serve;
 mod waiting;
 
+pub use crate::desk::MAX_PENDED;
 pub use answered::Answered;
 pub use interface::{Direct, DirectOid, Interface, Oid, Regular, Synchronous};
 pub use own::{Answer, Ask, DEFAULT_LIMIT_MS, Refusal};

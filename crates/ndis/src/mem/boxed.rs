@@ -57,6 +57,16 @@ impl<T> PoolBox<T> {
         })
     }
 
+    /// Moves the value out of pool.
+    pub(crate) fn into_inner(self) -> T {
+        let this = ManuallyDrop::new(self);
+        // SAFETY: by the invariant the value is initialised and ours; nobody looks at the place any more.
+        let value = unsafe { this.address.read() };
+        // SAFETY: by the invariant, and the value was moved out.
+        unsafe { pool::free(this.address.cast(), Layout::new::<T>(), this.tag) };
+        value
+    }
+
     /// Gives up the ownership without dropping the value.
     pub(super) fn into_raw(self) -> NonNull<T> {
         ManuallyDrop::new(self).address

@@ -6,7 +6,7 @@ use core::marker::PhantomData;
 use ndis_sys::NDIS_STATUS_PENDING;
 
 use super::raw::Results;
-use super::waiting::Waiting;
+use super::waiting::{Requests, Waiting};
 use super::{BeyondBuffer, Direct, Interface, Oid, Raw, Regular, RequestKind, Synchronous};
 use crate::Status;
 use crate::mem::PoolBox;
@@ -28,6 +28,8 @@ use crate::mem::PoolBox;
 /// For `'c`, those of `Raw`: NDIS has given the request to the module, who has not completed it.
 pub struct OidRequest<'c, P: Interface = Regular> {
     raw: Raw<'c>,
+    /// Where it can wait, if it can.
+    requests: Option<&'c Requests>,
     _way: PhantomData<P>,
     _settled_once: Brand<'c>,
 }
@@ -53,10 +55,11 @@ pub(crate) enum Outcome {
 
 impl<'c, P: Interface> OidRequest<'c, P> {
     /// For this crate's callers of callbacks.
-    pub(crate) const fn new(raw: Raw<'c>) -> Self {
+    pub(crate) const fn new(raw: Raw<'c>, requests: Option<&'c Requests>) -> Self {
         // INVARIANT: that of `Raw`.
         Self {
             raw,
+            requests,
             _way: PhantomData,
             _settled_once: PhantomData,
         }
@@ -188,12 +191,12 @@ impl<'c> OidRequest<'c, Regular> {
 
     /// Leaves the request in the module, for
     /// [`Attached::take_pended_oid`](crate::filter::Attached::take_pended_oid), and NDIS waiting: no other regular request
-    /// comes meanwhile. [`OidPath::oid_pended`](super::OidPath::oid_pended) tells when it is there. If it is cancelled from
-    /// then on this crate completes it.
+    /// comes meanwhile. [`OidPath::oid_pended`](super::OidPath::oid_pended) tells when it is there. If it is cancelled, or was
+    /// while this callback had it, this crate completes it.
     ///
     /// # Errors
     ///
-    /// There is no memory to remember it. The request is given back.
+    /// There is no memory to remember it, or [`MAX_PENDED`](super::MAX_PENDED) wait. The request is given back.
     pub fn pend(self) -> Result<Settled<'c>, Self> {
         pend(self)
     }
@@ -212,20 +215,21 @@ impl<'c> OidRequest<'c, Direct> {
     /// Leaves the request in the module, for
     /// [`Attached::take_pended_direct_oid`](crate::filter::Attached::take_pended_direct_oid).
     /// [`DirectOidPath::direct_oid_pended`](super::DirectOidPath::direct_oid_pended) tells when it is there. If it is
-    /// cancelled from then on this crate completes it.
+    /// cancelled, or was while this callback had it, this crate completes it.
     ///
     /// # Errors
     ///
-    /// There is no memory to remember it. The request is given back.
+    /// There is no memory to remember it, or [`MAX_PENDED`](super::MAX_PENDED) wait. The request is given back.
     pub fn pend(self) -> Result<Settled<'c>, Self> {
         pend(self)
     }
 }
 
 fn pend<'c, P: Interface>(request: OidRequest<'c, P>) -> Result<Settled<'c>, OidRequest<'c, P>> {
-    match Waiting::try_new(request.raw) {
-        Ok(waiting) => Ok(Settled::new(Outcome::Pend(waiting))),
-        Err(_) => Err(request),
+    let place = request.requests.map(|it| it.try_place(request.raw));
+    match place {
+        Some(Ok(place)) => Ok(Settled::new(Outcome::Pend(place))),
+        Some(Err(_)) | None => Err(request),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What happens to requests that NDIS has given to a module.
 
 use core::ffi::c_void;
+use core::marker::PhantomData;
 use core::ptr::NonNull;
 
 use ndis_sys::{
@@ -9,11 +10,13 @@ use ndis_sys::{
 
 use super::raw::Results;
 use super::request::final_status;
+use super::waiting::Pended;
 use super::{
     Answered, Direct, DirectOidPath, OidPath, OidRequest, Outcome, Raw, Regular, Route, Settled,
     SyncOidPath, answer_own,
 };
 use crate::Status;
+use crate::desk::{self, Hand, Next};
 use crate::filter::{Attached, FilterModule, ModuleCore, TAG};
 use crate::irql::{AtMostDispatch, Caller};
 
@@ -31,40 +34,77 @@ pub(crate) unsafe fn arrive<M: FilterModule, P: Route<M>>(
     let Some(raw) = (unsafe { Raw::checked(request) }) else {
         return Some(Status::INVALID_PARAMETER);
     };
-    // SAFETY: this function's contract.
-    let attached = unsafe { Attached::new(core) };
-    let settled = P::asked(&attached, OidRequest::new(raw), irql);
-    // SAFETY: the request is the one that was given, and this function's contract.
-    unsafe { settle::<M, P>(core, raw, settled, irql) }
+    let requests = P::requests(core);
+    let decide = |irql: &mut AtMostDispatch| {
+        // SAFETY: this function's contract.
+        let attached = unsafe { Attached::new(core) };
+        let request = OidRequest::new(raw, Some(requests));
+        next(P::asked(&attached, request, irql))
+    };
+    let behind = Behind::<M, P>::new(core, raw);
+    desk::arrive(
+        &core.attached,
+        requests,
+        raw.id().addr(),
+        &behind,
+        irql,
+        decide,
+    )
 }
 
-/// Does what a callback has decided. `None` if the request is pending, and may be gone.
+/// What lies behind the desk for one request.
 ///
-/// # Safety
+/// # Invariants
 ///
-/// As for [`arrive`]; `settled` is of this request.
-unsafe fn settle<M: FilterModule, P: Route<M>>(
-    core: &ModuleCore<M>,
-    raw: Raw<'_>,
-    settled: Settled<'_>,
-    irql: &mut impl Caller,
-) -> Option<Status> {
-    match settled.outcome {
-        Outcome::Complete(status) => Some(status),
-        // SAFETY: this function's contract.
-        Outcome::Forward(_) => unsafe { forward::<M, P>(core, raw, irql) },
-        Outcome::Pend(waiting) => {
-            // Who takes it out may complete it, and then it keeps the module no longer. While it is here this is not refused.
-            let stays = core.attached.acquire();
-            // SAFETY: the place is of this request, which from here on belongs to who takes it out.
-            unsafe { P::requests(core).append(waiting, irql) };
-            if stays {
-                // SAFETY: a reference of `attached` is held.
-                P::pended(&unsafe { Attached::new(core) }, irql);
-                core.attached.release();
-            }
-            None
+/// The request is in hand: NDIS has given it to the module, which has not completed it, until it is settled. The module
+/// stays as long as this value.
+struct Behind<'a, M: FilterModule, P> {
+    core: &'a ModuleCore<M>,
+    raw: Raw<'a>,
+    /// Kept for when the request may be gone.
+    id: *mut c_void,
+    _way: PhantomData<P>,
+}
+
+impl<'a, M: FilterModule, P> Behind<'a, M, P> {
+    const fn new(core: &'a ModuleCore<M>, raw: Raw<'a>) -> Self {
+        // INVARIANT: that of `Raw`.
+        Self {
+            core,
+            raw,
+            id: raw.id(),
+            _way: PhantomData,
         }
+    }
+}
+
+impl<M: FilterModule, P: Route<M>, C: Caller> desk::Behind<C> for Behind<'_, M, P> {
+    type Status = Status;
+
+    const ABORTED: Status = Status::REQUEST_ABORTED;
+
+    fn forward(&self, irql: &mut C) -> Option<Status> {
+        // SAFETY: by the invariant.
+        unsafe { forward::<M, P>(self.core, self.raw, irql) }
+    }
+
+    fn cancel(&self, _irql: &mut C) {
+        // SAFETY: by the invariant the module is attached.
+        unsafe { P::cancel(self.core.handle(), self.id) };
+    }
+
+    fn waits(&self, irql: &mut C) {
+        // SAFETY: by the invariant the module is attached.
+        P::pended(&unsafe { Attached::new(self.core) }, irql);
+    }
+}
+
+/// What a callback has decided.
+fn next(settled: Settled<'_>) -> Next<Status, Pended> {
+    match settled.outcome {
+        Outcome::Complete(status) => Next::End(status),
+        Outcome::Forward(_) => Next::Forward,
+        Outcome::Pend(place) => Next::Wait(place),
     }
 }
 
@@ -171,7 +211,8 @@ pub(crate) unsafe fn come_back<M: FilterModule, P: Route<M>>(
     unsafe { P::complete(core.handle(), original.as_ptr(), status.into_raw()) };
 }
 
-/// A request is cancelled: it is completed if it waits in the module; else its clone is cancelled, if it is below.
+/// A request is cancelled: it is completed if it waits in the module; else its clone is cancelled, if it is below. One that a
+/// callback has is remembered.
 ///
 /// # Safety
 ///
@@ -181,21 +222,21 @@ pub(crate) unsafe fn cancel<M: FilterModule, P: Route<M>>(
     id: *mut c_void,
     irql: &mut AtMostDispatch,
 ) {
-    match P::requests(core).take_cancelled(id, irql) {
-        Some(waiting) => {
-            // SAFETY: just taken out, and completed here.
-            let request = unsafe { waiting.request() };
-            // SAFETY: by the invariant of `Waiting` it was left pending, and nobody has completed it.
-            unsafe {
-                P::complete(
-                    core.handle(),
-                    request.as_ptr(),
-                    Status::REQUEST_ABORTED.into_raw(),
-                );
-            }
+    let has_any = desk::cancel(P::requests(core), id.addr(), irql, |pended: Pended, _| {
+        // SAFETY: just taken out, and completed here.
+        let request = unsafe { pended.request() };
+        // SAFETY: by the invariant of `Pended` it was left pending, and nobody has completed it.
+        unsafe {
+            P::complete(
+                core.handle(),
+                request.as_ptr(),
+                Status::REQUEST_ABORTED.into_raw(),
+            );
         }
+    });
+    if !has_any {
         // SAFETY: the module is attached.
-        None => unsafe { P::cancel(core.handle(), id) },
+        unsafe { P::cancel(core.handle(), id) };
     }
 }
 
@@ -238,17 +279,20 @@ fn take_pended<M: FilterModule, P: Route<M>, C: Caller>(
     irql: &mut C,
     f: impl for<'c> FnOnce(OidRequest<'c, P>, &mut C) -> Settled<'c>,
 ) -> bool {
-    let Some(waiting) = P::requests(core).take_first(irql) else {
+    let requests = P::requests(core);
+    let hand = Hand::empty();
+    // SAFETY: it is new, and stays until this returns.
+    let Some(pended) = (unsafe { desk::take(requests, &hand, irql) }) else {
         return false;
     };
     // SAFETY: just taken out; it is completed below, or by whom it is left to, and not used after that.
-    let request = unsafe { waiting.request() };
-    drop(waiting);
-    let settled = f(OidRequest::new(request), irql);
-    // SAFETY: the module is attached while NDIS waits for the request, which is the one that `f` had.
-    let ended = unsafe { settle::<M, P>(core, request, settled, irql) };
+    let request = unsafe { pended.request() };
+    let behind = Behind::<M, P>::new(core, request);
+    let decide = |irql: &mut C| next(f(OidRequest::new(request, Some(requests)), irql));
+    // SAFETY: the hand was entered; the caller keeps the module attached.
+    let ended = unsafe { desk::deal(requests, &hand, &behind, irql, decide) };
     if let Some(status) = ended {
-        // SAFETY: by the invariant of `Waiting` it was left pending, and nobody has completed it.
+        // SAFETY: by the invariant of `Pended` it was left pending, and nobody has completed it.
         unsafe { P::complete(core.handle(), request.as_ptr(), status.into_raw()) };
     }
     true
@@ -281,7 +325,7 @@ pub(crate) unsafe fn arrive_synchronously<M: SyncOidPath>(
     };
     // SAFETY: this function's contract.
     let attached = unsafe { Attached::new(core) };
-    match M::synchronous_oid(&attached, OidRequest::new(raw), irql).outcome {
+    match M::synchronous_oid(&attached, OidRequest::new(raw, None), irql).outcome {
         Outcome::Forward(call_context) => Course::On(call_context),
         Outcome::Complete(Status::SUCCESS) => Course::Done,
         Outcome::Complete(status) => Course::Ended(status),
