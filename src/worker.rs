@@ -3,7 +3,7 @@
 use core::ops::ControlFlow;
 
 use inspect::{Flow, PacketFacts, Recorded, Transport};
-use ndis::filter::Attached;
+use ndis::filter::{Attached, ModuleState};
 use ndis::irql::{Caller, Passive};
 use ndis::nbl::Segmentation;
 use ndis::ring::Drained;
@@ -19,16 +19,22 @@ const PACKETS_PER_LOOK: u64 = 16;
 
 /// Drains the ring until it is empty or the time is spent.
 ///
-/// NDIS runs it on the critical worker queue, so it neither waits nor stays long.
+/// NDIS runs it on the critical worker queue, so it neither waits nor stays long. A module that does not run any more gets no
+/// other turn, and no packet comes to the ring either: then it is drained to the end.
 pub(crate) fn drain(this: &Attached<'_, Tap>, irql: &mut Passive) -> NextRun {
     let started_ns = time::now_ns();
+    let budget_ns = if this.state() == ModuleState::Running {
+        this.settings.worker_budget_ns()
+    } else {
+        u64::MAX
+    };
     this.tell_started(Work::Tap);
     let mut taken: u64 = 0;
     let drained = this.ring.drain(|snapshot, frame| {
         let _ = this.inspect(snapshot, frame, irql);
         taken = taken.saturating_add(1);
         let looks = taken & PACKETS_PER_LOOK.wrapping_sub(1) == 0;
-        if looks && time::now_ns().saturating_sub(started_ns) >= this.settings.worker_budget_ns() {
+        if looks && time::now_ns().saturating_sub(started_ns) >= budget_ns {
             ControlFlow::Break(())
         } else {
             ControlFlow::Continue(())

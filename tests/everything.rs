@@ -37,6 +37,31 @@ fn hard_lives_break_no_rule() {
     assert_eq!(output.exit, 0, "{}{}", output.stdout, output.stderr);
 }
 
+/// A routine of the driver's asks for another run whenever it has run.
+#[test]
+fn work_item_that_never_has_enough_keeps_neither_pause_nor_detach() {
+    for seed in 1..=5 {
+        let restless = Lab::run(&driver("everything"))
+            .pcap(&captures()[0])
+            .set("Restless", 1)
+            .seed(seed)
+            .clean();
+        let at_rest = Lab::run(&driver("everything"))
+            .pcap(&captures()[0])
+            .seed(seed)
+            .clean();
+        assert!(
+            restless.work_items.runs > 10 * at_rest.work_items.runs,
+            "seed {seed}: it has rested"
+        );
+    }
+    let output = Lab::stress(&driver("everything"))
+        .set("Restless", 1)
+        .with(["--seeds", "10"])
+        .output();
+    assert_eq!(output.exit, 0, "{}{}", output.stdout, output.stderr);
+}
+
 #[test]
 fn every_call_stack_fails_once_and_no_rule_is_broken() {
     let output = Lab::sweep(&driver("everything"))

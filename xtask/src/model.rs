@@ -40,6 +40,14 @@ const MUTANTS: &[(&str, &str)] = &[
         "refused_item_runs_for_a_wish_that_came_meanwhile_and_the_gate_waits_for_it",
     ),
     (
+        "work-last",
+        "routine_that_wants_to_run_again_keeps_a_pause_for_one_run",
+    ),
+    (
+        "cycle-again",
+        "routine_that_wants_to_run_again_keeps_a_detach_for_one_run",
+    ),
+    (
         "desk-early",
         "desk::request_that_waits_is_aborted_whenever_it_is_cancelled",
     ),

@@ -80,7 +80,7 @@ impl Item {
             assert!(!running, "two runs");
             self.seen.set(self.written.load(Ordering::Relaxed));
             self.is_running.store(false, Ordering::Relaxed);
-            if self.state.finish(false) != After::Requeue {
+            if self.state.finish(false) != (After::Requeue { wake: false }) {
                 return;
             }
             let queued = self.is_queued.swap(true, Ordering::Relaxed);
@@ -185,6 +185,19 @@ struct Gated {
     seen: Handed,
 }
 
+impl Gated {
+    fn new() -> Self {
+        Self {
+            state: State::idle(),
+            gate: Rundown::closed(Flag::default()),
+            quiet: Flag::default(),
+            is_queued: AtomicBool::new(false),
+            written: AtomicU32::new(0),
+            seen: Handed::new(),
+        }
+    }
+}
+
 /// Gives the item to the system, whose thread runs it.
 fn enqueue(item: &Arc<Gated>) {
     let queued = item.is_queued.swap(true, Ordering::Relaxed);
@@ -209,14 +222,7 @@ fn refused_item_runs_for_a_wish_that_came_meanwhile_and_the_gate_waits_for_it() 
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(5);
     model.check(|| {
-        let item = Arc::new(Gated {
-            state: State::idle(),
-            gate: Rundown::closed(Flag::default()),
-            quiet: Flag::default(),
-            is_queued: AtomicBool::new(false),
-            written: AtomicU32::new(0),
-            seen: Handed::new(),
-        });
+        let item = Arc::new(Gated::new());
         item.gate.open();
         let other = {
             let item = Arc::clone(&item);
@@ -251,6 +257,98 @@ fn refused_item_runs_for_a_wish_that_came_meanwhile_and_the_gate_waits_for_it() 
         // Runs are over, and what they did can be seen: else this access would race.
         assert_eq!(item.seen.value(), 1, "the wish was lost");
         assert!(!item.state.watch(), "it rests");
+    });
+}
+
+/// Two ask for an idle thread, which the system has for every other offer, while the owner pauses; then it goes.
+#[test]
+fn offered_item_runs_if_it_is_taken_or_wanted_and_the_pause_waits_for_it() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(|| {
+        let item = Arc::new(Gated::new());
+        item.gate.open();
+        let offers = Arc::new(AtomicU32::new(0));
+        let offer = |item: &Arc<Gated>, offers: &AtomicU32| {
+            item.written.fetch_add(1, Ordering::Relaxed);
+            let take = || {
+                let is_taken = offers.fetch_add(1, Ordering::Relaxed) == 1;
+                if is_taken {
+                    enqueue(item);
+                }
+                is_taken
+            };
+            work::try_wish(&item.state, &item.gate, &item.quiet, take, || enqueue(item))
+        };
+        let other = {
+            let (item, offers) = (Arc::clone(&item), Arc::clone(&offers));
+            thread::spawn(move || offer(&item, &offers))
+        };
+        let mine = offer(&item, &offers);
+        // Whoever offers meanwhile is waited for, and whoever is refused keeps nobody.
+        if item.state.watch() {
+            item.quiet.wait(&mut passive());
+        }
+        let others = other.join().expect("no assertion failed");
+        item.gate.close(&mut passive());
+        assert!(!item.state.watch(), "it rests");
+        match (mine, others) {
+            (Ok(Tried::NotQueued), Ok(Tried::NotQueued)) => panic!("the second offer is taken"),
+            (Ok(_), Ok(_)) => assert!(item.seen.value() > 0, "no run"),
+            refused => panic!("the gate was open: {refused:?}"),
+        }
+    });
+}
+
+#[test]
+fn routine_that_wants_to_run_again_keeps_a_pause_for_one_run() {
+    keep(|item, begin| {
+        if item.state.watch() {
+            begin();
+            item.quiet.wait(&mut passive());
+        }
+    });
+}
+
+#[test]
+fn routine_that_wants_to_run_again_keeps_a_detach_for_one_run() {
+    keep(|item, begin| item.gate.close_and(&mut passive(), |_| begin()));
+}
+
+/// A routine that always wants to run again, and its owner, who waits for its end: `wait` says when that has begun. It ends
+/// by itself so that the model does.
+fn keep(wait: impl Fn(&Gated, &dyn Fn()) + Send + Sync + 'static) {
+    const MOST_RUNS: u32 = 4;
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(move || {
+        let item = Arc::new(Gated::new());
+        item.gate.open();
+        let waits = Arc::new(AtomicBool::new(false));
+        // Runs that began after the owner has begun to wait.
+        let late = Arc::new(AtomicU32::new(0));
+        let queued = work::wish(&item.state, &item.gate, || {
+            let item = Arc::clone(&item);
+            let (waits, late) = (Arc::clone(&waits), Arc::clone(&late));
+            thread::spawn(move || {
+                let mut is_queued = true;
+                for run in 1..=MOST_RUNS {
+                    if !core::mem::take(&mut is_queued) {
+                        break;
+                    }
+                    let is_late = waits.load(Ordering::Relaxed);
+                    late.fetch_add(u32::from(is_late), Ordering::Relaxed);
+                    let routine = || run < MOST_RUNS;
+                    work::run(&item.state, &item.gate, &item.quiet, routine, || {
+                        is_queued = true;
+                    });
+                }
+            });
+        });
+        assert_eq!(queued, Ok(Queued::First));
+        wait(&item, &|| waits.store(true, Ordering::Relaxed));
+        let late = late.load(Ordering::Relaxed);
+        assert!(late <= 1, "it keeps its owner: {late}");
     });
 }
 

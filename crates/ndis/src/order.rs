@@ -50,7 +50,7 @@ pub(crate) fn pause(module: &impl Stop, irql: &mut Passive) {
     module.cancel_timers(irql);
     // Nobody judges it any more, so it need not wait for a thread of the system's.
     module.drain(irql);
-    // What they wished for is done.
+    // What they wished for is done, in one run more at most: no routine keeps the pause by wishing for itself.
     for item in module.work() {
         module.quiet().reset();
         if item.watch() {
@@ -109,7 +109,7 @@ pub(crate) fn set_timer<S: Signal>(
 mod tests {
     extern crate std;
 
-    use core::sync::atomic::{AtomicBool, Ordering};
+    use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
     use core::time::Duration;
     use std::sync::Mutex;
     use std::thread;
@@ -167,13 +167,27 @@ mod tests {
 
         /// As `Item::run` does it, with `routine`.
         fn run(&self, item: &State, routine: impl Fn()) {
-            item.start();
-            routine();
-            while item.finish(false) == After::Requeue {
-                item.start();
+            self.run_again(item, || {
                 routine();
+                false
+            });
+        }
+
+        /// As above; the routine says whether it wants to run again.
+        fn run_again(&self, item: &State, routine: impl Fn() -> bool) {
+            let mut has_rested = false;
+            while !has_rested {
+                item.start();
+                let again = routine() && !self.attached.is_closed();
+                let (wake, rests) = match item.finish(again) {
+                    After::Requeue { wake } => (wake, false),
+                    After::Rest { wake } => (wake, true),
+                };
+                if wake {
+                    self.quiet.set();
+                }
+                has_rested = rests;
             }
-            self.quiet.set();
             self.attached.release();
         }
 
@@ -305,6 +319,33 @@ mod tests {
             ["on_detaching", "cancel timers", "on_detach", "free"]
         );
     }
+
+    #[test]
+    fn routine_that_always_wants_to_run_again_keeps_neither_pause_nor_detach() {
+        let model = Model::running();
+        let runs = AtomicU32::new(0);
+        let restless = || {
+            runs.fetch_add(1, Ordering::SeqCst);
+            true
+        };
+        let [first, second] = &model.work;
+        model.wish(first);
+        thread::scope(|scope| {
+            scope.spawn(|| model.run_again(first, restless));
+            while runs.load(Ordering::SeqCst) == 0 {
+                thread::yield_now();
+            }
+            pause(&model, &mut passive());
+            // A pause is not the end of wishes.
+            model.wish(second);
+            scope.spawn(|| model.run_again(second, restless));
+            detach(&model, &mut passive());
+        });
+        let left = runs.load(Ordering::SeqCst);
+        thread::sleep(WHILE);
+        assert_eq!(runs.load(Ordering::SeqCst), left, "it runs on");
+    }
+
     #[test]
     fn detach_does_not_wait_for_a_timer_that_is_set_meanwhile() {
         let model = Model::running();

@@ -78,6 +78,9 @@ const FRAME: [u8; 60] = {
 struct Everything {
     worker: WorkItem<Self>,
     asker: WorkItem<Self>,
+    /// Runs again and again if parameter `Restless` is not 0.
+    restless: WorkItem<Self>,
+    is_restless: bool,
     timer: Timer<Self>,
     every_ns: Counter,
     ticks: Counter,
@@ -111,11 +114,20 @@ impl FilterModule for Everything {
 
     fn attach(attaching: &mut Attaching<'_, Self>, irql: &mut Passive) -> Result<Self, Status> {
         let every_ns = Counter::new();
-        let read = attaching.configuration(irql, every_ns_of);
-        every_ns.add(read.unwrap_or_else(|_| nanoseconds(DEFAULT_EVERY_MS)));
+        let read = attaching.configuration(irql, |configuration, irql| {
+            let is_restless = configuration.integer(text!("Restless"), irql);
+            (
+                every_ns_of(configuration, irql),
+                matches!(is_restless, Parameter::Integer(1..)),
+            )
+        });
+        let (every, is_restless) = read.unwrap_or((nanoseconds(DEFAULT_EVERY_MS), false));
+        every_ns.add(every);
         Ok(Self {
             worker: attaching.work_item(work, irql)?,
             asker: attaching.work_item(request::ask, irql)?,
+            restless: attaching.work_item(rest_not, irql)?,
+            is_restless,
             timer: attaching.timer(tick, irql)?,
             every_ns,
             ticks: Counter::new(),
@@ -126,8 +138,16 @@ impl FilterModule for Everything {
     fn restart(this: &Attached<'_, Self>, irql: &mut Passive) -> Result<(), Status> {
         // Refused only when the module is detaching, and then it is not restarted.
         let _ = this.timer.set(this.every_ns.value(), irql);
+        if this.is_restless {
+            let _ = this.restless.queue(irql);
+        }
         Ok(())
     }
+}
+
+/// A work item that never has enough. It keeps neither pause nor detach, which grant it one more run.
+fn rest_not(_this: &Attached<'_, Everything>, _irql: &mut Passive) -> NextRun {
+    NextRun::Again
 }
 
 /// How often, in nanoseconds: `EveryMs` from 1 to 1000.

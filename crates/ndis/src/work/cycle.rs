@@ -81,7 +81,7 @@ pub(crate) fn try_wish<S: Signal>(
         return Ok(Tried::Queued(Queued::First));
     }
     match state.refused() {
-        After::Requeue => {
+        After::Requeue { .. } => {
             enqueue();
             Ok(Tried::Queued(Queued::First))
         }
@@ -92,7 +92,7 @@ pub(crate) fn try_wish<S: Signal>(
     }
 }
 
-/// Runs `routine`, which says whether it wants to run again. Called by the system's thread, once for each time that the item
+/// Runs `routine`, which says whether it wants to run again: that is heeded until the gate closes. Called by the system's thread, once for each time that the item
 /// was given to it; the system took it from its queue before. The item may be gone when this returns.
 pub(crate) fn run<S: Signal>(
     state: &State,
@@ -102,10 +102,16 @@ pub(crate) fn run<S: Signal>(
     enqueue: impl FnOnce(),
 ) {
     state.start();
-    let again = routine();
+    // Who closes the gate waits for this run, and for what others have wished for before.
+    let again = routine() && !or_mutant!(gate.is_closed(), "cycle-again", false);
     match state.finish(again) {
         // INVARIANT: the reference stays with the item.
-        After::Requeue => enqueue(),
+        After::Requeue { wake } => {
+            if wake {
+                quiet.set();
+            }
+            enqueue();
+        }
         After::Rest { wake } => rest(gate, quiet, wake),
     }
 }

@@ -31,7 +31,8 @@ pub type Routine<M> = fn(&Attached<'_, M>, &mut Passive) -> NextRun;
 pub enum NextRun {
     /// To run when it is wished for.
     WhenQueued,
-    /// To run again: its time was spent before its work was.
+    /// To run again: its time was spent before its work was. A run that begins after pause or detach has, is the last one
+    /// that is granted: what has to be done by then it does at once.
     Again,
 }
 

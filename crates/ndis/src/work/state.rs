@@ -14,8 +14,12 @@ const OFFERED: u8 = 4;
 const OFFERED_AND_WANTED: u8 = 5;
 /// Mask of the states.
 const STATE: u8 = 7;
-/// Somebody waits for `IDLE`.
+/// Somebody waits for the item to come to rest.
 const WATCHED: u8 = 8;
+/// This run has begun since somebody waits: it is the last one that is waited for.
+const LAST: u8 = 16;
+/// Mask of these two.
+const WATCH: u8 = WATCHED | LAST;
 
 /// Answer to a wish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,8 +33,8 @@ pub(crate) enum Wish {
 /// What to do when the routine has returned, or the system has refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum After {
-    /// Queue the item again.
-    Requeue,
+    /// Queue the item again; before that, wake the watcher if `wake` is set.
+    Requeue { wake: bool },
     /// Nothing; wake the watcher if `wake` is set.
     Rest { wake: bool },
 }
@@ -46,6 +50,9 @@ pub(crate) enum After {
 ///                            finish: queue it
 /// ```
 ///
+/// Who waits for the item to come to rest waits for the run that is under way, and for one that begins after that, and no
+/// longer: the wish of that run's own routine for another one is not heeded, and of others' wishes it knows nothing.
+///
 /// A queueing that the system may refuse goes by way of *offered*: the run starts from there, or the offer is withdrawn, and
 /// the item rests, unless it was wished for meanwhile: then it is queued.
 ///
@@ -57,6 +64,7 @@ pub(crate) enum After {
 /// 2. `start` and `finish` are called by the run that the queueing led to, so between them no other run is.
 /// 3. Every wish is a read-modify-write of the state. One that finds `QUEUED` is ordered before the `start` of that run
 ///    (which therefore sees what the wisher wrote before), one that finds `RUNNING` makes another run follow.
+/// 4. `LAST` is set only beside `WATCHED` while the item runs. Who has set `WATCHED` is woken once, by who clears it.
 #[derive(Debug)]
 pub(crate) struct State(AtomicU8);
 
@@ -77,15 +85,15 @@ impl State {
 
     /// The system has refused the item that this caller has offered.
     pub(crate) fn refused(&self) -> After {
-        let before = self.update(|state, watched| {
+        let before = self.update(|state, watch| {
             if state == OFFERED_AND_WANTED {
-                QUEUED | watched
+                QUEUED | watch
             } else {
                 IDLE
             }
         });
         if before & STATE == OFFERED_AND_WANTED {
-            After::Requeue
+            After::Requeue { wake: false }
         } else {
             After::Rest {
                 wake: before & WATCHED != 0,
@@ -94,7 +102,7 @@ impl State {
     }
 
     fn wish_by(&self, way: u8) -> Wish {
-        let before = self.update(|state, watched| {
+        let before = self.update(|state, watch| {
             let next = match state {
                 IDLE => way,
                 QUEUED => QUEUED,
@@ -103,7 +111,7 @@ impl State {
                 }
                 _ => or_mutant!(WANTED, "work-wanted", RUNNING),
             };
-            next | watched
+            next | watch
         });
         if before & STATE == IDLE {
             Wish::Queue
@@ -114,20 +122,33 @@ impl State {
 
     /// The routine has been called.
     pub(crate) fn start(&self) {
-        self.update(|_, watched| RUNNING | watched);
+        self.update(|_, watch| {
+            let is_last = watch & WATCHED != 0;
+            let last = if is_last {
+                or_mutant!(LAST, "work-last", 0)
+            } else {
+                0
+            };
+            RUNNING | watch | last
+        });
     }
 
     /// The routine has returned; `again` is its own wish.
     pub(crate) fn finish(&self, again: bool) -> After {
-        let before = self.update(|state, watched| {
-            if again || state == WANTED {
-                QUEUED | watched
-            } else {
+        let goes_on = |state, watch| state == WANTED || (again && watch & LAST == 0);
+        let before = self.update(|state, watch| {
+            if !goes_on(state, watch) {
                 IDLE
+            } else if watch & LAST != 0 {
+                QUEUED
+            } else {
+                QUEUED | watch
             }
         });
-        if again || before & STATE == WANTED {
-            After::Requeue
+        if goes_on(before & STATE, before & WATCH) {
+            After::Requeue {
+                wake: before & LAST != 0,
+            }
         } else {
             After::Rest {
                 wake: before & WATCHED != 0,
@@ -135,26 +156,26 @@ impl State {
         }
     }
 
-    /// Asks for a wake-up when the item comes to rest. `false` if it rests already.
+    /// Asks for a wake-up when the item comes to rest, or a run that begins after this has ended. `false` if it rests already.
     pub(crate) fn watch(&self) -> bool {
-        let before = self.update(|state, watched| {
+        let before = self.update(|state, watch| {
             if state == IDLE {
-                watched
+                watch
             } else {
-                state | WATCHED
+                state | watch | WATCHED
             }
         });
         before & STATE != IDLE
     }
 
-    /// Replaces the state by `next(state, watched)` and gives what was there.
+    /// Replaces the state by `next(state, watch)` and gives what was there.
     fn update(&self, next: impl Fn(u8, u8) -> u8) -> u8 {
         let order = or_mutant!(Ordering::AcqRel, "work-order", Ordering::Relaxed);
         let mut seen = self.0.load(Ordering::Relaxed);
         loop {
             match self.0.compare_exchange_weak(
                 seen,
-                next(seen & STATE, seen & WATCHED),
+                next(seen & STATE, seen & WATCH),
                 order,
                 Ordering::Relaxed,
             ) {
@@ -192,7 +213,7 @@ mod tests {
         state.start();
         assert_eq!(state.wish(), Wish::Coalesced);
         assert_eq!(state.wish(), Wish::Coalesced);
-        assert_eq!(state.finish(false), After::Requeue);
+        assert_eq!(state.finish(false), After::Requeue { wake: false });
         state.start();
         assert_eq!(state.finish(false), After::Rest { wake: false });
     }
@@ -202,7 +223,7 @@ mod tests {
         let state = State::idle();
         assert_eq!(state.wish(), Wish::Queue);
         state.start();
-        assert_eq!(state.finish(true), After::Requeue);
+        assert_eq!(state.finish(true), After::Requeue { wake: false });
         assert_eq!(state.wish(), Wish::Coalesced);
         state.start();
         assert_eq!(state.finish(false), After::Rest { wake: false });
@@ -215,10 +236,50 @@ mod tests {
         assert_eq!(state.wish(), Wish::Queue);
         assert!(state.watch());
         state.start();
-        assert_eq!(state.finish(true), After::Requeue);
-        state.start();
         assert_eq!(state.finish(false), After::Rest { wake: true });
         assert!(!state.watch());
+    }
+
+    #[test]
+    fn watcher_of_a_run_waits_for_one_more_and_no_longer() {
+        let state = State::idle();
+        assert_eq!(state.wish(), Wish::Queue);
+        state.start();
+        assert!(state.watch());
+        // It may have begun before what the watcher did.
+        assert_eq!(state.finish(true), After::Requeue { wake: false });
+        state.start();
+        assert_eq!(state.finish(true), After::Rest { wake: true });
+        assert!(!state.watch());
+    }
+
+    #[test]
+    fn wish_of_others_is_kept_and_not_waited_for() {
+        let state = State::idle();
+        assert_eq!(state.wish(), Wish::Queue);
+        assert!(state.watch());
+        state.start();
+        assert_eq!(state.wish(), Wish::Coalesced);
+        assert_eq!(state.finish(true), After::Requeue { wake: true });
+        state.start();
+        assert_eq!(state.finish(true), After::Requeue { wake: false });
+        state.start();
+        assert_eq!(state.finish(false), After::Rest { wake: false });
+    }
+
+    #[test]
+    fn watcher_of_an_offer_is_woken_when_it_is_refused() {
+        let state = State::idle();
+        assert_eq!(state.offer(), Wish::Queue);
+        assert!(state.watch());
+        assert_eq!(state.refused(), After::Rest { wake: true });
+        assert_eq!(state.offer(), Wish::Queue);
+        assert!(state.watch());
+        assert_eq!(state.offer(), Wish::Coalesced);
+        // The run for the other wish is waited for.
+        assert_eq!(state.refused(), After::Requeue { wake: false });
+        state.start();
+        assert_eq!(state.finish(false), After::Rest { wake: true });
     }
 
     /// Two system threads take from one queue; four others wish. Whatever the interleaving, no two runs overlap, the item
@@ -248,7 +309,7 @@ mod tests {
                         assert!(!running.swap(true, Ordering::SeqCst), "two runs");
                         seen.store(written.load(Ordering::Relaxed), Ordering::Relaxed);
                         running.store(false, Ordering::SeqCst);
-                        if state.finish(false) == After::Requeue {
+                        if state.finish(false) == (After::Requeue { wake: false }) {
                             enqueue(&queue);
                         }
                     }
