@@ -16,9 +16,19 @@ const MAXIMUM_FRAME_SIZE: u32 = 0x0001_0106;
 const STATISTICS: u32 = 0x0002_0106;
 /// `OID_GEN_CURRENT_PACKET_FILTER`, which the driver asks for.
 const PACKET_FILTER: u32 = 0x0001_010E;
+/// `OID_TCP_TASK_IPSEC_OFFLOAD_V2_UPDATE_SA`, which waits for a work item, and which the driver asks for.
+const UPDATE_SA: u32 = 0xFC03_0204;
+/// `OID_GEN_RSS_SET_INDIRECTION_TABLE_ENTRIES`, which the driver asks for.
+const RSS_ENTRIES: u32 = 0x0001_02C0;
 /// `OID_PNP_SET_POWER`, which may not fail.
 const SET_POWER: u32 = 0xFD01_0101;
+const PASSIVE_LEVEL: u8 = 0;
+const DISPATCH_LEVEL: u8 = 2;
 const SUCCESS: u32 = 0;
+/// `NDIS_STATUS_INDICATION_REQUIRED`.
+const INDICATION_REQUIRED: u32 = 0x4023_0001;
+/// `NDIS_STATUS_NOT_SUPPORTED`.
+const NOT_SUPPORTED: u32 = 0xC000_00BB;
 /// `NDIS_STATUS_REQUEST_ABORTED`.
 const ABORTED: u32 = 0xC001_000C;
 /// `NDIS_STATUS_RESOURCES`.
@@ -29,7 +39,7 @@ const INVALID_PARAMETER: u32 = 0xC000_000D;
 const INVALID_LENGTH: u32 = 0xC001_0014;
 
 /// Clean runs with different seeds, and all requests of theirs: enough of them to have what each test looks at.
-static RUNS: LazyLock<Vec<Summary>> = LazyLock::new(|| runs(80));
+static RUNS: LazyLock<Vec<Summary>> = LazyLock::new(|| runs(240));
 static REQUESTS: LazyLock<Vec<Request>> =
     LazyLock::new(|| RUNS.iter().flat_map(|run| run.requests.clone()).collect());
 
@@ -158,24 +168,107 @@ fn cancelled_requests_end_whether_they_wait_here_or_below() {
     });
 }
 
+/// The driver's handler has the request, and what would be cancelled is neither here nor below yet.
+#[test]
+fn cancellation_while_the_handler_runs_is_not_lost() {
+    let is_early = |request: &Request| request.was_cancelled_in_handler && !request.is_own;
+    // It would have waited: its handler has given it up instead.
+    some(&REQUESTS, |request| {
+        is_early(request)
+            && [(STATISTICS, 0), (UPDATE_SA, 0)].contains(&(request.oid, request.port))
+            && request.status == Some(ABORTED)
+            && !request.was_pending
+            && !request.has_gone_down
+    });
+    // It was on its way down, and its clone was cancelled there.
+    some(&REQUESTS, |request| {
+        is_early(request) && request.status == Some(ABORTED) && request.has_gone_down
+    });
+}
+
 #[test]
 fn own_requests_are_answered_at_once_or_later_or_cancelled() {
     let requests = &*REQUESTS;
     let own = some(requests, |request| request.is_own);
-    assert!(
-        own.iter()
-            .all(|request| request.oid == PACKET_FILTER && request.kind == "query")
-    );
-    some(requests, |request| {
-        request.is_own && request.was_pending && request.status == Some(SUCCESS)
+    let kinds: BTreeSet<_> = own
+        .iter()
+        .map(|request| {
+            (
+                request.interface.as_str(),
+                request.kind.as_str(),
+                request.oid,
+            )
+        })
+        .collect();
+    let expected = [
+        ("regular", "query", PACKET_FILTER),
+        ("direct", "method", UPDATE_SA),
+        ("synchronous", "method", RSS_ENTRIES),
+    ];
+    assert_eq!(kinds, BTreeSet::from(expected));
+    for interface in ["regular", "direct"] {
+        let is_own = |request: &Request| request.is_own && request.interface == interface;
+        some(requests, |request| {
+            is_own(request) && request.was_pending && request.status == Some(SUCCESS)
+        });
+        some(requests, |request| {
+            is_own(request) && !request.was_pending && request.status == Some(SUCCESS)
+        });
+        // An adapter that is slow does not keep the driver.
+        some(requests, |request| {
+            is_own(request) && request.was_cancelled && request.status == Some(ABORTED)
+        });
+    }
+}
+
+/// Nobody waits, so the driver asks from its timer, and with another request in hand, which may be at PASSIVE_LEVEL.
+#[test]
+fn own_synchronous_requests_are_answered_at_once_at_either_level() {
+    let is_own = |request: &Request| request.is_own && request.interface == "synchronous";
+    for irql in [PASSIVE_LEVEL, DISPATCH_LEVEL] {
+        for request in some(&REQUESTS, |request| is_own(request) && request.irql == irql) {
+            assert!(!request.was_pending, "{request:?}");
+        }
+    }
+    some(&REQUESTS, |request| {
+        is_own(request) && request.status == Some(SUCCESS)
     });
-    some(requests, |request| {
-        request.is_own && !request.was_pending && request.status == Some(SUCCESS)
-    });
-    // An adapter that is slow does not keep the driver.
-    some(requests, |request| {
-        request.is_own && request.was_cancelled && request.status == Some(ABORTED)
-    });
+}
+
+#[test]
+fn what_a_request_has_led_to_is_told_to_who_has_made_it() {
+    for request in some(&REQUESTS, |request| {
+        request.status == Some(INDICATION_REQUIRED) && request.was_told_later
+    }) {
+        assert!(!request.has_gone_down, "{request:?}");
+    }
+}
+
+/// Too short, or known to nobody; for the default port or another; before the first restart, or later.
+#[test]
+fn malformed_requests_are_refused_or_passed_in_every_state_and_at_every_level() {
+    let has_failed = |request: &Request| {
+        [Some(INVALID_LENGTH), Some(NOT_SUPPORTED)].contains(&request.status) && !request.is_own
+    };
+    for interface in ["regular", "direct", "synchronous"] {
+        for irql in [PASSIVE_LEVEL, DISPATCH_LEVEL] {
+            for is_running in [false, true] {
+                for is_default in [false, true] {
+                    let fits = |request: &Request| {
+                        has_failed(request)
+                            && request.interface == interface
+                            && request.irql == irql
+                            && (request.state == "Running") == is_running
+                            && (request.port == 0) == is_default
+                    };
+                    assert!(
+                        REQUESTS.iter().any(fits),
+                        "{interface}, IRQL {irql}, running {is_running}, default port {is_default}"
+                    );
+                }
+            }
+        }
+    }
 }
 
 #[test]
@@ -202,13 +295,20 @@ fn a_request_without_a_header_is_refused_and_not_cloned() {
             .clean()
     };
     let requests: Vec<_> = (1..=20).flat_map(|seed| run(seed).requests).collect();
-    // Nothing else is refused like this.
-    for request in some(&requests, |request| {
-        request.status == Some(INVALID_PARAMETER)
-    }) {
-        assert!(
-            !request.has_gone_down && !request.was_pending,
-            "{request:?}"
-        );
+    for interface in ["regular", "direct"] {
+        // Nothing else is refused like this.
+        for request in some(&requests, |request| {
+            request.interface == interface && request.status == Some(INVALID_PARAMETER)
+        }) {
+            assert!(
+                !request.has_gone_down && !request.was_pending,
+                "{request:?}"
+            );
+        }
+    }
+    // What is synchronous passes: the driver does not know it.
+    let is_synchronous = |request: &Request| request.interface == "synchronous";
+    for request in some(&requests, is_synchronous) {
+        assert_ne!(request.status, Some(INVALID_PARAMETER), "{request:?}");
     }
 }

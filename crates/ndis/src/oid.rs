@@ -17,7 +17,9 @@
 //!   finished twice; and it is finished by this crate after the callback, so never under a lock.
 //! - Cloning, copying back, freeing the clone, the two ways in which an answer comes, cancellation: this crate's.
 //! - Buffers are copied from and to, with their lengths looked at; they are never lent.
-//! - [`Ask`] is a request of the module's own. Who asks waits, so it takes `PASSIVE_LEVEL`; detach cancels what is below.
+//! - [`Ask`] is a request of the module's own. Who asks waits, so it takes `PASSIVE_LEVEL`; detach cancels what is below. By the
+//!   synchronous interface nobody waits, so it goes from any callback.
+//! - What a request has led to later is told to its [`Requester`] by a status indication.
 //!
 //! A request may come in every state but `Attaching`: [`Attached`](crate::filter::Attached) is all that a callback gets.
 //!
@@ -34,11 +36,11 @@ mod waiting;
 
 pub use crate::desk::MAX_PENDED;
 pub use answered::Answered;
-pub use interface::{Direct, DirectOid, Interface, Oid, Regular, Synchronous};
+pub use interface::{Direct, DirectOid, Interface, MayPend, Oid, Regular, Synchronous};
 pub use own::{Answer, Ask, DEFAULT_LIMIT_MS, Refusal};
 pub use path::{DirectOidPath, OidPath, SyncOidPath};
 pub use raw::{BeyondBuffer, RequestKind};
-pub use request::{OidRequest, Settled};
+pub use request::{OidRequest, Requester, Settled};
 
 pub(crate) use own::answer_own;
 pub(crate) use path::Route;

@@ -7,7 +7,7 @@
 //! | originate | sends and indicates a frame of its own now and then |
 //! | cancel | counts held sends that a protocol has cancelled |
 //! | OID requests of three kinds | answers one, lets some wait for a work item, passes on the rest (`request.rs`) |
-//! | own requests | asks for the adapter's packet filter, and tells those above |
+//! | own requests | asks for the adapter's packet filter, and tells those above; updates and changes nothing by the two other interfaces |
 //! | status, Plug and Play | counts, and passes on |
 //! | bypass | stays in the way, and is told so |
 //! | control device | answers with what was counted; its work items, of every kind, run beside the module's |
@@ -25,8 +25,12 @@
     clippy::arithmetic_side_effects
 )]
 
+extern crate alloc;
+
 mod device;
 mod request;
+
+use alloc::vec::Vec;
 
 use ndis::config::Parameter;
 use ndis::counter::Counter;
@@ -87,8 +91,9 @@ struct Everything {
     counts: Counts,
 }
 
-/// What is counted, in the order of the control device's answer.
+/// What is counted, in the order of the control device's answer. It shares no cache line with anything else.
 #[derive(Default)]
+#[repr(align(64))]
 struct Counts {
     sent: Counter,
     received: Counter,
@@ -123,6 +128,7 @@ impl FilterModule for Everything {
         });
         let (every, is_restless) = read.unwrap_or((nanoseconds(DEFAULT_EVERY_MS), false));
         every_ns.add(every);
+        check_global_memory()?;
         Ok(Self {
             worker: attaching.work_item(work, irql)?,
             asker: attaching.work_item(request::ask, irql)?,
@@ -136,6 +142,7 @@ impl FilterModule for Everything {
     }
 
     fn restart(this: &Attached<'_, Self>, irql: &mut Passive) -> Result<(), Status> {
+        check_place(&raw const this.counts)?;
         // Refused only when the module is detaching, and then it is not restarted.
         let _ = this.timer.set(this.every_ns.value(), irql);
         if this.is_restless {
@@ -148,6 +155,23 @@ impl FilterModule for Everything {
 /// A work item that never has enough. It keeps neither pause nor detach, which grant it one more run.
 fn rest_not(_this: &Attached<'_, Everything>, _irql: &mut Passive) -> NextRun {
     NextRun::Again
+}
+
+/// Refuses a place that does not have the alignment of what lies there, which would be a fault of pool's.
+fn check_place<T>(place: *const T) -> Result<(), Status> {
+    // The compiler takes the answer for granted.
+    if core::hint::black_box(place.addr()).is_multiple_of(align_of::<T>()) {
+        Ok(())
+    } else {
+        Err(Status::FAILURE)
+    }
+}
+
+/// As above, for memory that comes by way of `alloc`: more alignment than pool has of its own.
+fn check_global_memory() -> Result<(), Status> {
+    let mut rows = Vec::<Counts>::new();
+    rows.try_reserve_exact(3).map_err(|_| Status::RESOURCES)?;
+    check_place(rows.as_ptr())
 }
 
 /// How often, in nanoseconds: `EveryMs` from 1 to 1000.
@@ -169,6 +193,7 @@ fn tick(this: &Attached<'_, Everything>, irql: &mut AtMostDispatch) {
     let _ = this.worker.queue(irql);
     this.ticks.add(1);
     if this.ticks.value().is_multiple_of(TICKS_PER_ASK) {
+        request::ask_for_entries(this, irql);
         let _ = this.asker.queue(irql);
     }
 }

@@ -1,11 +1,14 @@
 //! OID requests: those that pass, and the filter's own.
+//!
+//! Of its own it sends regular and direct ones where it may wait, and synchronous ones where it may not: from the timer, and
+//! while it has somebody else's request in hand.
 
 use ndis::Status;
 use ndis::filter::{Attached, StatusIndication};
 use ndis::irql::{AtMostDispatch, Caller, Passive};
 use ndis::oid::{
-    Answered, Ask, Direct, DirectOid, DirectOidPath, Oid, OidPath, OidRequest, Refusal, Regular,
-    RequestKind, Settled, SyncOidPath, Synchronous,
+    Answer, Answered, Ask, Direct, DirectOid, DirectOidPath, Oid, OidPath, OidRequest, Refusal,
+    Regular, RequestKind, Settled, SyncOidPath, Synchronous,
 };
 use ndis::work::NextRun;
 
@@ -13,6 +16,16 @@ use crate::Everything;
 
 /// What the filter says frames may have at most: as if it put 4 bytes of its own into each, below 1500.
 const FRAME_SIZE: u32 = 1496;
+/// `OID_GEN_RSS_SET_INDIRECTION_TABLE_ENTRIES`, which comes and goes by the synchronous interface.
+const RSS_ENTRIES: Oid = Oid::from_raw(0x0001_02C0);
+/// No entries to be changed: an `NDIS_RSS_SET_INDIRECTION_ENTRIES` with a header, and room behind it.
+const NO_RSS_ENTRIES: [u8; 32] = {
+    let mut entries = [0; 32];
+    (entries[0], entries[1], entries[2]) = (0xC9, 1, 20);
+    entries
+};
+/// An update of no security association.
+const NO_ASSOCIATION: [u8; 64] = [0; 64];
 /// How long the filter waits for an answer to a request of its own.
 const PATIENCE_MS: u32 = 50;
 
@@ -20,7 +33,7 @@ impl OidPath for Everything {
     fn oid_request<'c>(
         this: &Attached<'_, Self>,
         request: OidRequest<'c, Regular>,
-        _irql: &mut AtMostDispatch,
+        irql: &mut AtMostDispatch,
     ) -> Settled<'c> {
         this.counts.requests.add(1);
         match (request.kind(), request.oid()) {
@@ -37,13 +50,20 @@ impl OidPath for Everything {
                 request.complete(Status::INVALID_DATA)
             }
             // This may take its time: it waits for the work item.
-            (RequestKind::Query, Oid::GEN_STATISTICS) => match request.pend() {
-                Ok(settled) => {
-                    this.counts.pended.add(1);
-                    settled
+            (RequestKind::Query, oid) if oid == Oid::GEN_STATISTICS || is_own(oid) => {
+                match request.pend() {
+                    Ok(settled) => {
+                        this.counts.pended.add(1);
+                        settled
+                    }
+                    Err(request) => request.forward(),
                 }
-                Err(request) => request.forward(),
-            },
+            }
+            (RequestKind::Set, Oid::GEN_RECEIVE_SCALE_PARAMETERS) => {
+                // While this one is under way the filter asks on its own account.
+                ask_for_entries(this, irql);
+                request.forward()
+            }
             _ => request.forward(),
         }
     }
@@ -123,29 +143,63 @@ impl SyncOidPath for Everything {
     }
 }
 
+/// Whether it is an OID of the filter's own: of those that vendors may use, every other one.
+fn is_own(oid: Oid) -> bool {
+    oid.into_raw() & 0xFF00_0001 == 0xFF00_0000
+}
+
 /// The work item of requests: lets go those that wait, asks for the packet filter, and tells those above.
 pub(crate) fn ask(this: &Attached<'_, Everything>, irql: &mut Passive) -> NextRun {
-    while this.take_pended_oid(irql, |request, _| request.forward()) {}
-    while this.take_pended_direct_oid(irql, |request, _| request.forward()) {}
-    match packet_filter(this, irql) {
-        Ok(mut filter) => {
-            this.counts.asked.add(1);
+    let mut is_left = true;
+    while is_left {
+        let mut requester = None;
+        is_left = this.take_pended_oid(irql, |request, _| {
+            if is_own(request.oid()) {
+                requester = Some(request.requester());
+                this.counts.answered.add(1);
+                return request.complete(Status::INDICATION_REQUIRED);
+            }
+            request.forward()
+        });
+        // It has an answer, and here is what it was about.
+        if let Some(requester) = requester {
+            let (code, mut size) = (StatusIndication::MEDIA_SPECIFIC, FRAME_SIZE.to_le_bytes());
             // Refused only when the module is detaching, and then nobody listens.
-            let _ = this.indicate_status(StatusIndication::PACKET_FILTER, 0, &mut filter, irql);
+            let _ = this.indicate_status_to(requester, code, 0, &mut size, irql);
         }
-        // The adapter was too slow, had no memory, or there was none here.
-        Err(Refusal { .. }) => this.counts.unanswered.add(1),
+    }
+    while this.take_pended_direct_oid(irql, |request, _| request.forward()) {}
+    let mut association = NO_ASSOCIATION;
+    let update = Ask::method(
+        DirectOid::IPSEC_UPDATE_SA,
+        &NO_ASSOCIATION,
+        &mut association,
+    );
+    let updated = this.ask_direct_oid(update.within_ms(PATIENCE_MS), irql);
+    count(this, updated);
+    let mut filter = [0; 4];
+    let ask = Ask::query(Oid::GEN_CURRENT_PACKET_FILTER, &mut filter).within_ms(PATIENCE_MS);
+    let asked = this.ask_oid(ask, irql);
+    count(this, asked);
+    if asked.is_ok_and(|answer| answer.written == 4) {
+        // As above.
+        let _ = this.indicate_status(StatusIndication::PACKET_FILTER, 0, &mut filter, irql);
     }
     NextRun::WhenQueued
 }
 
-/// Asks the adapter for its packet filter.
-fn packet_filter(this: &Attached<'_, Everything>, irql: &mut Passive) -> Result<[u8; 4], Refusal> {
-    let mut filter = [0; 4];
-    let ask = Ask::query(Oid::GEN_CURRENT_PACKET_FILTER, &mut filter).within_ms(PATIENCE_MS);
-    let answer = this.ask_oid(ask, irql)?;
-    if answer.written < 4 {
-        return Err(Status::INVALID_LENGTH.into());
+/// Asks the adapter to change none of the entries of its table: from any callback, which need not wait for the answer.
+pub(crate) fn ask_for_entries(this: &Attached<'_, Everything>, irql: &mut impl Caller) {
+    let mut entries = NO_RSS_ENTRIES;
+    let ask = Ask::method(RSS_ENTRIES, &NO_RSS_ENTRIES, &mut entries);
+    count(this, this.ask_synchronous_oid(ask, irql));
+}
+
+/// Counts what came of a request of the filter's own.
+fn count(this: &Attached<'_, Everything>, result: Result<Answer, Refusal>) {
+    match result {
+        Ok(_) => this.counts.asked.add(1),
+        // The adapter was too slow, had no memory, or there was none here.
+        Err(Refusal { .. }) => this.counts.unanswered.add(1),
     }
-    Ok(filter)
 }

@@ -1,12 +1,14 @@
 //! What is neither packet nor request: status indications and Plug and Play events.
 
+use core::ffi::c_void;
 use core::marker::PhantomData;
 
 use ndis_sys::{
     NDIS_HANDLE, NDIS_OBJECT_HEADER, NDIS_OBJECT_TYPE_STATUS_INDICATION,
     NDIS_SIZEOF_STATUS_INDICATION_REVISION_1, NDIS_STATUS_INDICATION,
-    NDIS_STATUS_INDICATION_REVISION_1, NDIS_STATUS_LINK_STATE, NDIS_STATUS_PACKET_FILTER,
-    NET_DEVICE_PNP_EVENT, NET_PNP_EVENT_NOTIFICATION, NdisDevicePnPEventPowerProfileChanged,
+    NDIS_STATUS_INDICATION_REVISION_1, NDIS_STATUS_LINK_STATE,
+    NDIS_STATUS_MEDIA_SPECIFIC_INDICATION_EX, NDIS_STATUS_PACKET_FILTER, NET_DEVICE_PNP_EVENT,
+    NET_PNP_EVENT_NOTIFICATION, NdisDevicePnPEventPowerProfileChanged,
     NdisDevicePnPEventSurpriseRemoved, NdisFDevicePnPEventNotify, NdisFIndicateStatus,
     NdisFNetPnPEvent, NetEventFilterPreDetach, NetEventQueryPower, NetEventQueryRemoveDevice,
     NetEventSetPower,
@@ -15,7 +17,7 @@ use ndis_sys::{
 use super::{Attached, FilterModule};
 use crate::Status;
 use crate::irql::{Caller, Passive};
-use crate::oid::BeyondBuffer;
+use crate::oid::{BeyondBuffer, Requester};
 use crate::work::NotAttached;
 
 /// Declares a view of a structure that NDIS has lent to a callback.
@@ -59,6 +61,8 @@ lent! {
 impl StatusIndication<'_> {
     /// `NDIS_STATUS_LINK_STATE`: the link is up or down, or has another speed.
     pub const LINK_STATE: i32 = NDIS_STATUS_LINK_STATE;
+    /// `NDIS_STATUS_MEDIA_SPECIFIC_INDICATION_EX`: something that only those know who know the adapter, or the filter.
+    pub const MEDIA_SPECIFIC: i32 = NDIS_STATUS_MEDIA_SPECIFIC_INDICATION_EX;
     /// `NDIS_STATUS_PACKET_FILTER`: the packet filter may be another now. The information is the filter, 32 bits.
     pub const PACKET_FILTER: i32 = NDIS_STATUS_PACKET_FILTER;
 
@@ -272,6 +276,41 @@ impl<M: FilterModule> Attached<'_, M> {
         code: i32,
         port: u32,
         information: &mut [u8],
+        irql: &mut impl Caller,
+    ) -> Result<(), NotAttached> {
+        self.indicate([core::ptr::null_mut(); 2], code, port, information, irql)
+    }
+
+    /// As [`indicate_status`](Self::indicate_status), for who has made a request that has ended with
+    /// [`Status::INDICATION_REQUIRED`]: the indication has the handle and the identifier of that request.
+    ///
+    /// # IRQL
+    ///
+    /// At or below `DISPATCH_LEVEL`, and no lock held.
+    ///
+    /// # Errors
+    ///
+    /// [`NotAttached`] before attach has returned, and once detach has begun: nobody above hears it.
+    ///
+    /// <https://learn.microsoft.com/windows-hardware/drivers/ddi/ndis/ns-ndis-_ndis_status_indication>
+    pub fn indicate_status_to(
+        &self,
+        requester: Requester,
+        code: i32,
+        port: u32,
+        information: &mut [u8],
+        irql: &mut impl Caller,
+    ) -> Result<(), NotAttached> {
+        self.indicate(requester.words(), code, port, information, irql)
+    }
+
+    /// Indicates a status; `[destination, request]` are those of a request, or null.
+    fn indicate(
+        &self,
+        [destination, request]: [*mut c_void; 2],
+        code: i32,
+        port: u32,
+        information: &mut [u8],
         _irql: &mut impl Caller,
     ) -> Result<(), NotAttached> {
         let core = self.core();
@@ -288,8 +327,8 @@ impl<M: FilterModule> Attached<'_, M> {
             PortNumber: port,
             StatusCode: code,
             Flags: 0,
-            DestinationHandle: core::ptr::null_mut(),
-            RequestId: core::ptr::null_mut(),
+            DestinationHandle: destination,
+            RequestId: request,
             StatusBuffer: information.as_mut_ptr().cast(),
             // Nothing longer can be indicated, and nothing is as long.
             StatusBufferSize: u32::try_from(information.len()).unwrap_or(u32::MAX),

@@ -98,6 +98,12 @@ pub trait Interface: sealed::Sealed + 'static {
     type Oid: Copy + Into<Oid>;
 }
 
+/// An interface whose requests may be left pending: [`Regular`] or [`Direct`].
+pub trait MayPend: Interface {}
+
+impl MayPend for Regular {}
+impl MayPend for Direct {}
+
 /// Requests of which a module gets one at a time. They may be left pending.
 ///
 /// <https://learn.microsoft.com/windows-hardware/drivers/network/filtering-oid-requests-in-an-ndis-filter-driver>

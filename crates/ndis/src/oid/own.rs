@@ -11,13 +11,14 @@ use ndis_sys::{
     NDIS_OID_REQUEST_DATA, NDIS_OID_REQUEST_DATA_METHOD_INFORMATION,
     NDIS_OID_REQUEST_DATA_QUERY_INFORMATION, NDIS_OID_REQUEST_DATA_SET_INFORMATION,
     NDIS_OID_REQUEST_REVISION_2, NDIS_OID_REQUEST_TIMEOUT_INFINITE,
-    NDIS_SIZEOF_OID_REQUEST_REVISION_2, NDIS_STATUS_PENDING, NdisRequestMethod,
-    NdisRequestQueryInformation, NdisRequestSetInformation,
+    NDIS_SIZEOF_OID_REQUEST_REVISION_2, NDIS_STATUS_PENDING, NdisFSynchronousOidRequest,
+    NdisRequestMethod, NdisRequestQueryInformation, NdisRequestSetInformation,
 };
 
 use super::interface::Calls;
 use super::raw::Results;
-use super::{Direct, DirectOidPath, Interface, Oid, OidPath, Raw, Regular};
+use super::request::final_status;
+use super::{Direct, DirectOidPath, Interface, MayPend, Oid, OidPath, Raw, Regular, Synchronous};
 use crate::Status;
 use crate::event::Event;
 use crate::filter::{Attached, FilterModule, ModuleCore, TAG};
@@ -30,7 +31,8 @@ use crate::rundown::Signal;
 /// has to end within 12 seconds, as Driver Verifier sees it.
 pub const DEFAULT_LIMIT_MS: u32 = 10_000;
 
-/// A request of the module's own, to be handed to [`Attached::ask_oid`] or [`Attached::ask_direct_oid`].
+/// A request of the module's own, to be handed to [`Attached::ask_oid`], [`Attached::ask_direct_oid`] or
+/// [`Attached::ask_synchronous_oid`].
 ///
 /// ```
 /// # use ndis::{filter::Attached, irql::Passive, oid::{Ask, Oid, OidPath, Refusal}};
@@ -41,7 +43,7 @@ pub const DEFAULT_LIMIT_MS: u32 = 10_000;
 /// }
 /// ```
 #[derive(Debug)]
-#[must_use = "nothing is asked before `ask_oid` or `ask_direct_oid`"]
+#[must_use = "nothing is asked before `ask_oid`, `ask_direct_oid` or `ask_synchronous_oid`"]
 pub struct Ask<'b, P: Interface = Regular> {
     oid: Oid,
     data: Data<'b>,
@@ -88,7 +90,9 @@ impl<'b, P: Interface> Ask<'b, P> {
     pub fn on_port(self, port: u32) -> Self {
         Self { port, ..self }
     }
+}
 
+impl<P: MayPend> Ask<'_, P> {
     /// Has the request cancelled if there is no answer within `limit_ms` milliseconds (1 at least).
     pub fn within_ms(self, limit_ms: u32) -> Self {
         Self { limit_ms, ..self }
@@ -187,6 +191,50 @@ impl<M: DirectOidPath> Attached<'_, M> {
     }
 }
 
+impl<M: FilterModule> Attached<'_, M> {
+    /// Sends a request of the module's own down by the synchronous interface: it is answered when this returns, so it can be
+    /// asked from any callback, one that deals with another request included. Nobody waits, and nobody can cancel it.
+    ///
+    /// # IRQL
+    ///
+    /// At or below `DISPATCH_LEVEL`, and no lock held.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`]. The buffers are the caller's again; what is in the one for output then is unspecified.
+    ///
+    /// <https://learn.microsoft.com/windows-hardware/drivers/ddi/ndis/nf-ndis-ndisfsynchronousoidrequest>
+    pub fn ask_synchronous_oid(
+        &self,
+        ask: Ask<'_, Synchronous>,
+        _irql: &mut impl Caller,
+    ) -> Result<Answer, Refusal> {
+        let core = self.core();
+        if !core.attached.acquire() {
+            return Err(Status::REQUEST_ABORTED.into());
+        }
+        // SAFETY: the reference keeps the module attached.
+        let result = unsafe { ask_at_once(core.handle(), ask) };
+        core.attached.release();
+        result
+    }
+}
+
+/// # Safety
+///
+/// `handle` is that of a module which stays attached until this returns.
+unsafe fn ask_at_once(handle: NDIS_HANDLE, ask: Ask<'_, Synchronous>) -> Result<Answer, Refusal> {
+    let mut parcel = Parcel::pack(&ask)?;
+    let request = PoolBox::try_new(TAG, UnsafeCell::new(parcel.request(&ask)))?;
+    // SAFETY: this function's contract; the request and its buffer are in pool, and stay until this has returned.
+    let status = unsafe { NdisFSynchronousOidRequest(handle, request.get()) };
+    // SAFETY: the members of all revisions are there; it was answered, so nobody else has it.
+    let raw = unsafe { Raw::new(NonNull::from(&*request).cast()) };
+    // This interface has no other way to answer.
+    let status = final_status(Status::from_raw(status));
+    parcel.unpack(ask, raw.results(), status)
+}
+
 /// Asks, unless the module is detaching, or not attached yet.
 ///
 /// # Safety
@@ -216,16 +264,8 @@ unsafe fn ask_below<P: Calls>(
     ask: Ask<'_, P>,
     irql: &mut Passive,
 ) -> Result<Answer, Refusal> {
-    let (input, room): (&[u8], usize) = match &ask.data {
-        Data::Query(output) => (&[], output.len()),
-        Data::Set(input) => (input, 0),
-        Data::Method(input, output) => (input, output.len()),
-    };
-    let mut buffer = PoolVec::try_zeroed(TAG, input.len().max(room))?;
-    for (to, from) in buffer.iter_mut().zip(input) {
-        *to.get_mut() = *from;
-    }
-    let request = request(&ask, input.len(), room, &buffer)?;
+    let mut parcel = Parcel::pack(&ask)?;
+    let request = parcel.request(&ask);
     let own = PoolBox::try_new(TAG, Own::new(request, irql)?)?;
     own.prepare();
     // SAFETY: prepared; it stays in its place until it was taken off the list.
@@ -249,114 +289,146 @@ unsafe fn ask_below<P: Calls>(
     unsafe { requests.unlist(&own, irql) };
     // SAFETY: it was answered, so nobody else has it.
     let raw = unsafe { own.raw() };
-    let Results {
-        written,
-        read,
-        needed,
-        supported_revision,
-        ..
-    } = raw.results();
-    let status = Status::from_raw(status);
-    if status.ok().is_err() {
-        return Err(Refusal { status, needed });
-    }
-    let written = written.min(u32::try_from(room).unwrap_or(u32::MAX));
-    if let Data::Query(output) | Data::Method(_, output) = ask.data {
-        for (to, from) in output
-            .iter_mut()
-            .zip(buffer.iter_mut())
-            .take(usize::try_from(written).unwrap_or(usize::MAX))
-        {
-            *to = *from.get_mut();
-        }
-    }
-    Ok(Answer {
-        status,
-        written,
-        read,
-        supported_revision,
-    })
+    parcel.unpack(ask, raw.results(), Status::from_raw(status))
 }
 
-/// The request, as NDIS wants to see it.
-fn request<P: Interface>(
-    ask: &Ask<'_, P>,
-    input: usize,
-    room: usize,
-    buffer: &[UnsafeCell<u8>],
-) -> Result<NDIS_OID_REQUEST, Refusal> {
-    let length = |bytes: usize| u32::try_from(bytes).map_err(|_| Status::RESOURCES);
-    let (input, room) = (length(input)?, length(room)?);
-    let oid = ask.oid.into_raw();
-    let information: *mut c_void = match buffer.first() {
-        // All of the buffer is reached through it, and it may be written.
-        Some(_) => buffer.as_ptr().cast_mut().cast(),
-        None => core::ptr::null_mut(),
-    };
-    let (kind, data) = match ask.data {
-        Data::Query(_) => (
-            NdisRequestQueryInformation,
-            NDIS_OID_REQUEST_DATA {
-                QUERY_INFORMATION: NDIS_OID_REQUEST_DATA_QUERY_INFORMATION {
-                    Oid: oid,
-                    InformationBuffer: information,
-                    InformationBufferLength: room,
-                    BytesWritten: 0,
-                    BytesNeeded: 0,
+/// The buffer of a request.
+struct Parcel {
+    buffer: PoolVec<UnsafeCell<u8>>,
+    /// Bytes of input, and of room for output.
+    input: u32,
+    room: u32,
+}
+
+impl Parcel {
+    /// Copies the input.
+    fn pack<P: Interface>(ask: &Ask<'_, P>) -> Result<Self, Refusal> {
+        let (input, room): (&[u8], usize) = match &ask.data {
+            Data::Query(output) => (&[], output.len()),
+            Data::Set(input) => (input, 0),
+            Data::Method(input, output) => (input, output.len()),
+        };
+        let length = |bytes: usize| u32::try_from(bytes).map_err(|_| Status::RESOURCES);
+        let mut parcel = Self {
+            input: length(input.len())?,
+            room: length(room)?,
+            buffer: PoolVec::try_zeroed(TAG, input.len().max(room))?,
+        };
+        for (to, from) in parcel.buffer.iter_mut().zip(input) {
+            *to.get_mut() = *from;
+        }
+        Ok(parcel)
+    }
+
+    /// Copies the output of a request that has ended with `status`.
+    fn unpack<P: Interface>(
+        &mut self,
+        ask: Ask<'_, P>,
+        results: Results,
+        status: Status,
+    ) -> Result<Answer, Refusal> {
+        let Results {
+            written,
+            read,
+            needed,
+            supported_revision,
+            ..
+        } = results;
+        if status.ok().is_err() {
+            return Err(Refusal { status, needed });
+        }
+        let written = written.min(self.room);
+        if let Data::Query(output) | Data::Method(_, output) = ask.data {
+            for (to, from) in output
+                .iter_mut()
+                .zip(self.buffer.iter_mut())
+                .take(usize::try_from(written).unwrap_or(usize::MAX))
+            {
+                *to = *from.get_mut();
+            }
+        }
+        Ok(Answer {
+            status,
+            written,
+            read,
+            supported_revision,
+        })
+    }
+
+    /// The request, as NDIS wants to see it.
+    fn request<P: Interface>(&self, ask: &Ask<'_, P>) -> NDIS_OID_REQUEST {
+        let (input, room) = (self.input, self.room);
+        let oid = ask.oid.into_raw();
+        let information: *mut c_void = match self.buffer.first() {
+            // All of the buffer is reached through it, and it may be written.
+            Some(_) => self.buffer.as_ptr().cast_mut().cast(),
+            None => core::ptr::null_mut(),
+        };
+        let (kind, data) = match ask.data {
+            Data::Query(_) => (
+                NdisRequestQueryInformation,
+                NDIS_OID_REQUEST_DATA {
+                    QUERY_INFORMATION: NDIS_OID_REQUEST_DATA_QUERY_INFORMATION {
+                        Oid: oid,
+                        InformationBuffer: information,
+                        InformationBufferLength: room,
+                        BytesWritten: 0,
+                        BytesNeeded: 0,
+                    },
                 },
-            },
-        ),
-        Data::Set(_) => (
-            NdisRequestSetInformation,
-            NDIS_OID_REQUEST_DATA {
-                SET_INFORMATION: NDIS_OID_REQUEST_DATA_SET_INFORMATION {
-                    Oid: oid,
-                    InformationBuffer: information,
-                    InformationBufferLength: input,
-                    BytesRead: 0,
-                    BytesNeeded: 0,
+            ),
+            Data::Set(_) => (
+                NdisRequestSetInformation,
+                NDIS_OID_REQUEST_DATA {
+                    SET_INFORMATION: NDIS_OID_REQUEST_DATA_SET_INFORMATION {
+                        Oid: oid,
+                        InformationBuffer: information,
+                        InformationBufferLength: input,
+                        BytesRead: 0,
+                        BytesNeeded: 0,
+                    },
                 },
-            },
-        ),
-        Data::Method(..) => (
-            NdisRequestMethod,
-            NDIS_OID_REQUEST_DATA {
-                METHOD_INFORMATION: NDIS_OID_REQUEST_DATA_METHOD_INFORMATION {
-                    Oid: oid,
-                    InformationBuffer: information,
-                    InputBufferLength: input,
-                    OutputBufferLength: room,
-                    MethodId: 0,
-                    BytesWritten: 0,
-                    BytesRead: 0,
-                    BytesNeeded: 0,
+            ),
+            Data::Method(..) => (
+                NdisRequestMethod,
+                NDIS_OID_REQUEST_DATA {
+                    METHOD_INFORMATION: NDIS_OID_REQUEST_DATA_METHOD_INFORMATION {
+                        Oid: oid,
+                        InformationBuffer: information,
+                        InputBufferLength: input,
+                        OutputBufferLength: room,
+                        MethodId: 0,
+                        BytesWritten: 0,
+                        BytesRead: 0,
+                        BytesNeeded: 0,
+                    },
                 },
+            ),
+        };
+        NDIS_OID_REQUEST {
+            Header: NDIS_OBJECT_HEADER {
+                Type: NDIS_OBJECT_TYPE_OID_REQUEST,
+                // The revision of every version from 6.84 to 6.89.
+                Revision: NDIS_OID_REQUEST_REVISION_2,
+                Size: NDIS_SIZEOF_OID_REQUEST_REVISION_2,
             },
-        ),
-    };
-    Ok(NDIS_OID_REQUEST {
-        Header: NDIS_OBJECT_HEADER {
-            Type: NDIS_OBJECT_TYPE_OID_REQUEST,
-            // The revision of every version from 6.84 to 6.89.
-            Revision: NDIS_OID_REQUEST_REVISION_2,
-            Size: NDIS_SIZEOF_OID_REQUEST_REVISION_2,
-        },
-        RequestType: kind,
-        PortNumber: ask.port,
-        Timeout: NDIS_OID_REQUEST_TIMEOUT_INFINITE,
-        RequestId: core::ptr::null_mut(),
-        RequestHandle: core::ptr::null_mut(),
-        DATA: data,
-        NdisReserved: [0; 128],
-        MiniportReserved: [0; 16],
-        SourceReserved: [0; 16],
-        SupportedRevision: 0,
-        Reserved1: 0,
-        Reserved2: 0,
-        SwitchId: 0,
-        VPortId: 0,
-        Flags: 0,
-    })
+            RequestType: kind,
+            PortNumber: ask.port,
+            Timeout: NDIS_OID_REQUEST_TIMEOUT_INFINITE,
+            RequestId: core::ptr::null_mut(),
+            RequestHandle: core::ptr::null_mut(),
+            DATA: data,
+            NdisReserved: [0; 128],
+            MiniportReserved: [0; 16],
+            SourceReserved: [0; 16],
+            SupportedRevision: 0,
+            Reserved1: 0,
+            Reserved2: 0,
+            SwitchId: 0,
+            VPortId: 0,
+            Flags: 0,
+        }
+    }
 }
 
 /// A request of the module's own in pool.

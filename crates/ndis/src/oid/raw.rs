@@ -13,7 +13,7 @@ use ndis_sys::{
     NdisRequestQueryStatistics, NdisRequestSetInformation,
 };
 
-use super::Oid;
+use super::{Oid, Requester};
 
 /// What a request wants done (`NDIS_REQUEST_TYPE`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,6 +139,16 @@ impl Raw<'_> {
     pub(crate) const fn set_id(self, id: *mut c_void) {
         // SAFETY: by the invariant the member is there, and who has this value may write it.
         unsafe { (*self.as_ptr()).RequestId = id };
+    }
+
+    /// Who has made the request.
+    pub(crate) fn requester(self) -> Requester {
+        // SAFETY: by the invariant the member is there.
+        let handle = unsafe { (*self.as_ptr()).RequestHandle };
+        Requester {
+            handle: handle.expose_provenance(),
+            id: self.id().expose_provenance(),
+        }
     }
 
     /// The two words that belong to who has made the request.

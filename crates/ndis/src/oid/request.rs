@@ -1,5 +1,6 @@
 //! A request that a callback has.
 
+use core::ffi::c_void;
 use core::fmt;
 use core::marker::PhantomData;
 
@@ -32,6 +33,20 @@ pub struct OidRequest<'c, P: Interface = Regular> {
     requests: Option<&'c Requests>,
     _way: PhantomData<P>,
     _settled_once: Brand<'c>,
+}
+
+/// Who has made a request: `RequestHandle` and `RequestId` of it, which mean something to NDIS and nothing here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Requester {
+    pub(super) handle: usize,
+    pub(super) id: usize,
+}
+
+impl Requester {
+    /// Handle and identifier, as NDIS has given them.
+    pub(crate) fn words(self) -> [*mut c_void; 2] {
+        [self.handle, self.id].map(core::ptr::with_exposed_provenance_mut)
+    }
 }
 
 /// Ties a request to its own `Settled`: no other lifetime will do. Neither leaves its thread.
@@ -81,6 +96,13 @@ impl<'c, P: Interface> OidRequest<'c, P> {
     #[must_use]
     pub const fn port(&self) -> u32 {
         self.raw.port()
+    }
+
+    /// Who has asked: for [`Attached::indicate_status_to`](crate::filter::Attached::indicate_status_to), if the request ends
+    /// with [`Status::INDICATION_REQUIRED`].
+    #[must_use]
+    pub fn requester(&self) -> Requester {
+        self.raw.requester()
     }
 
     /// Bytes of input: of a set or method request.

@@ -1,0 +1,7 @@
+// error[E0599]: nobody waits for a synchronous request, so nobody can stop waiting for it.
+
+use ndis::oid::{Ask, Oid, Synchronous};
+
+pub fn ask(address: &mut [u8; 6]) -> Ask<'_, Synchronous> {
+    Ask::<Synchronous>::query(Oid::ETHERNET_CURRENT_ADDRESS, address).within_ms(10)
+}
