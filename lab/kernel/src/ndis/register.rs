@@ -124,9 +124,10 @@ fn register(call: &Call<'_>) -> u64 {
         return status(refusal);
     }
     let handle = handle::open(Handle::Driver);
-    // Half of the runs write the out parameter last, after the first attach: the pages allow it. Microsoft's sample
-    // compares it with what FilterSetOptions is given, so it is there before a driver's own.
-    let is_written_last = sched::chance(1, 2) && handlers.set_options == 0;
+    // In half of the runs the first attach comes before this returns, and the out parameter is written last: the pages allow
+    // it. Microsoft's sample compares it with what FilterSetOptions is given, so it is there before a driver's own.
+    let is_attached_first = sched::chance(1, 2);
+    let is_written_last = is_attached_first && handlers.set_options == 0;
     if !is_written_last {
         mem::write(out, handle).or_fault();
     }
@@ -151,11 +152,13 @@ fn register(call: &Call<'_>) -> u64 {
         }
     }
     module::bind_all();
-    if is_written_last {
+    if is_attached_first {
         let _ = sched::wait_until(
             sched::now() + FIRST_ATTACH_NS,
             &mut module::has_first_attach_ended,
         );
+    }
+    if is_written_last {
         mem::write(out, handle).or_fault();
     }
     SUCCESS
