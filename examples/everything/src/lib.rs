@@ -36,10 +36,11 @@ use ndis::config::Parameter;
 use ndis::counter::Counter;
 use ndis::driver::Installed;
 use ndis::filter::{
-    Attached, Attaching, BothWays, BypassPath, DevicePnpEvent, FilterModule, HoldPath, NetPnpEvent,
-    OriginatePath, PnpPath, ReceivePath, Running, SendPath, StatusIndication, StatusPath,
+    Attached, Attaching, BothWays, BypassPath, DevicePnpEvent, FilterModule, HoldPath, ModuleState,
+    NetPnpEvent, OriginatePath, PnpPath, ReceivePath, Running, SendPath, StatusIndication,
+    StatusPath,
 };
-use ndis::irql::{AtMostDispatch, Passive};
+use ndis::irql::{AtMostDispatch, Caller, Passive};
 use ndis::nbl::{Direction, HoldLimit, LowResources, NblBatch, Nbls, OwnPackets, Rx, Tx};
 use ndis::timer::Timer;
 use ndis::work::{NextRun, WorkItem};
@@ -82,7 +83,7 @@ const FRAME: [u8; 60] = {
 struct Everything {
     worker: WorkItem<Self>,
     asker: WorkItem<Self>,
-    /// Runs again and again if parameter `Restless` is not 0.
+    /// Never has enough while the module does not run, if parameter `Restless` is not 0.
     restless: WorkItem<Self>,
     is_restless: bool,
     timer: Timer<Self>,
@@ -145,16 +146,26 @@ impl FilterModule for Everything {
         check_place(&raw const this.counts)?;
         // Refused only when the module is detaching, and then it is not restarted.
         let _ = this.timer.set(this.every_ns.value(), irql);
-        if this.is_restless {
-            let _ = this.restless.queue(irql);
-        }
         Ok(())
     }
 }
 
-/// A work item that never has enough. It keeps neither pause nor detach, which grant it one more run.
-fn rest_not(_this: &Attached<'_, Everything>, _irql: &mut Passive) -> NextRun {
-    NextRun::Again
+/// A work item that keeps neither pause nor detach, though it always wants to run again: they grant it one run more.
+fn rest_not(this: &Attached<'_, Everything>, _irql: &mut Passive) -> NextRun {
+    if this.state() == ModuleState::Running {
+        NextRun::WhenQueued
+    } else {
+        NextRun::Again
+    }
+}
+
+impl Everything {
+    fn unsettle(&self, irql: &mut impl Caller) {
+        if self.is_restless {
+            // Refused only when the module is detaching.
+            let _ = self.restless.queue(irql);
+        }
+    }
 }
 
 /// Refuses a place that does not have the alignment of what lies there, which would be a fault of pool's.
@@ -202,6 +213,7 @@ fn tick(this: &Attached<'_, Everything>, irql: &mut AtMostDispatch) {
 fn work(this: &Attached<'_, Everything>, irql: &mut Passive) -> NextRun {
     // There may be no device yet, or none any more.
     let _ = Everything::driver().with_device(irql, |bench, irql| bench.queue_all(irql));
+    this.unsettle(irql);
     let left = this.while_running(irql, |running, irql| {
         let released = running.release::<Tx, _, _>(irql, |release, irql| {
             for _ in 0..TURNS_PER_RUN {
@@ -299,6 +311,7 @@ impl PnpPath for Everything {
     fn pre_detach(this: &Attached<'_, Self>, irql: &mut Passive) {
         // The last chance to ask those below, and to tell those above.
         let _ = request::ask(this, irql);
+        this.unsettle(irql);
     }
 
     fn net_pnp_event(
