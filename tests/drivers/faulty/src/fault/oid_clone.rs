@@ -8,7 +8,7 @@ use crate::abi::{
     NDIS_FILTER_DRIVER_CHARACTERISTICS, NDIS_HANDLE, NDIS_OID_REQUEST, NDIS_STATUS,
     NDIS_STATUS_FAILURE, NDIS_STATUS_PENDING, NDIS_STATUS_RESOURCES, NDIS_STATUS_SUCCESS,
     NdisAllocateCloneOidRequest, NdisFDirectOidRequest, NdisFOidRequest, NdisFOidRequestComplete,
-    NdisFreeCloneOidRequest, NdisRequestQueryInformation, POOL_FLAG_NON_PAGED,
+    NdisFreeCloneOidRequest, POOL_FLAG_NON_PAGED,
 };
 use crate::module::Module;
 use crate::play::{Play, stay};
@@ -212,10 +212,7 @@ fn complete_without_results(
     status: NDIS_STATUS,
 ) {
     let request = oid::original(clone);
-    // SAFETY: the clone is this filter's.
-    if unsafe { (*clone).RequestType } != NdisRequestQueryInformation
-        || status != NDIS_STATUS_SUCCESS
-    {
+    if status != NDIS_STATUS_SUCCESS {
         return oid::complete(module, clone, status);
     }
     oid::free(module, clone);
