@@ -11,6 +11,30 @@ use core::marker::PhantomData;
 /// Makes a type neither `Send` nor `Sync`: an IRQL belongs to the processor that runs at it.
 type NotSend = PhantomData<*mut ()>;
 
+/// `PASSIVE_LEVEL` and `DISPATCH_LEVEL` as numbers.
+const PASSIVE_LEVEL: u8 = 0;
+const DISPATCH_LEVEL: u8 = 2;
+
+/// Asserts, in builds with debug assertions, that the processor's IRQL is as a token is about to say. Other builds do not
+/// ask for it.
+#[cfg_attr(debug_assertions, track_caller)]
+fn check(is_true: impl FnOnce(u8) -> bool) {
+    if cfg!(debug_assertions) {
+        let level = current();
+        assert!(
+            is_true(level),
+            "IRQL {level} is not what this callback is promised"
+        );
+    }
+}
+
+/// The processor's IRQL.
+#[cfg(windows)]
+fn current() -> u8 {
+    // SAFETY: legal at any IRQL.
+    unsafe { ndis_sys::nt::KeGetCurrentIrql() }
+}
+
 /// Proof that the current processor runs at `PASSIVE_LEVEL`: the callee may wait.
 ///
 /// ```compile_fail,E0277
@@ -34,12 +58,9 @@ impl Passive {
     ///
     /// The IRQL is `PASSIVE_LEVEL`, no other token of this activation can be reached, and the value does not outlive
     /// the activation.
+    #[cfg_attr(debug_assertions, track_caller)]
     pub(crate) unsafe fn assume() -> Self {
-        #[cfg(windows)]
-        {
-            // SAFETY: legal at any IRQL.
-            debug_assert_eq!(unsafe { ndis_sys::nt::KeGetCurrentIrql() }, 0);
-        }
+        check(|level| level == PASSIVE_LEVEL);
         // INVARIANT: the caller's promise.
         Self { _here: PhantomData }
     }
@@ -57,12 +78,14 @@ pub struct AtMostDispatch {
 }
 
 impl AtMostDispatch {
-    /// Claims `DISPATCH_LEVEL` or below for the current activation.
+    /// Claims `DISPATCH_LEVEL` or below for the current activation; checked builds look whether it is true.
     ///
     /// # Safety
     ///
     /// As for [`Passive::assume`], with the IRQL at most `DISPATCH_LEVEL`, and exactly that if `at_dispatch` is set.
-    pub(crate) const unsafe fn assume(at_dispatch: bool) -> Self {
+    #[cfg_attr(debug_assertions, track_caller)]
+    pub(crate) unsafe fn assume(at_dispatch: bool) -> Self {
+        check(|level| level == DISPATCH_LEVEL || level < DISPATCH_LEVEL && !at_dispatch);
         // INVARIANT: the caller's promise.
         Self {
             at_dispatch,
@@ -81,12 +104,14 @@ pub struct Dispatch<'s> {
 }
 
 impl Dispatch<'_> {
-    /// Claims `DISPATCH_LEVEL` for a raised section.
+    /// Claims `DISPATCH_LEVEL` for a raised section; checked builds look whether it is true.
     ///
     /// # Safety
     ///
     /// The IRQL stays `DISPATCH_LEVEL` for the lifetime of the value.
-    pub(crate) const unsafe fn assume() -> Self {
+    #[cfg_attr(debug_assertions, track_caller)]
+    pub(crate) unsafe fn assume() -> Self {
+        check(|level| level == DISPATCH_LEVEL);
         Self {
             _section: PhantomData,
             _here: PhantomData,
@@ -119,8 +144,56 @@ impl Caller for AtMostDispatch {
     }
 }
 
+/// What stands in for the processor's IRQL when the crate's tests run on a host: one of each thread, at first
+/// `PASSIVE_LEVEL`.
+#[cfg(not(windows))]
+fn current() -> u8 {
+    tests::LEVEL.with(core::cell::Cell::get)
+}
+
 mod sealed {
     pub trait Sealed {}
     impl Sealed for super::Passive {}
     impl Sealed for super::AtMostDispatch {}
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use core::cell::Cell;
+    use std::panic;
+
+    use super::*;
+
+    std::thread_local! {
+        pub(super) static LEVEL: Cell<u8> = const { Cell::new(PASSIVE_LEVEL) };
+    }
+
+    /// Whether a checked build stops when `make` claims a token at a level.
+    fn is_refused<T>(level: u8, make: impl FnOnce() -> T) -> bool {
+        LEVEL.set(level);
+        let result = panic::catch_unwind(panic::AssertUnwindSafe(make));
+        LEVEL.set(PASSIVE_LEVEL);
+        result.is_err()
+    }
+
+    #[test]
+    fn a_token_claimed_at_another_level_stops_a_checked_build() {
+        // PASSIVE_LEVEL, APC_LEVEL, DISPATCH_LEVEL, and that of a device.
+        for level in [0, 1, 2, 5] {
+            // SAFETY: nothing in this test depends on the IRQL.
+            let passive = is_refused(level, || unsafe { Passive::assume() });
+            assert_eq!(passive, level != 0, "Passive at {level}");
+            // SAFETY: likewise.
+            let at_most = is_refused(level, || unsafe { AtMostDispatch::assume(false) });
+            assert_eq!(at_most, level > 2, "AtMostDispatch at {level}");
+            // SAFETY: likewise.
+            let exactly = is_refused(level, || unsafe { AtMostDispatch::assume(true) });
+            assert_eq!(exactly, level != 2, "AtMostDispatch, known, at {level}");
+            // SAFETY: likewise.
+            let dispatch = is_refused(level, || unsafe { Dispatch::assume() });
+            assert_eq!(dispatch, level != 2, "Dispatch at {level}");
+        }
+    }
 }
