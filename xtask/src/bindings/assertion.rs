@@ -25,6 +25,7 @@ pub(super) const WDK_TYPES: &[&str] = &[
     "EVENT_DESCRIPTOR",
     "EVENT_FILTER_DESCRIPTOR",
     "FILE_OBJECT",
+    "GENERAL_LOOKASIDE_POOL",
     "GROUP_AFFINITY",
     "GUID",
     "IO_STACK_LOCATION",
@@ -36,6 +37,7 @@ pub(super) const WDK_TYPES: &[&str] = &[
     "KTIMER",
     "LARGE_INTEGER",
     "LIST_ENTRY",
+    "LOOKASIDE_LIST_EX",
     "MDL",
     "OBJECT_ATTRIBUTES",
     "PROCESSOR_NUMBER",
@@ -55,6 +57,31 @@ const NOT_IN_MINGW: &[(&str, &str)] = &[("KDPC", "ProcessorHistory"), ("KTIMER",
 /// Inner members that our drivers use: record, member, and its path in bindgen's declaration, which
 /// numbers unnamed unions.
 const INNER: &[(&str, &str, &str)] = &[
+    (
+        "GENERAL_LOOKASIDE_POOL",
+        "ListHead",
+        "__bindgen_anon_1.ListHead",
+    ),
+    (
+        "GENERAL_LOOKASIDE_POOL",
+        "AllocateMisses",
+        "__bindgen_anon_2.AllocateMisses",
+    ),
+    (
+        "GENERAL_LOOKASIDE_POOL",
+        "FreeMisses",
+        "__bindgen_anon_3.FreeMisses",
+    ),
+    (
+        "GENERAL_LOOKASIDE_POOL",
+        "AllocateEx",
+        "__bindgen_anon_4.AllocateEx",
+    ),
+    (
+        "GENERAL_LOOKASIDE_POOL",
+        "FreeEx",
+        "__bindgen_anon_5.FreeEx",
+    ),
     (
         "IO_STACK_LOCATION",
         "Parameters.DeviceIoControl.InputBufferLength",
@@ -86,7 +113,12 @@ pub(super) const WDK_FUNCTIONS: &[&str] = &[
     "EtwUnregister",
     "EtwWriteTransfer",
     "ExAllocatePool2",
+    "ExDeleteLookasideListEx",
     "ExFreePoolWithTag",
+    "ExInitializeLookasideListEx",
+    "ExQueryDepthSList",
+    "ExpInterlockedPopEntrySList",
+    "ExpInterlockedPushEntrySList",
     "IoAllocateWorkItem",
     "IoFreeWorkItem",
     "IoInitializeWorkItem",
@@ -96,8 +128,15 @@ pub(super) const WDK_FUNCTIONS: &[&str] = &[
     "IoSizeofWorkItem",
     "IoUninitializeWorkItem",
     "KeFlushQueuedDpcs",
+    "KeInitializeDpc",
+    "KeInsertQueueDpc",
+    "KeRemoveQueueDpc",
     "MmGetSystemRoutineAddress",
     "MmMapLockedPagesSpecifyCache",
+    "PsCreateSystemThread",
+    "PsTerminateSystemThread",
+    "ZwClose",
+    "ZwWaitForSingleObject",
 ];
 
 /// The wdk-sys constants that our drivers use.
@@ -113,6 +152,7 @@ pub(super) const WDK_CONSTANTS: &[&str] = &[
     "MEMORY_ALLOCATION_ALIGNMENT",
     "METHOD_BUFFERED",
     "METHOD_NEITHER",
+    "OBJ_KERNEL_HANDLE",
     "POOL_FLAG_NON_PAGED",
     "SL_PENDING_RETURNED",
     "STATUS_BUFFER_TOO_SMALL",
@@ -125,6 +165,8 @@ pub(super) const WDK_CONSTANTS: &[&str] = &[
     "STATUS_NOT_FOUND",
     "STATUS_OBJECT_NAME_INVALID",
     "STATUS_PENDING",
+    "STATUS_SUCCESS",
+    "SYNCHRONIZE",
 ];
 
 /// The wdk-sys enumerators that our drivers use: enumeration and name.
@@ -132,6 +174,7 @@ pub(super) const WDK_ENUMERATORS: &[(&str, &str)] = &[
     ("MEMORY_CACHING_TYPE", "MmCached"),
     ("MM_PAGE_PRIORITY", "NormalPagePriority"),
     ("MODE", "KernelMode"),
+    ("POOL_TYPE", "NonPagedPoolNx"),
     ("WORK_QUEUE_TYPE", "DelayedWorkQueue"),
 ];
 

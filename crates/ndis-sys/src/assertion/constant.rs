@@ -989,6 +989,7 @@ const _: () = {
     assert!(wdk_sys::MEMORY_ALLOCATION_ALIGNMENT == 16);
     assert!(wdk_sys::METHOD_BUFFERED == 0);
     assert!(wdk_sys::METHOD_NEITHER == 3);
+    assert!(wdk_sys::OBJ_KERNEL_HANDLE == 512);
     assert!(wdk_sys::POOL_FLAG_NON_PAGED == 64);
     assert!(wdk_sys::SL_PENDING_RETURNED == 1);
     assert!(wdk_sys::STATUS_BUFFER_TOO_SMALL == -1073741789);
@@ -1001,9 +1002,12 @@ const _: () = {
     assert!(wdk_sys::STATUS_NOT_FOUND == -1073741275);
     assert!(wdk_sys::STATUS_OBJECT_NAME_INVALID == -1073741773);
     assert!(wdk_sys::STATUS_PENDING == 259);
+    assert!(wdk_sys::STATUS_SUCCESS == 0);
+    assert!(wdk_sys::SYNCHRONIZE == 1048576);
     assert!(crate::nt::EventProviderSetTraits == 2);
     assert!(wdk_sys::_MEMORY_CACHING_TYPE::MmCached == 1);
     assert!(wdk_sys::_MM_PAGE_PRIORITY::NormalPagePriority == 16);
     assert!(wdk_sys::_MODE::KernelMode == 0);
+    assert!(wdk_sys::_POOL_TYPE::NonPagedPoolNx == 512);
     assert!(wdk_sys::_WORK_QUEUE_TYPE::DelayedWorkQueue == 1);
 };

@@ -118,8 +118,36 @@ const _: () = {
         &["ptr", "u64", "u64", "u32"]
     ));
     assert!(same(
+        super::signature::function(ntddk::ExDeleteLookasideListEx as unsafe extern "C" fn(_) -> _),
+        &["void", "ptr"]
+    ));
+    assert!(same(
         super::signature::function(ntddk::ExFreePoolWithTag as unsafe extern "C" fn(_, _) -> _),
         &["void", "ptr", "u32"]
+    ));
+    assert!(same(
+        super::signature::function(
+            ntddk::ExInitializeLookasideListEx as unsafe extern "C" fn(_, _, _, _, _, _, _, _) -> _
+        ),
+        &[
+            "i32", "ptr", "ptr", "ptr", "enum", "u32", "u64", "u32", "u16"
+        ]
+    ));
+    assert!(same(
+        super::signature::function(ntddk::ExQueryDepthSList as unsafe extern "C" fn(_) -> _),
+        &["u16", "ptr"]
+    ));
+    assert!(same(
+        super::signature::function(
+            ntddk::ExpInterlockedPopEntrySList as unsafe extern "C" fn(_) -> _
+        ),
+        &["ptr", "ptr"]
+    ));
+    assert!(same(
+        super::signature::function(
+            ntddk::ExpInterlockedPushEntrySList as unsafe extern "C" fn(_, _) -> _
+        ),
+        &["ptr", "ptr", "ptr"]
     ));
     assert!(same(
         super::signature::function(ntddk::IoAllocateWorkItem as unsafe extern "C" fn(_) -> _),
@@ -160,6 +188,18 @@ const _: () = {
         &["void"]
     ));
     assert!(same(
+        super::signature::function(ntddk::KeInitializeDpc as unsafe extern "C" fn(_, _, _) -> _),
+        &["void", "ptr", "ptr", "ptr"]
+    ));
+    assert!(same(
+        super::signature::function(ntddk::KeInsertQueueDpc as unsafe extern "C" fn(_, _, _) -> _),
+        &["u8", "ptr", "ptr", "ptr"]
+    ));
+    assert!(same(
+        super::signature::function(ntddk::KeRemoveQueueDpc as unsafe extern "C" fn(_) -> _),
+        &["u8", "ptr"]
+    ));
+    assert!(same(
         super::signature::function(
             ntddk::MmGetSystemRoutineAddress as unsafe extern "C" fn(_) -> _
         ),
@@ -170,6 +210,26 @@ const _: () = {
             ntddk::MmMapLockedPagesSpecifyCache as unsafe extern "C" fn(_, _, _, _, _, _) -> _
         ),
         &["ptr", "ptr", "i8", "enum", "ptr", "u32", "u32"]
+    ));
+    assert!(same(
+        super::signature::function(
+            ntddk::PsCreateSystemThread as unsafe extern "C" fn(_, _, _, _, _, _, _) -> _
+        ),
+        &["i32", "ptr", "u32", "ptr", "ptr", "ptr", "ptr", "ptr"]
+    ));
+    assert!(same(
+        super::signature::function(ntddk::PsTerminateSystemThread as unsafe extern "C" fn(_) -> _),
+        &["i32", "i32"]
+    ));
+    assert!(same(
+        super::signature::function(ntddk::ZwClose as unsafe extern "C" fn(_) -> _),
+        &["i32", "ptr"]
+    ));
+    assert!(same(
+        super::signature::function(
+            ntddk::ZwWaitForSingleObject as unsafe extern "C" fn(_, _, _) -> _
+        ),
+        &["i32", "ptr", "u8", "ptr"]
     ));
     assert!(same(
         super::signature::function(

@@ -1328,6 +1328,31 @@ const _: () = {
 };
 
 const _: () = {
+    assert!(size_of::<wdk_sys::GENERAL_LOOKASIDE_POOL>() == 96);
+    assert!(align_of::<wdk_sys::GENERAL_LOOKASIDE_POOL>() == 16);
+    assert!(offset_of!(wdk_sys::GENERAL_LOOKASIDE_POOL, Depth) == 16);
+    assert!(offset_of!(wdk_sys::GENERAL_LOOKASIDE_POOL, MaximumDepth) == 18);
+    assert!(offset_of!(wdk_sys::GENERAL_LOOKASIDE_POOL, TotalAllocates) == 20);
+    assert!(offset_of!(wdk_sys::GENERAL_LOOKASIDE_POOL, TotalFrees) == 28);
+    assert!(offset_of!(wdk_sys::GENERAL_LOOKASIDE_POOL, Type) == 36);
+    assert!(offset_of!(wdk_sys::GENERAL_LOOKASIDE_POOL, Tag) == 40);
+    assert!(offset_of!(wdk_sys::GENERAL_LOOKASIDE_POOL, Size) == 44);
+    assert!(offset_of!(wdk_sys::GENERAL_LOOKASIDE_POOL, ListEntry) == 64);
+    assert!(offset_of!(wdk_sys::GENERAL_LOOKASIDE_POOL, LastTotalAllocates) == 80);
+    assert!(offset_of!(wdk_sys::GENERAL_LOOKASIDE_POOL, Future) == 88);
+    assert!(offset_of!(wdk_sys::GENERAL_LOOKASIDE_POOL, __bindgen_anon_1.ListHead) == 0);
+    assert!(
+        offset_of!(
+            wdk_sys::GENERAL_LOOKASIDE_POOL,
+            __bindgen_anon_2.AllocateMisses
+        ) == 24
+    );
+    assert!(offset_of!(wdk_sys::GENERAL_LOOKASIDE_POOL, __bindgen_anon_3.FreeMisses) == 32);
+    assert!(offset_of!(wdk_sys::GENERAL_LOOKASIDE_POOL, __bindgen_anon_4.AllocateEx) == 48);
+    assert!(offset_of!(wdk_sys::GENERAL_LOOKASIDE_POOL, __bindgen_anon_5.FreeEx) == 56);
+};
+
+const _: () = {
     assert!(size_of::<wdk_sys::GROUP_AFFINITY>() == 16);
     assert!(align_of::<wdk_sys::GROUP_AFFINITY>() == 8);
     assert!(offset_of!(wdk_sys::GROUP_AFFINITY, Mask) == 0);
@@ -1461,6 +1486,12 @@ const _: () = {
     assert!(align_of::<wdk_sys::LIST_ENTRY>() == 8);
     assert!(offset_of!(wdk_sys::LIST_ENTRY, Flink) == 0);
     assert!(offset_of!(wdk_sys::LIST_ENTRY, Blink) == 8);
+};
+
+const _: () = {
+    assert!(size_of::<wdk_sys::LOOKASIDE_LIST_EX>() == 96);
+    assert!(align_of::<wdk_sys::LOOKASIDE_LIST_EX>() == 16);
+    assert!(offset_of!(wdk_sys::LOOKASIDE_LIST_EX, L) == 0);
 };
 
 const _: () = {
