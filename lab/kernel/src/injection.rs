@@ -12,8 +12,8 @@ use crate::abi::constant::{
     NDIS_STATUS_FAILURE, NDIS_STATUS_RESOURCES, POOL_FLAG_RAISE_ON_FAILURE,
     STATUS_INSUFFICIENT_RESOURCES,
 };
-use crate::nt::{SUCCESS, status};
 use crate::per_image::per_image;
+use crate::nt::{SUCCESS, lookaside, status};
 use crate::rt::trace::{self, StackId};
 use crate::rt::{Call, mem};
 use crate::watch::{OrFault, stack_frame};
@@ -59,6 +59,8 @@ const NDIS_NO_MEMORY: How = How::Status(NDIS_STATUS_RESOURCES);
 
 /// Every import of the lab that its page allows to fail.
 const CAN_FAIL: &[CanFail] = &[
+    // What headers call by a list's member, in place of the three below.
+    allocation(lookaside::ALLOCATE, How::Null),
     allocation("ExAllocateFromLookasideListEx", How::Null),
     allocation("ExAllocateFromNPagedLookasideList", How::Null),
     allocation("ExAllocateFromPagedLookasideList", How::Null),

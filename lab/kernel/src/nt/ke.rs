@@ -199,7 +199,12 @@ fn deadline_at(timeout: u64) -> Option<u64> {
 }
 
 fn wait_single(call: &Call<'_>) -> u64 {
-    match wait_for(call.arg(0), deadline_at(call.arg(4))) {
+    wait_for_object(call.arg(0), call.arg(4))
+}
+
+/// Waits for one object; `timeout` is the address of the time, or 0.
+pub(super) fn wait_for_object(object: u64, timeout: u64) -> u64 {
+    match wait_for(object, deadline_at(timeout)) {
         Wait::Satisfied => SUCCESS,
         Wait::TimedOut => status(STATUS_TIMEOUT),
     }

@@ -39,7 +39,7 @@ const fn import(name: &'static str, run: fn(&Call<'_>) -> u64) -> Import {
     }
 }
 
-const ALLOCATE: &str = "(lookaside list: allocate)";
+pub(crate) const ALLOCATE: &str = "(lookaside list: allocate)";
 const FREE: &str = "(lookaside list: free)";
 
 /// `NonPagedPool` and `PagedPool`, the types of the two older kinds.

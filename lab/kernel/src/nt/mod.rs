@@ -12,7 +12,7 @@ pub(crate) mod io;
 pub(crate) mod ke;
 mod list;
 pub(crate) mod lock;
-mod lookaside;
+pub(crate) mod lookaside;
 pub(crate) mod mdl;
 mod mm;
 mod mutex;

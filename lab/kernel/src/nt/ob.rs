@@ -55,9 +55,13 @@ pub(crate) fn close(handle: u64) -> bool {
     was_open
 }
 
+/// The object of a handle that is open.
+pub(super) fn object_of(handle: u64) -> Option<u64> {
+    HANDLES.with_borrow(|handles| handles.get(&handle).copied())
+}
+
 fn reference_by_handle(call: &Call<'_>) -> u64 {
-    let object = HANDLES.with_borrow(|handles| handles.get(&call.arg(0)).copied());
-    match object {
+    match object_of(call.arg(0)) {
         Some(object) => {
             mem::write(call.arg(4), object).or_fault();
             SUCCESS

@@ -83,6 +83,7 @@ const TELLING: &[&str] = &[
     "NdisGeneratePartialCancelId",
     "ExAllocateFrom",
     "ExAllocatePool",
+    "ExInitializeLookasideListEx",
     "IoAllocate",
     "IoTryQueueWorkItem",
     "MmMapLockedPages",
@@ -138,6 +139,7 @@ const PAGED_POOL: u32 = 1;
 fn irql_range(call: &Call<'_>) -> (u8, u8) {
     match call.import().name {
         "KeWaitForSingleObject" if !polls(call.arg(4)) => (0, sched::APC_LEVEL),
+        "ZwWaitForSingleObject" if !polls(call.arg(2)) => (0, sched::APC_LEVEL),
         "KeWaitForMultipleObjects" if !polls(call.arg(6)) => (0, sched::APC_LEVEL),
         "ExAllocatePool2" | "ExAllocatePool3" if call.arg(0) & POOL_FLAG_PAGED != 0 => {
             (0, sched::APC_LEVEL)

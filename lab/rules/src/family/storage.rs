@@ -97,6 +97,14 @@ impl Monitor for StorageMonitor {
                 self.allocated.insert(*result);
                 None
             }
+            Kind::Returned(Returned {
+                name: "ExInitializeLookasideListEx",
+                arguments,
+                result,
+            }) if is_failure(*result) => {
+                self.lookaside.remove(&arguments.word(0));
+                None
+            }
             Kind::WorkItem(WorkItemEvent::Queued { item, context, .. }) => {
                 self.queued.insert(*item, *context);
                 None
@@ -125,6 +133,11 @@ impl Monitor for StorageMonitor {
         self.running.observe(event);
         finding
     }
+}
+
+/// Whether an `NTSTATUS` is that of a failure.
+const fn is_failure(result: u64) -> bool {
+    (result as u32).cast_signed() < 0
 }
 
 impl StorageMonitor {
@@ -429,6 +442,7 @@ mod tests {
         let left = || at(Kind::Left(Left::default()));
         let make = || first("ExInitializeLookasideListEx");
         let delete = || first("ExDeleteLookasideListEx");
+        let refused = |status| returned("ExInitializeLookasideListEx", &[BLOCK], status);
         check::<StorageMonitor>(vec![
             (
                 "whole",
@@ -438,6 +452,16 @@ mod tests {
             (
                 "freed",
                 vec![pool(false), make(), free()],
+                vec!["lookaside-delete"],
+            ),
+            (
+                "refused",
+                vec![pool(false), make(), refused(0xC000_009A), free(), left()],
+                vec![],
+            ),
+            (
+                "made",
+                vec![pool(false), make(), refused(0), free()],
                 vec!["lookaside-delete"],
             ),
             ("twice", vec![make(), make()], vec!["lookaside-delete"]),
