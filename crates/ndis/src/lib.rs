@@ -13,8 +13,8 @@
 //! - **Packets are owned** ([`nbl`]): batches are moved on use; low-resources batches are another type.
 //! - **OID requests are owned** ([`oid`]): a callback cannot return without having settled its request, once.
 //! - **Memory is fallible** ([`mem`]), and packet memory is copied, never lent.
-//! - **Nothing outlives its module**: work items ([`work`]) and timers ([`timer`]) hold a reference of it while queued or
-//!   running, and detach waits.
+//! - **Nothing outlives its module**: work items ([`work`]), timers ([`timer`]), DPCs ([`dpc`]) and threads ([`thread`]) hold a
+//!   reference of it while queued or running, and detach waits.
 //!
 //! # A module's life
 //!
@@ -77,6 +77,8 @@ pub mod debug;
 mod desk;
 #[cfg(windows)]
 pub mod device;
+#[cfg(any(windows, test))]
+pub mod dpc;
 #[cfg(windows)]
 pub mod driver;
 #[cfg(windows)]
@@ -113,6 +115,8 @@ mod status;
 mod sync;
 #[cfg(windows)]
 pub mod text;
+#[cfg(any(windows, test))]
+pub mod thread;
 #[cfg(windows)]
 mod thunk;
 #[cfg(windows)]

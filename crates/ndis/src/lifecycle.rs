@@ -93,6 +93,8 @@ unsafe fn make<M: Installed>(
     core.set_state(ModuleState::Paused);
     // INVARIANT: the attach has succeeded.
     core.attached.open();
+    // SAFETY: this is attach, and `attached` is open.
+    unsafe { core.begin_threads(irql) };
     M::witness(Moment::Attached {
         // SAFETY: published above; detach does not begin before attach has returned.
         module: &unsafe { Attached::new(&core) },
@@ -232,6 +234,11 @@ impl<M: Installed> Stop for Stopping<'_, M> {
         unsafe { self.0.cancel_timers(irql) };
     }
 
+    fn flush_dpcs(&self, irql: &mut Passive) {
+        // SAFETY: by the invariant: `order` calls it in pause.
+        unsafe { self.0.flush_dpcs(irql) };
+    }
+
     fn drain(&self, irql: &mut Passive) {
         if let Some(drain) = M::HANDLERS.drain {
             // SAFETY: by the invariant: `order` calls it in pause, after `datapath` was closed.
@@ -255,6 +262,8 @@ impl<M: Installed> Stop for Stopping<'_, M> {
         // SAFETY: by the invariant this is detach, and `M` is there until `free`.
         M::detaching(&unsafe { Attached::new(self.0) }, irql);
         self.0.cancel_own_oids(irql);
+        // SAFETY: by the invariant this is detach, before `free`.
+        unsafe { self.0.stop_threads(irql) };
     }
 
     fn on_detach(&self, irql: &mut Passive) {

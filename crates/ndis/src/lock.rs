@@ -1,4 +1,6 @@
-//! Spin locks that own what they protect.
+//! Locks that own what they protect: [`SpinLock`], and [`RwLock`] for what is read far more often than written.
+
+mod rw;
 
 use core::cell::UnsafeCell;
 use core::fmt;
@@ -6,6 +8,8 @@ use core::fmt;
 use ndis_sys::nt;
 
 use crate::irql::{Caller, Dispatch};
+
+pub use rw::RwLock;
 
 /// A spin lock around a value.
 ///

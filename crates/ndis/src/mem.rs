@@ -7,11 +7,13 @@
 
 mod arc;
 mod boxed;
+mod lookaside;
 mod pool;
 mod vec;
 
 pub use arc::PoolArc;
 pub use boxed::PoolBox;
+pub use lookaside::{Lookaside, LookasideBox};
 pub use pool::{OutOfMemory, Tag};
 pub use vec::PoolVec;
 

@@ -9,7 +9,8 @@ pub(crate) trait Stop {
     /// What rundowns and work items wake waiters with.
     type Signal: Signal;
 
-    /// Held by those for whom the module has to stay: work items that are queued or run, timers, who looks at it.
+    /// Held by those for whom the module has to stay: work items and DPCs that are queued or run, timers, threads, who looks at
+    /// it.
     fn attached(&self) -> &Rundown<Self::Signal>;
 
     /// Held by those who have a packet.
@@ -23,6 +24,9 @@ pub(crate) trait Stop {
 
     /// Cancels the timers.
     fn cancel_timers(&self, irql: &mut Passive);
+
+    /// Waits for the runs of DPCs that are queued.
+    fn flush_dpcs(&self, irql: &mut Passive);
 
     /// Gives up the packets that are held: nobody can hold or release any more.
     fn drain(&self, irql: &mut Passive);
@@ -48,6 +52,7 @@ pub(crate) fn pause(module: &impl Stop, irql: &mut Passive) {
     // The gate: no new packet gets through, and those callbacks that have one return.
     module.datapath().close(irql);
     module.cancel_timers(irql);
+    module.flush_dpcs(irql);
     // Nobody judges it any more, so it need not wait for a thread of the system's.
     module.drain(irql);
     // What they wished for is done, in one run more at most: no routine keeps the pause by wishing for itself.
@@ -230,6 +235,11 @@ mod tests {
             }
         }
 
+        fn flush_dpcs(&self, _irql: &mut Passive) {
+            self.step("flush DPCs");
+            assert!(!self.datapath.is_occupied(), "a packet is inside");
+        }
+
         fn drain(&self, _irql: &mut Passive) {
             self.step("drain");
             // It does not wait for the work items.
@@ -289,7 +299,10 @@ mod tests {
             pause(&model, &mut passive());
         });
         let steps = model.steps.into_inner().expect("steps");
-        assert_eq!(steps, ["cancel timers", "drain", "recall", "on_pause"]);
+        assert_eq!(
+            steps,
+            ["cancel timers", "flush DPCs", "drain", "recall", "on_pause"]
+        );
     }
 
     #[test]

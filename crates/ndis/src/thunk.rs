@@ -21,10 +21,12 @@ use ndis_sys::{
     NdisFReturnNetBufferLists, NdisFSendNetBufferListsComplete, NdisSetOptionalHandlers,
 };
 use wdk_sys::{
-    DEVICE_OBJECT, DRIVER_OBJECT, EVENT_FILTER_DESCRIPTOR, GUID, IRP, NTSTATUS, PIO_WORKITEM,
+    DEVICE_OBJECT, DRIVER_OBJECT, EVENT_FILTER_DESCRIPTOR, GUID, IRP, KDPC, NTSTATUS, PIO_WORKITEM,
+    STATUS_SUCCESS, ntddk,
 };
 
 use crate::device::{self, ControlDevice};
+use crate::dpc::Deferred;
 use crate::driver::{self, Installed};
 use crate::filter::{
     AttachParameters, Attached, BypassPath, DevicePnpEvent, FilterModule, HoldPath, ModuleCore,
@@ -32,6 +34,7 @@ use crate::filter::{
 };
 use crate::irql::{AtMostDispatch, Passive};
 use crate::nbl::{Callback, Chain, LowResources, Nbls, Rx, Tx};
+use crate::thread::Threading;
 use crate::timer::Timing;
 use crate::work::{Item, Owner};
 use crate::{Status, lifecycle, trace};
@@ -382,6 +385,33 @@ pub(crate) unsafe extern "system" fn run_timer<M: FilterModule>(
         // SAFETY: the context of the setting that led here.
         unsafe { Timing::run(timing, &mut irql) };
     }
+}
+
+/// The routine of every DPC (`KDEFERRED_ROUTINE`).
+pub(crate) unsafe extern "C" fn run_dpc<M: FilterModule>(
+    _dpc: *mut KDPC,
+    context: *mut c_void,
+    _system: *mut c_void,
+    _system_2: *mut c_void,
+) {
+    // SAFETY: NT runs DPCs at DISPATCH_LEVEL.
+    let mut irql = unsafe { AtMostDispatch::assume(true) };
+    if let Some(deferred) = NonNull::new(context.cast::<Deferred<M>>()) {
+        // SAFETY: the context of the DPC whose queueing led here.
+        unsafe { Deferred::run(deferred, &mut irql) };
+    }
+}
+
+/// The routine of every system thread (`KSTART_ROUTINE`).
+pub(crate) unsafe extern "C" fn run_thread<M: FilterModule>(context: *mut c_void) {
+    // SAFETY: system threads begin at PASSIVE_LEVEL.
+    let mut irql = unsafe { Passive::assume() };
+    if let Some(threading) = NonNull::new(context.cast::<Threading<M>>()) {
+        // SAFETY: the context of this thread.
+        unsafe { Threading::run(threading, &mut irql) };
+    }
+    // SAFETY: a system thread, at PASSIVE_LEVEL, which has nothing left to do: this does not return.
+    let _ = unsafe { ntddk::PsTerminateSystemThread(STATUS_SUCCESS) };
 }
 
 /// `DRIVER_DISPATCH` of the control device.

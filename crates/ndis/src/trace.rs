@@ -16,6 +16,12 @@
 //! With no session that wants it, an event costs a load, a test and a branch. Nothing is formatted at any time: fields are
 //! written as they lie in memory.
 //!
+//! # The error log
+//!
+//! There is no wrapper of it: the two functions of NDIS are for miniports (`NdisWriteErrorLogEntry` takes the handle that
+//! `MiniportInitializeEx` is given) and for protocol drivers (`NdisWriteEventLogEntry`). What an administrator should read is an
+//! event.
+//!
 //! # Failures
 //!
 //! A driver that cannot be registered runs untraced. An event that the system does not take is

@@ -89,7 +89,7 @@ impl<M: ControlDevice> DeviceCore<M> {
             quiet: Event::try_new(TAG, irql)?,
             counters: WorkCounters::new(),
             pending: Pending::try_new()?,
-            items: UnsafeCell::new(List::try_new(TAG)?),
+            items: UnsafeCell::new(List::new(TAG)),
             handle: AtomicPtr::new(core::ptr::null_mut()),
             object: AtomicPtr::new(core::ptr::null_mut()),
             made: UnsafeCell::new(MaybeUninit::uninit()),

@@ -10,9 +10,11 @@ use ndis_sys::{
 use super::{FilterModule, ModuleCore};
 use crate::Status;
 use crate::config::{self, Configuration};
+use crate::dpc::{self, Dpc};
 use crate::driver::filter_driver_handle;
 use crate::irql::Passive;
 use crate::mem::PoolArc;
+use crate::thread::{self, SystemThread};
 use crate::timer::{self, Timer};
 use crate::work::{Routine, WorkItem};
 
@@ -201,5 +203,43 @@ impl<'a, M: FilterModule> Attaching<'a, M> {
         irql: &mut Passive,
     ) -> Result<Timer<M>, Status> {
         Timer::allocate(self.core, routine, irql)
+    }
+
+    /// Makes a DPC that runs `routine`.
+    ///
+    /// It goes when the module detaches, or when its attach fails; until attach has returned it cannot be queued. A module can
+    /// have as many as [work items](crate::work::MAX_WORK_ITEMS).
+    ///
+    /// # IRQL
+    ///
+    /// `PASSIVE_LEVEL`.
+    ///
+    /// # Errors
+    ///
+    /// [`Status::RESOURCES`].
+    ///
+    /// <https://learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-keinitializedpc>
+    pub fn dpc(&mut self, routine: dpc::Routine<M>, irql: &mut Passive) -> Result<Dpc<M>, Status> {
+        Dpc::allocate(self.core, routine, irql)
+    }
+
+    /// Creates a system thread that runs `routine` once the module is attached, and is told to stop when it detaches. If attach
+    /// fails the routine is not run. A module can have as many as [work items](crate::work::MAX_WORK_ITEMS).
+    ///
+    /// # IRQL
+    ///
+    /// `PASSIVE_LEVEL`.
+    ///
+    /// # Errors
+    ///
+    /// [`Status::RESOURCES`], or what else the system gives.
+    ///
+    /// <https://learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-pscreatesystemthread>
+    pub fn thread(
+        &mut self,
+        routine: thread::Routine<M>,
+        irql: &mut Passive,
+    ) -> Result<SystemThread<M>, Status> {
+        SystemThread::create(self.core, routine, irql)
     }
 }

@@ -14,12 +14,14 @@ use super::{AttachParameters, Attached, FilterModule};
 use crate::Status;
 use crate::counter::Counter;
 use crate::debug;
+use crate::dpc::Deferred;
 use crate::event::Event;
 use crate::irql::Passive;
 use crate::mem::{OutOfMemory, PoolArc, Tag};
 use crate::nbl::{Direction, Held, Side};
 use crate::oid::{Direct, Regular, Requests};
 use crate::rundown::Rundown;
+use crate::thread::Threading;
 use crate::timer::Timing;
 use crate::work::{Item, List, NextRun, Owner, Routine, State, WorkCounters};
 
@@ -56,7 +58,7 @@ impl ModuleState {
     ];
 }
 
-/// A module: handle, gates, work items, timers, what it holds, and the driver's `M` in its final place.
+/// A module: handle, gates, work items, timers, DPCs, threads, what it holds, and the driver's `M` in its final place.
 ///
 /// # Invariants
 ///
@@ -66,8 +68,8 @@ impl ModuleState {
 ///    `retire` comes after all of them.
 /// 2. `attached` is open from the end of a successful attach to the beginning of detach.
 /// 3. `datapath` is open from the end of a successful restart to the beginning of pause; `attached` is open as long.
-/// 4. `items` and `timers` change only in attach and, after `attached` was closed, in detach. What NDIS has allocated for
-///    each of them is there as long as it is in its list.
+/// 4. `items`, `timers`, `dpcs` and `threads` change only in attach and, after `attached` was closed, in detach. What the
+///    system has allocated for each of them is there as long as it is in its list.
 /// 5. `following` belongs to the driver's list, and is touched under its lock only.
 /// 6. `handle` is valid from `FilterAttach` to the return of `FilterDetach`.
 pub(crate) struct ModuleCore<M: FilterModule> {
@@ -82,6 +84,8 @@ pub(crate) struct ModuleCore<M: FilterModule> {
     leaked_batches: Counter,
     items: UnsafeCell<List<Item<Self>>>,
     timers: UnsafeCell<List<Timing<M>>>,
+    dpcs: UnsafeCell<List<Deferred<M>>>,
+    threads: UnsafeCell<List<Threading<M>>>,
     sends: Side,
     receives: Side,
     pub(crate) regular_oids: Requests,
@@ -122,8 +126,10 @@ impl<M: FilterModule> ModuleCore<M> {
             quiet: Event::try_new(TAG, irql)?,
             work: WorkCounters::new(),
             leaked_batches: Counter::new(),
-            items: UnsafeCell::new(List::try_new(TAG)?),
-            timers: UnsafeCell::new(List::try_new(TAG)?),
+            items: UnsafeCell::new(List::new(TAG)),
+            timers: UnsafeCell::new(List::new(TAG)),
+            dpcs: UnsafeCell::new(List::new(TAG)),
+            threads: UnsafeCell::new(List::new(TAG)),
             sends: Side::try_new(irql)?,
             receives: Side::try_new(irql)?,
             regular_oids: Requests::new(),
@@ -245,25 +251,65 @@ impl<M: FilterModule> ModuleCore<M> {
         unsafe { &mut *self.timers.get() }.add(make)
     }
 
-    /// Frees the module's work items and timers.
+    /// Adds the DPC that `make` gives, and gives another owner of it.
+    ///
+    /// # Errors
+    ///
+    /// Those of `make`, and [`Status::RESOURCES`] when the module has as many as it can have.
+    ///
+    /// # Safety
+    ///
+    /// Called in attach, and `make` does not look at the module's DPCs.
+    pub(crate) unsafe fn add_dpc(
+        &self,
+        make: impl FnOnce() -> Result<PoolArc<Deferred<M>>, Status>,
+    ) -> Result<PoolArc<Deferred<M>>, Status> {
+        // SAFETY: by invariant 4 nobody else looks at it in attach.
+        unsafe { &mut *self.dpcs.get() }.add(make)
+    }
+
+    /// Adds the thread that `make` gives, and gives another owner of it.
+    ///
+    /// # Errors
+    ///
+    /// Those of `make`, and [`Status::RESOURCES`] when the module has as many as it can have.
+    ///
+    /// # Safety
+    ///
+    /// Called in attach, and `make` does not look at the module's threads.
+    pub(crate) unsafe fn add_thread(
+        &self,
+        make: impl FnOnce() -> Result<PoolArc<Threading<M>>, Status>,
+    ) -> Result<PoolArc<Threading<M>>, Status> {
+        // SAFETY: by invariant 4 nobody else looks at it in attach.
+        unsafe { &mut *self.threads.get() }.add(make)
+    }
+
+    /// Frees the module's work items, timers, DPCs and threads.
     ///
     /// # Safety
     ///
     /// Called once, in detach after `attached` was closed, or in an attach that fails.
-    pub(crate) unsafe fn free_owned(&self, _irql: &mut Passive) {
+    pub(crate) unsafe fn free_owned(&self, irql: &mut Passive) {
+        // SAFETY: by invariant 4 nobody else looks at it any more.
+        unsafe { &mut *self.threads.get() }.drain(|thread| {
+            // SAFETY: it was in the list; `attached` is closed.
+            unsafe { thread.join(irql) };
+        });
         // SAFETY: by invariant 4 nobody else looks at it any more.
         unsafe { &mut *self.items.get() }.drain(|item| {
             // SAFETY: it was in the list; with `attached` closed it is neither queued nor does it run.
             unsafe { item.free() };
         });
-        // A timer that has just run gave its reference back before its DPC ended.
-        // SAFETY: the token says PASSIVE_LEVEL.
-        unsafe { ntddk::KeFlushQueuedDpcs() };
+        // A timer or a DPC that has just run gave its reference back before its run ended.
+        flush_dpcs(irql);
         // SAFETY: as for the items.
         unsafe { &mut *self.timers.get() }.drain(|timer| {
             // SAFETY: it was in the list; with `attached` closed it is not set, and its DPCs have ended.
             unsafe { timer.free() };
         });
+        // SAFETY: likewise. With `attached` closed none is queued, and none runs any more.
+        unsafe { &mut *self.dpcs.get() }.drain(|_| ());
     }
 
     pub(crate) fn is_bypassed(&self) -> bool {
@@ -297,6 +343,42 @@ impl<M: FilterModule> ModuleCore<M> {
         // SAFETY: by invariant 4 nobody changes it meanwhile.
         for timer in unsafe { &*self.timers.get() }.iter() {
             timer.cancel(irql);
+        }
+    }
+
+    /// Lets DPCs that are queued run to their end, if the module has any.
+    ///
+    /// # Safety
+    ///
+    /// Called in pause.
+    pub(crate) unsafe fn flush_dpcs(&self, irql: &mut Passive) {
+        // SAFETY: by invariant 4 nobody changes it in pause.
+        if unsafe { &*self.dpcs.get() }.iter().next().is_some() {
+            flush_dpcs(irql);
+        }
+    }
+
+    /// Lets the threads begin.
+    ///
+    /// # Safety
+    ///
+    /// Called in attach, after `attached` was opened.
+    pub(crate) unsafe fn begin_threads(&self, irql: &mut Passive) {
+        // SAFETY: by invariant 4 nobody else changes it in attach.
+        for thread in unsafe { &*self.threads.get() }.iter() {
+            thread.begin(irql);
+        }
+    }
+
+    /// Tells the threads to stop.
+    ///
+    /// # Safety
+    ///
+    /// Called in detach before `free_owned`.
+    pub(crate) unsafe fn stop_threads(&self, irql: &mut Passive) {
+        // SAFETY: by invariant 4 nobody changes it meanwhile.
+        for thread in unsafe { &*self.threads.get() }.iter() {
+            thread.stop(irql);
         }
     }
 
@@ -342,6 +424,14 @@ impl<M: FilterModule> ModuleCore<M> {
         // SAFETY: by invariant 5 and this function's contract.
         unsafe { *self.following.get() = following };
     }
+}
+
+/// Waits until the DPCs that are queued on any processor have run to their end.
+///
+/// <https://learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-keflushqueueddpcs>
+fn flush_dpcs(_irql: &mut Passive) {
+    // SAFETY: the token says PASSIVE_LEVEL.
+    unsafe { ntddk::KeFlushQueuedDpcs() };
 }
 
 impl<M: FilterModule> Owner for ModuleCore<M> {

@@ -1,8 +1,9 @@
-//! The work items of a module: the part without raw calls.
+//! What a module has of one kind, work items first of all: the part without raw calls.
 
 use crate::mem::{OutOfMemory, PoolArc, PoolVec, Tag};
 
-/// How many work items a module can have: they are a limited resource of the system, and one or two are enough for most.
+/// How many work items a module can have: they are a limited resource of the system, and one or two are enough for most. It
+/// can have as many timers, DPCs and threads.
 pub const MAX_WORK_ITEMS: usize = 64;
 
 /// The module has [`MAX_WORK_ITEMS`] already.
@@ -17,43 +18,45 @@ pub(crate) struct Full;
 ///
 /// The places that hold an item come before those that do not.
 pub(crate) struct List<T> {
-    places: PoolVec<Option<PoolArc<T>>>,
+    /// Made for the first item.
+    places: Option<PoolVec<Option<PoolArc<T>>>>,
+    tag: Tag,
 }
 
 impl<T> List<T> {
-    /// An empty list with room for all that it may ever hold.
-    ///
-    /// # Errors
-    ///
-    /// [`OutOfMemory`].
-    pub(crate) fn try_new(tag: Tag) -> Result<Self, OutOfMemory> {
-        Ok(Self {
-            places: PoolVec::try_from_fn(tag, MAX_WORK_ITEMS, |_| None)?,
-        })
+    /// An empty list, which takes no memory yet.
+    pub(crate) const fn new(tag: Tag) -> Self {
+        Self { places: None, tag }
     }
 
     /// Adds what `make` gives, and gives another owner of it.
     ///
     /// # Errors
     ///
-    /// [`Full`], and `make` was not called; or the error of `make`. The list is as it was.
-    pub(crate) fn add<E: From<Full>>(
+    /// [`Full`] or [`OutOfMemory`], and `make` was not called; or the error of `make`. The list holds what it held.
+    pub(crate) fn add<E: From<Full> + From<OutOfMemory>>(
         &mut self,
         make: impl FnOnce() -> Result<PoolArc<T>, E>,
     ) -> Result<PoolArc<T>, E> {
+        let places = match &mut self.places {
+            Some(places) => places,
+            none => none.insert(PoolVec::try_from_fn(self.tag, MAX_WORK_ITEMS, |_| None)?),
+        };
         // INVARIANT: it is the first place without an item.
-        let vacant = self.places.iter_mut().find(|place| place.is_none());
+        let vacant = places.iter_mut().find(|place| place.is_none());
         Ok(vacant.ok_or(Full)?.insert(make()?).clone())
     }
 
     /// The items, in the order in which they were added.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.places.iter().map_while(|place| place.as_deref())
+        let places = self.places.as_deref().unwrap_or_default();
+        places.iter().map_while(|place| place.as_deref())
     }
 
     /// Gives up all items, and shows each before.
     pub(crate) fn drain(&mut self, mut show: impl FnMut(&T)) {
-        for item in self.places.iter_mut().filter_map(Option::take) {
+        let places = self.places.as_deref_mut().unwrap_or_default();
+        for item in places.iter_mut().filter_map(Option::take) {
             show(&item);
         }
     }
@@ -124,8 +127,14 @@ mod tests {
         }
     }
 
+    impl From<OutOfMemory> for Refused {
+        fn from(_: OutOfMemory) -> Self {
+            Self::Make
+        }
+    }
+
     fn full(drops: &Rc<Drops>) -> (List<Item>, Vec<PoolArc<Item>>) {
-        let mut list = List::try_new(TAG).expect("memory");
+        let mut list = List::new(TAG);
         let handles = (0..MAX_WORK_ITEMS)
             .map(|number| list.add(|| item(number, drops)).expect("room"))
             .collect();
@@ -144,7 +153,7 @@ mod tests {
     #[test]
     fn failure_to_make_leaves_the_list_as_it_was() {
         let drops = Rc::default();
-        let mut list = List::try_new(TAG).expect("memory");
+        let mut list = List::new(TAG);
         list.add(|| item(0, &drops)).expect("room");
         let refused = list.add(|| Err::<PoolArc<Item>, _>(Refused::Make));
         assert_eq!(refused.err(), Some(Refused::Make));

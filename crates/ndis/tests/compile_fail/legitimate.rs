@@ -1,15 +1,54 @@
 // compiles: what the other cases do wrong, done right. It shows that they fail for their own reason.
 
 use ndis::Status;
+use ndis::dpc::{self, Dpc};
 use ndis::event::Event;
-use ndis::filter::{Attached, FilterModule, Running};
+use ndis::filter::{Attached, Attaching, FilterModule, Running};
 use ndis::irql::{AtMostDispatch, Passive};
-use ndis::lock::SpinLock;
+use ndis::lock::{RwLock, SpinLock};
+use ndis::mem::{Lookaside, LookasideBox, OutOfMemory, Tag};
 use ndis::nbl::{LowResources, NblBatch, Tx};
 use ndis::oid::{Ask, Oid, OidPath, OidRequest, Regular, Settled};
+use ndis::thread::{self, SystemThread};
 
 pub fn wait(event: &Event, irql: &mut Passive) {
     event.wait(irql);
+}
+
+pub fn read_then_write_then_forward(
+    lock: &RwLock<u32>,
+    packets: NblBatch<'_, Tx>,
+    irql: &mut AtMostDispatch,
+) {
+    let count = lock.read(irql, |count, _| *count);
+    lock.write(irql, |place, _| *place = count.wrapping_add(1));
+    packets.forward(irql);
+}
+
+pub fn queue_dpc_and_call_thread<M: FilterModule>(
+    dpc: &Dpc<M>,
+    thread: &SystemThread<M>,
+    irql: &mut AtMostDispatch,
+) {
+    let _ = dpc.queue(irql);
+    thread.call(irql);
+}
+
+pub fn make<M: FilterModule>(
+    attaching: &mut Attaching<'_, M>,
+    deferred: dpc::Routine<M>,
+    waiting: thread::Routine<M>,
+    irql: &mut Passive,
+) -> Result<(Dpc<M>, SystemThread<M>), Status> {
+    Ok((
+        attaching.dpc(deferred, irql)?,
+        attaching.thread(waiting, irql)?,
+    ))
+}
+
+/// The block owns the list too.
+pub fn outlives_the_list() -> Result<LookasideBox<u32>, OutOfMemory> {
+    Lookaside::try_new(Tag::new(*b"Test"))?.allocate(7)
 }
 
 pub fn forward_after_lock(

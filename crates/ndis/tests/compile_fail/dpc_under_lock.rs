@@ -1,0 +1,12 @@
+// error[E0500, E0501]: a lock's closure has borrowed the token that queueing a DPC wants.
+
+use ndis::dpc::Dpc;
+use ndis::filter::FilterModule;
+use ndis::irql::AtMostDispatch;
+use ndis::lock::SpinLock;
+
+pub fn queue<M: FilterModule>(lock: &SpinLock<u32>, dpc: &Dpc<M>, irql: &mut AtMostDispatch) {
+    lock.with(irql, |_, _| {
+        let _ = dpc.queue(irql);
+    });
+}

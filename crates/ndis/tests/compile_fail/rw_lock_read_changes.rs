@@ -1,0 +1,8 @@
+// error[E0594]: what is held for reading is not written.
+
+use ndis::irql::Passive;
+use ndis::lock::RwLock;
+
+pub fn change(lock: &RwLock<u32>, irql: &mut Passive) {
+    lock.read(irql, |value, _| *value = 1);
+}

@@ -1,0 +1,14 @@
+// error[E0500, E0501]: a lock's closure has borrowed the token that waking a thread wants.
+
+use ndis::filter::FilterModule;
+use ndis::irql::AtMostDispatch;
+use ndis::lock::SpinLock;
+use ndis::thread::SystemThread;
+
+pub fn call<M: FilterModule>(
+    lock: &SpinLock<u32>,
+    thread: &SystemThread<M>,
+    irql: &mut AtMostDispatch,
+) {
+    lock.with(irql, |_, _| thread.call(irql));
+}
