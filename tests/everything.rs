@@ -1,7 +1,12 @@
 //! The example that asks for every path: packets of its own go both ways and come back, in easy lives and in hard ones,
 //! and whatever fails.
 
-use tests::{Lab, captures, driver};
+use std::collections::BTreeMap;
+use std::fs;
+
+use lab_cli::trial::sweep::Summary;
+use serde_json::Value;
+use tests::{Lab, Scratch, capture, captures, driver};
 
 #[test]
 fn own_packets_go_both_ways_and_everything_comes_back() {
@@ -62,10 +67,85 @@ fn work_item_that_never_has_enough_keeps_neither_pause_nor_detach() {
     assert_eq!(output.exit, 0, "{}{}", output.stdout, output.stderr);
 }
 
+/// How often a life calls each import, and how often something of the driver's begins, by name.
+fn calls(seed: u64) -> BTreeMap<String, usize> {
+    let scratch = Scratch::new("everything-calls");
+    let timeline = scratch.path().join("timeline.json");
+    Lab::run(&driver("everything"))
+        .pcap(&capture("dns"))
+        .seed(seed)
+        .with(["--timeline".as_ref(), timeline.as_os_str()])
+        .clean();
+    let text = fs::read_to_string(&timeline).expect("a timeline");
+    let trace: Value = serde_json::from_str(&text).expect("JSON");
+    let mut calls = BTreeMap::new();
+    for event in trace["traceEvents"].as_array().expect("events") {
+        if event["ph"] == "B" {
+            let name = event["name"].as_str().expect("a name");
+            *calls.entry(name.to_owned()).or_default() += 1;
+        }
+    }
+    calls
+}
+
+/// The lock, the list, the DPC and the thread of `kind.rs` and `request.rs` are made, used, and gone at the end.
+#[test]
+fn each_primitive_is_made_used_and_given_back() {
+    for seed in 1..=5 {
+        let calls = calls(seed);
+        let of = |name: &str| calls.get(name).copied().unwrap_or(0);
+        for (made, gone) in [
+            ("NdisAllocateRWLock", "NdisFreeRWLock"),
+            ("ExInitializeLookasideListEx", "ExDeleteLookasideListEx"),
+            ("PsCreateSystemThread", "PsTerminateSystemThread"),
+            ("PsCreateSystemThread", "ZwWaitForSingleObject"),
+            ("PsCreateSystemThread", "ZwClose"),
+            ("KeInsertQueueDpc", "driver DPC"),
+            ("(lookaside list: allocate)", "(lookaside list: free)"),
+        ] {
+            assert!(of(made) > 0, "{made}, seed {seed}: {calls:?}");
+            let is_dpc = made == "KeInsertQueueDpc";
+            assert!(
+                of(made) == of(gone) || is_dpc && (1..of(made)).contains(&of(gone)),
+                "{made} {gone}, seed {seed}: {calls:?}"
+            );
+        }
+        let (reads, writes) = (of("NdisAcquireRWLockRead"), of("NdisAcquireRWLockWrite"));
+        assert!(reads > writes && writes > 0, "seed {seed}: {calls:?}");
+        assert_eq!(of("NdisReleaseRWLock"), reads + writes, "seed {seed}");
+    }
+}
+
 #[test]
 fn every_call_stack_fails_once_and_no_rule_is_broken() {
     let output = Lab::sweep(&driver("everything"))
         .with(["--seeds", "4"])
         .output();
     assert_eq!(output.exit, 0, "{}{}", output.stdout, output.stderr);
+    let summary: Summary = output.object();
+    let row = |import: &str| {
+        let mut rows = summary.imports.iter();
+        rows.find(|row| row.import == import)
+            .unwrap_or_else(|| panic!("{import} is not in {:#?}", summary.imports))
+    };
+    // Without these a module does not attach.
+    for import in [
+        "NdisAllocateRWLock",
+        "ExInitializeLookasideListEx",
+        "PsCreateSystemThread",
+    ] {
+        let row = row(import);
+        assert_eq!(
+            (row.failed, row.detached),
+            (row.stacks, row.stacks),
+            "{row:?}"
+        );
+    }
+    // Without a block a packet is counted, and passes.
+    let row = row("(lookaside list: allocate)");
+    assert_eq!(
+        (row.failed, row.passed),
+        (row.stacks, row.stacks),
+        "{row:?}"
+    );
 }

@@ -12,7 +12,8 @@ use ndis::{Status, text};
 
 use crate::Everything;
 
-/// Answers the counts of all modules, 64 bits each, in the order of [`Counts`](crate::Counts).
+/// Answers the counts of all modules, 64 bits each, in the order of [`Counts`](crate::Counts) and then of
+/// [`Kinds`](crate::kind::Kinds).
 const IOCTL_COUNTS: u32 = control_code(0x800);
 
 /// A code of a device type that is not Microsoft's, `METHOD_BUFFERED`, with `FILE_READ_ACCESS`.
@@ -104,7 +105,7 @@ impl ControlDevice for Everything {
 }
 
 /// How many values the control device answers.
-const VALUES: usize = 14;
+const VALUES: usize = 17;
 
 fn totals(driver: &Driver<Everything>, irql: &mut impl Caller) -> [u64; VALUES] {
     driver.census(irql, |census| {
@@ -125,6 +126,9 @@ fn totals(driver: &Driver<Everything>, irql: &mut impl Caller) -> [u64; VALUES] 
                 &counts.passed,
                 &counts.asked,
                 &counts.unanswered,
+                &module.kinds.known,
+                &module.kinds.learned,
+                &module.kinds.missed,
             ];
             let mut values = values.into_iter();
             sums.map(|sum: u64| sum.saturating_add(values.next().map_or(0, Counter::value)))

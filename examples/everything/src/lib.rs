@@ -3,11 +3,11 @@
 //! | path | what it does there |
 //! |---|---|
 //! | send | holds each packet for its turn; a work item lets them go |
-//! | receive | passes packets on; of low-resources ones it passes copies on, in their place |
+//! | receive | counts packets by EtherType (`kind.rs`: a reader-writer lock, a lookaside list, a DPC) and passes them on; of low-resources ones it passes copies on, in their place |
 //! | originate | sends and indicates a frame of its own now and then |
 //! | cancel | counts held sends that a protocol has cancelled |
 //! | OID requests of three kinds | answers one, lets some wait for a work item, passes on the rest (`request.rs`) |
-//! | own requests | asks for the adapter's packet filter, and tells those above; updates and changes nothing by the two other interfaces |
+//! | own requests | a system thread asks for the adapter's packet filter, waits for the answer, and tells those above; it updates and changes nothing by the two other interfaces |
 //! | status, Plug and Play | counts, and passes on |
 //! | bypass | stays in the way, and is told so |
 //! | control device | answers with what was counted; its work items, of every kind, run beside the module's |
@@ -28,6 +28,7 @@
 extern crate alloc;
 
 mod device;
+mod kind;
 mod request;
 
 use alloc::vec::Vec;
@@ -42,9 +43,12 @@ use ndis::filter::{
 };
 use ndis::irql::{AtMostDispatch, Caller, Passive};
 use ndis::nbl::{Direction, HoldLimit, LowResources, NblBatch, Nbls, OwnPackets, Rx, Tx};
+use ndis::thread::SystemThread;
 use ndis::timer::Timer;
 use ndis::work::{NextRun, WorkItem};
 use ndis::{Status, text};
+
+use crate::kind::Kinds;
 
 ndis::driver! {
     module: Everything,
@@ -82,13 +86,15 @@ const FRAME: [u8; 60] = {
 /// What one adapter has of this filter.
 struct Everything {
     worker: WorkItem<Self>,
-    asker: WorkItem<Self>,
+    releaser: WorkItem<Self>,
+    asker: SystemThread<Self>,
     /// Never has enough while the module does not run, if parameter `Restless` is not 0.
     restless: WorkItem<Self>,
     is_restless: bool,
     timer: Timer<Self>,
     every_ns: Counter,
     ticks: Counter,
+    kinds: Kinds,
     counts: Counts,
 }
 
@@ -132,12 +138,14 @@ impl FilterModule for Everything {
         check_global_memory()?;
         Ok(Self {
             worker: attaching.work_item(work, irql)?,
-            asker: attaching.work_item(request::ask, irql)?,
+            releaser: attaching.work_item(request::release, irql)?,
+            asker: attaching.thread(request::ask_on_call, irql)?,
             restless: attaching.work_item(rest_not, irql)?,
             is_restless,
             timer: attaching.timer(tick, irql)?,
             every_ns,
             ticks: Counter::new(),
+            kinds: Kinds::new(attaching, irql)?,
             counts: Counts::default(),
         })
     }
@@ -205,7 +213,7 @@ fn tick(this: &Attached<'_, Everything>, irql: &mut AtMostDispatch) {
     this.ticks.add(1);
     if this.ticks.value().is_multiple_of(TICKS_PER_ASK) {
         request::ask_for_entries(this, irql);
-        let _ = this.asker.queue(irql);
+        this.asker.call(irql);
     }
 }
 
@@ -250,6 +258,7 @@ impl SendPath for Everything {
 impl ReceivePath for Everything {
     fn receive(this: &Running<'_, Self>, packets: NblBatch<'_, Rx>, irql: &mut AtMostDispatch) {
         this.counts.received.add(count(packets.iter()));
+        this.kinds.count(packets.iter(), irql);
         packets.forward(irql);
     }
 
@@ -259,6 +268,7 @@ impl ReceivePath for Everything {
         irql: &mut AtMostDispatch,
     ) {
         this.counts.received.add(count(packets.iter()));
+        this.kinds.count(packets.iter(), irql);
         let mut missed: u64 = 0;
         let copies = this.copy(&packets, |_| missed = missed.saturating_add(1), irql);
         if missed == 0 {
@@ -310,7 +320,8 @@ impl StatusPath for Everything {
 impl PnpPath for Everything {
     fn pre_detach(this: &Attached<'_, Self>, irql: &mut Passive) {
         // The last chance to ask those below, and to tell those above.
-        let _ = request::ask(this, irql);
+        let _ = request::release(this, irql);
+        request::ask(this, irql);
         this.unsettle(irql);
     }
 

@@ -10,6 +10,7 @@ use ndis::oid::{
     Answer, Answered, Ask, Direct, DirectOid, DirectOidPath, Oid, OidPath, OidRequest, Refusal,
     Regular, RequestKind, Settled, SyncOidPath, Synchronous,
 };
+use ndis::thread::{Calls, Next};
 use ndis::work::NextRun;
 
 use crate::Everything;
@@ -28,6 +29,8 @@ const NO_RSS_ENTRIES: [u8; 32] = {
 const NO_ASSOCIATION: [u8; 64] = [0; 64];
 /// How long the filter waits for an answer to a request of its own.
 const PATIENCE_MS: u32 = 50;
+/// How long its thread waits to be called before it asks of itself.
+const IDLE_MS: u32 = 1000;
 
 impl OidPath for Everything {
     fn oid_request<'c>(
@@ -69,7 +72,7 @@ impl OidPath for Everything {
     }
 
     fn oid_pended(this: &Attached<'_, Self>, irql: &mut impl Caller) {
-        let _ = this.asker.queue(irql);
+        let _ = this.releaser.queue(irql);
     }
 
     fn oid_answered(this: &Attached<'_, Self>, answer: &mut Answered<'_>, _irql: &mut impl Caller) {
@@ -106,7 +109,7 @@ impl DirectOidPath for Everything {
     }
 
     fn direct_oid_pended(this: &Attached<'_, Self>, irql: &mut impl Caller) {
-        let _ = this.asker.queue(irql);
+        let _ = this.releaser.queue(irql);
     }
 
     fn direct_oid_answered(
@@ -148,8 +151,8 @@ fn is_own(oid: Oid) -> bool {
     oid.into_raw() & 0xFF00_0001 == 0xFF00_0000
 }
 
-/// The work item of requests: lets go those that wait, asks for the packet filter, and tells those above.
-pub(crate) fn ask(this: &Attached<'_, Everything>, irql: &mut Passive) -> NextRun {
+/// The work item of requests: lets go those that wait, answers some of them, and tells who asked.
+pub(crate) fn release(this: &Attached<'_, Everything>, irql: &mut Passive) -> NextRun {
     let mut is_left = true;
     while is_left {
         let mut requester = None;
@@ -169,6 +172,18 @@ pub(crate) fn ask(this: &Attached<'_, Everything>, irql: &mut Passive) -> NextRu
         }
     }
     while this.take_pended_direct_oid(irql, |request, _| request.forward()) {}
+    NextRun::WhenQueued
+}
+
+/// The thread: asks when it is called. An answer may be long in coming, which is nothing for a work item.
+pub(crate) fn ask_on_call(this: &Attached<'_, Everything>, calls: &Calls<'_>, irql: &mut Passive) {
+    while calls.wait_for(IDLE_MS, irql) != Next::Stop {
+        ask(this, irql);
+    }
+}
+
+/// Updates nothing, asks for the packet filter, and tells those above.
+pub(crate) fn ask(this: &Attached<'_, Everything>, irql: &mut Passive) {
     let mut association = NO_ASSOCIATION;
     let update = Ask::method(
         DirectOid::IPSEC_UPDATE_SA,
@@ -185,7 +200,6 @@ pub(crate) fn ask(this: &Attached<'_, Everything>, irql: &mut Passive) -> NextRu
         // As above.
         let _ = this.indicate_status(StatusIndication::PACKET_FILTER, 0, &mut filter, irql);
     }
-    NextRun::WhenQueued
 }
 
 /// Asks the adapter to change none of the entries of its table: from any callback, which need not wait for the answer.
