@@ -60,9 +60,26 @@ impl Passive {
     /// the activation.
     #[cfg_attr(debug_assertions, track_caller)]
     pub(crate) unsafe fn assume() -> Self {
-        check(|level| level == PASSIVE_LEVEL);
+        // SAFETY: this function's contract.
+        let irql = unsafe { Self::assume_unseen() };
+        irql.look();
+        irql
+    }
+
+    /// As [`assume`](Self::assume), for who has something to do first: [`look`](Self::look) follows.
+    ///
+    /// # Safety
+    ///
+    /// As for `assume`.
+    pub(crate) const unsafe fn assume_unseen() -> Self {
         // INVARIANT: the caller's promise.
         Self { _here: PhantomData }
+    }
+
+    /// Looks, in checked builds, whether the level is as claimed.
+    #[cfg_attr(debug_assertions, track_caller)]
+    pub(crate) fn look(&self) {
+        check(|level| level == PASSIVE_LEVEL);
     }
 }
 

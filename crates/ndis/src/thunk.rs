@@ -112,14 +112,16 @@ pub(crate) unsafe extern "system" fn pause<M: Installed>(
     context: NDIS_HANDLE,
     parameters: *mut NDIS_FILTER_PAUSE_PARAMETERS,
 ) -> NDIS_STATUS {
+    // Nothing comes before the gate: what a callback originates until then comes after the pause began.
     // SAFETY: NDIS calls FilterPause at PASSIVE_LEVEL.
-    let mut irql = unsafe { Passive::assume() };
+    let mut irql = unsafe { Passive::assume_unseen() };
     // SAFETY: NDIS calls it between attach and detach.
     let core = unsafe { ModuleCore::<M>::from_context(context) };
     // SAFETY: NDIS has lent the parameters to this activation; null would be none.
     let reason = unsafe { parameters.as_ref() }.map_or(0, |parameters| parameters.PauseReason);
     // SAFETY: this is FilterPause.
     unsafe { lifecycle::pause(core, reason, &mut irql) };
+    irql.look();
     Status::SUCCESS.into_raw()
 }
 
