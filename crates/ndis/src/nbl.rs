@@ -20,7 +20,10 @@ mod raw;
 pub use crate::fifo::{HoldLimit, Overload};
 pub use batch::{LowResources, NblBatch};
 pub use hold::{HeldCounts, Hold, Release, Released, Turn};
-pub use oob::{Segmentation, VlanTag};
+pub use oob::{
+    CoalescedTcp, CoalescedUdp, Hash, HashFunction, HashType, IpVersion, LargeSend,
+    ReceiveChecksum, Segmentation, SendChecksum, UdpSegmentation, Verdict, VlanTag,
+};
 pub use own::OwnPackets;
 pub use packet::{Nbl, Nbls, Packet, Packets, Unreadable};
 

@@ -632,6 +632,7 @@ const _: () = {
     assert!(NET_IF_OPER_STATUS_DORMANT_PAUSED == 4);
     assert!(NET_IF_OPER_STATUS_DOWN_NOT_AUTHENTICATED == 1);
     assert!(NET_IF_OPER_STATUS_DOWN_NOT_MEDIA_CONNECTED == 2);
+    assert!(NdisHashFunctionToeplitz == 1);
     assert!(OID_802_3_ADD_MULTICAST_ADDRESS == 16843272);
     assert!(OID_802_3_CURRENT_ADDRESS == 16843010);
     assert!(OID_802_3_DELETE_MULTICAST_ADDRESS == 16843273);

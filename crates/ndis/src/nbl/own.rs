@@ -10,14 +10,12 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 use ndis_sys::{
-    NDIS_HANDLE, NDIS_NBL_FLAGS_IS_IPV4, NDIS_NBL_FLAGS_IS_IPV6, NDIS_NBL_FLAGS_IS_LOOPBACK_PACKET,
-    NDIS_NBL_FLAGS_IS_TCP, NDIS_NBL_FLAGS_IS_UDP, NDIS_OBJECT_HEADER, NDIS_OBJECT_TYPE_DEFAULT,
-    NDIS_PROTOCOL_ID_DEFAULT, NDIS_SIZEOF_NET_BUFFER_LIST_POOL_PARAMETERS_REVISION_1,
+    NDIS_HANDLE, NDIS_OBJECT_HEADER, NDIS_OBJECT_TYPE_DEFAULT, NDIS_PROTOCOL_ID_DEFAULT,
+    NDIS_SIZEOF_NET_BUFFER_LIST_POOL_PARAMETERS_REVISION_1,
     NDIS_SIZEOF_NET_BUFFER_LIST_POOL_PARAMETERS_REVISION_2, NET_BUFFER_LIST_POOL_PARAMETERS,
     NET_BUFFER_LIST_POOL_PARAMETERS_REVISION_1, NET_BUFFER_LIST_POOL_PARAMETERS_REVISION_2,
     NdisAllocateMdl, NdisAllocateNetBufferAndNetBufferList, NdisAllocateNetBufferListPool,
-    NdisCopyReceiveNetBufferListInfo, NdisFreeMdl, NdisFreeNetBufferList,
-    NdisFreeNetBufferListPool, NdisGetPoolFromNetBufferList,
+    NdisFreeMdl, NdisFreeNetBufferList, NdisFreeNetBufferListPool, NdisGetPoolFromNetBufferList,
 };
 
 use super::raw::{self, Chain, NblPointer};
@@ -35,13 +33,6 @@ const TAG: [u8; 4] = *b"NdNb";
 
 /// The minor version that the second revision of the pool's parameters comes with.
 const SECOND_REVISION: u8 = 87;
-
-/// What an NBL's flags say about the packet, rather than about its memory.
-const PACKET_FLAGS: u32 = NDIS_NBL_FLAGS_IS_IPV4
-    | NDIS_NBL_FLAGS_IS_IPV6
-    | NDIS_NBL_FLAGS_IS_TCP
-    | NDIS_NBL_FLAGS_IS_UDP
-    | NDIS_NBL_FLAGS_IS_LOOPBACK_PACKET;
 
 /// How many packets of its own a module can have on the way in one direction, and how long each can be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -200,8 +191,6 @@ impl OwnPool {
     }
 
     /// A copy of what is in a received list, with what stands beside it.
-    ///
-    /// <https://learn.microsoft.com/windows-hardware/drivers/ddi/nblapi/nf-nblapi-ndiscopyreceivenetbufferlistinfo>
     pub(crate) fn copy(&self, list: &Nbl<'_, Rx>, irql: &mut impl Caller) -> Option<NblPointer> {
         let mut packets = list.packets();
         let packet = packets.next()?;
@@ -212,19 +201,8 @@ impl OwnPool {
         let length = packet.len();
         let fill = |room: &mut [u8]| packet.copy_to(0, room) == Ok(room.len());
         let copy = self.take(length, fill, irql)?;
-        let from = list.pointer();
-        // SAFETY: the copy is ours, the other may be read.
-        unsafe { NdisCopyReceiveNetBufferListInfo(copy.as_ptr(), from.as_ptr()) };
-        for &slot in oob::coalescing_slots() {
-            // SAFETY: as above.
-            let value = unsafe { raw::info(from, slot) };
-            // SAFETY: as above.
-            unsafe { raw::set_info(copy, slot, value) };
-        }
-        // SAFETY: as above.
-        let flags = unsafe { raw::flags(from) };
-        // SAFETY: as above.
-        unsafe { raw::set_flags(copy, flags & PACKET_FLAGS) };
+        // SAFETY: the copy is ours, the other may be read and was received.
+        unsafe { oob::copy::<Rx>(list.pointer(), copy) };
         Some(copy)
     }
 

@@ -5,8 +5,8 @@ use core::ptr::NonNull;
 
 use ndis_sys::{NDIS_NBL_FLAGS_HD_SPLIT, NDIS_NBL_FLAGS_IS_LOOPBACK_PACKET, NET_BUFFER};
 
+use super::Direction;
 use super::raw::{self, Chain, NblPointer};
-use super::{Direction, Segmentation, VlanTag, oob};
 use crate::mdl;
 
 /// One `NET_BUFFER_LIST` that may be looked at for `'a`.
@@ -52,25 +52,6 @@ impl<'a, D: Direction> Nbl<'a, D> {
         // SAFETY: by the invariant the NBL may be read.
         let flags = unsafe { raw::flags(self.raw) };
         flags & NDIS_NBL_FLAGS_HD_SPLIT != 0
-    }
-
-    /// The VLAN tag that stands beside the frames, not in them: taken out by the adapter, or to be put in by it.
-    #[must_use]
-    pub fn vlan_tag(&self) -> Option<VlanTag> {
-        // SAFETY: by the invariant the NBL may be read.
-        unsafe { oob::vlan_tag(self.raw) }
-    }
-
-    /// Whether each packet stands for several segments, and what the stack says about them.
-    #[must_use]
-    pub fn segmentation(&self) -> Segmentation {
-        if D::IS_SEND {
-            // SAFETY: by the invariant the NBL may be read; it is to be sent.
-            unsafe { oob::large_send(self.raw) }
-        } else {
-            // SAFETY: by the invariant the NBL may be read; it was received.
-            unsafe { oob::coalesced(self.raw) }
-        }
     }
 }
 

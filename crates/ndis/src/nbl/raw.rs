@@ -6,13 +6,12 @@
 use core::ffi::c_void;
 use core::ptr::NonNull;
 
-use ndis_sys::{NDIS_HANDLE, NDIS_NET_BUFFER_LIST_INFO, NET_BUFFER, NET_BUFFER_LIST};
+use ndis_sys::{
+    MaxNetBufferListInfo, NDIS_HANDLE, NDIS_NET_BUFFER_LIST_INFO, NET_BUFFER, NET_BUFFER_LIST,
+};
 use wdk_sys::MDL;
 
 use crate::Status;
-
-/// Slots of out-of-band data that every NDIS version from 6.84 has.
-const INFO_SLOTS: NDIS_NET_BUFFER_LIST_INFO = 26;
 
 pub(crate) type NblPointer = NonNull<NET_BUFFER_LIST>;
 
@@ -107,7 +106,7 @@ pub(super) unsafe fn set_scratch(nbl: NblPointer, word: u64) {
     unsafe { (*nbl.as_ptr()).Scratch = core::ptr::without_provenance_mut(word as usize) };
 }
 
-/// A slot of out-of-band data. `slot` has to exist in every NDIS version from 6.84: it is below 26.
+/// A slot of out-of-band data, below `MaxNetBufferListInfo`: NDIS has had those since 6.80.
 ///
 /// # Safety
 ///
@@ -116,7 +115,7 @@ pub(super) unsafe fn info(nbl: NblPointer, slot: NDIS_NET_BUFFER_LIST_INFO) -> *
     // SAFETY: this function's contract.
     let slots = unsafe { &raw const (*nbl.as_ptr()).NetBufferListInfo };
     let place = slots.cast::<*mut c_void>().wrapping_offset(slot as isize);
-    // SAFETY: every NBL has the slots below 26, and nobody writes to them while somebody else may read the NBL.
+    // SAFETY: every NBL has the slot, and nobody writes to them while somebody else may read the NBL.
     unsafe { place.read() }
 }
 
@@ -133,7 +132,7 @@ pub(super) unsafe fn set_info(
     // SAFETY: this function's contract.
     let slots = unsafe { &raw mut (*nbl.as_ptr()).NetBufferListInfo };
     let place = slots.cast::<*mut c_void>().wrapping_offset(slot as isize);
-    // SAFETY: every NBL has the slots below 26, and the owner may write to them.
+    // SAFETY: every NBL has the slot, and the owner may write to them.
     unsafe { place.write(value) };
 }
 
@@ -164,7 +163,7 @@ pub(super) unsafe fn make_whole(
     unsafe { (*nbl.as_ptr()).SourceHandle = source };
     // SAFETY: this function's contract.
     unsafe { (*nbl.as_ptr()).Status = Status::SUCCESS.into_raw() };
-    for slot in 0..INFO_SLOTS {
+    for slot in 0..MaxNetBufferListInfo {
         // SAFETY: this function's contract.
         unsafe { set_info(nbl, slot, core::ptr::null_mut()) };
     }

@@ -7,7 +7,7 @@ use ndis::filter::{Attached, Attaching, FilterModule, Running};
 use ndis::irql::{AtMostDispatch, Passive};
 use ndis::lock::{RwLock, SpinLock};
 use ndis::mem::{Lookaside, LookasideBox, OutOfMemory, Tag};
-use ndis::nbl::{LowResources, NblBatch, Tx};
+use ndis::nbl::{LowResources, NblBatch, Rx, Tx, Verdict};
 use ndis::oid::{Ask, Oid, OidPath, OidRequest, Regular, Settled};
 use ndis::thread::{self, SystemThread};
 
@@ -66,6 +66,16 @@ pub fn look_and_pass(packets: LowResources<'_>, irql: &mut AtMostDispatch) -> us
     let lists = packets.iter().count();
     packets.forward(irql);
     lists
+}
+
+pub fn read_beside(sends: &NblBatch<'_, Tx>, receives: &NblBatch<'_, Rx>) -> (usize, usize) {
+    let asks = sends.iter().filter(|list| {
+        list.checksum().is_some() || list.large_send().is_some() || list.hash().is_some()
+    });
+    let answers = receives.iter().filter(|list| {
+        list.checksum().tcp == Verdict::Right || list.coalesced_tcp().is_some()
+    });
+    (asks.count(), answers.count())
 }
 
 pub fn running_is_attached<M: FilterModule>(module: &Running<'_, M>) -> u32 {

@@ -4431,6 +4431,8 @@ pub(crate) const NET_IF_OPER_STATUS_DORMANT_PAUSED: u32 = 4;
 pub(crate) const NET_IF_OPER_STATUS_DOWN_NOT_AUTHENTICATED: u32 = 1;
 /// `NET_IF_OPER_STATUS_DOWN_NOT_MEDIA_CONNECTED`.
 pub(crate) const NET_IF_OPER_STATUS_DOWN_NOT_MEDIA_CONNECTED: u32 = 2;
+/// `NdisHashFunctionToeplitz`.
+pub(crate) const NdisHashFunctionToeplitz: u32 = 1;
 /// `OID_802_3_ADD_MULTICAST_ADDRESS`.
 pub(crate) const OID_802_3_ADD_MULTICAST_ADDRESS: u32 = 0x1010208;
 /// `OID_802_3_CURRENT_ADDRESS`.
