@@ -1,6 +1,7 @@
 //! NET_BUFFER_LISTs of protocol and miniport: built, remembered, compared, taken apart.
 
 mod adopt;
+mod answer;
 mod away;
 mod build;
 mod facts;
@@ -192,6 +193,21 @@ fn take_known_headers(nbls: &[u64]) {
         }
     });
     away::take_headers(&gone);
+}
+
+/// Notes that a structure is passed on by way of a clone. Whether it had not been passed on before.
+pub(super) fn note_passed_through(parent: u64, path: NblPath) -> bool {
+    RECORDS.with_borrow_mut(|records| {
+        let record = records.get_mut(&parent);
+        record.is_some_and(|record| {
+            record.path == path && !std::mem::replace(&mut record.was_passed, true)
+        })
+    })
+}
+
+/// Sends come back, from the miniport or from a filter below.
+pub(super) fn take_answers(nbls: &[u64], is_from_miniport: bool) {
+    answer::take(nbls, is_from_miniport).or_fault();
 }
 
 /// Whether the filter is asked when the structure comes back.

@@ -13,7 +13,8 @@ use std::collections::BTreeMap;
 use lab_rules::Kind;
 use lab_rules::event::{NblEvent, NblPath};
 
-use super::adapter;
+use super::{adapter, nbl};
+use crate::abi::constant::NetBufferListCancelId;
 use crate::abi::ndis::{NET_BUFFER, NET_BUFFER_LIST};
 use crate::driver;
 use crate::per_image::per_image;
@@ -25,6 +26,10 @@ use crate::watch::{self, emit};
 struct Own {
     pool: u64,
     blocks: Vec<u64>,
+    /// What it is a clone of.
+    parent: u64,
+    /// What it could be cancelled with when it left the filter last.
+    cancel_id: u64,
 }
 
 per_image! {
@@ -66,9 +71,29 @@ pub(super) fn blocks_of_buffer(nb: u64) -> Vec<u64> {
     })
 }
 
-/// Counts packets that the filter originates.
+/// What a list is a clone of, or 0.
+pub(super) fn parent(nbl: u64) -> u64 {
+    LISTS.with_borrow(|lists| lists.get(&nbl).map_or(0, |own| own.parent))
+}
+
+/// Whether a list is one of the filter's, with this cancel id.
+pub(super) fn has_cancel_id(nbl: u64, id: u64) -> bool {
+    LISTS.with_borrow(|lists| lists.get(&nbl).is_some_and(|own| own.cancel_id == id))
+}
+
+/// Counts packets that the filter originates. The first clone of a packet that goes on is that packet.
 pub(super) fn note_out(nbls: &[u64], adapter: u32, path: NblPath) {
-    let count = nbls.iter().filter(|nbl| is_own(**nbl)).count();
+    let is_originated =
+        |nbl: &&u64| is_own(**nbl) && !nbl::note_passed_through(parent(**nbl), path);
+    LISTS.with_borrow_mut(|lists| {
+        for nbl in nbls {
+            if let Some(own) = lists.get_mut(nbl) {
+                // What leads nowhere is an event of its own.
+                own.cancel_id = nbl::slot_value(*nbl, NetBufferListCancelId).unwrap_or(0);
+            }
+        }
+    });
+    let count = nbls.iter().filter(is_originated).count();
     let count = u64::try_from(count).unwrap_or(0);
     adapter::with_mut(adapter, |adapter| {
         adapter.counts[adapter::side(path)].originated += count
@@ -77,9 +102,22 @@ pub(super) fn note_out(nbls: &[u64], adapter: u32, path: NblPath) {
 
 /// A list is there, in these blocks of which the first is itself.
 fn enter(pool: u64, blocks: Vec<u64>) -> u64 {
+    enter_child(pool, blocks, 0)
+}
+
+/// Likewise, a clone of `parent`.
+fn enter_child(pool: u64, blocks: Vec<u64>, parent: u64) -> u64 {
     let nbl = blocks.first().copied().unwrap_or(0);
     watch::note_parts(nbl, &blocks);
-    LISTS.with_borrow_mut(|lists| lists.insert(nbl, Own { pool, blocks }));
+    LISTS.with_borrow_mut(|lists| {
+        let own = Own {
+            pool,
+            blocks,
+            parent,
+            cancel_id: 0,
+        };
+        lists.insert(nbl, own)
+    });
     emit(Kind::Nbl(NblEvent::Allocated { nbl, pool }));
     nbl
 }

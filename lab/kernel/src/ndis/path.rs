@@ -178,7 +178,7 @@ fn cancel_at_miniport(adapter: u32, id: u64) {
         let waiting = &mut adapter.with_neighbour[side(NblPath::Send)];
         let (cancelled, rest) = std::mem::take(waiting)
             .into_iter()
-            .partition::<Vec<u64>, _>(|nbl| with_id.contains(nbl));
+            .partition::<Vec<u64>, _>(|nbl| with_id.contains(nbl) || own::has_cancel_id(*nbl, id));
         *waiting = rest;
         cancelled
     });
@@ -265,6 +265,7 @@ pub(super) fn complete_up(adapter: u32, nbls: Vec<u64>) {
         return nbl::bring_home(filtered);
     };
     nbl::hand_back(&filtered);
+    nbl::take_answers(&filtered, stack::below().next().is_none());
     let first = nbl::link(&filtered);
     emit(Kind::Nbl(NblEvent::Back {
         adapter,

@@ -2,10 +2,13 @@
 
 use lab_rules::event::{Lent, NblPath};
 
-use super::{Making, RECORDS, Record, Shadow, offload, set_slot};
+use super::answer::{self, TIMESTAMP};
+use super::offload::{self, Zeal};
+use super::{Making, RECORDS, Record, Shadow, set_slot, slot_value};
 use crate::abi::constant::{
     MDL_MAPPED_TO_SYSTEM_VA, MDL_PAGES_LOCKED, MDL_SOURCE_IS_NONPAGED_POOL,
-    NDIS_NBL_FLAGS_HD_SPLIT, NDIS_NBL_FLAGS_IS_LOOPBACK_PACKET, NDIS_NBL_FLAGS_RECV_READ_ONLY,
+    NDIS_NBL_FLAGS_CAPTURE_TIMESTAMP_ON_TRANSMIT, NDIS_NBL_FLAGS_HD_SPLIT,
+    NDIS_NBL_FLAGS_IS_LOOPBACK_PACKET, NDIS_NBL_FLAGS_RECV_READ_ONLY,
     NDIS_NBL_FLAGS_SEND_READ_ONLY, NDIS_PROTOCOL_ID_DEFAULT, NDIS_PROTOCOL_ID_IP6,
     NDIS_PROTOCOL_ID_TCP_IP, NetBufferListCancelId, NetBufferListFilteringInfo,
     NetBufferListFrameType, NetBufferListHashValue, NetBufferListProtocolId, NrtNameResolutionId,
@@ -157,10 +160,9 @@ fn fill(
         NblPath::Receive => NDIS_NBL_FLAGS_RECV_READ_ONLY,
     };
     let flag = |flag, is_set| if is_set { flag } else { 0 };
-    let flags = flag(read_only, shape.is_read_only)
+    let mut flags = flag(read_only, shape.is_read_only)
         | flag(NDIS_NBL_FLAGS_HD_SPLIT, shape.header.is_some())
         | flag(NDIS_NBL_FLAGS_IS_LOOPBACK_PACKET, making.is_loopback);
-    N::NblFlags.write(nbl, flags)?;
     if sched::chance(1, 4) {
         context(parts, nbl)?;
     }
@@ -177,8 +179,9 @@ fn fill(
         )?;
     }
     if let Some(frame) = frames.first() {
-        out_of_band(nbl, path, frame, making.cancel_id)?;
+        flags |= out_of_band(nbl, path, frame, making.cancel_id)?;
     }
+    N::NblFlags.write(nbl, flags)?;
     parts.shadow.keep_nbl(nbl)?;
     while nb != 0 {
         parts.shadow.keep_nb(nb)?;
@@ -200,14 +203,17 @@ fn context(parts: &mut Parts, nbl: u64) -> Result<(), BadAddress> {
     parts.shadow.keep_context(area)
 }
 
-/// Fills the slots: what the frame needs is true, what it does not need is random.
-fn out_of_band(nbl: u64, path: NblPath, frame: &Frame, cancel_id: u64) -> Result<(), BadAddress> {
+/// Fills the slots: what the frame needs is true, what it does not need is random. Gives the flags that belong to them.
+fn out_of_band(nbl: u64, path: NblPath, frame: &Frame, cancel_id: u64) -> Result<u32, BadAddress> {
     for opaque in [NetBufferListHashValue, NetBufferListFilteringInfo] {
         set_slot(nbl, opaque, sched::random(u64::MAX))?;
     }
+    // The filter must not look at it, so it serves as bits of chance.
+    let zeal = Zeal((slot_value(nbl, NetBufferListFilteringInfo)? >> 32) as u32);
     let ether_type = frame.data.get(12..14).map_or(0, |bytes| {
         u64::from(u16::from_be_bytes([bytes[0], bytes[1]]))
     });
+    let mut flags = 0;
     match path {
         NblPath::Send => {
             let protocol = match ether_type {
@@ -218,14 +224,22 @@ fn out_of_band(nbl: u64, path: NblPath, frame: &Frame, cancel_id: u64) -> Result
             set_slot(nbl, NetBufferListCancelId, cancel_id)?;
             set_slot(nbl, NetBufferListProtocolId, protocol.into())?;
             set_slot(nbl, NrtNameResolutionId, sched::random(u64::MAX))?;
+            if zeal.has_timestamp() {
+                flags |= NDIS_NBL_FLAGS_CAPTURE_TIMESTAMP_ON_TRANSMIT;
+            }
         }
-        // In network byte order.
-        NblPath::Receive => set_slot(nbl, NetBufferListFrameType, ether_type.swap_bytes() >> 48)?,
+        NblPath::Receive => {
+            // In network byte order.
+            set_slot(nbl, NetBufferListFrameType, ether_type.swap_bytes() >> 48)?;
+            if zeal.has_timestamp() {
+                set_slot(nbl, TIMESTAMP, answer::time())?;
+            }
+        }
     }
-    for (index, value) in offload::slots(path, frame) {
+    for (index, value) in offload::slots(path, frame, zeal) {
         set_slot(nbl, index, value)?;
     }
-    Ok(())
+    Ok(flags)
 }
 
 /// A NET_BUFFER for one frame, its bytes spread over one or more MDLs.

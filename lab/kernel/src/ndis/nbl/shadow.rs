@@ -94,6 +94,34 @@ impl Shadow {
         now
     }
 
+    /// Keeps what is in a piece now.
+    pub(super) fn renew(&mut self, address: u64) {
+        let mut start = 0;
+        for (piece, length, _) in &self.pieces {
+            if *piece == address {
+                let content = &mut self.content[start..start + length];
+                // What cannot be read any more is found when it comes home.
+                let _ = mem::read_into(address, content);
+            }
+            start += length;
+        }
+    }
+
+    /// Lets others write to a piece.
+    pub(super) fn forget(&mut self, address: u64) {
+        let mut start = 0;
+        let content = &mut self.content;
+        self.pieces.retain(|(piece, length, _)| {
+            let is_kept = *piece != address;
+            if is_kept {
+                start += length;
+            } else {
+                content.drain(start..start + length);
+            }
+            is_kept
+        });
+    }
+
     /// The first piece that is no longer what it was.
     pub(super) fn first_difference(&self) -> Option<Alteration> {
         let mut content = self.content.as_slice();

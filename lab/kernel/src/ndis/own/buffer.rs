@@ -70,7 +70,14 @@ pub(super) fn describe(
 /// A NET_BUFFER of the filter's is there: the last of these blocks.
 fn enter(pool: u64, blocks: Vec<u64>) -> u64 {
     let nb = blocks.last().copied().unwrap_or(0);
-    BUFFERS.with_borrow_mut(|buffers| buffers.insert(nb, Own { pool, blocks }));
+    BUFFERS.with_borrow_mut(|buffers| {
+        let own = Own {
+            pool,
+            blocks,
+            ..Own::default()
+        };
+        buffers.insert(nb, own)
+    });
     nb
 }
 

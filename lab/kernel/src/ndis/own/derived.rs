@@ -1,6 +1,6 @@
 //! NET_BUFFER_LISTs over the data of others: clones, fragments, reassembled ones.
 
-use super::{buffer, enter, leave, link_buffers, list, pool};
+use super::{buffer, enter, enter_child, leave, link_buffers, list, pool};
 use crate::abi::constant::NDIS_CLONE_FLAGS_USE_ORIGINAL_MDLS;
 use crate::abi::ndis::{NET_BUFFER, NET_BUFFER_LIST};
 use crate::abi::nt::MDL;
@@ -79,7 +79,7 @@ fn clone(call: &Call<'_>) -> u64 {
         NET_BUFFER_LIST::NblFlags.write(nbl, NET_BUFFER_LIST::NblFlags.read(original)?)
     };
     fill().or_fault();
-    enter(list_pool, blocks)
+    enter_child(list_pool, blocks, original)
 }
 
 fn fragment(call: &Call<'_>) -> u64 {
