@@ -12,14 +12,17 @@
 
 mod batch;
 mod hold;
+mod low_resources;
 mod oob;
 mod own;
 mod packet;
 mod raw;
+mod stand_in;
 
 pub use crate::fifo::{HoldLimit, Overload};
-pub use batch::{LowResources, NblBatch};
+pub use batch::NblBatch;
 pub use hold::{HeldCounts, Hold, Release, Released, Turn};
+pub use low_resources::LowResources;
 pub use oob::{
     CoalescedTcp, CoalescedUdp, Hash, HashFunction, HashType, IpVersion, LargeSend,
     ReceiveChecksum, Segmentation, SendChecksum, UdpSegmentation, Verdict, VlanTag,

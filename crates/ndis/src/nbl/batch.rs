@@ -6,10 +6,10 @@ use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
 
 use ndis_sys::{
-    NDIS_HANDLE, NDIS_RECEIVE_FLAGS_DISPATCH_LEVEL, NDIS_RECEIVE_FLAGS_RESOURCES,
-    NDIS_RETURN_FLAGS_DISPATCH_LEVEL, NDIS_SEND_COMPLETE_FLAGS_DISPATCH_LEVEL,
-    NDIS_SEND_FLAGS_DISPATCH_LEVEL, NdisFIndicateReceiveNetBufferLists, NdisFReturnNetBufferLists,
-    NdisFSendNetBufferLists, NdisFSendNetBufferListsComplete,
+    NDIS_HANDLE, NDIS_RECEIVE_FLAGS_DISPATCH_LEVEL, NDIS_RETURN_FLAGS_DISPATCH_LEVEL,
+    NDIS_SEND_COMPLETE_FLAGS_DISPATCH_LEVEL, NDIS_SEND_FLAGS_DISPATCH_LEVEL,
+    NdisFIndicateReceiveNetBufferLists, NdisFReturnNetBufferLists, NdisFSendNetBufferLists,
+    NdisFSendNetBufferListsComplete,
 };
 
 use super::raw::{self, Chain, NblPointer, set_status};
@@ -26,8 +26,8 @@ use crate::{Status, time};
 /// 2. `unsettled` is a chain that the activation owns: what was in dropped batches.
 /// 3. `batches` is the number of batches of the activation that were neither used nor dropped.
 pub(crate) struct Callback<'m, D> {
-    handle: NDIS_HANDLE,
-    side: &'m Side,
+    pub(super) handle: NDIS_HANDLE,
+    pub(super) side: &'m Side,
     /// Whether its batches may be held.
     may_hold: bool,
     unsettled: Cell<Chain>,
@@ -81,7 +81,7 @@ impl<'m, D: Direction> Callback<'m, D> {
         self.batches.get()
     }
 
-    fn open(&self) {
+    pub(super) fn open(&self) {
         self.batches.set(self.batches.get().wrapping_add(1));
     }
 
@@ -111,11 +111,11 @@ impl<'m, D: Direction> Callback<'m, D> {
 /// batch alone has. They came without low resources, with `port` and `flags`, which hold for each of them.
 #[must_use = "a batch that is dropped is refused"]
 pub struct NblBatch<'c, D: Direction> {
-    chain: Chain,
-    count: u32,
-    port: u32,
-    flags: u32,
-    callback: &'c Callback<'c, D>,
+    pub(super) chain: Chain,
+    pub(super) count: u32,
+    pub(super) port: u32,
+    pub(super) flags: u32,
+    pub(super) callback: &'c Callback<'c, D>,
 }
 
 impl<'c, D: Direction> NblBatch<'c, D> {
@@ -289,51 +289,6 @@ impl NblBatch<'_, Rx> {
     }
 }
 
-impl<'c> NblBatch<'c, Rx> {
-    /// Puts copies in the place of the lists that `choose` wants, as far as packets of the module's own are free and long
-    /// enough, and gives the lists that have been replaced second.
-    pub(crate) fn replace(
-        self,
-        mut choose: impl FnMut(&Nbl<'_, Rx>) -> bool,
-        irql: &mut impl Caller,
-    ) -> (Self, Self) {
-        let this = ManuallyDrop::new(self);
-        let mut kept = List::EMPTY;
-        let mut replaced = List::EMPTY;
-        let mut at = this.chain.first;
-        while let Some(nbl) = at {
-            // SAFETY: the batch owns the chain.
-            at = unsafe { raw::next(nbl) };
-            // SAFETY: likewise. The list is linked to nothing while it is looked at, so it is a chain of one.
-            unsafe { raw::set_next(nbl, Chain::EMPTY) };
-            let alone = Chain { first: Some(nbl) };
-            // SAFETY: the batch owns the list, and nobody changes it while it is looked at.
-            let copy = unsafe { Nbls::<Rx>::new(alone) }
-                .find(&mut choose)
-                .and_then(|list| this.callback.side.own.copy(&list, irql));
-            if let Some(copy) = copy {
-                // SAFETY: the list is owned, and in no chain any more.
-                unsafe { replaced.append(nbl) };
-                // SAFETY: the copy is the module's own, and linked to none.
-                unsafe { kept.append(copy) };
-            } else {
-                // SAFETY: the list is owned, and in no chain any more.
-                unsafe { kept.append(nbl) };
-            }
-        }
-        // INVARIANT: the lists of `self` and the copies, each in one of two batches; one more batch than before.
-        this.callback.open();
-        let side = |list: List<NblPointer>| Self {
-            chain: Chain { first: list.first },
-            count: list.count,
-            port: this.port,
-            flags: this.flags,
-            callback: this.callback,
-        };
-        (side(kept), side(replaced))
-    }
-}
-
 impl<D: Direction> Drop for NblBatch<'_, D> {
     fn drop(&mut self) {
         // There is no token here, and a lock may be held, so NDIS cannot be called: the thunk does it later.
@@ -360,108 +315,14 @@ impl<D: Direction> fmt::Debug for NblBatch<'_, D> {
     }
 }
 
-/// Received packets that NDIS takes back when the callback returns (`NDIS_RECEIVE_FLAGS_RESOURCES`).
-///
-/// They can be looked at and passed on; to drop them is to do nothing. They cannot be held, returned or taken apart, and
-/// the chain stays as it is.
-///
-/// # Invariants
-///
-/// `parts.chain` is what NDIS has lent to the activation, whole and in order, with the flags of the call; `handle` is
-/// that of the module.
-pub struct LowResources<'c> {
-    parts: Parts<'c>,
-    callback: &'c Callback<'c, Rx>,
-}
-
-impl<'c> LowResources<'c> {
-    /// # Safety
-    ///
-    /// NDIS has lent the chain of `count` NBLs to the activation of `callback`, with `port` and `flags`, of which
-    /// `NDIS_RECEIVE_FLAGS_RESOURCES` is one.
-    pub(crate) const unsafe fn new(
-        callback: &'c Callback<'c, Rx>,
-        chain: Chain,
-        count: u32,
-        port: u32,
-        flags: u32,
-    ) -> Self {
-        // INVARIANT: the caller's promise.
-        Self {
-            parts: Parts {
-                handle: callback.handle,
-                side: callback.side,
-                chain,
-                count,
-                port,
-                flags,
-            },
-            callback,
-        }
-    }
-
-    /// Copies the lists, as far as packets of the module's own are free and long enough; `missed` is shown the others.
-    pub(crate) fn copy(
-        &self,
-        mut missed: impl FnMut(&Nbl<'_, Rx>),
-        irql: &mut impl Caller,
-    ) -> NblBatch<'c, Rx> {
-        let mut copies = List::EMPTY;
-        for list in self.iter() {
-            match self.callback.side.own.copy(&list, irql) {
-                // SAFETY: the copy is ours, and linked to none.
-                Some(copy) => unsafe { copies.append(copy) },
-                None => missed(&list),
-            }
-        }
-        let chain = Chain {
-            first: copies.first,
-        };
-        // The copies are the module's for as long as it wants.
-        let flags = self.parts.flags & !NDIS_RECEIVE_FLAGS_RESOURCES;
-        // SAFETY: the copies are the module's own packets, which nobody else has.
-        unsafe {
-            self.callback
-                .batch(chain, copies.count, self.parts.port, flags)
-        }
-    }
-
-    /// The lists, to look at.
-    pub fn iter(&self) -> Nbls<'_, Rx> {
-        // SAFETY: they are lent to the activation, and `self` is borrowed as long as they are looked at.
-        unsafe { Nbls::new(self.parts.chain) }
-    }
-
-    /// Passes the packets on, up the stack; they are back, and NDIS's to take, when this returns.
-    ///
-    /// # IRQL
-    ///
-    /// At or below `DISPATCH_LEVEL`, and no lock held.
-    ///
-    /// <https://learn.microsoft.com/windows-hardware/drivers/ddi/ndis/nf-ndis-ndisfindicatereceivenetbufferlists>
-    pub fn forward(self, irql: &mut impl Caller) {
-        if self.parts.chain.first.is_some() {
-            // SAFETY: the chain is whole, and `NDIS_RECEIVE_FLAGS_RESOURCES` is among the flags, so it comes back with
-            // the call. The module is running: its datapath rundown is held by the thunk.
-            unsafe { indicate(&self.parts, irql) };
-        }
-    }
-}
-
-impl fmt::Debug for LowResources<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LowResources").finish_non_exhaustive()
-    }
-}
-
 /// What a call into NDIS needs.
-struct Parts<'m> {
-    handle: NDIS_HANDLE,
-    side: &'m Side,
-    chain: Chain,
-    count: u32,
-    port: u32,
-    flags: u32,
+pub(super) struct Parts<'m> {
+    pub(super) handle: NDIS_HANDLE,
+    pub(super) side: &'m Side,
+    pub(super) chain: Chain,
+    pub(super) count: u32,
+    pub(super) port: u32,
+    pub(super) flags: u32,
 }
 
 /// `flags` with the bit that says whether the IRQL is known to be `DISPATCH_LEVEL` as `irql` knows it.
@@ -476,7 +337,7 @@ fn dispatch_flag(flags: u32, bit: u32, irql: &impl Caller) -> u32 {
 /// # Safety
 ///
 /// The module of `parts.handle` is running, and may indicate the chain, which is not empty.
-unsafe fn indicate(parts: &Parts<'_>, irql: &mut impl Caller) {
+pub(super) unsafe fn indicate(parts: &Parts<'_>, irql: &mut impl Caller) {
     let flags = dispatch_flag(parts.flags, NDIS_RECEIVE_FLAGS_DISPATCH_LEVEL, irql);
     // SAFETY: this function's contract.
     unsafe {
