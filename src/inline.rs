@@ -363,6 +363,7 @@ impl Tap {
 const COPIES: OwnPackets = OwnPackets {
     packets: 64,
     bytes: 2048,
+    clones: 0,
 };
 
 /// Received packets that cannot be held are copied.

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use lab_cli::trial::sweep::Summary;
+use lab_cli::summary::Summary;
+use lab_cli::trial::sweep;
 use serde_json::Value;
 use tests::{Lab, Scratch, capture, captures, driver};
 
@@ -12,26 +13,136 @@ use tests::{Lab, Scratch, capture, captures, driver};
 fn own_packets_go_both_ways_and_everything_comes_back() {
     let (mut sent, mut indicated) = (0, 0);
     for seed in 1..=10 {
-        let summary = captures()
+        let lab = captures()
             .iter()
             .fold(Lab::run(&driver("everything")), |lab, capture| {
                 lab.pcap(capture)
             })
-            .seed(seed)
-            .clean();
-        assert!(summary.originated.send > 0, "seed {seed}");
-        (sent, indicated) = (
-            sent + summary.originated.send,
-            indicated + summary.originated.receive,
-        );
+            .seed(seed);
+        let (told, summary) = told(&lab);
+        let originated = |path: &str, made: u64| {
+            // What goes beside others, or in their place as copies, is the filter's own too; a clone in place is not.
+            let at_least = of(&told, path, "Mirrored") + of(&told, path, "Duplicated");
+            assert!(made > at_least, "seed {seed}: {made} {at_least}");
+            made
+        };
+        sent += originated("BesideSends", summary.originated.send);
+        indicated += originated("BesideReceives", summary.originated.receive);
         assert_eq!(
-            summary.passed.send, summary.packets.ndis.send,
+            summary.passed.send + of(&told, "BesideSends", "Replaced"),
+            summary.packets.ndis.send,
             "seed {seed}"
         );
         assert_eq!(summary.pool.left_bytes, 0, "seed {seed}");
     }
     // As many are made up for either way; copies are among those that are indicated.
     assert!(indicated > sent, "{indicated} {sent}");
+}
+
+/// What the modules of a run that breaks no rule tell when they pause at its end, and its summary.
+fn told(lab: &Lab) -> (Vec<Value>, Summary) {
+    let output = lab.clone().with(["--trace", "all"]).output();
+    assert_eq!(output.exit, 0, "{lab:?}\n{}", output.stderr);
+    let (events, summary) = output
+        .stdout
+        .trim_end()
+        .rsplit_once('\n')
+        .expect("events and a summary");
+    let events: Vec<Value> = events
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("an object a line"))
+        // Some were told to the session when it came.
+        .filter(|event: &Value| event["irql"] == 0)
+        .collect();
+    let summary = serde_json::from_str(summary).expect("a summary in the last line");
+    (events, summary)
+}
+
+/// The sum of a field over the events of one name.
+fn of(events: &[Value], name: &str, field: &str) -> u64 {
+    events
+        .iter()
+        .filter(|event| event["name"] == name)
+        .map(|event| event["fields"][field].as_u64().expect("a number"))
+        .sum()
+}
+
+#[test]
+fn what_stands_beside_packets_is_read_each_way() {
+    let mut seen: Vec<Value> = Vec::new();
+    for seed in 1..=6 {
+        for name in ["coalesced", "vlan", "large", "dns"] {
+            let (events, summary) = told(
+                &Lab::run(&driver("everything"))
+                    .pcap(&capture(name))
+                    .seed(seed),
+            );
+            let received = |field| of(&events, "BesideReceives", field);
+            // Every joined packet says how many segments it has, as the lab counts them.
+            let joined = received("Joined");
+            let single = summary.packets.ndis.receive - joined;
+            let segments = summary
+                .adapters
+                .iter()
+                .map(|adapter| adapter.segments.receive);
+            assert_eq!(
+                segments.sum::<u64>(),
+                single + received("Segments"),
+                "{name} {seed}"
+            );
+            if name == "coalesced" {
+                // Those that are wider than the wire, and no others.
+                let large = ["LargeV1", "LargeV2"];
+                let large: u64 = large
+                    .map(|field| of(&events, "BesideSends", field))
+                    .iter()
+                    .sum();
+                assert!(large > 0 && joined > 0, "{seed}");
+            } else {
+                assert_eq!(received("Invalid"), 0, "{name} {seed}");
+            }
+            seen.extend(events);
+        }
+    }
+    for (event, fields) in [
+        (
+            "BesideSends",
+            &[
+                "Checksums",
+                "LargeV1",
+                "LargeV2",
+                "Timestamps",
+                "Hashes",
+                "Tags",
+                "Cloned",
+                "Mirrored",
+                "Replaced",
+                "Duplicated",
+            ] as &[&str],
+        ),
+        (
+            "BesideReceives",
+            &[
+                "Right",
+                "Invalid",
+                "Joined",
+                "DuplicateAcks",
+                "Timestamps",
+                "Hashes",
+                "Tags",
+                "Cloned",
+                "Mirrored",
+                "Replaced",
+                "Duplicated",
+            ],
+        ),
+    ] {
+        for field in fields {
+            assert!(of(&seen, event, field) > 0, "{event} {field}");
+        }
+    }
+    // Nothing in these captures is damaged.
+    assert_eq!(of(&seen, "BesideReceives", "Wrong"), 0);
 }
 
 #[test]
@@ -122,7 +233,7 @@ fn every_call_stack_fails_once_and_no_rule_is_broken() {
         .with(["--seeds", "4"])
         .output();
     assert_eq!(output.exit, 0, "{}{}", output.stdout, output.stderr);
-    let summary: Summary = output.object();
+    let summary: sweep::Summary = output.object();
     let row = |import: &str| {
         let mut rows = summary.imports.iter();
         rows.find(|row| row.import == import)

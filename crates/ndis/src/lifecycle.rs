@@ -124,6 +124,10 @@ pub(crate) unsafe fn restart<M: Installed>(
                 unsafe { core.side::<Tx>().own.fill(core.handle(), send, irql) };
                 // SAFETY: likewise.
                 unsafe { core.side::<Rx>().own.fill(core.handle(), receive, irql) };
+                // SAFETY: likewise.
+                unsafe { core.side::<Tx>().clones.fill(core.handle(), send.clones) };
+                // SAFETY: likewise.
+                unsafe { core.side::<Rx>().clones.fill(core.handle(), receive.clones) };
             }
             core.set_state(ModuleState::Running);
             // INVARIANT: the restart has succeeded.
@@ -247,6 +251,11 @@ impl<M: Installed> Stop for Stopping<'_, M> {
     }
 
     fn recall(&self, irql: &mut Passive) {
+        // Clones first: a parent may be a packet of the module's own.
+        // SAFETY: by the invariant: `order` calls it in pause, after `datapath` was closed.
+        unsafe { self.0.side::<Tx>().clones.empty(irql) };
+        // SAFETY: likewise.
+        unsafe { self.0.side::<Rx>().clones.empty(irql) };
         // SAFETY: by the invariant: `order` calls it in pause, after `datapath` was closed.
         unsafe { self.0.side::<Tx>().own.empty(irql) };
         // SAFETY: likewise.

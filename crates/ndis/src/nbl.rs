@@ -11,6 +11,7 @@
 //! <https://learn.microsoft.com/windows-hardware/drivers/network/net-buffer-list-structure>
 
 mod batch;
+mod clone;
 mod hold;
 mod low_resources;
 mod oob;
@@ -31,11 +32,12 @@ pub use own::OwnPackets;
 pub use packet::{Nbl, Nbls, Packet, Packets, Unreadable};
 
 pub(crate) use batch::Callback;
+pub(crate) use clone::ClonePool;
 pub(crate) use hold::Held;
 pub(crate) use own::OwnPool;
 pub(crate) use raw::Chain;
 
-use crate::irql::Passive;
+use crate::irql::{Caller, Passive};
 use crate::mem::OutOfMemory;
 
 /// Which way packets go. Implemented by [`Tx`] and [`Rx`], and by nothing else.
@@ -58,6 +60,8 @@ pub(crate) struct Side {
     pub(crate) held: Held,
     /// Packets of its own.
     pub(crate) own: OwnPool,
+    /// Clones of others.
+    pub(crate) clones: ClonePool,
 }
 
 impl Side {
@@ -68,7 +72,32 @@ impl Side {
         Ok(Self {
             held: Held::new(),
             own: OwnPool::try_new(irql)?,
+            clones: ClonePool::try_new(irql)?,
         })
+    }
+
+    /// Takes back what of a chain is the module's own, and lets `hand_over` do with the rest, unless it is empty, what ends
+    /// its way: the other lists, and those whose clones have come back.
+    ///
+    /// # Safety
+    ///
+    /// The caller owns the chain, which came in direction `D` through the module without low resources, or is its own of
+    /// that direction.
+    pub(crate) unsafe fn settle<D: Direction, C: Caller>(
+        &self,
+        chain: Chain,
+        irql: &mut C,
+        hand_over: impl FnOnce(Chain),
+    ) {
+        // SAFETY: this function's contract.
+        let (chain, gone) = unsafe { self.clones.take_back::<D>(chain) };
+        // SAFETY: this function's contract; the parents of clones are as it says.
+        let chain = unsafe { self.own.take_back(chain, irql) };
+        if !chain.is_empty() {
+            hand_over(chain);
+        }
+        // Pause waits for the parents, not only for their clones.
+        gone.release();
     }
 }
 

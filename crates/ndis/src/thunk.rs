@@ -200,16 +200,13 @@ pub(crate) unsafe extern "system" fn send_complete<M: FilterModule>(
     let at_dispatch = flags & NDIS_SEND_COMPLETE_FLAGS_DISPATCH_LEVEL != 0;
     // SAFETY: NDIS calls it at or below DISPATCH_LEVEL, and says so if it knows that it is DISPATCH_LEVEL.
     let mut irql = unsafe { AtMostDispatch::assume(at_dispatch) };
-    // SAFETY: NDIS has given the chain back: its NBLs came as sends through this module, or are its own.
-    let chain = unsafe {
-        core.side::<Tx>()
-            .own
-            .take_back(Chain::new(chain), &mut irql)
-    };
-    if !chain.is_empty() {
-        // SAFETY: as above, and its own are not among them. The IRQL is as it was, so the flags are true.
+    let hand_over = |chain: Chain| {
+        // SAFETY: as below, and its own are not among them. The IRQL is as it was, so the flags are true.
         unsafe { NdisFSendNetBufferListsComplete(core.handle(), chain.as_ptr(), flags) };
-    }
+    };
+    let side = core.side::<Tx>();
+    // SAFETY: NDIS has given the chain back: its NBLs came as sends through this module, or are its own.
+    unsafe { side.settle::<Tx, _>(Chain::new(chain), &mut irql, hand_over) };
 }
 
 /// `FilterReceiveNetBufferLists`.
@@ -267,16 +264,13 @@ pub(crate) unsafe extern "system" fn return_<M: FilterModule>(
     let at_dispatch = flags & NDIS_RETURN_FLAGS_DISPATCH_LEVEL != 0;
     // SAFETY: NDIS calls it at or below DISPATCH_LEVEL, and says so if it knows that it is DISPATCH_LEVEL.
     let mut irql = unsafe { AtMostDispatch::assume(at_dispatch) };
-    // SAFETY: NDIS has given the chain back: its NBLs came as receives through this module, or are its own.
-    let chain = unsafe {
-        core.side::<Rx>()
-            .own
-            .take_back(Chain::new(chain), &mut irql)
-    };
-    if !chain.is_empty() {
-        // SAFETY: as above, and its own are not among them. The IRQL is as it was, so the flags are true.
+    let hand_over = |chain: Chain| {
+        // SAFETY: as below, and its own are not among them. The IRQL is as it was, so the flags are true.
         unsafe { NdisFReturnNetBufferLists(core.handle(), chain.as_ptr(), flags) };
-    }
+    };
+    let side = core.side::<Rx>();
+    // SAFETY: NDIS has given the chain back: its NBLs came as receives through this module, or are its own.
+    unsafe { side.settle::<Rx, _>(Chain::new(chain), &mut irql, hand_over) };
 }
 
 /// `FilterStatus`.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | send | holds each packet for its turn; a work item lets them go |
 //! | receive | counts packets by EtherType (`kind.rs`: a reader-writer lock, a lookaside list, a DPC) and passes them on; of low-resources ones it passes copies on, in their place |
+//! | stand in | mirrors some packets, lets clones and copies go in the place of others, counts what stands beside all (`beside.rs`) |
 //! | originate | sends and indicates a frame of its own now and then |
 //! | cancel | counts held sends that a protocol has cancelled |
 //! | OID requests of three kinds | answers one, lets some wait for a work item, passes on the rest (`request.rs`) |
@@ -27,12 +28,14 @@
 
 extern crate alloc;
 
+mod beside;
 mod device;
 mod kind;
 mod request;
 
 use alloc::vec::Vec;
 
+use beside::Beside;
 use ndis::config::Parameter;
 use ndis::counter::Counter;
 use ndis::driver::Installed;
@@ -58,6 +61,7 @@ ndis::driver! {
     unique_name: "{0b4a6b4e-7c40-4a1e-9a53-3b7d1d0e5a61}",
     service_name: "everything",
     friendly_name: "deferlwf example: every path",
+    trace: beside::EVERYTHING,
 }
 
 /// How often frames of its own go out, unless parameter `EveryMs` says so.
@@ -72,6 +76,7 @@ const TURNS_PER_RUN: u32 = 64;
 const OWN: OwnPackets = OwnPackets {
     packets: 16,
     bytes: 1514,
+    clones: 16,
 };
 /// A frame of its own: to all, from nobody in particular, with an EtherType for local experiments (0x88B5).
 const FRAME: [u8; 60] = {
@@ -96,6 +101,7 @@ struct Everything {
     ticks: Counter,
     kinds: Kinds,
     counts: Counts,
+    beside: Beside,
 }
 
 /// What is counted, in the order of the control device's answer. It shares no cache line with anything else.
@@ -147,6 +153,7 @@ impl FilterModule for Everything {
             ticks: Counter::new(),
             kinds: Kinds::new(attaching, irql)?,
             counts: Counts::default(),
+            beside: Beside::default(),
         })
     }
 
@@ -155,6 +162,10 @@ impl FilterModule for Everything {
         // Refused only when the module is detaching, and then it is not restarted.
         let _ = this.timer.set(this.every_ns.value(), irql);
         Ok(())
+    }
+
+    fn pause(this: &Attached<'_, Self>, _irql: &mut Passive) {
+        this.beside.tell();
     }
 }
 
@@ -248,9 +259,15 @@ fn work(this: &Attached<'_, Everything>, irql: &mut Passive) -> NextRun {
 impl SendPath for Everything {
     fn send(this: &Running<'_, Self>, packets: NblBatch<'_, Tx>, irql: &mut AtMostDispatch) {
         this.counts.sent.add(count(packets.iter()));
-        let hold = this.hold(packets, HoldLimit::UNJUDGED, irql);
+        this.beside.look_at_sends(packets.iter());
+        let cast = beside::cast_sends(this, packets, irql);
+        let hold = this.hold(cast.on, HoldLimit::UNJUDGED, irql);
         // Sends can always wait for their turn, so there is nothing here.
         hold.refused.refuse(irql);
+        let [clones, copies] = cast.beside;
+        clones.forward(irql);
+        copies.forward(irql);
+        cast.done.complete(Status::SUCCESS, irql);
         let _ = this.worker.queue(irql);
     }
 }
@@ -259,7 +276,13 @@ impl ReceivePath for Everything {
     fn receive(this: &Running<'_, Self>, packets: NblBatch<'_, Rx>, irql: &mut AtMostDispatch) {
         this.counts.received.add(count(packets.iter()));
         this.kinds.count(packets.iter(), irql);
-        packets.forward(irql);
+        this.beside.look_at_receives(packets.iter());
+        let cast = beside::cast_receives(this, packets, irql);
+        cast.on.forward(irql);
+        let [clones, copies] = cast.beside;
+        clones.forward(irql);
+        copies.forward(irql);
+        cast.done.return_(irql);
     }
 
     fn receive_low_resources(
@@ -269,6 +292,7 @@ impl ReceivePath for Everything {
     ) {
         this.counts.received.add(count(packets.iter()));
         this.kinds.count(packets.iter(), irql);
+        this.beside.look_at_receives(packets.iter());
         let mut missed: u64 = 0;
         let copies = this.copy(&packets, |_| missed = missed.saturating_add(1), irql);
         if missed == 0 {

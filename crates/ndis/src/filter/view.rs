@@ -252,19 +252,88 @@ impl<M: OriginatePath> Running<'_, M> {
     }
 
     /// Puts copies in the place of the lists that `choose` wants, as far as packets of the module's own are free and long
-    /// enough. The first result has the order of `packets`; the second is what has been replaced.
+    /// enough. The first result has the order of `packets`; the second is what has been replaced, for the filter to complete
+    /// or return. What stands beside the frames is copied too; of a list to send with several packets, each gets a list.
+    ///
+    /// A send whose sender reads the adapter's answer beside it (the time that it left, large send offload) is not replaced:
+    /// a copy's answer does not come to it. A [clone's](Self::clone_in_place) does.
     ///
     /// # IRQL
     ///
     /// At or below `DISPATCH_LEVEL`.
-    pub fn replace<'c>(
+    pub fn replace<'c, D: Direction>(
         &self,
-        packets: NblBatch<'c, Rx>,
-        choose: impl FnMut(&Nbl<'_, Rx>) -> bool,
+        packets: NblBatch<'c, D>,
+        choose: impl FnMut(&Nbl<'_, D>) -> bool,
         irql: &mut impl Caller,
-    ) -> (NblBatch<'c, Rx>, NblBatch<'c, Rx>) {
+    ) -> (NblBatch<'c, D>, NblBatch<'c, D>) {
         const { Self::ORIGINATES };
         packets.replace(choose, irql)
+    }
+
+    /// Copies of the lists that `choose` wants, as far as packets of the module's own are free and long enough, beside
+    /// `packets`: passed on as well, they are seen twice. What stands beside the frames is copied too.
+    ///
+    /// # IRQL
+    ///
+    /// At or below `DISPATCH_LEVEL`.
+    pub fn duplicate<'c, D: Direction>(
+        &self,
+        packets: &NblBatch<'c, D>,
+        choose: impl FnMut(&Nbl<'_, D>) -> bool,
+        irql: &mut impl Caller,
+    ) -> NblBatch<'c, D> {
+        const { Self::ORIGINATES };
+        packets.duplicate(choose, irql)
+    }
+
+    /// Puts clones in the place of the lists that `choose` wants, in the same order: lists of the module's own over the same
+    /// memory, with the same beside them. The others stay: those that cannot be cloned (header-data split), or for which
+    /// there is no memory, or no clone [left](crate::nbl::OwnPackets::clones).
+    ///
+    /// What is cloned stays with the module until its clone comes back, and is then completed as the clone was, with what
+    /// the adapter has left beside it, or returned; pause waits for that. So a clone is treated like what it stands for.
+    ///
+    /// ```compile_fail,E0308
+    /// # use ndis::{filter::{OriginatePath, Running}, irql::AtMostDispatch, nbl::{LowResources, NblBatch, Rx}};
+    /// fn keep<'c, M: OriginatePath>(
+    ///     module: &Running<'_, M>,
+    ///     lent: LowResources<'c>,
+    ///     irql: &mut AtMostDispatch,
+    /// ) -> NblBatch<'c, Rx> {
+    ///     module.clone_in_place(lent, |_| true, irql)
+    /// }
+    /// ```
+    ///
+    /// # IRQL
+    ///
+    /// At or below `DISPATCH_LEVEL`.
+    ///
+    /// <https://learn.microsoft.com/windows-hardware/drivers/network/cloned-net-buffer-list-structures>
+    pub fn clone_in_place<'c, D: Direction>(
+        &self,
+        packets: NblBatch<'c, D>,
+        choose: impl FnMut(&Nbl<'_, D>) -> bool,
+        _irql: &mut impl Caller,
+    ) -> NblBatch<'c, D> {
+        const { Self::ORIGINATES };
+        packets.clone_in_place(choose)
+    }
+
+    /// Likewise, with a second clone of each, which comes second in the result and goes its own way. What is cloned stays
+    /// with the module until both are back; it has failed when one of them has.
+    ///
+    /// # IRQL
+    ///
+    /// At or below `DISPATCH_LEVEL`.
+    pub fn mirror<'c, D: Direction>(
+        &self,
+        packets: NblBatch<'c, D>,
+        choose: impl FnMut(&Nbl<'_, D>) -> bool,
+        _irql: &mut impl Caller,
+    ) -> (NblBatch<'c, D>, NblBatch<'c, D>) {
+        const { Self::ORIGINATES };
+        packets.mirror(choose)
     }
 
     /// Sends (`Tx`) or indicates (`Rx`) a packet that the module makes up: `frame`, with nothing beside it. It comes back

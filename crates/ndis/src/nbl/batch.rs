@@ -388,16 +388,15 @@ pub(crate) unsafe fn complete(
     status: Status,
     irql: &mut impl Caller,
 ) {
-    // SAFETY: this function's contract.
-    let chain = unsafe { side.own.take_back(chain, irql) };
-    if chain.first.is_none() {
-        return;
-    }
     let flags = dispatch_flag(0, NDIS_SEND_COMPLETE_FLAGS_DISPATCH_LEVEL, irql);
     // SAFETY: this function's contract.
     unsafe { set_status(chain, status) };
+    let hand_over = |chain: Chain| {
+        // SAFETY: this function's contract; the chain is what ends its way here.
+        unsafe { NdisFSendNetBufferListsComplete(handle, chain.as_ptr(), flags) };
+    };
     // SAFETY: this function's contract.
-    unsafe { NdisFSendNetBufferListsComplete(handle, chain.as_ptr(), flags) };
+    unsafe { side.settle::<Tx, _>(chain, irql, hand_over) };
 }
 
 /// Returns receives.
@@ -412,12 +411,11 @@ pub(crate) unsafe fn return_to_ndis(
     chain: Chain,
     irql: &mut impl Caller,
 ) {
-    // SAFETY: this function's contract.
-    let chain = unsafe { side.own.take_back(chain, irql) };
-    if chain.first.is_none() {
-        return;
-    }
     let flags = dispatch_flag(0, NDIS_RETURN_FLAGS_DISPATCH_LEVEL, irql);
+    let hand_over = |chain: Chain| {
+        // SAFETY: this function's contract; the chain is what ends its way here.
+        unsafe { NdisFReturnNetBufferLists(handle, chain.as_ptr(), flags) };
+    };
     // SAFETY: this function's contract.
-    unsafe { NdisFReturnNetBufferLists(handle, chain.as_ptr(), flags) };
+    unsafe { side.settle::<Rx, _>(chain, irql, hand_over) };
 }

@@ -6,6 +6,7 @@ use ndis_sys::NDIS_RECEIVE_FLAGS_RESOURCES;
 
 use super::batch::{Callback, Parts, indicate};
 use super::raw::Chain;
+use super::stand_in::append_all;
 use super::{Nbl, NblBatch, Nbls, Rx};
 use crate::fifo::List;
 use crate::irql::Caller;
@@ -59,8 +60,8 @@ impl<'c> LowResources<'c> {
         let mut copies = List::EMPTY;
         for list in self.iter() {
             match self.callback.side.own.copy(&list, irql) {
-                // SAFETY: the copy is ours, and linked to none.
-                Some(copy) => unsafe { copies.append(copy) },
+                // SAFETY: the copies are ours, which nobody else has.
+                Some(more) => unsafe { append_all(&mut copies, more.first) },
                 None => missed(&list),
             }
         }

@@ -118,6 +118,15 @@ impl<D: Direction> Nbl<'_, D> {
         }
     }
 
+    /// Whether who has sent the list reads the adapter's answer beside it when it comes back.
+    pub(super) fn is_answered(&self) -> bool {
+        // SAFETY: by the invariant the NBL may be read.
+        let flags = unsafe { raw::flags(self.pointer()) };
+        D::IS_SEND
+            && (flags & NDIS_NBL_FLAGS_CAPTURE_TIMESTAMP_ON_TRANSMIT != 0
+                || self.slot(TcpLargeSendNetBufferListInfo) != 0)
+    }
+
     fn slot(&self, slot: NDIS_NET_BUFFER_LIST_INFO) -> u64 {
         // SAFETY: by the invariant the NBL may be read.
         unsafe { raw::info(self.pointer(), slot) }.addr() as u64
@@ -256,6 +265,28 @@ pub(super) unsafe fn copy<D: Direction>(from: NblPointer, to: NblPointer) {
     let other = unsafe { raw::flags(to) } & !PACKET_FLAGS;
     // SAFETY: this function's contract.
     unsafe { raw::set_flags(to, said | other) };
+}
+
+/// Leaves in a parent what the adapter has left in its clone: when it left, and what became of segments.
+///
+/// # Safety
+///
+/// The caller owns the clone. The parent is its module's, and clones alone write to its slots.
+pub(super) unsafe fn copy_answer(clone: NblPointer, parent: NblPointer) {
+    // SAFETY: this function's contract.
+    let flags = unsafe { raw::flags(clone) };
+    if flags & NDIS_NBL_FLAGS_CAPTURE_TIMESTAMP_ON_TRANSMIT != 0 {
+        // SAFETY: this function's contract.
+        let time = unsafe { raw::info(clone, TIMESTAMP) };
+        // SAFETY: this function's contract.
+        unsafe { raw::share_info(parent, TIMESTAMP, time) };
+    }
+    // SAFETY: this function's contract.
+    let large = unsafe { raw::info(clone, TcpLargeSendNetBufferListInfo) };
+    if !large.is_null() {
+        // SAFETY: this function's contract.
+        unsafe { raw::share_info(parent, TcpLargeSendNetBufferListInfo, large) };
+    }
 }
 
 /// Tests, which run when the crate is compiled for a target that has the layouts.

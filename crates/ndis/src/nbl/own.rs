@@ -19,7 +19,7 @@ use ndis_sys::{
 };
 
 use super::raw::{self, Chain, NblPointer};
-use super::{Nbl, Rx, oob};
+use super::{Direction, Nbl, oob};
 use crate::event::Event;
 use crate::fifo::List;
 use crate::irql::{Caller, Passive};
@@ -29,18 +29,21 @@ use crate::rundown::Rundown;
 use crate::version;
 
 /// Tag of the pools and of the data.
-const TAG: [u8; 4] = *b"NdNb";
+pub(super) const TAG: [u8; 4] = *b"NdNb";
 
-/// The minor version that the second revision of the pool's parameters comes with.
-const SECOND_REVISION: u8 = 87;
+/// The minor version that the second revision of a pool's parameters comes with.
+pub(super) const SECOND_REVISION: u8 = 87;
 
-/// How many packets of its own a module can have on the way in one direction, and how long each can be.
+/// How many packets of its own a module can have on the way in one direction, how long each can be, and how many clones of
+/// the packets of others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OwnPackets {
     /// How many, 0 for none. If memory is short there are fewer.
     pub packets: u32,
     /// Bytes of the longest frame. Each packet takes as many, and about 600 more.
     pub bytes: u32,
+    /// How many clones, 0 for none. They are allocated when they are made, so if memory is short there are fewer.
+    pub clones: u32,
 }
 
 /// The packets of a module's own that go one way.
@@ -92,7 +95,7 @@ impl OwnPool {
     /// Called in restart, with the handle of the module, after `empty` if it was called before. The handlers that packets
     /// come back through are registered.
     pub(crate) unsafe fn fill(&self, module: NDIS_HANDLE, size: OwnPackets, irql: &mut Passive) {
-        let OwnPackets { packets, bytes } = size;
+        let OwnPackets { packets, bytes, .. } = size;
         let length = (packets as usize).saturating_mul(bytes as usize);
         if length == 0 {
             return;
@@ -101,7 +104,7 @@ impl OwnPool {
             return;
         };
         // SAFETY: this function's contract.
-        let Some(pool) = (unsafe { allocate_pool(module) }) else {
+        let Some(pool) = (unsafe { allocate_pool(module, true) }) else {
             return;
         };
         let mut chain = Chain::EMPTY;
@@ -190,20 +193,42 @@ impl OwnPool {
         None
     }
 
-    /// A copy of what is in a received list, with what stands beside it.
-    pub(crate) fn copy(&self, list: &Nbl<'_, Rx>, irql: &mut impl Caller) -> Option<NblPointer> {
-        let mut packets = list.packets();
-        let packet = packets.next()?;
-        if packets.next().is_some() {
-            // No adapter indicates such a list.
-            return None;
+    /// Copies of the packets of a list, each in a list of its own, with what stands beside them: of all, or none.
+    pub(super) fn copy<D: Direction>(
+        &self,
+        list: &Nbl<'_, D>,
+        irql: &mut impl Caller,
+    ) -> Option<List<NblPointer>> {
+        let mut copies = List::EMPTY;
+        for packet in list.packets() {
+            let fill = |room: &mut [u8]| packet.copy_to(0, room) == Ok(room.len());
+            let Some(copy) = self.take(packet.len(), fill, irql) else {
+                let chain = Chain {
+                    first: copies.first,
+                };
+                // SAFETY: they were taken above, and nobody else has them.
+                unsafe { self.give_all_back(chain, irql) };
+                return None;
+            };
+            // SAFETY: the copy is ours, the other may be read and goes this way.
+            unsafe { oob::copy::<D>(list.pointer(), copy) };
+            // SAFETY: the copy is ours, and linked to none.
+            unsafe { copies.append(copy) };
         }
-        let length = packet.len();
-        let fill = |room: &mut [u8]| packet.copy_to(0, room) == Ok(room.len());
-        let copy = self.take(length, fill, irql)?;
-        // SAFETY: the copy is ours, the other may be read and was received.
-        unsafe { oob::copy::<Rx>(list.pointer(), copy) };
-        Some(copy)
+        copies.first.map(|_| copies)
+    }
+
+    /// # Safety
+    ///
+    /// The packets were taken, and nobody else has them.
+    unsafe fn give_all_back(&self, chain: Chain, irql: &mut impl Caller) {
+        let mut at = chain.first;
+        while let Some(packet) = at {
+            // SAFETY: this function's contract.
+            at = unsafe { raw::next(packet) };
+            // SAFETY: this function's contract.
+            unsafe { self.give_back(packet, irql) };
+        }
     }
 
     /// Takes back the packets of this pool that are in a chain, and gives the others, in order.
@@ -211,7 +236,7 @@ impl OwnPool {
     /// # Safety
     ///
     /// The caller owns the chain. What of it is from this pool was handed out by it.
-    pub(crate) unsafe fn take_back(&self, chain: Chain, irql: &mut impl Caller) -> Chain {
+    pub(super) unsafe fn take_back(&self, chain: Chain, irql: &mut impl Caller) -> Chain {
         if !self.out.is_occupied() {
             // None is out, so none is among them.
             return chain;
@@ -254,10 +279,15 @@ impl OwnPool {
     }
 }
 
+/// A pool of lists, each with a `NET_BUFFER`, or each without.
+///
 /// # Safety
 ///
 /// `module` is the handle of a module.
-unsafe fn allocate_pool(module: NDIS_HANDLE) -> Option<NonNull<c_void>> {
+pub(super) unsafe fn allocate_pool(
+    module: NDIS_HANDLE,
+    has_buffers: bool,
+) -> Option<NonNull<c_void>> {
     let (revision, size) = if version::registered_minor() >= SECOND_REVISION {
         (
             NET_BUFFER_LIST_POOL_PARAMETERS_REVISION_2,
@@ -276,7 +306,7 @@ unsafe fn allocate_pool(module: NDIS_HANDLE) -> Option<NonNull<c_void>> {
             Size: size,
         },
         ProtocolId: NDIS_PROTOCOL_ID_DEFAULT as u8,
-        fAllocateNetBuffer: 1,
+        fAllocateNetBuffer: has_buffers.into(),
         ContextSize: 0,
         PoolTag: u32::from_le_bytes(TAG),
         DataSize: 0,

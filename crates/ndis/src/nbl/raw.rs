@@ -5,6 +5,7 @@
 
 use core::ffi::c_void;
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
 
 use ndis_sys::{
     MaxNetBufferListInfo, NDIS_HANDLE, NDIS_NET_BUFFER_LIST_INFO, NET_BUFFER, NET_BUFFER_LIST,
@@ -142,6 +143,78 @@ pub(super) unsafe fn set_info(
 pub(super) unsafe fn set_flags(nbl: NblPointer, flags: u32) {
     // SAFETY: this function's contract.
     unsafe { (*nbl.as_ptr()).NblFlags = flags };
+}
+
+/// Leaves a slot of out-of-band data in an NBL for its owner, while others may do the same.
+///
+/// # Safety
+///
+/// The NBL is there, and nobody reads the slot until they are all done.
+pub(super) unsafe fn share_info(
+    nbl: NblPointer,
+    slot: NDIS_NET_BUFFER_LIST_INFO,
+    value: *mut c_void,
+) {
+    // SAFETY: this function's contract.
+    let slots = unsafe { &raw mut (*nbl.as_ptr()).NetBufferListInfo };
+    let place = slots.cast::<*mut c_void>().wrapping_offset(slot as isize);
+    // SAFETY: every NBL has the slot, which is aligned; who else writes to it does it here.
+    let place = unsafe { AtomicPtr::from_ptr(place) };
+    place.store(value, Ordering::Relaxed);
+}
+
+/// How many children an NBL has.
+///
+/// # Safety
+///
+/// The NBL is the module's for `'a`, which touches the count only here.
+pub(super) unsafe fn children<'a>(nbl: NblPointer) -> &'a AtomicI32 {
+    // SAFETY: this function's contract.
+    let count = unsafe { &raw mut (*nbl.as_ptr()).ChildRefCount };
+    // SAFETY: this function's contract; the count is aligned.
+    unsafe { AtomicI32::from_ptr(count) }
+}
+
+/// # Safety
+///
+/// The caller owns the NBL, which is from a pool of its own.
+pub(super) unsafe fn parent(nbl: NblPointer) -> Option<NblPointer> {
+    // SAFETY: this function's contract.
+    NonNull::new(unsafe { (*nbl.as_ptr()).ParentNetBufferList })
+}
+
+/// Makes an NBL a list by itself, a child of another, and the module's.
+///
+/// # Safety
+///
+/// The caller owns the NBL, which is from a pool of its own. `source` is the handle of its module.
+pub(super) unsafe fn make_child(nbl: NblPointer, parent: NblPointer, source: NDIS_HANDLE) {
+    // SAFETY: this function's contract.
+    unsafe { set_next(nbl, Chain::EMPTY) };
+    // SAFETY: this function's contract.
+    unsafe { (*nbl.as_ptr()).ParentNetBufferList = parent.as_ptr() };
+    // SAFETY: this function's contract.
+    unsafe { (*nbl.as_ptr()).SourceHandle = source };
+    // SAFETY: this function's contract.
+    unsafe { (*nbl.as_ptr()).Status = Status::SUCCESS.into_raw() };
+}
+
+/// Lets a child's result be its parent's, unless it is a success.
+///
+/// # Safety
+///
+/// The caller owns the child. The parent is its module's, and children alone touch its result.
+pub(super) unsafe fn merge_status(child: NblPointer, parent: NblPointer) {
+    // SAFETY: this function's contract.
+    let status = unsafe { (*child.as_ptr()).Status };
+    if status == Status::SUCCESS.into_raw() {
+        return;
+    }
+    // SAFETY: this function's contract.
+    let place = unsafe { &raw mut (*parent.as_ptr()).Status };
+    // SAFETY: this function's contract; the place is aligned.
+    let place = unsafe { AtomicI32::from_ptr(place) };
+    place.store(status, Ordering::Relaxed);
 }
 
 /// Makes a packet of `length` bytes of an NBL, whatever it was before, and gives its memory.

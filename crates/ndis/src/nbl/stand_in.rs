@@ -2,22 +2,103 @@
 
 use core::mem::ManuallyDrop;
 
+use super::clone::Place;
 use super::raw::{self, Chain, NblPointer};
-use super::{Nbl, NblBatch, Nbls, Rx};
+use super::{Direction, Nbl, NblBatch, Nbls};
 use crate::fifo::List;
 use crate::irql::Caller;
 
-impl<'c> NblBatch<'c, Rx> {
+impl<'c, D: Direction> NblBatch<'c, D> {
     /// Puts copies in the place of the lists that `choose` wants, as far as packets of the module's own are free and long
     /// enough, and gives the lists that have been replaced second.
     pub(crate) fn replace(
         self,
-        mut choose: impl FnMut(&Nbl<'_, Rx>) -> bool,
+        mut choose: impl FnMut(&Nbl<'_, D>) -> bool,
         irql: &mut impl Caller,
     ) -> (Self, Self) {
+        let own = &self.callback.side.own;
+        self.divide(|nbl, list| {
+            let copies = if choose(list) && !list.is_answered() {
+                own.copy(list, irql)
+            } else {
+                None
+            };
+            match copies {
+                Some(copies) => (copies.first, Some(nbl)),
+                None => (Some(nbl), None),
+            }
+        })
+    }
+
+    /// Copies the lists that `choose` wants, as far as packets of the module's own are free and long enough.
+    pub(crate) fn duplicate(
+        &self,
+        mut choose: impl FnMut(&Nbl<'_, D>) -> bool,
+        irql: &mut impl Caller,
+    ) -> Self {
+        let mut copies = List::EMPTY;
+        for list in self.iter() {
+            if choose(&list)
+                && let Some(more) = self.callback.side.own.copy(&list, irql)
+            {
+                // SAFETY: the copies are the module's own, which nobody else has.
+                unsafe { append_all(&mut copies, more.first) };
+            }
+        }
+        let chain = Chain {
+            first: copies.first,
+        };
+        // SAFETY: the copies are the module's own packets of this direction, which nobody else has.
+        unsafe {
+            self.callback
+                .batch(chain, copies.count, self.port, self.flags)
+        }
+    }
+
+    /// Puts clones in the place of the lists that `choose` wants, as far as there can be more.
+    pub(crate) fn clone_in_place(self, choose: impl FnMut(&Nbl<'_, D>) -> bool) -> Self {
+        let (batch, _none) = self.clone_lists(choose, false);
+        batch
+    }
+
+    /// Likewise, and gives a second clone of each second.
+    pub(crate) fn mirror(self, choose: impl FnMut(&Nbl<'_, D>) -> bool) -> (Self, Self) {
+        self.clone_lists(choose, true)
+    }
+
+    fn clone_lists(
+        self,
+        mut choose: impl FnMut(&Nbl<'_, D>) -> bool,
+        is_mirrored: bool,
+    ) -> (Self, Self) {
+        let clones = &self.callback.side.clones;
+        self.divide(|nbl, list| {
+            if !choose(list) {
+                return (Some(nbl), None);
+            }
+            // SAFETY: the batch owns the list, which came this way without low resources, or is the module's own, and is
+            // linked to none. A batch exists only while the module runs. With a clone it is in no batch any more.
+            let Some(first) = (unsafe { clones.clone::<D>(nbl, Place::Parents) }) else {
+                return (Some(nbl), None);
+            };
+            let second = if is_mirrored {
+                // SAFETY: likewise, and the first one is made.
+                unsafe { clones.clone::<D>(nbl, Place::Beside) }
+            } else {
+                None
+            };
+            (Some(first), second)
+        })
+    }
+
+    /// Goes through the lists: what `take` gives first of each, which may be several, comes first in the result, what it
+    /// gives second, second.
+    fn divide(
+        self,
+        mut take: impl FnMut(NblPointer, &Nbl<'_, D>) -> (Option<NblPointer>, Option<NblPointer>),
+    ) -> (Self, Self) {
         let this = ManuallyDrop::new(self);
-        let mut kept = List::EMPTY;
-        let mut replaced = List::EMPTY;
+        let (mut first, mut second) = (List::EMPTY, List::EMPTY);
         let mut at = this.chain.first;
         while let Some(nbl) = at {
             // SAFETY: the batch owns the chain.
@@ -26,20 +107,16 @@ impl<'c> NblBatch<'c, Rx> {
             unsafe { raw::set_next(nbl, Chain::EMPTY) };
             let alone = Chain { first: Some(nbl) };
             // SAFETY: the batch owns the list, and nobody changes it while it is looked at.
-            let copy = unsafe { Nbls::<Rx>::new(alone) }
-                .find(&mut choose)
-                .and_then(|list| this.callback.side.own.copy(&list, irql));
-            if let Some(copy) = copy {
-                // SAFETY: the list is owned, and in no chain any more.
-                unsafe { replaced.append(nbl) };
-                // SAFETY: the copy is the module's own, and linked to none.
-                unsafe { kept.append(copy) };
-            } else {
-                // SAFETY: the list is owned, and in no chain any more.
-                unsafe { kept.append(nbl) };
-            }
+            let taken = unsafe { Nbls::<D>::new(alone) }
+                .next()
+                .map(|list| take(nbl, &list));
+            let (one, other) = taken.unwrap_or((Some(nbl), None));
+            // SAFETY: it is the module's, and in no chain any more.
+            unsafe { append_all(&mut first, one) };
+            // SAFETY: likewise.
+            unsafe { append_all(&mut second, other) };
         }
-        // INVARIANT: the lists of `self` and the copies, each in one of two batches; one more batch than before.
+        // INVARIANT: what has been made of the lists of `self`, each in one of two batches; one more batch than before.
         this.callback.open();
         let side = |list: List<NblPointer>| Self {
             chain: Chain { first: list.first },
@@ -48,6 +125,21 @@ impl<'c> NblBatch<'c, Rx> {
             flags: this.flags,
             callback: this.callback,
         };
-        (side(kept), side(replaced))
+        (side(first), side(second))
+    }
+}
+
+/// # Safety
+///
+/// The caller owns the lists that begin with `first`, and `to`.
+pub(super) unsafe fn append_all(to: &mut List<NblPointer>, first: Option<NblPointer>) {
+    let mut at = first;
+    while let Some(nbl) = at {
+        // SAFETY: this function's contract.
+        at = unsafe { raw::next(nbl) };
+        // SAFETY: this function's contract.
+        unsafe { raw::set_next(nbl, Chain::EMPTY) };
+        // SAFETY: this function's contract; it is linked to none.
+        unsafe { to.append(nbl) };
     }
 }

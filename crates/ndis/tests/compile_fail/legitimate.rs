@@ -3,7 +3,7 @@
 use ndis::Status;
 use ndis::dpc::{self, Dpc};
 use ndis::event::Event;
-use ndis::filter::{Attached, Attaching, FilterModule, Running};
+use ndis::filter::{Attached, Attaching, FilterModule, OriginatePath, Running};
 use ndis::irql::{AtMostDispatch, Passive};
 use ndis::lock::{RwLock, SpinLock};
 use ndis::mem::{Lookaside, LookasideBox, OutOfMemory, Tag};
@@ -76,6 +76,17 @@ pub fn read_beside(sends: &NblBatch<'_, Tx>, receives: &NblBatch<'_, Rx>) -> (us
         list.checksum().tcp == Verdict::Right || list.coalesced_tcp().is_some()
     });
     (asks.count(), answers.count())
+}
+
+pub fn clone_and_mirror<M: OriginatePath>(
+    module: &Running<'_, M>,
+    packets: NblBatch<'_, Tx>,
+    irql: &mut AtMostDispatch,
+) {
+    let packets = module.clone_in_place(packets, |list| list.hash().is_some(), irql);
+    let (packets, mirror) = module.mirror(packets, |list| list.vlan_tag().is_some(), irql);
+    packets.forward(irql);
+    mirror.forward(irql);
 }
 
 pub fn running_is_attached<M: FilterModule>(module: &Running<'_, M>) -> u32 {

@@ -1,0 +1,13 @@
+// error[E0599]: only a running module has clones.
+
+use ndis::filter::{Attached, OriginatePath};
+use ndis::irql::AtMostDispatch;
+use ndis::nbl::{NblBatch, Tx};
+
+pub fn send<M: OriginatePath>(
+    module: &Attached<'_, M>,
+    packets: NblBatch<'_, Tx>,
+    irql: &mut AtMostDispatch,
+) {
+    module.clone_in_place(packets, |_| true, irql).forward(irql);
+}
