@@ -12,8 +12,8 @@ use crate::abi::constant::{
     NDIS_STATUS_FAILURE, NDIS_STATUS_RESOURCES, POOL_FLAG_RAISE_ON_FAILURE,
     STATUS_INSUFFICIENT_RESOURCES,
 };
-use crate::per_image::per_image;
 use crate::nt::{SUCCESS, lookaside, status};
+use crate::per_image::per_image;
 use crate::rt::trace::{self, StackId};
 use crate::rt::{Call, mem};
 use crate::watch::{OrFault, stack_frame};
