@@ -2,9 +2,11 @@
 
 pub(crate) mod finding;
 mod flow;
+use std::collections::BTreeMap;
+
 use lab_kernel::{
-    AdapterReport, ControlPhase, Report, RequestReport, StackedReport, TrafficCount,
-    WorkItemFunction,
+    AdapterReport, ControlPhase, DeviceRequestReport, Report, RequestReport, StackedReport,
+    TrafficCount, WorkItemFunction,
 };
 use lab_net::Mac;
 use protocol::{AdapterStatistics, DirectionCounters};
@@ -13,8 +15,8 @@ use crate::argument::RunArguments;
 use crate::device::{self, Reading};
 use crate::quantity::count;
 use crate::summary::{
-    Adapter, Counted, CountedPackets, Directions, DriverDirections, DriverPackets, Irql, Machine,
-    Pool, Reason, Request, Rules, Spread, Stacked, Summary, WorkItems,
+    Adapter, Counted, CountedPackets, DeviceRequest, Directions, DriverDirections, DriverPackets,
+    Irql, Machine, Pool, Reason, Request, Rules, Spread, Stacked, Summary, WorkItems,
 };
 
 /// What the command knows about an adapter beside the report.
@@ -48,10 +50,7 @@ pub(crate) fn disagreements(report: &Report) -> Vec<String> {
             compare("all adapters", &packets, &bytes, &mut disagreements);
             account_for_all("sent", &total.send, &mut disagreements);
             account_for_all("received", &total.receive, &mut disagreements);
-            // An attach that failed leaves no record in the driver, of what it allocated neither.
-            if !report.adapters.iter().any(AdapterReport::has_refused) {
-                compare_work_items(report, &total, &mut disagreements);
-            }
+            compare_work_items(report, &total, &mut disagreements);
         }
     }
     disagreements
@@ -187,6 +186,8 @@ pub(crate) fn summarise(
         flows,
         mode_changes: device::mode_changes(&report.control),
         requests: report.requests.iter().map(request).collect(),
+        device_requests: report.device_requests.iter().map(device_request).collect(),
+        situations: situations(report),
         work_items: summarise_work_items(report, driver_total.as_ref()),
         irql: Irql {
             longest_dispatch_calls: report.longest_dispatch.imports,
@@ -392,6 +393,10 @@ fn work_item_function(report: &Report, function: &str) -> WorkItemFunction {
 }
 
 fn compare_work_items(report: &Report, total: &AdapterStatistics, disagreements: &mut Vec<String>) {
+    // An attach that failed leaves no record in the driver, of what it allocated neither.
+    if report.adapters.iter().any(AdapterReport::has_refused) {
+        return;
+    }
     // Those of its adapters are NDIS's.
     let by_lab = |function| work_item_function(report, function);
     let by_driver = &total.work_items;
@@ -480,6 +485,27 @@ fn request(report: &RequestReport) -> Request {
         needed_bytes: report.needed_bytes,
         supported_revision: report.supported_revision,
     }
+}
+
+/// A request to a device as a summary shows it.
+fn device_request(report: &DeviceRequestReport) -> DeviceRequest {
+    DeviceRequest {
+        major: report.major,
+        code: report.code,
+        input_bytes: report.input_bytes,
+        room_bytes: report.room_bytes,
+        has_file: report.has_file,
+        was_pending: report.was_pending,
+        status: report.status,
+        output_bytes: report.output_bytes,
+    }
+}
+
+/// What the run met.
+fn situations(report: &Report) -> BTreeMap<String, u64> {
+    let met = report.situations.iter();
+    met.map(|(name, count)| ((*name).to_owned(), *count))
+        .collect()
 }
 
 fn summarise_work_items(report: &Report, driver: Option<&AdapterStatistics>) -> WorkItems {

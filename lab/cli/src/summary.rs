@@ -49,6 +49,10 @@ pub struct Summary {
     pub mode_changes: Vec<ModeChange>,
     /// OID requests: those that the driver was given, and its own.
     pub requests: Vec<Request>,
+    /// Requests to the driver's devices, in the order of their ends.
+    pub device_requests: Vec<DeviceRequest>,
+    /// What the run met of what drivers get wrong, by name: [`lab_kernel::SITUATIONS`] says what each counts.
+    pub situations: BTreeMap<String, u64>,
     /// Work items of the driver.
     pub work_items: WorkItems,
     /// Time spent at raised IRQL.
@@ -136,6 +140,27 @@ pub struct Request {
     pub needed_bytes: u32,
     /// `SupportedRevision` at the end.
     pub supported_revision: u8,
+}
+
+/// A request to one of the driver's devices.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+pub struct DeviceRequest {
+    /// `IRP_MJ_…`: 14 is `IRP_MJ_DEVICE_CONTROL`.
+    pub major: u32,
+    /// The control code, of `IRP_MJ_DEVICE_CONTROL`.
+    pub code: u32,
+    /// Bytes of input.
+    pub input_bytes: u32,
+    /// Bytes of output that there was room for.
+    pub room_bytes: u32,
+    /// Whether it came with a file object: what another driver asks may have none.
+    pub has_file: bool,
+    /// Whether it was left pending.
+    pub was_pending: bool,
+    /// The `NTSTATUS` that it has ended with.
+    pub status: u32,
+    /// Bytes of output.
+    pub output_bytes: u32,
 }
 
 /// One simulated adapter.
@@ -245,6 +270,10 @@ pub struct Flow {
     pub b_to_a: Amount,
     /// TCP state in words.
     pub tcp_state: Option<String>,
+    /// When the driver saw its first packet and its last one, in nanoseconds of the interrupt time.
+    pub first_ns: u64,
+    /// See `first_ns`.
+    pub last_ns: u64,
 }
 
 /// Packets and their bytes.

@@ -78,6 +78,8 @@ fn flow(protocol: &str, a: &str, b: &str, tcp_state: Option<&str>) -> Flow {
             bytes: 3_480_000,
         },
         tcp_state: tcp_state.map(str::to_owned),
+        first_ns: 1_000,
+        last_ns: 2_000,
     }
 }
 
@@ -111,6 +113,8 @@ fn clean() -> Summary {
             flow("udp", "[fd00::1]:40001", "[fd00::2]:53", None),
         ]),
         requests: Vec::new(),
+        device_requests: Vec::new(),
+        situations: std::collections::BTreeMap::new(),
         mode_changes: Vec::new(),
         work_items: WorkItems {
             allocated: 2,

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use lab_rules::Kind;
 use lab_rules::event::{Callback, DeviceEvent, Exposure, IrpEvent, Lent};
 
-use crate::Answer;
 use crate::abi::constant::{
     IRP_MJ_CLEANUP, IRP_MJ_CLOSE, IRP_MJ_CREATE, IRP_MJ_DEVICE_CONTROL, SL_PENDING_RETURNED,
     STATUS_INVALID_DEVICE_REQUEST, STATUS_PENDING, STATUS_SUCCESS,
@@ -20,6 +19,7 @@ use crate::rt::mem;
 use crate::rt::pool::{self, Reach};
 use crate::rt::sched::{self, Wait};
 use crate::watch::{self, OrFault, emit};
+use crate::{Answer, DeviceRequestReport};
 use crate::{driver, nt};
 
 /// How long the caller of a request waits before it gives up, and then for its end, in ns.
@@ -80,6 +80,8 @@ struct Devices {
     irps: BTreeMap<u64, Sent>,
     /// The lock word of `IoAcquireCancelSpinLock`, once it was needed.
     cancel_lock: Option<u64>,
+    /// What has been asked, and answered.
+    requests: Vec<DeviceRequestReport>,
 }
 
 per_image! {
@@ -89,6 +91,11 @@ per_image! {
 /// Forgets all devices: a run begins.
 pub(crate) fn reset() {
     DEVICES.take();
+}
+
+/// Every request that has ended.
+pub(crate) fn take_requests() -> Vec<DeviceRequestReport> {
+    DEVICES.with_borrow_mut(|devices| std::mem::take(&mut devices.requests))
 }
 
 /// What a device is made of.
@@ -254,6 +261,23 @@ pub(crate) fn impatient_io_control(
     request_for(file, is_control, code, input, output_len, after_ns)
 }
 
+/// Asks as another driver does that made its IRP itself: without a file object.
+pub(crate) fn io_control_without_file(name: &str, code: u32, input: &[u8], output_len: u32) {
+    let device = DEVICES.with_borrow(|devices| {
+        let mut all = devices.devices.values();
+        all.find(|device| device.name.eq_ignore_ascii_case(name))
+            .cloned()
+    });
+    if let Some(device) = device {
+        let file = File {
+            device,
+            file: 0,
+            is_cleaned_up: Cell::new(true),
+        };
+        io_control(&file, code, input, output_len);
+    }
+}
+
 /// The lock word of `IoAcquireCancelSpinLock`.
 pub(crate) fn cancel_lock() -> u64 {
     if let Some(lock) = DEVICES.with_borrow(|devices| devices.cancel_lock) {
@@ -398,7 +422,20 @@ fn request_for(
         pool::restrict(&[irp], Reach::Whole);
     }
     let answer = read_answer(irp, buffer, output_room).or_fault();
-    DEVICES.with_borrow_mut(|devices| devices.irps.remove(&irp));
+    let report = DeviceRequestReport {
+        major,
+        code,
+        input_bytes: input_len,
+        room_bytes: output_len,
+        has_file: file.file != 0,
+        was_pending: status == STATUS_PENDING.cast_unsigned(),
+        status: answer.status,
+        output_bytes: u32::try_from(answer.output.len()).unwrap_or(u32::MAX),
+    };
+    DEVICES.with_borrow_mut(|devices| {
+        devices.irps.remove(&irp);
+        devices.requests.push(report);
+    });
     driver::release(irp);
     if buffer != 0 {
         driver::release(buffer);

@@ -22,13 +22,14 @@ pub use config::{
     ParameterValue, Request, RunConfig, StackedImage, Stop,
 };
 pub use report::{
-    AdapterReport, CallSiteReport, ControlRecord, DispatchReport, Failure, HoldReport,
-    MachineReport, PoolReport, PoolTagReport, Progress, Report, RequestReport, RuleReport,
-    StackedReport, TrafficCount, WorkItemFunction, WorkItemReport,
+    AdapterReport, CallSiteReport, ControlRecord, DeviceRequestReport, DispatchReport, Failure,
+    HoldReport, MachineReport, PoolReport, PoolTagReport, Progress, Report, RequestReport,
+    RuleReport, StackedReport, TrafficCount, WorkItemFunction, WorkItemReport,
 };
 
 pub use surface::{ImportedName, Support, imports};
 pub use trace::{TraceBody, TraceEvent, TraceMessage, TraceRecord, TraceSession, Wanted};
+pub use watch::situation::NAMES as SITUATIONS;
 
 /// The interface index of an adapter, counted from 0.
 pub fn if_index(adapter: u32) -> u32 {

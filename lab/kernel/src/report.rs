@@ -28,6 +28,10 @@ pub struct Report {
     pub work_item_functions: BTreeMap<&'static str, WorkItemFunction>,
     /// OID requests: those that the filter was given, and its own.
     pub requests: Vec<RequestReport>,
+    /// Requests to the driver's devices, in the order of their ends.
+    pub device_requests: Vec<DeviceRequestReport>,
+    /// What the run met of what drivers get wrong, by the names of [`SITUATIONS`](crate::SITUATIONS).
+    pub situations: BTreeMap<&'static str, u64>,
     /// The longest time a processor stayed at DISPATCH_LEVEL or above, counted in imports.
     pub longest_dispatch: DispatchReport,
     /// Memory that the driver allocated.
@@ -217,6 +221,27 @@ pub struct RequestReport {
     pub needed_bytes: u32,
     /// `SupportedRevision` at the end.
     pub supported_revision: u8,
+}
+
+/// A request to one of the driver's devices.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceRequestReport {
+    /// `IRP_MJ_…`.
+    pub major: u32,
+    /// The control code, of `IRP_MJ_DEVICE_CONTROL`.
+    pub code: u32,
+    /// Bytes of input.
+    pub input_bytes: u32,
+    /// Bytes of output that there was room for.
+    pub room_bytes: u32,
+    /// Whether it came with a file object: what another driver asks may have none.
+    pub has_file: bool,
+    /// Whether it was left pending.
+    pub was_pending: bool,
+    /// The `NTSTATUS` that it has ended with.
+    pub status: u32,
+    /// Bytes of output.
+    pub output_bytes: u32,
 }
 
 /// The longest stay at DISPATCH_LEVEL.

@@ -9,6 +9,7 @@ mod history;
 mod hold;
 mod hook;
 mod requests;
+pub(crate) mod situation;
 mod tally;
 
 use std::cell::{Cell, RefCell};
@@ -124,6 +125,7 @@ pub(crate) fn start(seed: u64, monitors: Monitors) {
     WATCH.set(Some(watch));
     call::reset();
     hook::reset();
+    situation::reset();
     HISTORIES.take();
 }
 

@@ -70,6 +70,8 @@ fn flow(adapter: String, record: &FlowRecord) -> Flow {
             TcpState::Reset => Some("reset"),
         }
         .map(str::to_owned),
+        first_ns: record.first_ns,
+        last_ns: record.last_ns,
     }
 }
 

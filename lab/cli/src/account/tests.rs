@@ -127,6 +127,8 @@ fn report(before_pause: AdapterStatistics) -> Report {
             before_pause: Some([traffic(3, 300), traffic(2, 200)]),
         }],
         requests: Vec::new(),
+        device_requests: Vec::new(),
+        situations: std::collections::BTreeMap::new(),
         work_items: WorkItemReport {
             allocated: 1,
             queued: 2,

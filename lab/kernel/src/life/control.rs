@@ -7,6 +7,9 @@ use crate::ndis::adapter;
 use crate::rt::sched;
 use crate::{Answer, Control, ControlPhase, ControlRecord, Device, Request};
 
+/// METHOD_BUFFERED, FILE_ANY_ACCESS, of a vendor's device type and function.
+const UNKNOWN: u32 = 0x8DEF << 16 | 0xDEF << 2;
+
 thread_local! {
     static CONTROL: RefCell<Option<Control>> = const { RefCell::new(None) };
     static RECORDS: RefCell<Vec<ControlRecord>> = const { RefCell::new(Vec::new()) };
@@ -106,10 +109,22 @@ pub(super) fn ask(phase: ControlPhase) {
     CONTROL.set(Some(control));
 }
 
+/// Asks every device what no driver knows, and what it may know, without a file object: so another driver can ask.
+pub(super) fn try_without_file() {
+    let known = RECORDS.with_borrow(|records| {
+        let first = records.first()?;
+        Some((first.code, first.input.clone()))
+    });
+    for name in device::names() {
+        device::io_control_without_file(&name, UNKNOWN, &[0x5A; 8], 16);
+        if let Some((code, input)) = &known {
+            device::io_control_without_file(&name, *code, input, 0);
+        }
+    }
+}
+
 /// Opens every other device of the driver's, asks for what no driver knows, and closes it.
 pub(super) fn try_others() {
-    /// METHOD_BUFFERED, FILE_ANY_ACCESS, of a vendor's device type and function.
-    const UNKNOWN: u32 = 0x8DEF << 16 | 0xDEF << 2;
     let name = device_name();
     for other in device::names() {
         if name

@@ -417,6 +417,8 @@ fn report(
         work_items: tally.work_items,
         work_item_functions: crate::worker::functions(),
         requests: tally.requests.take(),
+        device_requests: crate::device::take_requests(),
+        situations: watch::situation::take(),
         longest_dispatch: tally.longest_dispatch,
         rules: RuleReport {
             checked: rules_checked,

@@ -69,6 +69,9 @@ pub(super) fn play(play: Play) {
         adapter::keep_counts();
         control::ask(ControlPhase::BeforePause);
         control::try_others();
+        if ndis::is_disturbed() {
+            control::try_without_file();
+        }
     }
     if stop != Stop::InUnload {
         show("pause");
@@ -76,6 +79,9 @@ pub(super) fn play(play: Play) {
         control::ask(ControlPhase::BeforeUnload);
     }
     show("unload");
+    if stop == Stop::InUnload && adapter::count() > 1 && objects.len() == 1 {
+        remove_meanwhile(0);
+    }
     for (image, object) in objects {
         sched::on_behalf(image, || unload(object));
     }
@@ -364,6 +370,25 @@ fn stop_stacks(show: &dyn Fn(&'static str)) {
         adapter::end_change(adapter);
         traffic::stop_neighbours(adapter);
     }
+}
+
+/// Removes the filter from an adapter, and returns when its detach has begun: the driver is unloaded meanwhile.
+fn remove_meanwhile(adapter: u32) {
+    sched::spawn(&format!("removal {adapter}"), None, move || {
+        sched::wait(&mut || !module::is_restarting(adapter));
+        adapter::begin_change(adapter);
+        if module::state(adapter) == State::Running {
+            adapter::close(adapter, NblPath::Send);
+            if pause_in_time(adapter) {
+                detach_in_time(adapter);
+            }
+        }
+        adapter::end_change(adapter);
+    });
+    sched::wait(&mut || {
+        module::state(adapter) == State::Detached
+            || watch::running(Callback::FilterDetach, Some(adapter)).is_some()
+    });
 }
 
 /// Pauses an adapter's modules from the top, each within the time there is for it; tells whether they are paused.

@@ -47,6 +47,8 @@ pub(crate) struct Adapter {
     pub(crate) done: [u64; 2],
     /// The neighbours' threads may end.
     pub(crate) closing: bool,
+    /// The protocol has taken its time in a pause.
+    pub(super) has_lingered: bool,
 }
 
 per_image! {
@@ -116,6 +118,7 @@ pub(crate) fn configure(adapters: Vec<AdapterConfig>) {
         events_done: sched::image() != 0,
         done: [0; 2],
         closing: false,
+        has_lingered: false,
     });
     ADAPTERS.set(adapters.collect());
 }

@@ -6,8 +6,11 @@ use std::cell::Cell;
 use lab_rules::event::NblPath;
 
 use super::nbl::{self, Making};
-use super::{adapter, path, stack, traffic};
+use super::{adapter, data_space, own, path, stack, traffic};
+use crate::rt::mem::{self, BadAddress};
 use crate::rt::sched;
+use crate::watch::OrFault;
+use crate::watch::situation::met;
 use crate::{Direction, Frame};
 
 /// One in so many batches of sends is cancelled, if there is anything left to cancel.
@@ -82,17 +85,70 @@ pub(super) fn loop_back(adapter: u32, frame: Frame) {
     if frame.segments > 1 || frame.checksum_offloaded {
         return;
     }
+    let source = Making::of(Direction::Receive).source;
+    adapter::enter(adapter, NblPath::Receive);
+    indicate_loopback(adapter, frame, source);
+    adapter::leave(adapter, NblPath::Receive);
+}
+
+/// NDIS indicates what the filter itself has sent; the list that it makes for that names the same source. Called from
+/// within that send, while the filter runs.
+pub(super) fn loop_back_own(adapter: u32, nbls: &[u64], module: u64) {
+    if !IS_ON.get() || adapter::is_closed(adapter, NblPath::Receive) {
+        return;
+    }
+    for nbl in nbls {
+        if own::is_own(*nbl) && sched::chance(1, LOOPED_BACK) {
+            let frame = read_frame(*nbl).or_fault();
+            met("own-looped-back", 1);
+            adapter::enter(adapter, NblPath::Receive);
+            indicate_loopback(adapter, frame, module);
+            adapter::leave(adapter, NblPath::Receive);
+        }
+    }
+}
+
+/// Bytes of the first NET_BUFFER of a list.
+fn read_frame(nbl: u64) -> Result<Frame, BadAddress> {
+    let mut data = Vec::new();
+    if let Some(nb) = data_space::buffers(nbl)?.first() {
+        for piece in data_space::pieces(*nb)? {
+            let length = usize::try_from(piece.length).unwrap_or(0);
+            data.extend(mem::read_bytes(piece.address, length)?);
+        }
+    }
+    Ok(Frame {
+        direction: Direction::Receive,
+        data,
+        vlan: None,
+        time_ns: 0,
+        segments: 1,
+        checksum_offloaded: false,
+    })
+}
+
+/// Indicates a frame as looped back, at times in one call with another that is not.
+fn indicate_loopback(adapter: u32, frame: Frame, source: u64) {
     let direction = Direction::Receive;
     let making = Making {
+        source,
         is_extra: true,
         is_loopback: true,
         ..Making::of(direction)
     };
-    adapter::enter(adapter, NblPath::Receive);
     stack::at_bottom(|| {
-        let nbls = vec![nbl::build(adapter, &[Frame { direction, ..frame }], making)];
+        let mut nbls = vec![nbl::build(adapter, &[Frame { direction, ..frame }], making)];
+        if sched::chance(1, 2)
+            && let Some(other) = any_frame(adapter, direction)
+        {
+            let making = Making {
+                is_extra: true,
+                ..Making::of(direction)
+            };
+            let at = sched::random(2) as usize;
+            nbls.insert(at, nbl::build(adapter, &[other], making));
+        }
         let low_resources = sched::chance(1, 2);
         traffic::at_some_level(|| path::indicate_up(adapter, nbls, low_resources));
     });
-    adapter::leave(adapter, NblPath::Receive);
 }

@@ -24,6 +24,7 @@ use crate::driver;
 use crate::per_image::per_image;
 use crate::rt::mem::{self, BadAddress};
 use crate::rt::sched;
+use crate::watch::situation::met;
 use crate::watch::{OrFault, emit};
 pub(crate) use adopt::with_next_filter;
 pub(super) use adopt::{adopt, describe};
@@ -88,6 +89,8 @@ struct Record {
     unused: Option<u64>,
     /// The block with the headers, if header and data are split.
     header: Option<u64>,
+    /// MDLs of length zero between used bytes.
+    empty_mdls: usize,
     /// The miniport has taken the headers back.
     is_header_gone: bool,
     /// The filter has been given it.
@@ -354,13 +357,22 @@ fn end(nbl: u64) -> Option<(u8, u32, NblPath)> {
 /// Counts structures as given to the filter.
 pub(super) fn tally(adapter: u32, path: NblPath, nbls: &[u64]) {
     let mut given = TrafficCount::default();
+    let mut looped_back = 0;
     RECORDS.with_borrow(|records| {
         for record in nbls.iter().filter_map(|nbl| records.get(nbl)) {
             given.packets += record.packets;
             given.bytes += record.bytes;
             given.segments += record.segments;
+            met("empty-mdls", (record.empty_mdls > 0).into());
+            met("several-packets", (record.packets > 1).into());
+            met("split-headers", record.header.is_some().into());
+            met("coalesced", (record.segments > record.packets).into());
+            looped_back += usize::from(record.making.is_loopback);
         }
     });
+    met("looped-back", looped_back);
+    let is_mixed = looped_back > 0 && looped_back < nbls.len();
+    met("mixed-loopback", is_mixed.into());
     adapter::with_mut(adapter, |adapter| {
         let counts = &mut adapter.counts[side(path)];
         counts.packets += given.packets;

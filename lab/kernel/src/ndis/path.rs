@@ -4,7 +4,7 @@ use lab_rules::Kind;
 use lab_rules::event::{Callback, NblCall, NblEvent, NblPath};
 
 use super::adapter::{self, side};
-use super::{edge, exposure, handle, module, nbl, own, stack};
+use super::{disturbance, edge, exposure, handle, module, nbl, own, stack};
 use crate::abi::constant::{
     NDIS_RECEIVE_FLAGS_DISPATCH_LEVEL, NDIS_RECEIVE_FLAGS_RESOURCES,
     NDIS_RETURN_FLAGS_DISPATCH_LEVEL, NDIS_SEND_COMPLETE_FLAGS_DISPATCH_LEVEL,
@@ -359,6 +359,7 @@ fn send(call: &Call<'_>) -> u64 {
         exposure::check_frames(&nbls, NblCall::Send);
         nbl::note_passed(&nbls);
         own::note_out(&nbls, adapter, NblPath::Send);
+        disturbance::loop_back_own(adapter, &nbls, call.arg(0));
         nbl::withdraw(&nbls);
         reach_miniport(adapter, nbls);
     }

@@ -7,6 +7,7 @@ use lab_rules::event::NblPath;
 
 use super::adapter::{self, side};
 use super::edge::{self, Edge};
+use super::module::{self, State};
 use super::nbl::Making;
 use super::{disturbance, nbl, path, stack};
 use crate::abi::constant::NDIS_STATUS_RESET_IN_PROGRESS;
@@ -24,6 +25,9 @@ const GAP_NS: u64 = 20_000;
 /// One in so many receives comes with low resources, and where much is disturbed.
 const LOW_RESOURCES: u64 = 12;
 const LOW_RESOURCES_OFTEN: u64 = 4;
+/// One in so many protocols lingers, so long and up to as long again, in ns.
+const LINGERS: u64 = 4;
+const LINGER_NS: u64 = 1_500_000_000;
 /// The most NET_BUFFERs of one send.
 const BUFFERS: usize = 4;
 
@@ -63,7 +67,10 @@ fn neighbour(adapter: u32, path: NblPath) {
         pause();
         let failure = match path {
             NblPath::Send => adapter::with(adapter, |adapter| adapter.edge).delay(adapter),
-            NblPath::Receive => None,
+            NblPath::Receive => {
+                linger(adapter);
+                None
+            }
         };
         let mut held = adapter::with_mut(adapter, |adapter| {
             if adapter.is_changing_power {
@@ -98,6 +105,19 @@ pub(crate) fn at_some_level(body: impl FnOnce()) {
     let old = sched::raise(DISPATCH_LEVEL);
     body();
     sched::lower(old);
+}
+
+/// Once in a run, and not in each, a protocol takes its time while the stack pauses, longer than some drivers wait.
+fn linger(adapter: u32) {
+    if disturbance::is_on()
+        && module::state(adapter) == State::Pausing
+        && sched::chance(1, LINGERS)
+        && !adapter::with_mut(adapter, |adapter| {
+            std::mem::replace(&mut adapter.has_lingered, true)
+        })
+    {
+        sched::sleep_until(sched::now() + LINGER_NS + sched::random(LINGER_NS));
+    }
 }
 
 fn pause() {

@@ -7,6 +7,7 @@ use lab_rules::event::{Callback, DISPATCH_LEVEL, Kind, ModuleEvent, PoolEvent, W
 
 use super::hold::Holds;
 use super::requests::Requests;
+use super::situation::Situations;
 use crate::abi::constant::NDIS_STATUS_PENDING;
 use crate::{DispatchReport, PoolReport, PoolTagReport, WorkItemReport};
 
@@ -26,6 +27,7 @@ pub(crate) struct Tally {
     pub(crate) holds: Holds,
     /// OID requests.
     pub(crate) requests: Requests,
+    situations: Situations,
     pool: Pool,
     /// Queued items: when.
     queued: BTreeMap<u64, u64>,
@@ -49,8 +51,9 @@ impl Tally {
         self.observe_level(event);
         self.holds.observe(event);
         let states = &self.states;
-        self.requests
-            .observe(event, |adapter| states.get(&adapter)?.last().copied());
+        let state = |adapter| states.get(&adapter)?.last().copied();
+        self.requests.observe(event, state);
+        self.situations.observe(event, state);
         match &event.kind {
             Kind::WorkItem(item) => self.observe_item(event, *item),
             Kind::Pool(pool) => self.pool.observe(*pool),

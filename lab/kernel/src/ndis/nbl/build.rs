@@ -53,6 +53,7 @@ struct Parts {
     read_only: Vec<u64>,
     header: Option<u64>,
     unused: Option<u64>,
+    empty_mdls: usize,
     shadow: Shadow,
 }
 
@@ -119,6 +120,7 @@ pub(crate) fn build(adapter: u32, frames: &[Frame], making: Making) -> u64 {
         read_only: parts.read_only,
         unused: parts.unused,
         header: parts.header,
+        empty_mdls: parts.empty_mdls,
         is_header_gone: false,
         was_given: false,
         was_passed: false,
@@ -254,10 +256,9 @@ fn net_buffer(parts: &mut Parts, shape: Shape, frame: &Frame) -> Result<u64, Bad
     let is_apart = backfill > 0 && sched::chance(1, 3);
     let mut chain = 0;
     let mut mdls = Vec::new();
-    for part in spread(shape, &frame.data, backfill, is_apart)
-        .into_iter()
-        .rev()
-    {
+    let spread = spread(shape, &frame.data, backfill, is_apart);
+    parts.empty_mdls += empty_between(&spread);
+    for part in spread.into_iter().rev() {
         let mdl = mdl_of(parts, part, shape.is_read_only)?;
         MDL::Next.write(mdl, chain)?;
         chain = mdl;
@@ -311,6 +312,15 @@ fn spread(shape: Shape, data: &[u8], backfill: usize, is_apart: bool) -> Vec<Par
         first.before = backfill;
     }
     all
+}
+
+/// How many parts without a byte lie between those with some.
+fn empty_between(parts: &[Part<'_>]) -> usize {
+    let is_used = |part: &Part<'_>| !part.bytes.is_empty();
+    let first = parts.iter().position(is_used).unwrap_or(0);
+    let last = parts.iter().rposition(is_used).unwrap_or(0);
+    let between = parts.get(first..last).unwrap_or_default();
+    between.iter().filter(|part| !is_used(part)).count()
 }
 
 /// Cuts a frame where the documentation lets it be cut.
