@@ -128,7 +128,7 @@ fn report(before_pause: AdapterStatistics) -> Report {
         }],
         requests: Vec::new(),
         device_requests: Vec::new(),
-        situations: std::collections::BTreeMap::new(),
+        situations: BTreeMap::new(),
         work_items: WorkItemReport {
             allocated: 1,
             queued: 2,
@@ -150,7 +150,7 @@ fn report(before_pause: AdapterStatistics) -> Report {
         .map(|(name, calls, runs)| (name, WorkItemFunction { calls, runs }))
         .into(),
         machine: MachineReport::default(),
-        operations: std::collections::BTreeMap::new(),
+        operations: BTreeMap::new(),
         call_sites: Vec::new(),
         timeline: Vec::new(),
         refusal: None,
