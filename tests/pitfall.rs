@@ -4,14 +4,15 @@
 //! `Lab::clean` is a part of each: no rule is broken, and the counts of the lab and of the driver agree. Names of counts are
 //! those of `lwf-lab`'s `situations`.
 
+#[path = "pitfall/lives.rs"]
+mod lives;
+
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use lab_cli::summary::{DeviceRequest, Request, Summary};
+use lab_cli::summary::{DeviceRequest, Summary};
+use lives::Lives;
 use tests::{Lab, Scratch, capture, driver};
-
-/// Hard lives of each image.
-const SEEDS: u64 = 16;
 
 const SUCCESS: u32 = 0;
 /// `STATUS_INVALID_DEVICE_REQUEST`.
@@ -20,8 +21,6 @@ const INVALID_DEVICE_REQUEST: u32 = 0xC000_0010;
 const BUFFER_TOO_SMALL: u32 = 0xC000_0023;
 /// `NDIS_STATUS_INVALID_PARAMETER`.
 const INVALID_PARAMETER: u32 = 0xC000_000D;
-/// `IRP_MJ_DEVICE_CONTROL`.
-const DEVICE_CONTROL: u32 = 14;
 /// What deferlwf's device answers: `IOCTL_DEFERLWF_QUERY_STATISTICS` and `_SET_MODE` first.
 const STATISTICS: u32 = control_code(0x8DEF, 1, 0x800);
 const SET_MODE: u32 = control_code(0x8DEF, 2, 0x802);
@@ -47,55 +46,6 @@ static EVERYTHING: LazyLock<Lives> = LazyLock::new(|| Lives::hard("everything", 
 
 fn all() -> [&'static Lives; 3] {
     [&TAP, &INLINE, &EVERYTHING]
-}
-
-/// Lives that were clean.
-struct Lives(Vec<Summary>);
-
-impl Lives {
-    fn hard(name: &str, settings: &[(&str, u32)]) -> Self {
-        let lab = settings.iter().fold(
-            Lab::run(&driver(name)).with(["--hard"]),
-            |lab, (name, value)| lab.set(name, value),
-        );
-        Self::of(&lab)
-    }
-
-    fn of(lab: &Lab) -> Self {
-        Self(
-            (1..=SEEDS)
-                .map(|seed| lab.clone().seed(seed).clean())
-                .collect(),
-        )
-    }
-
-    /// How often something was met, over all lives.
-    fn count(&self, name: &str) -> u64 {
-        let count = |life: &Summary| {
-            *life
-                .situations
-                .get(name)
-                .unwrap_or_else(|| panic!("no count has the name {name}"))
-        };
-        self.0.iter().map(count).sum()
-    }
-
-    /// The same, of what has to have been met.
-    fn some(&self, name: &str) -> u64 {
-        let count = self.count(name);
-        assert!(count > 0, "the seeds have no {name}");
-        count
-    }
-
-    fn requests(&self) -> impl Iterator<Item = &Request> {
-        self.0.iter().flat_map(|life| &life.requests)
-    }
-
-    fn controls(&self) -> Vec<&DeviceRequest> {
-        let all = self.0.iter().flat_map(|life| &life.device_requests);
-        all.filter(|request| request.major == DEVICE_CONTROL)
-            .collect()
-    }
 }
 
 /// One clean life with captures.
