@@ -297,7 +297,7 @@ const LARGE: u64 = 1 << 20;
 /// Allocates and frees without end.
 #[expect(clippy::undocumented_unsafe_blocks, reason = "the comment is on the line, which is one for the mark")]
 #[rustfmt::skip]
-fn free_for_ever(_: &'static Module) { while black_box(1_u8) != 0 { /* SAFETY: as above; the block is nobody else's. */ unsafe { let block = ExAllocatePool2(POOL_FLAG_NON_PAGED, LARGE, TAG); if block.is_null() { return } ExFreePoolWithTag(block, TAG) } } } // caught: machine-loop-freeing by lab-no-hang
+fn free_for_ever(_: &'static Module) { while black_box(1_u8) != 0 { let block = /* SAFETY: as above. */ unsafe { ExAllocatePool2(POOL_FLAG_NON_PAGED, LARGE, TAG) }; if block.is_null() { return } /* SAFETY: the block is nobody else's. */ unsafe { ExFreePoolWithTag(block, TAG) } } } // caught: machine-loop-freeing by lab-no-hang
 
 /// Blocks of a driver that is generous to itself.
 const MANY: usize = 2_000;
