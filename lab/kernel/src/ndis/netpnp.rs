@@ -60,14 +60,19 @@ pub(super) fn set_power(adapter: u32, state: i32) {
     let Some(image) = lowest(adapter) else {
         return;
     };
-    adapter::with_mut(adapter, |adapter| adapter.is_changing_power = true);
+    let note = |is_changing| {
+        stack::each(|| {
+            adapter::with_mut(adapter, |adapter| adapter.is_changing_power = is_changing);
+        });
+    };
+    note(true);
     sched::on_behalf(image, || {
         sched::spawn(&format!("power {adapter}"), None, move || {
             wait_for_power(adapter)
         });
         send_up(adapter, NetEventSetPower, Some(state));
     });
-    adapter::with_mut(adapter, |adapter| adapter.is_changing_power = false);
+    note(false);
 }
 
 fn wait_for_power(adapter: u32) {
