@@ -3,10 +3,10 @@
 use lab_rules::event::NblPath;
 
 use super::{Making, RECORDS, Record, Shadow, away, slot_value};
-use crate::abi::constant::NetBufferListCancelId;
+use crate::abi::constant::{Ieee8021QNetBufferListInfo, NetBufferListCancelId};
 use crate::abi::ndis::{NET_BUFFER, NET_BUFFER_LIST};
 use crate::ndis::adapter::{self, side};
-use crate::ndis::{data_space, stack};
+use crate::ndis::{data_space, own, stack};
 use crate::rt::mem::BadAddress;
 use crate::rt::sched;
 use crate::watch::{self, OrFault};
@@ -30,7 +30,7 @@ pub(crate) struct Passed {
 pub(crate) fn describe(nbls: &[u64]) -> Vec<Passed> {
     let describe = |nbl: &u64| {
         let blocks = away::reopen(*nbl).or_fault();
-        known(*nbl).unwrap_or_else(|| own(*nbl, blocks).or_fault())
+        known(*nbl).unwrap_or_else(|| of_own(*nbl, blocks).or_fault())
     };
     nbls.iter().map(describe).collect()
 }
@@ -56,7 +56,7 @@ fn known(nbl: u64) -> Option<Passed> {
 }
 
 /// A structure of the running image's own.
-fn own(nbl: u64, blocks: Vec<u64>) -> Result<Passed, BadAddress> {
+fn of_own(nbl: u64, blocks: Vec<u64>) -> Result<Passed, BadAddress> {
     let mut shadow = Shadow::default();
     shadow.keep_nbl(nbl)?;
     let buffers = data_space::buffers(nbl)?;
@@ -66,6 +66,13 @@ fn own(nbl: u64, blocks: Vec<u64>) -> Result<Passed, BadAddress> {
         bytes += u64::from(NET_BUFFER::DataLength.read(*nb)?);
     }
     let packets = buffers.len() as u64;
+    // A tag that is to be put in is on the wire.
+    if slot_value(nbl, Ieee8021QNetBufferListInfo)? != 0 {
+        bytes += 4 * packets;
+    }
+    let parent = own::parent(nbl);
+    let segments =
+        RECORDS.with_borrow(|records| records.get(&parent).map(|record| record.segments));
     Ok(Passed {
         nbl,
         making: Making {
@@ -76,7 +83,7 @@ fn own(nbl: u64, blocks: Vec<u64>) -> Result<Passed, BadAddress> {
         },
         packets,
         bytes,
-        segments: packets,
+        segments: segments.unwrap_or(packets),
         shadow,
         blocks,
         read_only: Vec::new(),
