@@ -69,8 +69,8 @@ pub(crate) struct OidMonitor {
     own: BTreeMap<u64, Own>,
     /// Own requests that have come back, until their memory is freed or used again.
     ended: BTreeSet<u64>,
-    /// Originals whose clone could not be had.
-    refused: Vec<u64>,
+    /// Originals whose clone could not be had, and the thread that asked for it.
+    refused: Vec<(u64, u32)>,
     /// A running module has finished a request.
     has_finished: bool,
     /// What is registered.
@@ -97,7 +97,7 @@ impl Monitor for OidMonitor {
                     && returned.result & 0xFFFF_FFFF != 0 =>
             {
                 // A call that was made to fail has no event of its own.
-                self.refused.push(returned.arguments.0[1]);
+                self.refused.push((returned.arguments.0[1], event.thread));
                 None
             }
             Kind::Pool(PoolEvent::Freed { block, size, .. }) => {
@@ -189,7 +189,7 @@ impl OidMonitor {
                 adapter,
                 source,
                 clone,
-            } => self.clone_made(*adapter, *source, *clone),
+            } => self.clone_made(event.thread, *adapter, *source, *clone),
             OidEvent::CloneRefused { source } => {
                 let why = "has a wrong header, and was to be cloned";
                 let finding = about(&rule::OID_REQUEST_HEADER, *source, why);
@@ -343,7 +343,8 @@ impl OidMonitor {
             if given.below.is_some() || has_clone {
                 return None;
             }
-            if self.refused.contains(&address) {
+            // Who takes it from a queue meanwhile, on another thread, finishes it.
+            if self.refused.contains(&(address, event.thread)) {
                 return Some(about(
                     &rule::OID_CLONE_NULL,
                     address,
@@ -415,14 +416,20 @@ impl OidMonitor {
         self.finish(event, path, request, status)
     }
 
-    fn clone_made(&mut self, adapter: u32, source: u64, clone: u64) -> Option<Finding> {
+    fn clone_made(
+        &mut self,
+        thread: u32,
+        adapter: u32,
+        source: u64,
+        clone: u64,
+    ) -> Option<Finding> {
         let path = self.given.get(&source).map(|given| given.path);
         if path == Some(OidPath::Synchronous) {
             let why = "is synchronous and was cloned";
             return Some(about(&rule::SYNC_OID_NO_CLONE, source, why));
         }
         if clone == 0 {
-            self.refused.push(source);
+            self.refused.push((source, thread));
             return None;
         }
         if let Some(given) = self.given.get_mut(&source) {

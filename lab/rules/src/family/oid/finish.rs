@@ -60,8 +60,8 @@ impl OidMonitor {
         let given = self.given.remove(&address)?;
         self.finished.insert(address, path);
         self.has_finished |= self.states.of(given.adapter) == ModuleState::Running;
-        let had_no_clone = self.refused.contains(&address);
-        self.refused.retain(|refused| *refused != address);
+        let had_no_clone = self.refused.iter().any(|(refused, _)| *refused == address);
+        self.refused.retain(|(refused, _)| *refused != address);
         let fail = |rule, why: &str| Some(about(rule, address, why));
         let clone = self.own.iter().find(|(_, own)| own.source == Some(address));
         if let Some((_, own)) = clone {

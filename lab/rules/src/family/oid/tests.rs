@@ -9,7 +9,7 @@ use crate::event::{
     Callback, Event, HandlerSet, Header, Kind, Left, ModuleEvent, OidAlteration, OidEvent, OidKind,
     OidPath, OidRequest, PoolEvent,
 };
-use crate::table::{at, check, enter, import, leave, level};
+use crate::table::{at, check, enter, import, leave, level, on};
 
 const GIVEN: u64 = 0x100;
 const CLONE: u64 = 0x200;
@@ -431,6 +431,23 @@ fn requests_go_on_as_clones() {
             "no clone",
             after(vec![given(), cloned(0), pends()]),
             vec!["oid-clone-null"],
+        ),
+        (
+            "no clone for who took it from a queue meanwhile",
+            after(vec![
+                given(),
+                on(
+                    2,
+                    Kind::Oid(OidEvent::Cloned {
+                        adapter: 0,
+                        source: GIVEN,
+                        clone: 0,
+                    }),
+                ),
+                pends(),
+                completed_as(request(GIVEN), 0xC000_009A),
+            ]),
+            vec![],
         ),
         (
             "no clone, refused",
