@@ -45,20 +45,20 @@ fn without_overload_only_what_cannot_be_held_is_not_judged() {
 
 #[test]
 fn what_ndis_takes_back_is_copied_and_judged() {
-    let mut copied = 0;
+    let (mut copied, mut missed) = (0, 0);
     for seed in 1..=10 {
         let summary = inline().seed(seed).clean();
         copied += summary.originated.receive;
         // What is longer than a copy has room for passes while nothing is held, and is dropped else.
         let reasons = summary.not_inspected.unwrap_or_default();
-        let missed: u64 = reasons.iter().map(|reason| reason.packets).sum();
-        assert!(
-            missed < summary.originated.receive,
-            "seed {seed}: {missed} packets without a verdict"
-        );
+        missed += reasons.iter().map(|reason| reason.packets).sum::<u64>();
         assert_eq!(summary.originated.send, 0, "seed {seed}");
     }
     assert!(copied > 0, "nothing was lent");
+    assert!(
+        4 * missed < copied,
+        "{missed} packets without a verdict, {copied} copied"
+    );
 }
 
 #[test]

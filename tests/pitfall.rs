@@ -211,12 +211,13 @@ fn n14_unload_waits_for_a_detach_that_runs() {
 #[test]
 fn n15_no_processor_stays_long_at_dispatch_level() {
     let lives = all().into_iter().flat_map(|lives| &lives.0);
-    let longest_ns = lives
-        .map(|life| life.irql.longest_dispatch_virtual_ns)
-        .max();
-    let longest_ns = longest_ns.expect("some lives");
+    let longest = lives.map(|life| life.irql.longest_dispatch_calls).max();
+    let longest_ns = IMPORT_NS * longest.expect("some lives");
     assert!((1..LONG_NS).contains(&longest_ns), "{longest_ns} ns");
 }
+
+/// What the lab charges for a call, of the time that its processors share: how long others ran meanwhile is not in it.
+const IMPORT_NS: u64 = 50;
 
 /// What is long at `DISPATCH_LEVEL`, for which Microsoft's guidance is 100 microseconds in one DPC.
 const LONG_NS: u64 = 100_000;
