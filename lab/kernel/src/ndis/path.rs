@@ -256,16 +256,25 @@ fn divide(adapter: u32, nbls: Vec<u64>) -> (Vec<u64>, Vec<u64>) {
 pub(super) fn complete_up(adapter: u32, nbls: Vec<u64>) {
     let (filtered, plain): (Vec<u64>, Vec<u64>) =
         nbls.into_iter().partition(|nbl| concerns_filter(*nbl));
+    let is_lowest = stack::below().next().is_none();
+    if !is_lowest {
+        // They have been at the miniport by way of another filter.
+        nbl::hand_back(&plain);
+        nbl::take_answers(&plain, false);
+    }
     nbl::bring_home(plain);
     if filtered.is_empty() {
         return;
     }
-    let Some((context, path)) = module::path(adapter) else {
+    let module = module::path(adapter);
+    if module.is_some() || !is_lowest {
+        nbl::hand_back(&filtered);
+        nbl::take_answers(&filtered, is_lowest);
+    }
+    let Some((context, path)) = module else {
         // The module is gone, and its NBLs pass by where it was.
         return nbl::bring_home(filtered);
     };
-    nbl::hand_back(&filtered);
-    nbl::take_answers(&filtered, stack::below().next().is_none());
     let first = nbl::link(&filtered);
     emit(Kind::Nbl(NblEvent::Back {
         adapter,
