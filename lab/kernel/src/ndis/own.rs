@@ -13,13 +13,13 @@ use std::collections::BTreeMap;
 use lab_rules::Kind;
 use lab_rules::event::{NblEvent, NblPath};
 
-use super::{adapter, nbl};
+use super::{adapter, data_space, nbl};
 use crate::abi::constant::NetBufferListCancelId;
 use crate::abi::ndis::{NET_BUFFER, NET_BUFFER_LIST};
 use crate::driver;
 use crate::per_image::per_image;
 use crate::rt::mem::BadAddress;
-use crate::watch::{self, emit};
+use crate::watch::{self, OrFault, emit};
 
 /// A structure of the filter's: what it is from, and all memory of NDIS that it is made of.
 #[derive(Clone, Default)]
@@ -93,8 +93,10 @@ pub(super) fn note_out(nbls: &[u64], adapter: u32, path: NblPath) {
             }
         }
     });
-    let count = nbls.iter().filter(is_originated).count();
-    let count = u64::try_from(count).unwrap_or(0);
+    let originated = nbls.iter().filter(is_originated);
+    let count: u64 = originated
+        .map(|nbl| data_space::buffers(*nbl).or_fault().len() as u64)
+        .sum();
     adapter::with_mut(adapter, |adapter| {
         adapter.counts[adapter::side(path)].originated += count
     });
