@@ -151,16 +151,18 @@ pub(crate) unsafe fn restart<M: Installed>(
 ///
 /// Called in `FilterPause`.
 pub(crate) unsafe fn pause<M: Installed>(core: &ModuleCore<M>, reason: u32, irql: &mut Passive) {
-    let watch = Stopwatch::start::<M>();
+    let mut watch = None;
     core.set_state(ModuleState::Pausing);
     // INVARIANT: this is pause.
-    order::pause(&Stopping(core), irql);
+    order::pause(&Stopping(core), irql, || {
+        watch = Some(Stopwatch::start::<M>());
+    });
     core.set_state(ModuleState::Paused);
     M::witness(Moment::Paused {
         // SAFETY: NDIS calls FilterPause between attach and detach.
         module: &unsafe { Attached::new(core) },
         reason,
-        took_ns: watch.took_ns(),
+        took_ns: watch.map_or(0, Stopwatch::took_ns),
     });
 }
 

@@ -47,10 +47,11 @@ pub(crate) trait Stop {
     fn free(&self, irql: &mut Passive);
 }
 
-/// Lets no packet in any more, and what is under way finish.
-pub(crate) fn pause(module: &impl Stop, irql: &mut Passive) {
+/// Lets no packet in any more, and what is under way finish. `closed` is called when the gate is closed: before that nothing of
+/// the system's may be, in whose time packets would still come in.
+pub(crate) fn pause(module: &impl Stop, irql: &mut Passive, closed: impl FnOnce()) {
     // The gate: no new packet gets through, and those callbacks that have one return.
-    module.datapath().close(irql);
+    module.datapath().close_and(irql, |_| closed());
     module.cancel_timers(irql);
     module.flush_dpcs(irql);
     // Nobody judges it any more, so it need not wait for a thread of the system's.
@@ -296,7 +297,9 @@ mod tests {
                     });
                 }
             });
-            pause(&model, &mut passive());
+            pause(&model, &mut passive(), || {
+                assert!(!model.datapath.acquire(), "packets still come in");
+            });
         });
         let steps = model.steps.into_inner().expect("steps");
         assert_eq!(
@@ -308,7 +311,7 @@ mod tests {
     #[test]
     fn detach_waits_for_whoever_has_the_module_and_cancels_timers() {
         let model = Model::running();
-        pause(&model, &mut passive());
+        pause(&model, &mut passive(), || ());
         model.steps.lock().expect("steps").clear();
         // A work item that something else than a packet wished for, and a timer that is due in a year.
         model.wish(&model.work[1]);
@@ -348,7 +351,7 @@ mod tests {
             while runs.load(Ordering::SeqCst) == 0 {
                 thread::yield_now();
             }
-            pause(&model, &mut passive());
+            pause(&model, &mut passive(), || ());
             // A pause is not the end of wishes.
             model.wish(second);
             scope.spawn(|| model.run_again(second, restless));
@@ -362,7 +365,7 @@ mod tests {
     #[test]
     fn detach_does_not_wait_for_a_timer_that_is_set_meanwhile() {
         let model = Model::running();
-        pause(&model, &mut passive());
+        pause(&model, &mut passive(), || ());
         let is_set = || model.is_timer_set.swap(true, Ordering::SeqCst);
         let was_set = || model.is_timer_set.swap(false, Ordering::SeqCst);
         thread::scope(|scope| {
@@ -393,7 +396,7 @@ mod tests {
         for _ in 0..3 {
             assert_eq!(set_timer(&model.attached, arm, || false), Ok(()));
         }
-        pause(&model, &mut passive());
+        pause(&model, &mut passive(), || ());
         assert!(!model.attached.is_occupied(), "a reference is left");
     }
 }
