@@ -11,7 +11,6 @@ use tests::{Lab, Scratch, capture, captures, driver};
 
 #[test]
 fn own_packets_go_both_ways_and_everything_comes_back() {
-    let (mut sent, mut indicated) = (0, 0);
     for seed in 1..=10 {
         let lab = captures()
             .iter()
@@ -20,14 +19,15 @@ fn own_packets_go_both_ways_and_everything_comes_back() {
             })
             .seed(seed);
         let (told, summary) = told(&lab);
-        let originated = |path: &str, made: u64| {
-            // What goes beside others, or in their place as copies, is the filter's own too; a clone in place is not.
-            let at_least = of(&told, path, "Mirrored") + of(&told, path, "Duplicated");
-            assert!(made > at_least, "seed {seed}: {made} {at_least}");
-            made
-        };
-        sent += originated("BesideSends", summary.originated.send);
-        indicated += originated("BesideReceives", summary.originated.receive);
+        for (path, made) in [
+            ("BesideSends", summary.originated.send),
+            ("BesideReceives", summary.originated.receive),
+        ] {
+            // What goes beside others, or in their place as copies, is the filter's own too, beside the frames that it makes up;
+            // a clone in place is not.
+            let beside = ["Mirrored", "Duplicated", "Replaced"].map(|name| of(&told, path, name));
+            assert!(made > beside.iter().sum(), "seed {seed}: {made} {beside:?}");
+        }
         assert_eq!(
             summary.passed.send + of(&told, "BesideSends", "Replaced"),
             summary.packets.ndis.send,
@@ -35,8 +35,6 @@ fn own_packets_go_both_ways_and_everything_comes_back() {
         );
         assert_eq!(summary.pool.left_bytes, 0, "seed {seed}");
     }
-    // As many are made up for either way; copies are among those that are indicated.
-    assert!(indicated > sent, "{indicated} {sent}");
 }
 
 /// What the modules of a run that breaks no rule tell when they pause at its end, and its summary.
