@@ -209,3 +209,9 @@ fn fields(process: u32) -> Option<Vec<String>> {
     let (_, rest) = text.rsplit_once(") ")?;
     Some(rest.split(' ').map(str::to_owned).collect())
 }
+
+/// In this seed two senders each had a part of a long batch when no more packets were to be out, and waited for each other.
+#[test]
+fn long_batches_do_not_wait_for_each_other() {
+    clean(&seeds(&Lab::stress(&driver("deferlwf")), 36_368, 1));
+}

@@ -189,6 +189,8 @@ fn send_all(adapter: u32, frames: &[usize]) {
     let mut next = 0;
     while next < frames.len() {
         adapter::enter(adapter, NblPath::Send);
+        // Nobody waits with a part of a batch: two who did would wait for each other.
+        adapter::wait_for_window(adapter, NblPath::Send);
         let mut batch = Vec::new();
         // A protocol may give several sends one id to cancel them together.
         let mut making = Making::of(Direction::Send);
@@ -196,7 +198,6 @@ fn send_all(adapter: u32, frames: &[usize]) {
         let looped_back = disturbance::wants_loopback().then(|| frame(adapter, frames[next]));
         for _ in 0..batch_len() {
             let Some(first) = frames.get(next) else { break };
-            adapter::wait_for_window(adapter, NblPath::Send);
             let mut buffers = vec![frame(adapter, *first)];
             next += 1;
             // Several frames of one connection may share a structure.
@@ -232,10 +233,10 @@ fn receive_all(adapter: u32, frames: &[usize]) {
     let mut next = 0;
     while next < frames.len() {
         adapter::enter(adapter, NblPath::Receive);
+        adapter::wait_for_window(adapter, NblPath::Receive);
         let mut batch = Vec::new();
         for _ in 0..batch_len() {
             let Some(index) = frames.get(next) else { break };
-            adapter::wait_for_window(adapter, NblPath::Receive);
             let making = Making::of(Direction::Receive);
             batch.push(nbl::build(adapter, &[frame(adapter, *index)], making));
             next += 1;
