@@ -361,9 +361,9 @@ fn hard_lives_have_sessions_that_come_and_go() {
         let lab = traced().with(["--hard", "--seed", &seed.to_string()]);
         named(&events(&lab), "DriverRundown").len()
     };
-    // The session that prints asks once.
-    let visited = (0..12).filter(|&seed| asked(seed) > 1).count();
-    assert!((1..12).contains(&visited), "{visited}");
+    // The session that prints asks once. Every fourth life has others, which may come when nobody is attached.
+    let visited = (0..48).filter(|&seed| asked(seed) > 1).count();
+    assert!((1..48).contains(&visited), "{visited}");
 }
 
 /// What a driver of WPP's writes, with the text for it.
