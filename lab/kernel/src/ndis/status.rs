@@ -84,17 +84,8 @@ fn tell_link_state(adapter: u32, is_up: bool) {
         S::StatusBufferSize.write(indication, u32::from(NDIS_SIZEOF_LINK_STATE_REVISION_1))
     };
     fill().or_fault();
-    PASSING.with_borrow_mut(|passing| passing.insert(indication));
-    for lent in [indication, link] {
-        watch::note_lent(Lent::Status, lent, handler);
-    }
-    driver::call(
-        Callback::FilterStatus,
-        Some(adapter),
-        handler,
-        &[context, indication],
-    );
-    PASSING.with_borrow_mut(|passing| passing.remove(&indication));
+    watch::note_lent(Lent::Status, link, handler);
+    tell(adapter, context, handler, indication);
     driver::release(indication);
     driver::release(link);
 }
@@ -129,15 +120,20 @@ fn hand_on(adapter: u32, indication: u64) {
         return;
     }
     if let Some((context, handler)) = listener(adapter) {
-        PASSING.with_borrow_mut(|passing| passing.insert(indication));
-        watch::note_lent(Lent::Status, indication, handler);
-        driver::call(
-            Callback::FilterStatus,
-            Some(adapter),
-            handler,
-            &[context, indication],
-        );
-        PASSING.with_borrow_mut(|passing| passing.remove(&indication));
+        tell(adapter, context, handler, indication);
     }
     adapter::leave_control(adapter);
+}
+
+/// Calls `FilterStatus` with an indication, which the filter may pass on meanwhile.
+fn tell(adapter: u32, context: u64, handler: u64, indication: u64) {
+    PASSING.with_borrow_mut(|passing| passing.insert(indication));
+    watch::note_lent(Lent::Status, indication, handler);
+    driver::call(
+        Callback::FilterStatus,
+        Some(adapter),
+        handler,
+        &[context, indication],
+    );
+    PASSING.with_borrow_mut(|passing| passing.remove(&indication));
 }
