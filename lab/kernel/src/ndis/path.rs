@@ -188,8 +188,8 @@ fn cancel_at_miniport(adapter: u32, id: u64) {
 /// Structures go on to the next image, which has them from a neighbour.
 fn pass(adapter: u32, path: NblPath, to: u8, nbls: &[u64], is_lent: bool) {
     let from = sched::image();
-    let passed = nbl::describe(nbls);
-    sched::on_behalf(to, || nbl::adopt(adapter, path, from, passed, is_lent));
+    let passed = nbl::describe(adapter, path, nbls);
+    sched::on_behalf(to, || nbl::adopt(from, passed, is_lent));
 }
 
 /// Who is above sees receives that are only lent, until this returns; tells whether there is somebody.

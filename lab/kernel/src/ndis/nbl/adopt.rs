@@ -14,23 +14,14 @@ use crate::watch::{self, OrFault};
 /// A structure as the image that passes it on knows it.
 pub(crate) struct Passed {
     nbl: u64,
-    making: Making,
-    packets: u64,
-    bytes: u64,
-    segments: u64,
-    shadow: Shadow,
-    blocks: Vec<u64>,
-    read_only: Vec<u64>,
-    unused: Option<u64>,
-    header: Option<u64>,
-    is_header_gone: bool,
+    record: Record,
 }
 
 /// What the running image passes on: what it was given by a neighbour, and its own.
-pub(crate) fn describe(nbls: &[u64]) -> Vec<Passed> {
+pub(crate) fn describe(adapter: u32, path: NblPath, nbls: &[u64]) -> Vec<Passed> {
     let describe = |nbl: &u64| {
         let blocks = away::reopen(*nbl).or_fault();
-        known(*nbl).unwrap_or_else(|| of_own(*nbl, blocks).or_fault())
+        known(*nbl).unwrap_or_else(|| of_own(adapter, path, *nbl, blocks).or_fault())
     };
     nbls.iter().map(describe).collect()
 }
@@ -39,24 +30,18 @@ pub(crate) fn describe(nbls: &[u64]) -> Vec<Passed> {
 fn known(nbl: u64) -> Option<Passed> {
     RECORDS.with_borrow(|records| {
         let record = records.get(&nbl)?;
-        Some(Passed {
-            nbl,
-            making: record.making,
-            packets: record.packets,
-            bytes: record.bytes,
-            segments: record.segments,
+        let record = Record {
             shadow: record.shadow.renewed(),
             blocks: record.blocks.clone(),
             read_only: record.read_only.clone(),
-            unused: record.unused,
-            header: record.header,
-            is_header_gone: record.is_header_gone,
-        })
+            ..*record
+        };
+        Some(Passed { nbl, record })
     })
 }
 
 /// A structure of the running image's own.
-fn of_own(nbl: u64, blocks: Vec<u64>) -> Result<Passed, BadAddress> {
+fn of_own(adapter: u32, path: NblPath, nbl: u64, blocks: Vec<u64>) -> Result<Passed, BadAddress> {
     let mut shadow = Shadow::default();
     shadow.keep_nbl(nbl)?;
     let buffers = data_space::buffers(nbl)?;
@@ -73,8 +58,10 @@ fn of_own(nbl: u64, blocks: Vec<u64>) -> Result<Passed, BadAddress> {
     let parent = own::parent(nbl);
     let segments =
         RECORDS.with_borrow(|records| records.get(&parent).map(|record| record.segments));
-    Ok(Passed {
-        nbl,
+    let record = Record {
+        origin: None,
+        adapter,
+        path,
         making: Making {
             source: NET_BUFFER_LIST::SourceHandle.read(nbl)?,
             cancel_id: slot_value(nbl, NetBufferListCancelId)?,
@@ -89,8 +76,12 @@ fn of_own(nbl: u64, blocks: Vec<u64>) -> Result<Passed, BadAddress> {
         read_only: Vec::new(),
         unused: None,
         header: None,
+        empty_mdls: 0,
         is_header_gone: false,
-    })
+        was_given: false,
+        was_passed: false,
+    };
+    Ok(Passed { nbl, record })
 }
 
 /// How many structures of the ends of the stack the running image has passed to the next filter, and not got back:
@@ -119,33 +110,22 @@ pub(crate) fn with_next_filter(adapter: u32) -> [usize; 2] {
 }
 
 /// The running image has structures from the filter `from`, beside those of the ends of the stack.
-pub(crate) fn adopt(adapter: u32, path: NblPath, from: u8, passed: Vec<Passed>, is_lent: bool) {
-    for passed in passed {
-        let nbl = passed.nbl;
-        watch::note_parts(nbl, &passed.blocks);
+pub(crate) fn adopt(from: u8, passed: Vec<Passed>, is_lent: bool) {
+    for Passed { nbl, record } in passed {
+        watch::note_parts(nbl, &record.blocks);
         let record = Record {
             origin: Some((from, is_lent)),
-            adapter,
-            path,
             making: Making {
                 // The image at the end of the stack counts it.
                 is_extra: true,
-                ..passed.making
+                ..record.making
             },
-            packets: passed.packets,
-            bytes: passed.bytes,
-            segments: passed.segments,
-            shadow: passed.shadow,
-            blocks: passed.blocks,
-            read_only: passed.read_only,
-            unused: passed.unused,
-            header: passed.header,
-            empty_mdls: 0,
-            is_header_gone: passed.is_header_gone,
             was_given: false,
             was_passed: false,
+            ..record
         };
-        adapter::with_mut(adapter, |adapter| adapter.outstanding[side(path)] += 1);
+        let (adapter, side) = (record.adapter, side(record.path));
+        adapter::with_mut(adapter, |adapter| adapter.outstanding[side] += 1);
         RECORDS.with_borrow_mut(|records| records.insert(nbl, record));
     }
 }
