@@ -13,6 +13,7 @@ use ndis_sys::{
 };
 
 use super::raw::{self, Chain, NblPointer, set_status};
+use super::stand_in::append_all;
 use super::{Direction, Hold, Nbl, Nbls, Rx, Side, Tx};
 use crate::fifo::{HoldLimit, List, Stamp};
 use crate::irql::Caller;
@@ -134,25 +135,41 @@ impl<'c, D: Direction> NblBatch<'c, D> {
     /// Splits the batch: lists for which `choose` says `true` come first in the result, the others second. The order
     /// within each is kept.
     pub fn partition(self, mut choose: impl FnMut(&Nbl<'_, D>) -> bool) -> (Self, Self) {
-        let mut chosen = List::EMPTY;
-        let mut others = List::EMPTY;
-        let mut at = self.chain.first;
+        self.divide(|nbl, list| {
+            if choose(list) {
+                (Some(nbl), None)
+            } else {
+                (None, Some(nbl))
+            }
+        })
+    }
+
+    /// Goes through the lists: what `take` gives first of each, which may be several, comes first in the result, what it
+    /// gives second, second.
+    pub(super) fn divide(
+        self,
+        mut take: impl FnMut(NblPointer, &Nbl<'_, D>) -> (Option<NblPointer>, Option<NblPointer>),
+    ) -> (Self, Self) {
+        let this = ManuallyDrop::new(self);
+        let (mut first, mut second) = (List::EMPTY, List::EMPTY);
+        let mut at = this.chain.first;
         while let Some(nbl) = at {
             // SAFETY: the batch owns the chain.
             at = unsafe { raw::next(nbl) };
             // SAFETY: likewise. The list is linked to nothing while it is looked at, so it is a chain of one.
             unsafe { raw::set_next(nbl, Chain::EMPTY) };
             let alone = Chain { first: Some(nbl) };
-            // SAFETY: the batch owns the list, and nobody changes it while `choose` looks at it.
-            let is_chosen = unsafe { Nbls::<D>::new(alone) }
+            // SAFETY: the batch owns the list, and nobody changes it while it is looked at.
+            let taken = unsafe { Nbls::<D>::new(alone) }
                 .next()
-                .is_some_and(|nbl| choose(&nbl));
-            let side = if is_chosen { &mut chosen } else { &mut others };
-            // SAFETY: the list is owned, and in no chain any more.
-            unsafe { side.append(nbl) };
+                .map(|list| take(nbl, &list));
+            let (one, other) = taken.unwrap_or((Some(nbl), None));
+            // SAFETY: it is the module's, and in no chain any more.
+            unsafe { append_all(&mut first, one) };
+            // SAFETY: likewise.
+            unsafe { append_all(&mut second, other) };
         }
-        let this = ManuallyDrop::new(self);
-        // INVARIANT: the lists of `self`, each in one of two batches; one more batch than before.
+        // INVARIANT: what has been made of the lists of `self`, each in one of two batches; one more batch than before.
         this.callback.open();
         let side = |list: List<NblPointer>| Self {
             chain: Chain { first: list.first },
@@ -161,7 +178,7 @@ impl<'c, D: Direction> NblBatch<'c, D> {
             flags: this.flags,
             callback: this.callback,
         };
-        (side(chosen), side(others))
+        (side(first), side(second))
     }
 
     /// Appends the batch to what the module holds, as far as `limit` allows.

@@ -1,10 +1,8 @@
 //! Lists of a module's own in the place of others, or beside them.
 
-use core::mem::ManuallyDrop;
-
 use super::clone::Place;
 use super::raw::{self, Chain, NblPointer};
-use super::{Direction, Nbl, NblBatch, Nbls};
+use super::{Direction, Nbl, NblBatch};
 use crate::fifo::List;
 use crate::irql::Caller;
 
@@ -89,43 +87,6 @@ impl<'c, D: Direction> NblBatch<'c, D> {
             };
             (Some(first), second)
         })
-    }
-
-    /// Goes through the lists: what `take` gives first of each, which may be several, comes first in the result, what it
-    /// gives second, second.
-    fn divide(
-        self,
-        mut take: impl FnMut(NblPointer, &Nbl<'_, D>) -> (Option<NblPointer>, Option<NblPointer>),
-    ) -> (Self, Self) {
-        let this = ManuallyDrop::new(self);
-        let (mut first, mut second) = (List::EMPTY, List::EMPTY);
-        let mut at = this.chain.first;
-        while let Some(nbl) = at {
-            // SAFETY: the batch owns the chain.
-            at = unsafe { raw::next(nbl) };
-            // SAFETY: likewise. The list is linked to nothing while it is looked at, so it is a chain of one.
-            unsafe { raw::set_next(nbl, Chain::EMPTY) };
-            let alone = Chain { first: Some(nbl) };
-            // SAFETY: the batch owns the list, and nobody changes it while it is looked at.
-            let taken = unsafe { Nbls::<D>::new(alone) }
-                .next()
-                .map(|list| take(nbl, &list));
-            let (one, other) = taken.unwrap_or((Some(nbl), None));
-            // SAFETY: it is the module's, and in no chain any more.
-            unsafe { append_all(&mut first, one) };
-            // SAFETY: likewise.
-            unsafe { append_all(&mut second, other) };
-        }
-        // INVARIANT: what has been made of the lists of `self`, each in one of two batches; one more batch than before.
-        this.callback.open();
-        let side = |list: List<NblPointer>| Self {
-            chain: Chain { first: list.first },
-            count: list.count,
-            port: this.port,
-            flags: this.flags,
-            callback: this.callback,
-        };
-        (side(first), side(second))
     }
 }
 
