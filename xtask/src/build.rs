@@ -14,7 +14,7 @@ use crate::{
     import_library::ImportTable,
     output::say,
     repository::{Repository, create_folder},
-    seal,
+    seal, tmf,
 };
 
 /// The root package.
@@ -66,6 +66,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         if options.release && ships(&repository, name)? {
             check_image::check(&product.image, &product.map, &table, false)?;
         }
+        tmf::write(&repository, name, &product.image, &output)?;
         say!("{}", product.admit()?.display())?;
     }
     Ok(())

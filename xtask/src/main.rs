@@ -34,6 +34,7 @@ mod rules;
 mod sdv;
 mod seal;
 mod test;
+mod tmf;
 mod tool;
 mod toolchain;
 mod trace;

@@ -1,4 +1,5 @@
-//! `cargo xtask check-trace`: trace logs of `lwf-lab`, as two decoders of others read them.
+//! `cargo xtask check-trace`: trace logs of `lwf-lab`, as two decoders of others read them, and WPP messages, as a reader does
+//! that knows nothing but the TMF files.
 
 use std::{
     path::{Path, PathBuf},
@@ -16,6 +17,9 @@ use crate::{
 
 /// What PyPI's etl-parser and dissect.etl are asked: is every event in the log, as it was printed?
 const DECODE: &str = include_str!("trace/decode.py");
+/// What reads WPP messages by TMF files alone, and the values that `examples/traced` writes.
+const READ_WPP: &str = include_str!("trace/wpp.py");
+const WPP_VALUES: &str = include_str!("trace/wpp_values.json");
 const PACKAGES: &[&str] = &["etl-parser==1.0.1", "dissect.etl==3.14"];
 
 /// What is run: arguments that bring about as many kinds of events as there are.
@@ -91,7 +95,52 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             Err(error) => bail!(Failed(format!("{}: {error:#}", log.display()))),
         }
     }
+    let traced = built(&target.join("driver/x64/release/traced.sys"))?;
+    check_wpp(&repository, &lab, &traced, &folder, &python)
+}
+
+/// Plays the example of WPP, and has its messages read.
+fn check_wpp(
+    repository: &Repository,
+    lab: &Path,
+    image: &Path,
+    folder: &Path,
+    python: &Path,
+) -> Result<()> {
+    let (script, values) = (folder.join("wpp.py"), folder.join("wpp_values.json"));
+    write_if_changed(&script, READ_WPP)?;
+    write_if_changed(&values, WPP_VALUES)?;
+    let log = folder.join("wpp.etl");
+    let mut command = Command::new(lab);
+    command.arg("run").arg(image).arg("--etl").arg(&log);
+    let capture = repository.root().join("tests/captures/ping.pcapng");
+    command.arg("--pcap").arg(capture);
+    program::run(&mut command)?;
+    let formats = image.with_file_name("tmf").join("traced");
+    let joined = image.with_extension("tmf");
+    let mut command = Command::new(python);
+    command.args([
+        &script,
+        &log,
+        &built_folder(&formats)?,
+        &built(&joined)?,
+        &values,
+    ]);
+    match program::run(&mut command) {
+        Ok(found) => say!("ok      wpp: {}", found.trim_end())?,
+        Err(error) => bail!(Failed(format!("{}: {error:#}", log.display()))),
+    }
     Ok(())
+}
+
+fn built_folder(path: &Path) -> Result<PathBuf> {
+    if path.is_dir() {
+        return Ok(path.to_owned());
+    }
+    bail!(
+        "{} is not there: build it with `cargo xtask build --release --package traced`",
+        path.display()
+    )
 }
 
 fn built(path: &Path) -> Result<PathBuf> {

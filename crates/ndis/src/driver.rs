@@ -53,7 +53,17 @@ pub trait Installed: FilterModule {
     fn trace() -> Option<&'static Provider> {
         None
     }
+
+    /// What its WPP messages are enabled by, if it has any.
+    #[must_use]
+    fn wpp() -> Option<&'static WppControl> {
+        None
+    }
 }
+
+/// For [`driver!`](crate::driver!).
+#[doc(hidden)]
+pub use wpp::Control as WppControl;
 
 /// The handle of the filter driver, from `FilterSetOptions` to `NdisFDeregisterFilterDriver`; one image has one.
 static FILTER_DRIVER: AtomicPtr<c_void> = AtomicPtr::new(core::ptr::null_mut());
@@ -299,6 +309,11 @@ impl<M: FilterModule> Census<'_, M> {
 pub unsafe fn entry<M: Installed>(object: *mut DRIVER_OBJECT) -> i32 {
     // SAFETY: the I/O manager calls DriverEntry at PASSIVE_LEVEL; this is its one token.
     let mut irql = unsafe { Passive::assume() };
+    if let Some(control) = M::wpp() {
+        // Where it fails WPP is off.
+        // SAFETY: DriverEntry is at PASSIVE_LEVEL, and called once; `end_trace` comes before the image goes.
+        let _ = unsafe { control.register() };
+    }
     if let Some(provider) = M::trace() {
         provider.register(&mut irql);
     }
@@ -323,6 +338,10 @@ pub(crate) fn end_trace<M: Installed>(last: Moment<'_, M>, irql: &mut Passive) {
     M::witness(last);
     if let Some(provider) = M::trace() {
         provider.unregister(irql);
+    }
+    if let Some(control) = M::wpp() {
+        // SAFETY: the token says PASSIVE_LEVEL.
+        unsafe { control.unregister() };
     }
 }
 
@@ -398,7 +417,8 @@ pub type DriverObject = DRIVER_OBJECT;
 /// }
 /// ```
 ///
-/// `trace: PROVIDER`, at the end, registers a provider of [`events!`](crate::events!).
+/// `trace: PROVIDER`, behind that, registers a provider of [`events!`](crate::events!), and `wpp: CONTROL`, at the end, what
+/// `wpp::control!` has declared.
 #[macro_export]
 macro_rules! driver {
     (
@@ -407,7 +427,7 @@ macro_rules! driver {
         unique_name: $unique:expr,
         service_name: $service:expr,
         friendly_name: $friendly:expr
-        $(, trace: $provider:path)? $(,)?
+        $(, trace: $provider:path)? $(, wpp: $control:path)? $(,)?
     ) => {
         impl $crate::driver::Installed for $module {
             const HANDLERS: $crate::filter::Handlers<Self> =
@@ -431,6 +451,12 @@ macro_rules! driver {
             $(
                 fn trace() -> ::core::option::Option<&'static $crate::trace::Provider> {
                     ::core::option::Option::Some(&$provider)
+                }
+            )?
+
+            $(
+                fn wpp() -> ::core::option::Option<&'static $crate::driver::WppControl> {
+                    ::core::option::Option::Some(&$control)
                 }
             )?
         }

@@ -108,6 +108,20 @@ impl From<crate::mem::OutOfMemory> for Status {
     }
 }
 
+/// `{status:ntstatus}` in messages of WPP.
+impl wpp::Argument<'_, wpp::kind::NtStatus> for Status {
+    fn into_value(self) -> [u8; 4] {
+        self.0.to_le_bytes()
+    }
+}
+
+/// `{status:ndis_status}`.
+impl wpp::Argument<'_, wpp::kind::NdisStatus> for Status {
+    fn into_value(self) -> [u8; 4] {
+        self.0.to_le_bytes()
+    }
+}
+
 impl fmt::Debug for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Status({:#010x})", self.0)

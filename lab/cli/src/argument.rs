@@ -201,7 +201,8 @@ pub struct RunArguments {
     #[arg(long, value_name = "LEVEL", default_value = "verbose", value_parser = level)]
     pub trace_level: u8,
 
-    /// Texts of WPP messages, for --trace: a .tmf file, or a folder of them. Flags of WPP are the low 32 keyword bits
+    /// Texts of WPP messages, for --trace: a .tmf file, or a folder of them [default: the .tmf beside IMAGE, if there is
+    /// one]. Flags of WPP are the low 32 keyword bits
     #[arg(long, value_name = "PATH")]
     pub tmf: Option<PathBuf>,
 

@@ -50,11 +50,16 @@ impl Session {
                 .map_err(|error| refuse(path, &error))
         };
         let etl = arguments.etl.as_ref().map(create).transpose()?;
+        let beside_image = arguments.image.with_extension("tmf");
+        let tmf = match &arguments.tmf {
+            Some(path) => Some(path.as_path()),
+            None => beside_image.is_file().then_some(beside_image.as_path()),
+        };
         Ok(Some(Self {
             state: Rc::new(RefCell::new(State {
                 is_shown: arguments.trace.is_some(),
                 is_json: arguments.json,
-                formats: formats(arguments.tmf.as_deref())?,
+                formats: formats(tmf)?,
                 kept: etl.is_some().then(Vec::new),
                 failed: None,
             })),

@@ -47,7 +47,7 @@ const ROOMS: &[Room] = &[
     },
     Room {
         folder: "crates/ndis",
-        ours: &["ndis-sys"],
+        ours: &["ndis-sys", "wpp"],
         // `loom` for models of tests.
         others: &["loom", "wdk", "wdk-alloc", "wdk-panic", "wdk-sys"],
         has_unsafe: true,
@@ -69,8 +69,29 @@ const ROOMS: &[Room] = &[
         ..NOTHING
     },
     Room {
+        folder: "crates/wpp",
+        ours: &["wpp-macros"],
+        has_unsafe: true,
+        kernel: true,
+        host: true,
+        ..NOTHING
+    },
+    // Beside the compiler: what the macro and the build know of messages.
+    Room {
+        folder: "crates/wpp-format",
+        others: &["sha1"],
+        host: true,
+        ..NOTHING
+    },
+    Room {
+        folder: "crates/wpp-macros",
+        ours: &["wpp-format"],
+        host: true,
+        ..NOTHING
+    },
+    Room {
         folder: "examples/",
-        ours: &["ndis"],
+        ours: &["ndis", "wpp"],
         others: &["wdk-build"],
         kernel: true,
         ..NOTHING
@@ -137,6 +158,7 @@ const ROOMS: &[Room] = &[
     },
     Room {
         folder: "xtask",
+        ours: &["wpp-format"],
         others: &[
             "anyhow",
             "blake3",
