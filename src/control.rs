@@ -14,9 +14,12 @@ use protocol::{
     AdapterRequest, AdapterStatistics, DriverVersion, FLOW_CURSOR_END, FlowHeader, FlowQuery,
     FlowRecord, IOCTL_DEFERLWF_QUERY_FLOWS, IOCTL_DEFERLWF_QUERY_STATISTICS,
     IOCTL_DEFERLWF_REREAD_PARAMETERS, IOCTL_DEFERLWF_SET_MODE, ModeRequest, Record, ReplyWriter,
-    ShortBuffer, StatisticsHeader,
+    ShortBuffer, StatisticsHeader, UNTRACED_EVENTS, UNTRACED_MESSAGES,
 };
+use wpp::wpp;
 
+use crate::event::DEFERLWF;
+use crate::message::{self, Request};
 use crate::mode::{self, Want};
 use crate::module::Tap;
 use crate::{count, tell};
@@ -49,12 +52,23 @@ impl ControlDevice for Tap {
         buffer: &mut ControlBuffer<'_>,
         irql: &mut Passive,
     ) -> Result<usize, Status> {
+        wpp!(Verbose, Request, "{FUNC} begins: {code:x32}", code);
         let answer = match code {
             IOCTL_DEFERLWF_QUERY_STATISTICS => query_statistics(driver, buffer, irql),
             IOCTL_DEFERLWF_QUERY_FLOWS => query_flows(driver, buffer, irql),
             _ => Err(Status::INVALID_DEVICE_REQUEST),
         };
-        answer.inspect_err(|&status| tell::request_refused(code, status))
+        if let Err(status) = answer {
+            refused(code, status);
+        }
+        wpp!(
+            Verbose,
+            Request,
+            "{FUNC} ends: {code:x32}, {status:ntstatus}",
+            code,
+            message::status(&answer)
+        );
+        answer
     }
 
     /// A restart may be needed for them.
@@ -70,25 +84,52 @@ impl ControlDevice for Tap {
         request: &mut Longer<'_>,
         irql: &mut Passive,
     ) -> Poll<Result<usize, Status>> {
+        let code = request.code();
+        wpp!(Verbose, Request, "{FUNC} begins: {code:x32}", code);
         let advanced = advance(driver, request, irql);
         if let Poll::Ready(Err(status)) = advanced {
-            tell::request_refused(request.code(), status);
+            refused(code, status);
         }
+        wpp!(
+            Verbose,
+            Request,
+            "{FUNC} ends: {code:x32}, done {done:bool}",
+            code,
+            advanced.is_ready()
+        );
         // There is no answer but the status.
         advanced.map(|result| result.map(|()| 0))
     }
 
     fn abandon(driver: &Driver<Self>, request: &Longer<'_>, irql: &mut impl Caller) {
-        let Ok((if_index, _)) = wanted(request) else {
-            return;
-        };
-        // A module that has gone has nothing to forget.
-        let _ = driver.find(
-            irql,
-            |tap| tap.parameters().if_index == if_index,
-            |tap, irql| tap.switch.abandon(request.note, irql),
+        wpp!(
+            Verbose,
+            Request,
+            "{FUNC} begins: {code:x32}",
+            request.code()
         );
+        if let Ok((if_index, _)) = wanted(request) {
+            // A module that has gone has nothing to forget.
+            let _ = driver.find(
+                irql,
+                |tap| tap.parameters().if_index == if_index,
+                |tap, irql| tap.switch.abandon(request.note, irql),
+            );
+        }
+        wpp!(Verbose, Request, "{FUNC} ends: {code:x32}", request.code());
     }
+}
+
+/// Tells that a request was refused.
+fn refused(code: u32, status: Status) {
+    tell::request_refused(code, status);
+    wpp!(
+        Warning,
+        Request,
+        "request {code:x32} is refused: {status:ntstatus}",
+        code,
+        status
+    );
 }
 
 /// Looks after a change of one module.
@@ -150,7 +191,7 @@ fn query_statistics(
             let _ = reply.push(&count::statistics(&tap));
         }
         StatisticsHeader {
-            reserved: 0,
+            untraced: untraced(),
             adapter_count,
             driver: VERSION,
             ndis_minor: u16::from(version::registered_minor()),
@@ -159,6 +200,21 @@ fn query_statistics(
         }
     });
     reply.finish(&header).map_err(short)
+}
+
+/// What there is no registration for.
+fn untraced() -> u16 {
+    let events = if DEFERLWF.is_registered() {
+        0
+    } else {
+        UNTRACED_EVENTS
+    };
+    let messages = if message::WPP.is_registered() {
+        0
+    } else {
+        UNTRACED_MESSAGES
+    };
+    events | messages
 }
 
 fn query_flows(

@@ -18,9 +18,11 @@ use ndis::nbl::{
 use ndis::time;
 use ndis::timer::Timer;
 use ndis::work::{NextRun, WorkItem};
+use wpp::wpp;
 
 use crate::count::{Seen, Wire};
 use crate::datapath::{ETHERNET_HEADER_LENGTH, ListFacts, Snapshot};
+use crate::message::{Directions, Packets, Worker};
 use crate::module::Tap;
 use crate::tell::{self, Miss, Work};
 
@@ -216,6 +218,13 @@ fn see_to_the_rest<D: Way, R>(
 pub(crate) fn judge<D: Way>(this: &Attached<'_, Tap>, irql: &mut Passive) -> NextRun {
     let work = Work::Judge(D::DIRECTION);
     let started_ns = time::now_ns();
+    wpp!(
+        Verbose,
+        Worker,
+        "{FUNC} begins: adapter {if_index:u32}, {direction:Directions}",
+        this.if_index,
+        D::DIRECTION
+    );
     this.tell_started(work);
     let mut taken: u64 = 0;
     let released = this.while_running(irql, |running, irql| {
@@ -236,11 +245,36 @@ pub(crate) fn judge<D: Way>(this: &Attached<'_, Tap>, irql: &mut Passive) -> Nex
     };
     this.tell_stopped(work, taken, started_ns, next);
     tell::once_in_a_while(this);
+    wpp!(
+        Verbose,
+        Worker,
+        "{FUNC} ends: adapter {if_index:u32}, {direction:Directions}",
+        this.if_index,
+        D::DIRECTION
+    );
     next
 }
 
 /// The timer: lets go what has been held for too long.
 pub(crate) fn expire<D: Way>(this: &Attached<'_, Tap>, irql: &mut AtMostDispatch) {
+    wpp!(
+        Verbose,
+        Worker,
+        "{FUNC} begins: adapter {if_index:u32}, {direction:Directions}",
+        this.if_index,
+        D::DIRECTION
+    );
+    release_overdue::<D>(this, irql);
+    wpp!(
+        Verbose,
+        Worker,
+        "{FUNC} ends: adapter {if_index:u32}, {direction:Directions}",
+        this.if_index,
+        D::DIRECTION
+    );
+}
+
+fn release_overdue<D: Way>(this: &Attached<'_, Tap>, irql: &mut AtMostDispatch) {
     let max_hold_ns = this.settings.max_hold_ns();
     let released = this.while_running(irql, |running, irql| {
         running.release::<D, _, _>(irql, |release, irql| {
@@ -379,14 +413,50 @@ impl OriginatePath for Tap {
 
 impl HoldPath for Tap {
     fn sends_drained(this: &Attached<'_, Self>, packets: Nbls<'_, Tx>) {
+        wpp!(
+            Verbose,
+            Packets,
+            "{FUNC} begins: adapter {if_index:u32}",
+            this.if_index
+        );
         this.miss(Direction::Send, Miss::Paused, Group::of(packets), true);
+        wpp!(
+            Verbose,
+            Packets,
+            "{FUNC} ends: adapter {if_index:u32}",
+            this.if_index
+        );
     }
 
     fn receives_drained(this: &Attached<'_, Self>, packets: Nbls<'_, Rx>) {
+        wpp!(
+            Verbose,
+            Packets,
+            "{FUNC} begins: adapter {if_index:u32}",
+            this.if_index
+        );
         this.miss(Direction::Receive, Miss::Paused, Group::of(packets), true);
+        wpp!(
+            Verbose,
+            Packets,
+            "{FUNC} ends: adapter {if_index:u32}",
+            this.if_index
+        );
     }
 
     fn sends_cancelled(this: &Attached<'_, Self>, packets: Nbls<'_, Tx>) {
+        wpp!(
+            Verbose,
+            Packets,
+            "{FUNC} begins: adapter {if_index:u32}",
+            this.if_index
+        );
         this.miss(Direction::Send, Miss::Cancelled, Group::of(packets), true);
+        wpp!(
+            Verbose,
+            Packets,
+            "{FUNC} ends: adapter {if_index:u32}",
+            this.if_index
+        );
     }
 }

@@ -15,7 +15,8 @@
 //!
 //! One file per concern: `module.rs` the life of a module, `parameter.rs` what an administrator may set, `setting.rs`
 //! what of it can change, `memory.rs` what all adapters may take, `mode.rs` how the mode does, `datapath.rs`, `worker.rs`,
-//! `inline.rs`, `count.rs`, `control.rs`; `event.rs` and `tell.rs` what Windows' tracing is told.
+//! `inline.rs`, `count.rs`, `control.rs`; `event.rs` and `tell.rs` what Windows' tracing is told, `message.rs` what
+//! WPP is.
 
 #![cfg(windows)]
 #![no_std]
@@ -34,6 +35,7 @@ mod datapath;
 mod event;
 mod inline;
 mod memory;
+mod message;
 mod mode;
 mod module;
 mod parameter;
@@ -50,4 +52,5 @@ ndis::driver! {
     service_name: "deferlwf",
     friendly_name: "deferlwf packet tap",
     trace: event::DEFERLWF,
+    wpp: message::WPP,
 }

@@ -4,8 +4,10 @@ use core::sync::atomic::AtomicU64;
 
 use inspect::{FlowTable, Slot};
 use ndis::driver::Installed;
-use ndis::filter::{Attached, Attaching, BypassPath, FilterModule, Medium, Moment, StatusPath};
-use ndis::irql::Passive;
+use ndis::filter::{
+    Attached, Attaching, BypassPath, FilterModule, Medium, Moment, StatusIndication, StatusPath,
+};
+use ndis::irql::{AtMostDispatch, Passive};
 use ndis::lock::SpinLock;
 use ndis::mem::{PoolVec, Tag};
 use ndis::nbl::{Rx, Tx};
@@ -13,11 +15,13 @@ use ndis::ring::SnapshotRing;
 use ndis::work::WorkItem;
 use ndis::{Status, time};
 use protocol::{AdapterStatistics, Mode};
+use wpp::wpp;
 
 use crate::count::{Counters, FlowCounts};
 use crate::datapath::Snapshot;
 use crate::inline::{self, Judge, Way};
 use crate::memory::Share;
+use crate::message::{self, Life, Modes};
 use crate::mode::Switch;
 use crate::parameter::{Parameters, memory_limit};
 use crate::setting::{self, Settings};
@@ -56,6 +60,108 @@ impl FilterModule for Tap {
     type Departed = AdapterStatistics;
 
     fn attach(attaching: &mut Attaching<'_, Self>, irql: &mut Passive) -> Result<Self, Status> {
+        let if_index = attaching.parameters().if_index;
+        wpp!(
+            Verbose,
+            Life,
+            "{FUNC} begins: adapter {if_index:u32}",
+            if_index
+        );
+        let made = Self::make(attaching, irql);
+        let status = message::status(&made);
+        wpp!(
+            Verbose,
+            Life,
+            "{FUNC} ends: adapter {if_index:u32}, {status:ntstatus}",
+            if_index,
+            status
+        );
+        made
+    }
+
+    fn restart(this: &Attached<'_, Self>, irql: &mut Passive) -> Result<(), Status> {
+        wpp!(
+            Verbose,
+            Life,
+            "{FUNC} begins: adapter {if_index:u32}",
+            this.if_index
+        );
+        this.switch.reread(irql, |irql| setting::reread(this, irql));
+        this.switch.wake(irql);
+        wpp!(
+            Verbose,
+            Life,
+            "{FUNC} ends: adapter {if_index:u32}, mode {mode:Modes}",
+            this.if_index,
+            this.settings.mode()
+        );
+        Ok(())
+    }
+
+    // There is nothing to do: when it comes, the worker has drained the ring, and nothing is held.
+    fn pause(this: &Attached<'_, Self>, _irql: &mut Passive) {
+        wpp!(
+            Verbose,
+            Life,
+            "{FUNC} begins: adapter {if_index:u32}",
+            this.if_index
+        );
+        wpp!(
+            Verbose,
+            Life,
+            "{FUNC} ends: adapter {if_index:u32}",
+            this.if_index
+        );
+    }
+
+    fn detaching(this: &Attached<'_, Self>, irql: &mut Passive) {
+        wpp!(
+            Verbose,
+            Life,
+            "{FUNC} begins: adapter {if_index:u32}",
+            this.if_index
+        );
+        // Who waits for a change of this module does not find it any more.
+        Self::driver().advance_requests(irql);
+        wpp!(
+            Verbose,
+            Life,
+            "{FUNC} ends: adapter {if_index:u32}",
+            this.if_index
+        );
+    }
+
+    fn detach(this: &Attached<'_, Self>, irql: &mut Passive) {
+        wpp!(
+            Verbose,
+            Life,
+            "{FUNC} begins: adapter {if_index:u32}",
+            this.if_index
+        );
+        tell::flows_detached(this, irql);
+        wpp!(
+            Verbose,
+            Life,
+            "{FUNC} ends: adapter {if_index:u32}",
+            this.if_index
+        );
+    }
+
+    fn witness(moment: Moment<'_, Self>) {
+        tell::witness(moment);
+    }
+
+    fn wants_times() -> bool {
+        tell::wants_times()
+    }
+
+    fn depart(this: &Attached<'_, Self>, departed: &mut AdapterStatistics) {
+        departed.add_departed(&crate::count::statistics(this));
+    }
+}
+
+impl Tap {
+    fn make(attaching: &mut Attaching<'_, Self>, irql: &mut Passive) -> Result<Self, Status> {
         if attaching.parameters().medium != Medium::ETHERNET {
             return Err(Status::UNSUPPORTED_MEDIA);
         }
@@ -89,46 +195,44 @@ impl FilterModule for Tap {
             told_ns: AtomicU64::new(0),
         })
     }
-
-    fn restart(this: &Attached<'_, Self>, irql: &mut Passive) -> Result<(), Status> {
-        this.switch.reread(irql, |irql| setting::reread(this, irql));
-        this.switch.wake(irql);
-        Ok(())
-    }
-
-    // `pause` has nothing to do: when it comes, the worker has drained the ring, and nothing is held.
-
-    fn detaching(_this: &Attached<'_, Self>, irql: &mut Passive) {
-        // Who waits for a change of this module does not find it any more.
-        Self::driver().advance_requests(irql);
-    }
-
-    fn detach(this: &Attached<'_, Self>, irql: &mut Passive) {
-        tell::flows_detached(this, irql);
-    }
-
-    fn witness(moment: Moment<'_, Self>) {
-        tell::witness(moment);
-    }
-
-    fn wants_times() -> bool {
-        tell::wants_times()
-    }
-
-    fn depart(this: &Attached<'_, Self>, departed: &mut AdapterStatistics) {
-        departed.add_departed(&crate::count::statistics(this));
-    }
 }
 
 impl BypassPath for Tap {
     fn is_bypassed(this: &Attached<'_, Self>, irql: &mut Passive) -> bool {
-        this.switch.take(this.settings.mode(), irql) == Mode::Off
+        wpp!(
+            Verbose,
+            Life,
+            "{FUNC} begins: adapter {if_index:u32}",
+            this.if_index
+        );
+        let is_bypassed = this.switch.take(this.settings.mode(), irql) == Mode::Off;
+        wpp!(
+            Verbose,
+            Life,
+            "{FUNC} ends: adapter {if_index:u32}, {bypassed:bool}",
+            this.if_index,
+            is_bypassed
+        );
+        is_bypassed
     }
 
     fn bypass_settled(this: &Attached<'_, Self>, result: Result<(), Status>, irql: &mut Passive) {
+        wpp!(
+            Verbose,
+            Life,
+            "{FUNC} begins: adapter {if_index:u32}, {status:ntstatus}",
+            this.if_index,
+            message::status(&result)
+        );
         if let Some(mode) = this.switch.settle(result, irql) {
             tell::change_mode(this, mode);
         }
+        wpp!(
+            Verbose,
+            Life,
+            "{FUNC} ends: adapter {if_index:u32}",
+            this.if_index
+        );
     }
 }
 
@@ -140,5 +244,26 @@ fn judge<D: Way>(attaching: &mut Attaching<'_, Tap>, irql: &mut Passive) -> Resu
     })
 }
 
-/// Nothing to do with status: NDIS wants the handler beside that of receives, and the default passes everything on.
-impl StatusPath for Tap {}
+/// Nothing to do with status: NDIS wants the handler beside that of receives, and everything is passed on.
+impl StatusPath for Tap {
+    fn status(
+        this: &Attached<'_, Self>,
+        indication: StatusIndication<'_>,
+        irql: &mut AtMostDispatch,
+    ) {
+        wpp!(
+            Verbose,
+            Life,
+            "{FUNC} begins: adapter {if_index:u32}, {code:ndis_status}",
+            this.if_index,
+            indication.code()
+        );
+        indication.forward(irql);
+        wpp!(
+            Verbose,
+            Life,
+            "{FUNC} ends: adapter {if_index:u32}",
+            this.if_index
+        );
+    }
+}

@@ -468,7 +468,7 @@ pub(crate) fn once_in_a_while(tap: &Attached<'_, Tap>) {
     if Statistics::is_enabled() {
         let now_ns = time::now_ns();
         let last_ns = tap.told_ns.load(Ordering::Relaxed);
-        let is_due = now_ns.saturating_sub(last_ns) >= STATISTICS_PERIOD_NS;
+        let is_due = last_ns == 0 || now_ns.saturating_sub(last_ns) >= STATISTICS_PERIOD_NS;
         // Of several workers one tells.
         let take = || {
             let (order, missed) = (Ordering::Relaxed, Ordering::Relaxed);

@@ -9,8 +9,10 @@ use ndis::nbl::Segmentation;
 use ndis::ring::Drained;
 use ndis::time;
 use ndis::work::NextRun;
+use wpp::wpp;
 
 use crate::datapath::Snapshot;
+use crate::message::Worker;
 use crate::module::Tap;
 use crate::tell::{self, Work};
 
@@ -28,6 +30,12 @@ pub(crate) fn drain(this: &Attached<'_, Tap>, irql: &mut Passive) -> NextRun {
     } else {
         u64::MAX
     };
+    wpp!(
+        Verbose,
+        Worker,
+        "{FUNC} begins: adapter {if_index:u32}",
+        this.if_index
+    );
     this.tell_started(Work::Tap);
     let mut taken: u64 = 0;
     let drained = this.ring.drain(|snapshot, frame| {
@@ -47,6 +55,13 @@ pub(crate) fn drain(this: &Attached<'_, Tap>, irql: &mut Passive) -> NextRun {
     };
     this.tell_stopped(Work::Tap, taken, started_ns, next);
     tell::once_in_a_while(this);
+    wpp!(
+        Verbose,
+        Worker,
+        "{FUNC} ends: adapter {if_index:u32}, {packets:u64} packets",
+        this.if_index,
+        taken
+    );
     next
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
-use tests::{Lab, driver};
+use tests::{Lab, Scratch, capture, driver};
 
 /// All that a session gets.
 fn records(lab: &Lab) -> Vec<Value> {
@@ -45,15 +45,17 @@ fn plain_texts(formats: &Path) -> Vec<String> {
 
 #[test]
 fn no_text_of_a_message_is_in_an_image() {
-    let image = driver("traced");
-    let content = fs::read(&image).expect("an image");
-    let texts = plain_texts(&image.with_extension("tmf"));
-    assert!(texts.len() >= 10, "{texts:?}");
-    for text in texts {
-        let is_there = content
-            .windows(text.len())
-            .any(|window| window == text.as_bytes());
-        assert!(!is_there, "{text:?}");
+    for (name, fewest) in [("traced", 10), ("deferlwf", 2)] {
+        let image = driver(name);
+        let content = fs::read(&image).expect("an image");
+        let texts = plain_texts(&image.with_extension("tmf"));
+        assert!(texts.len() >= fewest, "{name}: {texts:?}");
+        for text in texts {
+            let is_there = content
+                .windows(text.len())
+                .any(|window| window == text.as_bytes());
+            assert!(!is_there, "{name}: {text:?}");
+        }
     }
 }
 
@@ -106,4 +108,114 @@ fn level_and_flags_choose() {
     assert_eq!(life + values + long, all);
     assert_eq!(wanted(&["--trace", "0x2", "--trace-level", "warning"]), 1);
     assert_eq!(wanted(&["--trace", "0x100"]), 0);
+}
+
+#[test]
+fn callbacks_of_the_driver_begin_and_end() {
+    let lab = Lab::run(&driver("deferlwf"))
+        .pcap(&capture("http1"))
+        .with(["--trace", "all"]);
+    let messages = messages(&lab);
+    let shown: Vec<&str> = messages.iter().map(text).collect();
+    for callback in [
+        "attach",
+        "is_bypassed",
+        "bypass_settled",
+        "restart",
+        "send",
+        "receive",
+        "drain",
+        "pause",
+        "detaching",
+        "detach",
+        "control",
+    ] {
+        let count = |what: &str| {
+            let front = format!("{callback} {what}");
+            shown.iter().filter(|text| text.starts_with(&front)).count()
+        };
+        assert!(count("begins") > 0, "{callback}");
+        assert_eq!(count("begins"), count("ends"), "{callback}");
+    }
+    assert!(messages.iter().all(|message| message["level"] == 5));
+}
+
+#[test]
+fn a_request_that_is_refused_is_a_warning() {
+    let lab = Lab::run(&driver("deferlwf")).with(["--hard", "--seed", "3", "--trace", "0x8"]);
+    let lab = lab.with(["--trace-level", "warning"]);
+    let messages = messages(&lab);
+    let refused = |message: &&Value| text(message).contains("is refused: 0x");
+    assert!(messages.iter().any(|message| refused(&message)));
+    assert!(messages.iter().all(|message| message["level"] == 3));
+}
+
+#[test]
+fn a_driver_that_cannot_be_registered_runs_untraced() {
+    for import in ["EtwRegisterClassicProvider", "MmGetSystemRoutineAddress"] {
+        let lab = Lab::run(&driver("deferlwf"))
+            .pcap(&capture("ping"))
+            .with(["--trace", "all", "--fail", import]);
+        assert_eq!(messages(&lab).len(), 0, "{import}");
+        let lab = Lab::run(&driver("deferlwf")).with(["--fail", import]);
+        let notes = lab.clean().notes;
+        let is_said = |note: &String| note == "the driver could not register its messages (WPP)";
+        assert!(notes.iter().any(is_said), "{notes:?}");
+    }
+}
+
+/// What a driver of WPP's writes, with the text for it.
+const FORMATS: &str = "\
+6f0d3a52-1c44-5a0b-9d6e-2b7a51c0e411 faulty // SRC=trace.rs MJ= MN=
+#typev trace_rs42 10 \"%0[%!FUNC!] %10!u! of %11!s! in %12!s!\" //   LEVEL=TRACE_LEVEL_WARNING FLAGS=ALL FUNC=write
+{
+count, ItemLong -- 10
+status, ItemNTSTATUS -- 11
+text, ItemPString -- 12
+}
+";
+
+#[test]
+fn messages_of_wpp_are_shown_by_their_formats() {
+    let scratch = Scratch::new("wpp");
+    let formats = scratch.file("formats.tmf", FORMATS.as_bytes());
+    let log = scratch.path().join("run.etl");
+    let lab = Lab::run(&driver("faulty"))
+        .set("Fault", "wpp-messages")
+        .with(["--trace", "all", "--etl"])
+        .with([log.as_os_str()])
+        .with(["--tmf"])
+        .with([formats.as_os_str()]);
+    let mut printed = records(&lab);
+    assert_eq!(printed.len(), 1, "{printed:?}");
+    let event = &printed[0];
+    assert_eq!(event["text"], "[write] 31 of 0xc000009a in ab");
+    assert_eq!(event["provider"], "faulty");
+    assert_eq!(event["name"], "trace.rs:42");
+    assert_eq!(event["level"], 3);
+    assert_eq!(event["fields"]["count"], 31);
+    assert_eq!(event["fields"]["text"], "ab");
+    printed[0]
+        .as_object_mut()
+        .expect("an object")
+        .remove("irql");
+    let decode = Lab::decode(&log).with(["--json"]);
+    let output = decode
+        .clone()
+        .with(["--tmf".as_ref(), formats.as_os_str()])
+        .output();
+    let decoded: Value = serde_json::from_str(output.stdout.trim()).expect("an object");
+    assert_eq!((output.exit, &decoded), (0, &printed[0]));
+    // Without formats its bytes are shown.
+    let decoded: Value = serde_json::from_str(decode.output().stdout.trim()).expect("an object");
+    assert_eq!(decoded["fields"]["Arguments"], "1f0000009a0000c002006162");
+    // Formats that cannot be read are named in one line.
+    let bad = scratch.file("bad.tmf", b"nonsense");
+    let output = decode.with(["--tmf".as_ref(), bad.as_os_str()]).output();
+    assert_eq!((output.exit, output.stderr.lines().count()), (2, 1));
+    assert!(
+        output.stderr.contains("bad.tmf: line 1"),
+        "{}",
+        output.stderr
+    );
 }

@@ -36,7 +36,7 @@ pub use flow::{FLOW_CURSOR_END, FlowHeader, FlowKind, FlowQuery, FlowRecord, Tcp
 pub use reply::{Records, Reply, ReplyWriter};
 pub use statistics::{
     AdapterStatistics, DirectionCounters, DriverVersion, FlowCounters, Mode, ModuleState,
-    RingCounters, StatisticsHeader, WorkItemCounters,
+    RingCounters, StatisticsHeader, UNTRACED_EVENTS, UNTRACED_MESSAGES, WorkItemCounters,
 };
 pub use wire::{DecodeError, Record, ShortBuffer, Wire};
 

@@ -2,11 +2,16 @@
 
 use crate::wire::{enumeration, record};
 
+/// In [`StatisticsHeader::untraced`]: events (ETW).
+pub const UNTRACED_EVENTS: u16 = 0x1;
+/// In [`StatisticsHeader::untraced`]: messages (WPP).
+pub const UNTRACED_MESSAGES: u16 = 0x2;
+
 record! {
     /// First part of the answer: the driver as a whole, and what adapters left behind that are gone.
     versioned pub struct StatisticsHeader {
-        /// Must be zero.
-        pub reserved: u16,
+        /// Tracing that the driver could not register for, and runs without: [`UNTRACED_EVENTS`], [`UNTRACED_MESSAGES`].
+        pub untraced: u16,
         /// Filter modules attached now: the number of records there are, not of those that fit.
         pub adapter_count: u32,
         /// Version of the driver package.

@@ -155,6 +155,7 @@ pub(crate) fn summarise(
         .as_ref()
         .map(|reading| flow::summarise(reading, report));
     notes.extend(report.refusal.clone());
+    notes.extend(before_pause.as_ref().and_then(Reading::untraced));
     Summary {
         image: image.to_owned(),
         driver_version: before_pause

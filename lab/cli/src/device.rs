@@ -7,7 +7,7 @@ use lab_kernel::{Answer, Control, ControlPhase, ControlRecord, Device, Request};
 use protocol::{
     AdapterStatistics, DEVICE_NAME, FLOW_CURSOR_END, FlowHeader, FlowQuery, FlowRecord,
     IOCTL_DEFERLWF_QUERY_FLOWS, IOCTL_DEFERLWF_QUERY_STATISTICS, IOCTL_DEFERLWF_SET_MODE, Mode,
-    ModeRequest, Record, Reply, StatisticsHeader,
+    ModeRequest, Record, Reply, StatisticsHeader, UNTRACED_EVENTS, UNTRACED_MESSAGES,
 };
 
 use crate::summary::ModeChange;
@@ -185,6 +185,21 @@ impl Reading {
             }
         }
         Ok(reading)
+    }
+
+    /// That the driver could not register for tracing, if so.
+    pub(crate) fn untraced(&self) -> Option<String> {
+        let kinds = [
+            (UNTRACED_EVENTS, "events (ETW)"),
+            (UNTRACED_MESSAGES, "messages (WPP)"),
+        ];
+        let missing = kinds
+            .iter()
+            .filter(|(bit, _)| self.header.untraced & bit != 0)
+            .map(|(_, name)| *name)
+            .collect::<Vec<_>>();
+        let names = missing.join(" and ");
+        (!missing.is_empty()).then(|| format!("the driver could not register its {names}"))
     }
 
     /// What the driver counted on the adapter with this interface index.

@@ -34,7 +34,7 @@ const NOTHING: Room = Room {
 const ROOMS: &[Room] = &[
     Room {
         folder: ".",
-        ours: &["ndis", "inspect", "protocol"],
+        ours: &["ndis", "inspect", "protocol", "wpp"],
         others: &["wdk-build"],
         kernel: true,
         ..NOTHING
