@@ -167,14 +167,12 @@ fn assemble(
         copy(&repository.root().join(licence), &folder.join(licence))?;
         files.push((*licence).to_owned());
     }
-    for trace in trace_formats(image)? {
-        let file = trace
-            .file_name()
-            .context("no file name")?
-            .to_string_lossy()
-            .into_owned();
-        copy(&trace, &folder.join(&file))?;
-        files.push(file);
+    // The texts of its WPP messages, if it has any; other drivers' may lie beside them.
+    let formats = image.with_extension("tmf");
+    if formats.is_file() {
+        let tmf = name("tmf");
+        copy(&formats, &folder.join(&tmf))?;
+        files.push(tmf);
     }
 
     let stamp = inf::stamp::Stamp {
@@ -226,22 +224,6 @@ fn assemble(
         unsigned,
     };
     manifest.write(folder)
-}
-
-/// TMF files beside the image.
-fn trace_formats(image: &Path) -> Result<Vec<PathBuf>> {
-    let folder = image.parent().unwrap_or(Path::new("."));
-    let mut found = Vec::new();
-    for entry in
-        fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?
-    {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "tmf") {
-            found.push(path);
-        }
-    }
-    found.sort();
-    Ok(found)
 }
 
 /// The last second of 2049: after it, there is no UTCTime, which catalogs are dated with.

@@ -201,7 +201,8 @@ fn a_certificate_that_is_given_signs() {
     let (certificate, key) = (scratch.0.join("c.pem"), scratch.0.join("c.key"));
     make_certificate(&certificate, &key, "1", "codeSigning");
     // What decodes its traces comes along.
-    fs::write(scratch.0.join("trace.tmf"), "a trace format").unwrap();
+    fs::write(scratch.0.join("deferlwf.tmf"), "a trace format").unwrap();
+    fs::write(scratch.0.join("other.tmf"), "of another driver").unwrap();
     succeed(&[
         "package",
         "--yes",
@@ -212,7 +213,8 @@ fn a_certificate_that_is_given_signs() {
         "--key",
         text(&key),
     ]);
-    assert!(package.join("trace.tmf").is_file());
+    assert!(package.join("deferlwf.tmf").is_file());
+    assert!(!package.join("other.tmf").exists());
     // By its own authority it is trusted, and by the test authority it is not.
     let checked = succeed(&["check-package", "--yes", "--authority", text(&certificate)]);
     assert_eq!(checked.matches("ok ").count(), CHECKS, "{checked}");
