@@ -1,13 +1,13 @@
 //! From where calls are made: what belongs into one routine, or must stay out of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::event::{
     Call, Callback, DISPATCH_LEVEL, Event, Import, Kind, ModuleEvent, NblCall, NblEvent,
-    NetPnpEvent, Overdue,
+    NetPnpEvent, Overdue, TimerEvent,
 };
 use crate::family::running::Running;
-use crate::family::state::{ModuleState, SUCCESS, States};
+use crate::family::state::SUCCESS;
 use crate::{BugCheck, Finding, Monitor, Rule, catalogue as rule};
 
 /// `NetEventSetPower`.
@@ -21,11 +21,17 @@ const NOT_FOR_FILTERS: std::ops::RangeInclusive<u32> = 18..=21;
 #[derive(Debug, Default)]
 pub(crate) struct CallingMonitor {
     running: Running,
-    states: States,
     /// `NdisFSetAttributes` calls in the running attach of an adapter.
     attributes: BTreeMap<u32, u32>,
     /// Threads in `FilterCancelSendNetBufferLists` that have passed the id on.
     cancelled: Vec<u32>,
+    /// Adapters whose `FilterPause` has returned, until `FilterRestart`. A timer that was set before may run until then:
+    /// nothing can keep it from that any earlier.
+    resting: BTreeSet<u32>,
+    /// Adapters that rested when a timer was last set, or in whose `FilterPause` that was done.
+    set_at_rest: BTreeMap<u64, BTreeSet<u32>>,
+    /// Adapters whose packets the timer routine of a thread leaves alone.
+    left_alone: BTreeMap<u32, BTreeSet<u32>>,
     /// The event that `FilterNetPnPEvent` was last called with, by adapter.
     net_event: BTreeMap<u32, u32>,
 }
@@ -68,6 +74,21 @@ impl Monitor for CallingMonitor {
                 call: call @ (NblCall::Send | NblCall::Indicate),
                 ..
             }) => self.check_timer(event.thread, *adapter, *call),
+            Kind::Timer(TimerEvent::Set { timer, .. }) => {
+                let pausing = self
+                    .running
+                    .inside(event.thread, |callback| callback == Callback::FilterPause)
+                    .and_then(|call| call.adapter);
+                let adapters = self.resting.iter().copied().chain(pausing);
+                self.set_at_rest.insert(*timer, adapters.collect());
+                None
+            }
+            Kind::Timer(TimerEvent::Fired { timer, .. }) => {
+                let set_at_rest = self.set_at_rest.get(timer).into_iter().flatten();
+                let adapters = self.resting.iter().chain(set_at_rest).copied();
+                self.left_alone.insert(event.thread, adapters.collect());
+                None
+            }
             Kind::NetPnp(NetPnpEvent::Given { adapter, code }) => {
                 self.net_event.insert(*adapter, *code);
                 None
@@ -90,7 +111,6 @@ impl Monitor for CallingMonitor {
             }
             _ => None,
         };
-        self.states.observe(event);
         self.running.observe(event);
         finding
     }
@@ -104,6 +124,15 @@ impl CallingMonitor {
             }
             (Callback::FilterCancelSendNetBufferLists, _) => {
                 self.cancelled.retain(|cancelled| *cancelled != thread);
+            }
+            (Callback::FilterRestart, Some(adapter)) => {
+                self.resting.remove(&adapter);
+                self.set_at_rest.values_mut().for_each(|adapters| {
+                    adapters.remove(&adapter);
+                });
+                self.left_alone.values_mut().for_each(|adapters| {
+                    adapters.remove(&adapter);
+                });
             }
             _ => {}
         }
@@ -228,6 +257,10 @@ impl CallingMonitor {
 
     fn check_leave(&mut self, thread: u32, call: Call, status: Option<u32>) -> Option<Finding> {
         match call.callback {
+            Callback::FilterPause => {
+                self.resting.extend(call.adapter);
+                None
+            }
             Callback::FilterCancelSendNetBufferLists if !self.cancelled.contains(&thread) => {
                 let happened = "FilterCancelSendNetBufferLists returned without a call of NdisFCancelSendNetBufferLists";
                 Some(Finding::new(&rule::CANCEL_SEND_FORWARD, happened))
@@ -247,13 +280,9 @@ impl CallingMonitor {
     fn check_timer(&self, thread: u32, adapter: u32, call: NblCall) -> Option<Finding> {
         self.running
             .inside(thread, |callback| callback == Callback::TimerFunction)?;
-        let is_stopped = matches!(
-            self.states.of(adapter),
-            ModuleState::Pausing | ModuleState::Paused
-        );
-        is_stopped.then(|| {
+        self.left_alone.get(&thread)?.contains(&adapter).then(|| {
             let happened = format!(
-                "{} was called from a timer after the pause began",
+                "{} was called from a timer that the pause has not stopped",
                 call.name()
             );
             Finding::new(&rule::PAUSE_STOP_TIMERS, happened)

@@ -1,6 +1,9 @@
+//! Table tests of what belongs into which routine.
+
 use super::CallingMonitor;
 use crate::event::{
     Callback, Chain, Event, Header, Kind, ModuleEvent, NblCall, NblEvent, NetPnpEvent, Overdue,
+    TimerEvent,
 };
 use crate::table::{at, check, enter, import, leave};
 
@@ -244,13 +247,87 @@ fn a_power_state_waits_for_nothing() {
 #[test]
 fn timers_rest_while_paused() {
     let timer = Callback::TimerFunction;
-    let pause = Callback::FilterPause;
+    let of_timer = |event| at(Kind::Timer(event));
+    let set = || {
+        of_timer(TimerEvent::Set {
+            timer: 7,
+            period_ms: 0,
+        })
+    };
+    let fires = || {
+        of_timer(TimerEvent::Fired {
+            timer: 7,
+            context: 0,
+        })
+    };
+    let begins = || enter(Callback::FilterPause, Some(0));
+    let returns = || leave(Callback::FilterPause, Some(0), Some(0));
     check::<CallingMonitor>(vec![
-        ("running", vec![enter(timer, None), sends()], vec![]),
         (
-            "pausing",
-            vec![enter(pause, Some(0)), enter(timer, None), sends()],
+            "running",
+            vec![set(), fires(), enter(timer, None), sends()],
+            vec![],
+        ),
+        (
+            "when FilterPause has returned",
+            vec![
+                set(),
+                begins(),
+                returns(),
+                fires(),
+                enter(timer, None),
+                sends(),
+            ],
             vec!["pause-stop-timers"],
+        ),
+        (
+            "before it can be cancelled",
+            vec![
+                set(),
+                begins(),
+                fires(),
+                enter(timer, None),
+                sends(),
+                returns(),
+            ],
+            vec![],
+        ),
+        (
+            "set by FilterPause",
+            vec![
+                begins(),
+                set(),
+                fires(),
+                enter(timer, None),
+                sends(),
+                returns(),
+            ],
+            vec!["pause-stop-timers"],
+        ),
+        (
+            "it runs already",
+            vec![
+                set(),
+                fires(),
+                enter(timer, None),
+                begins(),
+                returns(),
+                sends(),
+            ],
+            vec![],
+        ),
+        (
+            "restarted",
+            vec![
+                begins(),
+                returns(),
+                set(),
+                fires(),
+                enter(Callback::FilterRestart, Some(0)),
+                enter(timer, None),
+                sends(),
+            ],
+            vec![],
         ),
     ]);
 }
