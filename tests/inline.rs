@@ -1,9 +1,10 @@
-//! Mode `inline`: every packet is passed once, or dropped and counted under one reason, and none is held for longer than
-//! it may be.
+//! Mode `inline`: every packet leaves once and in its order, or is dropped and counted under one reason; not too many
+//! wait, and none is held for longer than it may be.
 //!
-//! That the driver's drop counters add up to what the lab saw dropped, `lwf-lab` compares in every run.
+//! The lab follows each packet, copies included. That those that did not leave are as many as the driver counts dropped, by
+//! direction, `lwf-lab` compares in every run.
 
-use lab_cli::summary::Summary;
+use lab_cli::summary::{Passages, Summary};
 use lab_cli::trial::stress;
 use tests::{Lab, captures, driver};
 
@@ -15,6 +16,7 @@ fn inline() -> Lab {
             lab.pcap(capture)
         })
         .set("Mode", 2)
+        .with(["--ordered"])
 }
 
 fn reasons(summary: &Summary) -> Vec<&str> {
@@ -65,7 +67,11 @@ fn what_ndis_takes_back_is_copied_and_judged() {
 fn a_short_queue_drops_or_passes_as_it_is_told() {
     for seed in 1..=10 {
         let short = inline().set("HoldLimit", 2).seed(seed);
-        let drop = short.clone().set("OnOverload", 0).clean();
+        let drop = short.clone().set("OnOverload", 0);
+        let drop = drop.with(["--hold-limit", "2"]).clean();
+        let Passages { send, receive } = drop.passage.expect("packets are followed");
+        let most = send.most_waiting.max(receive.most_waiting);
+        assert_eq!(most, 2, "seed {seed}: the queue was full, and never fuller");
         assert!(drop.dropped.send > 0, "seed {seed}");
         assert!(reasons(&drop).contains(&"too many held"), "seed {seed}");
         let pass = short.set("OnOverload", 1).clean();
@@ -90,13 +96,16 @@ fn a_slow_worker_is_overtaken_by_the_timer() {
 
 /// How many such seeds are played unless `INLINE_SEEDS` says so.
 const SEEDS: u64 = 120;
+/// `HoldLimit` of those seeds.
+const HOLD_LIMIT: u64 = 2;
 /// `MaxHoldMs` and `WorkerBudgetUs` of those seeds, in nanoseconds.
 const MAX_HOLD_NS: u64 = 1_000_000;
 const WORKER_BUDGET_NS: u64 = 500_000;
 
 /// Hard lives with a short queue, half of them with either `OnOverload`, until so many have had too short a queue at least
-/// once and a pause that began while packets were held. In every life each packet passes once or is under one reason, and
-/// none is held for longer than it may be; no rule is broken, and pauses come in time.
+/// once and a pause that began while packets were held. In every life packets leave in order and once, those that do not
+/// are as many as the driver has under its reasons, no more than `HoldLimit` wait for a verdict, and none is held for
+/// longer than it may be; no rule is broken, and pauses come in time.
 #[test]
 fn hard_lives_with_a_short_queue_are_clean() {
     let seeds: u64 = std::env::var("INLINE_SEEDS").map_or(SEEDS, |seeds| {
@@ -105,18 +114,30 @@ fn hard_lives_with_a_short_queue_are_clean() {
     for (overload, first) in [(0, 0), (1, 1_000_000)] {
         let (mut played, mut both) = (0, 0);
         let (mut longest_ns, mut longest_pause_ns) = (0, 0);
+        let (mut left, mut dropped) = (0, 0);
         while both < seeds.div_ceil(2) {
             assert!(played < 2 * seeds, "{both} of {played} seeds are such");
             let summary = short_queue(overload, first + played, seeds.div_ceil(2) - both);
             let holds = summary.holds;
             played += summary.played;
             both += holds.both;
-            longest_ns = longest_ns.max(holds.longest_virtual_ns);
+            let passages = summary.passage.expect("packets are followed");
+            let Passages { send, receive } = passages;
+            for passage in [send, receive] {
+                assert_eq!((passage.overtaken, passage.again), (0, 0));
+                assert!(passage.left > 0 && passage.dropped > 0, "{passage:?}");
+                longest_ns = longest_ns.max(passage.longest_virtual_ns);
+                left += passage.left;
+                dropped += passage.dropped;
+            }
+            // The queue was full, and never fuller; what only waits for its turn while the mode changes is not in it.
+            assert_eq!(holds.held_peak, HOLD_LIMIT);
             longest_pause_ns = longest_pause_ns.max(holds.longest_pause_virtual_ns);
         }
         println!(
             "OnOverload {overload}: {both} of {played} seeds overload and pause with packets held; \
-             held at most for {longest_ns} ns, paused for {longest_pause_ns} ns"
+             {left} packets left in order, {dropped} dropped; held at most for {longest_ns} ns, \
+             paused for {longest_pause_ns} ns"
         );
         assert!(longest_ns <= MAX_HOLD_NS + WORKER_BUDGET_NS, "{longest_ns}");
         assert!(longest_pause_ns < 10_000_000_000, "{longest_pause_ns}");
@@ -126,11 +147,11 @@ fn hard_lives_with_a_short_queue_are_clean() {
 fn short_queue(overload: u32, from: u64, seeds: u64) -> stress::Summary {
     let output = Lab::stress(&driver("deferlwf"))
         .set("Mode", 2)
-        .set("HoldLimit", 2)
+        .set("HoldLimit", HOLD_LIMIT)
         .set("MaxHoldMs", 1)
         .set("OnOverload", overload)
         .set("MaxFlows", 64)
-        .with(["--from", &from.to_string()])
+        .with(["--ordered", "--from", &from.to_string()])
         .with(["--seeds", &seeds.to_string()])
         .output();
     assert_eq!(output.exit, 0, "{}{}", output.stdout, output.stderr);

@@ -16,7 +16,7 @@ use crate::device::{self, Reading};
 use crate::quantity::count;
 use crate::summary::{
     Adapter, Counted, CountedPackets, DeviceRequest, Directions, DriverDirections, DriverPackets,
-    Irql, Machine, Pool, Reason, Request, Rules, Spread, Stacked, Summary, WorkItems,
+    Irql, Machine, Passages, Pool, Reason, Request, Rules, Spread, Stacked, Summary, WorkItems,
 };
 
 /// What the command knows about an adapter beside the report.
@@ -50,10 +50,20 @@ pub(crate) fn disagreements(report: &Report) -> Vec<String> {
             compare("all adapters", &packets, &bytes, &mut disagreements);
             account_for_all("sent", &total.send, &mut disagreements);
             account_for_all("received", &total.receive, &mut disagreements);
+            if let Some(passage) = passage(report) {
+                compare_left(&passage, &total, &mut disagreements);
+            }
             compare_work_items(report, &total, &mut disagreements);
         }
     }
     disagreements
+}
+
+/// The most packets of one direction of an adapter that waited for their verdict at one time, as the driver says.
+pub(crate) fn held_peak(report: &Report) -> Option<u64> {
+    let reading = Reading::of_phase(ControlPhase::BeforeUnload, &report.control).ok()??;
+    let total = reading.total();
+    Some(u64::from(total.send.held_peak.max(total.receive.held_peak)))
 }
 
 /// Packets that the driver counts as too many to wait for their verdict, over its whole life; `None` for a driver that does
@@ -147,7 +157,10 @@ pub(crate) fn summarise(
         }
         if let Some(total) = before_unload.as_ref().map(Reading::total) {
             compare_work_items(report, &total, &mut disagreements);
-            compare_dropped(&dropped, &originated, &total, &mut disagreements);
+            match passage(report) {
+                Some(passage) => compare_left(&passage, &total, &mut disagreements),
+                None => compare_dropped(&dropped, &originated, &total, &mut disagreements),
+            }
         }
     }
 
@@ -182,6 +195,7 @@ pub(crate) fn summarise(
         }),
         dropped,
         originated,
+        passage: passage(report),
         not_inspected: driver_total.as_ref().map(reasons),
         flow_count: flows.as_ref().map(|flows| flows.len() as u64),
         flows,
@@ -353,7 +367,7 @@ fn account_for_all(direction: &str, counters: &DirectionCounters, disagreements:
     }
 }
 
-/// Every packet that was not passed on, neither itself nor as a copy, is under one reason.
+/// Every packet that was not passed on, neither itself nor as a copy, is under one reason: in sums.
 fn compare_dropped(
     dropped: &Directions,
     originated: &Directions,
@@ -380,6 +394,34 @@ fn compare_dropped(
                 count(dropped),
                 count(by_driver),
                 count(originated)
+            ));
+        }
+    }
+}
+
+/// What came of the packets of all adapters, if they were followed.
+pub(crate) fn passage(report: &Report) -> Option<Passages> {
+    let adapters = report.adapters.iter();
+    adapters
+        .filter_map(|adapter| adapter.passage.map(Passages::from))
+        .reduce(Passages::plus)
+}
+
+/// Every packet that did not leave, neither itself nor as a copy, is under one reason.
+fn compare_left(by_lab: &Passages, by_driver: &AdapterStatistics, disagreements: &mut Vec<String>) {
+    for (direction, by_lab, by_driver) in [
+        ("sent", by_lab.send.dropped, by_driver.send.dropped()),
+        (
+            "received",
+            by_lab.receive.dropped,
+            by_driver.receive.dropped(),
+        ),
+    ] {
+        if by_lab != by_driver {
+            disagreements.push(format!(
+                "of the packets {direction} {} did not leave, and the driver counted {} dropped",
+                count(by_lab),
+                count(by_driver)
             ));
         }
     }

@@ -1,12 +1,16 @@
 //! The command line.
 
 mod decode;
+mod demand;
+mod setting;
 mod site;
 mod stack;
 mod trial;
 
 pub use decode::{DecodeArguments, Keywords};
 use decode::{VERBOSE, level};
+pub use demand::DemandArguments;
+pub use setting::Setting;
 pub use site::Site;
 pub use stack::StackArguments;
 use trial::{STRESS_HELP, SWEEP_HELP};
@@ -15,7 +19,7 @@ pub use trial::{StressArguments, Subject, SweepArguments, WorkerArguments};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use lab_kernel::{ParameterValue, Stop};
+use lab_kernel::Stop;
 use lab_net::Local;
 use lab_rules::{Monitors, SwitchError};
 
@@ -188,6 +192,10 @@ pub struct RunArguments {
     #[arg(long, value_name = "RULE", value_parser = rule)]
     pub without: Vec<String>,
 
+    /// What is demanded beyond pages.
+    #[command(flatten)]
+    pub demand: DemandArguments,
+
     /// Write what ran where and when as a trace that Perfetto (ui.perfetto.dev) and chrome://tracing open
     #[arg(long, value_name = "FILE")]
     pub timeline: Option<PathBuf>,
@@ -288,43 +296,6 @@ pub(crate) fn switched_off(rules: &[String]) -> Option<String> {
     (!rules.is_empty()).then(|| format!("not watched: {}", rules.join(", ")))
 }
 
-/// A registry value as it was given.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Setting {
-    /// All of `NAME=VALUE`.
-    pub text: String,
-    /// The name.
-    pub name: String,
-    /// The value: `REG_DWORD` if it is a number, else `REG_SZ`.
-    pub value: ParameterValue,
-}
-
-impl Setting {
-    fn parse(text: &str) -> Result<Self, String> {
-        let (name, value) = text
-            .split_once('=')
-            .filter(|(name, _)| !name.is_empty())
-            .ok_or_else(|| "expected NAME=VALUE".to_owned())?;
-        let (digits, radix) = match value.strip_prefix("0x") {
-            Some(digits) => (digits, 16),
-            None => (value, 10),
-        };
-        let is_number = !digits.is_empty() && digits.chars().all(|digit| digit.is_digit(radix));
-        let value = if is_number {
-            let number = u32::from_str_radix(digits, radix)
-                .map_err(|_| format!("{value} does not fit a REG_DWORD (0 to 4294967295)"))?;
-            ParameterValue::Integer(number)
-        } else {
-            ParameterValue::String(value.to_owned())
-        };
-        Ok(Self {
-            text: text.to_owned(),
-            name: name.to_owned(),
-            value,
-        })
-    }
-}
-
 impl RunArguments {
     /// The run that plays the same as `stress` does for a seed, or `sweep` with the calls that fail.
     pub(crate) fn hard(subject: &Subject, seed: u64, faults: Vec<Site>) -> Self {
@@ -337,6 +308,7 @@ impl RunArguments {
             workers,
             pdb,
             without,
+            demand,
         } = subject.clone();
         Self {
             image,
@@ -347,6 +319,7 @@ impl RunArguments {
             workers,
             pdb,
             without,
+            demand,
             seed,
             fail: faults,
             modes: Vec::new(),
@@ -428,6 +401,7 @@ impl RunArguments {
         if self.hard {
             words.push("--hard".to_owned());
         }
+        words.extend(self.demand.words());
         words.join(" ")
     }
 }
@@ -458,6 +432,8 @@ fn word(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use lab_kernel::ParameterValue;
+
     use super::*;
 
     fn run_arguments(words: &[&str]) -> Result<RunArguments, clap::Error> {
@@ -547,6 +523,9 @@ mod tests {
             "--pdb",
             "a.pdb",
             "--disturb",
+            "--ordered",
+            "--hold-limit",
+            "7",
             "--etl",
             "a.etl",
             "--trace-level",
@@ -558,7 +537,7 @@ mod tests {
             run_arguments(&words).unwrap().replay(),
             r"lwf-lab run 'dir one/a.sys' --pcap x.pcap --pcap 'y'\''s.pcap' --seed 9 --trace all --trace-level 3 --ndis 6.85 \
               --local 10.0.0.0/8 --local 02:00:00:00:00:0a --vlan-tags in-frame --set Mode=tap --set Ring=0x10 --processors 4 --workers 3 \
-              --modes inline,off --fail NdisFRestartFilter --fail ExAllocatePool2@1a.2b --without pause-within-10s --stop busy --pdb a.pdb --disturb"
+              --modes inline,off --fail NdisFRestartFilter --fail ExAllocatePool2@1a.2b --without pause-within-10s --stop busy --pdb a.pdb --disturb --ordered --hold-limit=7"
                 .replace("\\\n              ", "")
         );
     }

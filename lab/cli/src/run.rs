@@ -113,6 +113,7 @@ pub(crate) fn execute(arguments: &RunArguments) -> Result<Outcome, Error> {
             faults: (!faults.is_empty()).then(|| faults.iter().map(Site::call_site).collect()),
             trace: session.as_ref().map(|session| session.session(arguments)),
             without: arguments.without.clone(),
+            demands: arguments.demand.demands(),
             keeps_timeline: timeline.is_some(),
         },
         Box::new(move |step| progress.show(step)),

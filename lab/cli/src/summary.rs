@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use lab_rules::PassageCount;
 use serde::{Deserialize, Serialize};
 
 /// The result of `lwf-lab run`.
@@ -37,6 +38,9 @@ pub struct Summary {
     pub dropped: Directions,
     /// Packets that the filter made itself, copies among them, and sent or indicated.
     pub originated: Directions,
+    /// What came of the packets that the filter was given, followed one by one; absent if nothing was demanded of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub passage: Option<Passages>,
     /// Bytes of all adapters: the wire frame, a stripped VLAN tag included.
     pub bytes: Counted,
     /// Why packets were not inspected, by reason, without the reasons that never occurred.
@@ -87,6 +91,82 @@ impl Summary {
     /// Whether no rule was broken and all counts agree.
     pub fn is_clean(&self) -> bool {
         self.rules.broken == 0 && self.violation.is_none() && self.disagreements.is_empty()
+    }
+}
+
+/// What came of packets, by direction.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+pub struct Passages {
+    /// Of sends.
+    pub send: Passage,
+    /// Of receives.
+    pub receive: Passage,
+}
+
+impl Passages {
+    /// Of all adapters, or lives: counts of both added, and the worst of both.
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self {
+            send: self.send.plus(other.send),
+            receive: self.receive.plus(other.receive),
+        }
+    }
+}
+
+impl From<[PassageCount; 2]> for Passages {
+    fn from([send, receive]: [PassageCount; 2]) -> Self {
+        Self {
+            send: send.into(),
+            receive: receive.into(),
+        }
+    }
+}
+
+/// What came of the packets of one direction: those that a handler of the filter was given. A copy that the filter makes
+/// of one is that one.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+pub struct Passage {
+    /// Packets that the filter was given.
+    pub given: u64,
+    /// Those that left on the other side.
+    pub left: u64,
+    /// Those that did not.
+    pub dropped: u64,
+    /// Those that left after one that had come later.
+    pub overtaken: u64,
+    /// Those that left twice.
+    pub again: u64,
+    /// The most that waited in one adapter's filter when it had none in hand.
+    pub most_waiting: u64,
+    /// The longest virtual time that one, or its copy, was held.
+    pub longest_virtual_ns: u64,
+}
+
+impl Passage {
+    fn plus(self, other: Self) -> Self {
+        Self {
+            given: self.given + other.given,
+            left: self.left + other.left,
+            dropped: self.dropped + other.dropped,
+            overtaken: self.overtaken + other.overtaken,
+            again: self.again + other.again,
+            most_waiting: self.most_waiting.max(other.most_waiting),
+            longest_virtual_ns: self.longest_virtual_ns.max(other.longest_virtual_ns),
+        }
+    }
+}
+
+impl From<PassageCount> for Passage {
+    fn from(count: PassageCount) -> Self {
+        Self {
+            given: count.given,
+            left: count.left,
+            dropped: count.given - count.left,
+            overtaken: count.overtaken,
+            again: count.again,
+            most_waiting: count.most_waiting,
+            longest_virtual_ns: count.longest_ns,
+        }
     }
 }
 

@@ -105,6 +105,7 @@ fn clean() -> Summary {
         dropped: Directions::default(),
         originated: Directions::default(),
         packets: packets(1010, 2310),
+        passage: None,
         bytes: counted(54_700, 3_481_400),
         not_inspected: Some(Vec::new()),
         flow_count: Some(2),

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use lab_rules::Demands;
+
 use crate::trace::TraceSession;
 
 /// Everything that decides a run. The same configuration gives the same run, byte for byte.
@@ -45,6 +47,8 @@ pub struct RunConfig {
     pub trace: Option<TraceSession>,
     /// Identifiers of rules that are not watched.
     pub without: Vec<String>,
+    /// What is demanded beyond what pages state.
+    pub demands: Demands,
     /// Whether [`Report::timeline`](crate::Report::timeline) is kept.
     pub keeps_timeline: bool,
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use lab_rules::event::{OidKind, OidPath};
-use lab_rules::{StackFrame, Violation};
+use lab_rules::{PassageCount, StackFrame, Violation};
 
 use crate::timeline::Moment;
 use crate::{Answer, CallSite, ControlPhase, Direction};
@@ -97,6 +97,9 @@ pub struct AdapterReport {
     /// Both counts as they were when the control device was asked before the pause, if there was a time for that: packets
     /// may also come later.
     pub before_pause: Option<[TrafficCount; 2]>,
+    /// What came of the packets that the filter was given, one by one: sends and receives. Only if something was demanded
+    /// of it.
+    pub passage: Option<[PassageCount; 2]>,
 }
 
 impl AdapterReport {

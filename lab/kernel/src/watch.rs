@@ -152,6 +152,15 @@ pub(crate) fn is_holding(adapter: u32) -> bool {
     })
 }
 
+/// Whether packets have waited in the filter, and no pause has begun meanwhile.
+pub(crate) fn is_yet_to_pause() -> bool {
+    WATCH.with_borrow(|watch| {
+        watch
+            .as_ref()
+            .is_some_and(|watch| watch.tally.holds.is_yet_to_pause())
+    })
+}
+
 /// Writes an event that happens now, on this thread. Does not return when it breaks a rule.
 pub(crate) fn emit(kind: Kind) {
     let place = Place::here();

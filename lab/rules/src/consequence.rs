@@ -110,6 +110,10 @@ const CONSEQUENCES: &[(&[&str], &str)] = &[
         "whoever sent the request waits for ever, and its process cannot end",
     ),
     (
+        &["lab-hold-limit"],
+        "packets are late by as much as waits before them, and memory that belongs to others is kept from them",
+    ),
+    (
         &["lab-poison-in-frame", "lab-poison-in-answer"],
         "whoever receives the bytes reads what the kernel's memory held before",
     ),

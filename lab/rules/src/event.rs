@@ -21,7 +21,7 @@ pub use import::{Arguments, Import, Returned};
 pub use module::{
     HandlerSet, Header, Left, ModuleEvent, NetPnpEvent, Overdue, Registration, Remaining,
 };
-pub use nbl::{Alteration, Chain, HandedNbl, NblCall, NblEvent, NblFacts, NblPath};
+pub use nbl::{Alteration, Chain, Content, HandedNbl, NblCall, NblEvent, NblFacts, NblPath};
 pub use oid::{OidAlteration, OidEvent, OidKind, OidPath, OidRequest};
 pub use pool::{Exposure, PoolEvent, PoolFreeError};
 pub use timer::{DpcEvent, TimerEvent};

@@ -17,6 +17,7 @@ mod mdl;
 mod nbl;
 mod oid;
 mod owner;
+pub(crate) mod passage;
 mod place;
 mod pool;
 mod registration;
@@ -32,8 +33,8 @@ mod work_item;
 
 use crate::Monitor;
 
-/// A fresh set of all monitors.
-pub(crate) fn monitors() -> Vec<Box<dyn Monitor>> {
+/// A fresh set of all monitors, with what is demanded beyond pages.
+pub(crate) fn monitors(demands: passage::Demands) -> Vec<Box<dyn Monitor>> {
     vec![
         // What these know of a wait is more than the level.
         Box::<oid::OidMonitor>::default(),
@@ -61,6 +62,7 @@ pub(crate) fn monitors() -> Vec<Box<dyn Monitor>> {
         Box::<device::DeviceMonitor>::default(),
         Box::<irp::IrpMonitor>::default(),
         Box::<unload::UnloadMonitor>::default(),
+        Box::new(passage::PassageMonitor::new(demands)),
     ]
 }
 

@@ -18,6 +18,7 @@ mod consequence;
 pub mod event;
 mod family;
 mod monitor;
+mod passage;
 mod rule;
 #[cfg(test)]
 mod table;
@@ -26,6 +27,8 @@ mod violation;
 pub use bug_check::BugCheck;
 pub use catalogue::catalogue;
 pub use event::{Event, Kind};
+pub use family::passage::Demands;
 pub use monitor::{Finding, Monitor, Monitors, Origin, SwitchError};
+pub use passage::{Disorder, Passage, PassageCount};
 pub use rule::{Rule, Severity, Strength};
 pub use violation::{ObjectHistory, ObjectStep, StackFrame, Violation};

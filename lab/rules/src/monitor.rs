@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::{BugCheck, Event, Kind, Rule, catalogue, family};
+use crate::{BugCheck, Demands, Event, Kind, Rule, catalogue, family};
 
 /// A breach that a monitor found in one event.
 #[derive(Clone, Debug)]
@@ -128,7 +128,7 @@ pub struct Monitors {
 impl Default for Monitors {
     fn default() -> Self {
         Self {
-            monitors: family::monitors(),
+            monitors: family::monitors(Demands::default()),
             off: BTreeSet::new(),
         }
     }
@@ -141,7 +141,19 @@ impl Monitors {
     ///
     /// The first identifier that cannot be switched off, and why.
     pub fn without(rules: &[String]) -> Result<Self, (String, SwitchError)> {
-        let mut monitors = Self::default();
+        Self::demanding(Demands::default(), rules)
+    }
+
+    /// All monitors and what is demanded beyond pages, with these rules switched off.
+    ///
+    /// # Errors
+    ///
+    /// The first identifier that cannot be switched off, and why.
+    pub fn demanding(demands: Demands, rules: &[String]) -> Result<Self, (String, SwitchError)> {
+        let mut monitors = Self {
+            monitors: family::monitors(demands),
+            off: BTreeSet::new(),
+        };
         for id in rules {
             let rule = Self::switchable(id).map_err(|error| (id.clone(), error))?;
             monitors.off.insert(rule.id);
@@ -155,7 +167,15 @@ impl Monitors {
     ///
     /// Why it cannot.
     pub fn switchable(id: &str) -> Result<&'static Rule, SwitchError> {
-        let watched = Self::default().rules();
+        let everything = Demands {
+            ordered: true,
+            hold_limit: Some(0),
+        };
+        let watched = Self {
+            monitors: family::monitors(everything),
+            off: BTreeSet::new(),
+        };
+        let watched = watched.rules();
         match watched.into_iter().find(|rule| rule.id == id) {
             None => Err(SwitchError::Unknown),
             Some(rule) if [&catalogue::LAB_FAULT, &catalogue::LAB_NO_HANG].contains(&rule) => {

@@ -125,6 +125,7 @@ fn report(before_pause: AdapterStatistics) -> Report {
             receive: traffic(2, 200),
             lower_edge: "prompt",
             before_pause: Some([traffic(3, 300), traffic(2, 200)]),
+            passage: None,
         }],
         requests: Vec::new(),
         device_requests: Vec::new(),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Setting, StackArguments, ndis_minor, rule};
+use super::{DemandArguments, Setting, StackArguments, ndis_minor, rule};
 
 pub(super) const STRESS_HELP: &str = "\
 Examples:
@@ -74,6 +74,10 @@ pub struct Subject {
     /// Do not watch this rule; give it again for more. `cargo xtask rules` lists them all, a report names those broken
     #[arg(long, value_name = "RULE", value_parser = rule)]
     pub without: Vec<String>,
+
+    /// What is demanded beyond pages.
+    #[command(flatten)]
+    pub demand: DemandArguments,
 }
 
 impl Subject {
@@ -100,6 +104,7 @@ impl Subject {
         for rule in &self.without {
             option("--without", rule.into());
         }
+        arguments.extend(self.demand.words().map(OsString::from));
         arguments
     }
 }

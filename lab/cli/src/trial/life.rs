@@ -15,7 +15,7 @@ use crate::account::{self, finding};
 use crate::argument::{self, Site, Subject};
 use crate::error::{Error, Exit};
 use crate::run::Others;
-use crate::summary::{Directions, Finding, StackFrame};
+use crate::summary::{Directions, Finding, Passages, StackFrame};
 use crate::{device, run};
 
 /// Control operations per adapter and life.
@@ -50,6 +50,8 @@ pub(super) struct Life {
     pub(super) past: Directions,
     pub(super) operations: BTreeMap<String, u64>,
     pub(super) holds: Holds,
+    /// What came of the packets that it was given, if they were followed.
+    pub(super) passage: Option<Passages>,
     /// How the miniport of each adapter treated sends.
     pub(super) lower_edges: Vec<String>,
     /// Adapters on which the filter ran at some time, and all adapters.
@@ -79,6 +81,8 @@ pub(super) struct Holds {
     pub(super) overloaded: Option<u64>,
     /// Packet lists that it had when pauses began.
     pub(super) at_pause: u64,
+    /// The most that waited for their verdict, as the driver says.
+    pub(super) held_peak: Option<u64>,
     /// The longest virtual time that it had one, and that a pause took.
     pub(super) longest_ns: u64,
     pub(super) longest_pause_ns: u64,
@@ -154,6 +158,7 @@ impl Stage {
             faults,
             trace: None,
             without: self.subject.without.clone(),
+            demands: self.subject.demand.demands(),
             keeps_timeline: false,
         };
         let report = lab_kernel::run(config, Box::new(|_| {})).map_err(|failure| {
@@ -180,9 +185,11 @@ impl Stage {
             holds: Holds {
                 overloaded: account::overloaded(&report),
                 at_pause: report.holds.held_at_pause,
+                held_peak: account::held_peak(&report),
                 longest_ns: report.holds.longest_ns,
                 longest_pause_ns: report.holds.longest_pause_ns,
             },
+            passage: account::passage(&report),
             seed: report.seed,
             events: report.events,
             packets: sum(|count| count.packets),

@@ -14,7 +14,7 @@ use crate::finding;
 use crate::progress::CountLine;
 use crate::quantity::{count, nanoseconds};
 use crate::run;
-use crate::summary::{Directions, Finding, Spread};
+use crate::summary::{Directions, Finding, Passages, Spread};
 use crate::timeline;
 
 /// What many seeds found.
@@ -49,6 +49,9 @@ pub struct Summary {
     pub operations: BTreeMap<String, u64>,
     /// What the filter kept of the packets that it was given.
     pub holds: Holds,
+    /// What came of the packets that it was given, followed one by one; absent if nothing was demanded of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub passage: Option<Passages>,
     /// Adapters of all seeds, by how the miniport below treated sends: `prompt`, `slow`, `refusing` or `stuck`.
     pub lower_edges: BTreeMap<String, u64>,
     /// What does not fail a seed: the first finding of each rule, with its seed.
@@ -60,7 +63,7 @@ pub struct Summary {
     pub failure: Option<Failure>,
 }
 
-/// What a filter kept of what it was given, packets lent for low resources apart.
+/// What a filter kept of what it was given.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 pub struct Holds {
     /// Seeds in which the driver counted packets that it had no room to judge; always 0 for one that does not count.
@@ -69,6 +72,8 @@ pub struct Holds {
     pub paused_holding: u64,
     /// Seeds with both.
     pub both: u64,
+    /// The most packets of one direction of an adapter that waited for their verdict, as the driver says.
+    pub held_peak: u64,
     /// The longest virtual time that it held a packet.
     pub longest_virtual_ns: u64,
     /// The longest virtual time that a pause took.
@@ -82,6 +87,7 @@ impl Holds {
         self.overloaded += u64::from(is_overloaded);
         self.paused_holding += u64::from(is_holding);
         self.both += u64::from(is_overloaded && is_holding);
+        self.held_peak = self.held_peak.max(of.held_peak.unwrap_or_default());
         self.longest_virtual_ns = self.longest_virtual_ns.max(of.longest_ns);
         self.longest_pause_virtual_ns = self.longest_pause_virtual_ns.max(of.longest_pause_ns);
     }
@@ -172,6 +178,7 @@ struct Gathered {
     operations_each: Vec<u64>,
     operations: BTreeMap<String, u64>,
     holds: Holds,
+    passage: Option<Passages>,
     lower_edges: BTreeMap<String, u64>,
     warnings: BTreeMap<String, Seeded>,
     failed: BTreeMap<u64, Life>,
@@ -192,6 +199,8 @@ impl Gathered {
         self.past = self.past.plus(life.past);
         self.packets = self.packets.plus(life.packets);
         self.holds.take(life.holds);
+        let passages = self.passage.into_iter().chain(life.passage);
+        self.passage = passages.reduce(Passages::plus);
         self.operations_each.push(life.operations.values().sum());
         for (name, number) in &life.operations {
             *self.operations.entry(name.clone()).or_default() += number;
@@ -251,6 +260,7 @@ impl Gathered {
             operations_per_seed: Spread::of(&self.operations_each),
             operations: self.operations,
             holds: self.holds,
+            passage: self.passage,
             lower_edges: self.lower_edges,
             warnings: self.warnings.into_values().collect(),
             elapsed: Duration::default(),
@@ -290,6 +300,19 @@ fn write_holds(summary: &Summary, out: &mut String) -> fmt::Result {
             out,
             "Held            at most for {} (virtual)",
             nanoseconds(holds.longest_virtual_ns)
+        )?;
+    }
+    if let Some(Passages { send, receive }) = &summary.passage {
+        writeln!(
+            out,
+            "Followed        {} of {} sends left, {} of {} receives; at most {} and {} waited, the longest for {} (virtual)",
+            count(send.left),
+            count(send.given),
+            count(receive.left),
+            count(receive.given),
+            count(send.most_waiting),
+            count(receive.most_waiting),
+            nanoseconds(send.longest_virtual_ns.max(receive.longest_virtual_ns))
         )?;
     }
     Ok(())

@@ -121,6 +121,11 @@ fn operate(adapter: u32, chaos: &Chaos) {
     let Some(operation) = possible.get(sched::random(possible.len().max(1) as u64) as usize) else {
         return;
     };
+    // Who demands something of packets wants to see what a pause does to those that wait.
+    let operation = match operation {
+        _ if ndis::follows_packets() && watch::is_yet_to_pause() => &Operation::Restart,
+        operation => operation,
+    };
     match operation {
         Operation::Status => with_control(adapter, || {
             traffic::at_some_level(|| status::indicate_link_state(adapter, sched::chance(1, 2)));
@@ -188,14 +193,15 @@ fn pause(adapter: u32) -> bool {
     if module::state(adapter) != State::Running {
         return false;
     }
-    if sched::chance(1, 2) {
+    let is_yet_to_pause = ndis::follows_packets() && watch::is_yet_to_pause();
+    if sched::chance(1, 2) || is_yet_to_pause {
         // When it has something in hand: it has to give that up.
         sched::wait_until(sched::now() + HOLD_WAIT_NS, &mut || {
             watch::is_holding(adapter)
         });
     }
     adapter::close(adapter, NblPath::Send);
-    if sched::chance(1, 2) {
+    if sched::chance(1, 2) && !is_yet_to_pause {
         // A protocol may wait for its sends before it calls itself paused.
         sched::wait(&mut || adapter::has_no_sends(adapter));
     }

@@ -8,8 +8,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use lab_rules::event::{Loaded, Overdue};
-use lab_rules::{Kind, Monitors};
+use lab_rules::event::{Loaded, NblPath, Overdue};
+use lab_rules::{Demands, Kind, Monitors};
 
 use crate::injection;
 use crate::ndis::{self, adapter, stack};
@@ -17,7 +17,7 @@ use crate::per_image::{MOST, per_image};
 use crate::rt::pool::Side;
 use crate::rt::sched::{self, Hang, HangKind};
 use crate::rt::{self, DataExport, Import, LoadError, Machine};
-use crate::watch::{self, Outcome};
+use crate::watch::{self, Outcome, Tally};
 use crate::{
     AdapterReport, Failure, MachineReport, Progress, Report, RuleReport, RunConfig, StackedImage,
     StackedReport, nt,
@@ -81,7 +81,7 @@ pub(crate) fn run(mut config: RunConfig, progress: Show) -> Result<Report, Failu
         });
     }
     let monitors = || {
-        Monitors::without(&config.without)
+        Monitors::demanding(config.demands, &config.without)
             .map_err(|(rule, error)| Failure::BadInput(format!("{rule}: {error}")))
     };
     let monitors = (0..named.len())
@@ -116,6 +116,7 @@ pub(crate) fn run(mut config: RunConfig, progress: Show) -> Result<Report, Failu
     // schedules.
     let guards_packets = config.chaos.is_none() || seed.is_multiple_of(4);
     ndis::disturb(config.disturb || config.chaos.is_some());
+    ndis::follow_packets(config.demands != Demands::default());
     ndis::version::offer(config.ndis_minor);
     let macs: Vec<[u8; 6]> = config.adapters.iter().map(|adapter| adapter.mac).collect();
     let names: Vec<String> = config
@@ -242,17 +243,16 @@ fn outcome(
     let mut digests = vec![(0, first.digest.clone())];
     for image in order {
         let mut outcome = None;
-        let states = if *image == 0 {
-            first.tally.states.clone()
+        let tally = if *image == 0 {
+            &first.tally
         } else {
             let other = sched::on_behalf(*image, watch::finish)?;
-            let states = other.tally.states.clone();
-            outcome = Some(other);
-            states
+            &outcome.insert(other).tally
         };
+        let of_image = || adapters(names, macs, tally);
         stack.push(StackedReport {
             image: named[usize::from(*image)].clone(),
-            adapters: sched::on_behalf(*image, || adapters(names, macs, &states)),
+            adapters: sched::on_behalf(*image, of_image),
         });
         if let Some(other) = outcome {
             first.events += other.events;
@@ -407,13 +407,13 @@ fn report(
         warnings,
         virtual_ns,
     } = outcome;
-    let adapters = adapters(names, macs, &tally.states);
+    let adapters = adapters(names, macs, &tally);
     Report {
         seed,
         registered_version: VERSION.get(),
         adapters,
         pool: tally.pool(),
-        holds: tally.holds.report,
+        holds: tally.holds.report(),
         work_items: tally.work_items,
         work_item_functions: crate::worker::functions(),
         requests: tally.requests.take(),
@@ -445,16 +445,13 @@ fn report(
 }
 
 /// The adapters as the running image saw them, with the states of its modules.
-fn adapters(
-    names: &[String],
-    macs: &[[u8; 6]],
-    states: &BTreeMap<u32, Vec<&'static str>>,
-) -> Vec<AdapterReport> {
+fn adapters(names: &[String], macs: &[[u8; 6]], tally: &Tally) -> Vec<AdapterReport> {
+    let passages: BTreeMap<_, _> = tally.holds.passage.counts().collect();
     let of = |(index, (name, mac)): (u32, (&String, &[u8; 6]))| {
         let ([send, receive], before_pause, edge) = adapter::with(index, |adapter| {
             (adapter.counts, adapter.counts_before_pause, adapter.edge)
         });
-        let states = states.get(&index).cloned();
+        let states = tally.states.get(&index).cloned();
         AdapterReport {
             name: name.clone(),
             if_index: adapter::if_index(index),
@@ -464,6 +461,10 @@ fn adapters(
             receive,
             lower_edge: edge.name(),
             before_pause,
+            passage: ndis::follows_packets().then(|| {
+                [NblPath::Send, NblPath::Receive]
+                    .map(|path| passages.get(&(index, path)).copied().unwrap_or_default())
+            }),
         }
     };
     (0..).zip(names.iter().zip(macs)).map(of).collect()

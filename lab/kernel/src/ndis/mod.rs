@@ -1,6 +1,7 @@
 //! NDIS: one file per concern.
 
 mod config;
+mod content;
 mod data_space;
 mod disturbance;
 mod edge;
@@ -95,6 +96,16 @@ pub(crate) fn is_disturbed() -> bool {
 /// Sends are cancelled, packets come while a module does not run, and sends are looped back, if so.
 pub(crate) fn disturb(is_on: bool) {
     disturbance::configure(is_on);
+}
+
+/// Packets are followed one by one, copies included, if so: no two of them are alike then.
+pub(crate) fn follow_packets(is_on: bool) {
+    nbl::mark::configure(is_on);
+}
+
+/// Whether a run is like that: see [`follow_packets`].
+pub(crate) fn follows_packets() -> bool {
+    nbl::mark::is_on()
 }
 
 /// A status indication and PnP events reach an adapter's stack, and a protocol cancels what it has

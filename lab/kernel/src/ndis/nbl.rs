@@ -5,6 +5,7 @@ mod answer;
 mod away;
 mod build;
 mod facts;
+pub(super) mod mark;
 mod offload;
 mod shadow;
 
@@ -149,6 +150,12 @@ fn note(nbls: &[u64], change: impl Fn(&mut Record)) {
     });
 }
 
+/// How many NET_BUFFERs a structure has.
+pub(super) fn buffers(nbl: u64) -> u32 {
+    let packets = RECORDS.with_borrow(|records| records.get(&nbl).map(|record| record.packets));
+    u32::try_from(packets.unwrap_or(0)).unwrap_or(u32::MAX)
+}
+
 /// The sends with a cancel id that the filter was given and that are not home.
 pub(super) fn given_with(adapter: u32, cancel_id: u64) -> Vec<u64> {
     sends(adapter, |nbl, record| {
@@ -263,6 +270,7 @@ pub(super) fn read_handed(first: u64, module_handle: u64) -> (Vec<HandedNbl>, Ch
                         is_inconsistent: true,
                         ..NblFacts::default()
                     }),
+                    frames: None,
                 },
                 NET_BUFFER_LIST::Next.read(nbl)?,
             ))

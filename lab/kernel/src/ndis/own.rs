@@ -51,6 +51,11 @@ pub(super) fn is_own(nbl: u64) -> bool {
     LISTS.with_borrow(|lists| lists.contains_key(&nbl))
 }
 
+/// Whether there is a pool that lists may come from.
+pub(super) fn has_pools() -> bool {
+    pool::is_any()
+}
+
 /// The memory of NDIS that a list is made of, without NET_BUFFERs that were allocated by themselves.
 pub(super) fn blocks(nbl: u64) -> Vec<u64> {
     LISTS.with_borrow(|lists| {

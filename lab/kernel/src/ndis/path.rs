@@ -4,7 +4,7 @@ use lab_rules::Kind;
 use lab_rules::event::{Callback, NblCall, NblEvent, NblPath};
 
 use super::adapter::{self, side};
-use super::{disturbance, edge, exposure, handle, module, nbl, own, stack};
+use super::{content, disturbance, edge, exposure, handle, module, nbl, own, stack};
 use crate::abi::constant::{
     NDIS_RECEIVE_FLAGS_DISPATCH_LEVEL, NDIS_RECEIVE_FLAGS_RESOURCES,
     NDIS_RETURN_FLAGS_DISPATCH_LEVEL, NDIS_SEND_COMPLETE_FLAGS_DISPATCH_LEVEL,
@@ -135,6 +135,7 @@ fn give(adapter: u32, path: NblPath, nbls: &[u64], low_resources: bool) {
         adapter,
         path,
         nbls: nbls.to_vec(),
+        contents: content::of_given(nbls),
         low_resources,
     }));
 }
@@ -341,8 +342,9 @@ fn take(
 ) -> Option<(u32, Vec<u64>)> {
     let module_handle = call.arg(0);
     let adapter = handle::module(function.name(), module_handle)?;
-    let (nbls, chain) = nbl::read_handed(call.arg(1), module_handle);
+    let (mut nbls, chain) = nbl::read_handed(call.arg(1), module_handle);
     let addresses = nbls.iter().map(|handed| handed.nbl).collect();
+    content::look_at_handed(function, &mut nbls);
     let path = module::path_handlers(adapter);
     let has_return_handler = match function {
         NblCall::Send => path.send_complete != 0,

@@ -1,55 +1,50 @@
-//! How long the filter keeps what it is given, and what it has when a pause begins.
+//! How packets pass through the filter, and what it has when a pause begins.
 
 use std::collections::BTreeMap;
 
-use lab_rules::Event;
-use lab_rules::event::{Callback, Kind, NblEvent};
+use lab_rules::event::{Callback, Kind};
+use lab_rules::{Event, Passage};
 
 use crate::HoldReport;
 
 /// What the filter has now, and what it had so far.
 #[derive(Default)]
 pub(crate) struct Holds {
-    /// Structures that were given and are not handed over: adapter, and when they were given.
-    given: BTreeMap<u64, (u32, u64)>,
+    pub(crate) passage: Passage,
     /// Pauses that run: when they began.
     pausing: BTreeMap<u32, u64>,
-    pub(crate) report: HoldReport,
+    report: HoldReport,
 }
 
 impl Holds {
     /// Whether the filter has something of an adapter.
     pub(crate) fn is_holding(&self, adapter: u32) -> bool {
-        self.given.values().any(|(of, _)| *of == adapter)
+        self.passage.kept(adapter) > 0
+    }
+
+    /// Whether packets have waited, and none at the moment of a pause yet.
+    pub(crate) fn is_yet_to_pause(&self) -> bool {
+        let mut counts = self.passage.counts();
+        self.report.held_at_pause == 0 && counts.any(|(_, count)| count.most_waiting > 0)
+    }
+
+    /// What a report says of it.
+    pub(crate) fn report(&self) -> HoldReport {
+        let counts = self.passage.counts();
+        HoldReport {
+            longest_ns: counts.map(|(_, count)| count.longest_ns).max().unwrap_or(0),
+            ..self.report
+        }
     }
 
     /// Takes one event.
     pub(crate) fn observe(&mut self, event: &Event) {
+        // What is wrong is for monitors to tell, where somebody demands otherwise.
+        let _ = self.passage.observe(event);
         match &event.kind {
-            Kind::Nbl(NblEvent::Given {
-                adapter,
-                nbls,
-                low_resources: false,
-                ..
-            }) => {
-                let entry = (*adapter, event.time_ns);
-                self.given.extend(nbls.iter().map(|nbl| (*nbl, entry)));
-            }
-            Kind::Nbl(NblEvent::Handed { nbls, .. }) => {
-                for handed in nbls {
-                    if let Some((_, since_ns)) = self.given.remove(&handed.nbl) {
-                        let held_ns = event.time_ns.saturating_sub(since_ns);
-                        self.report.longest_ns = self.report.longest_ns.max(held_ns);
-                    }
-                }
-            }
             Kind::Enter(call) if call.callback == Callback::FilterPause => {
                 let Some(paused) = call.adapter else { return };
-                let held = self
-                    .given
-                    .values()
-                    .filter(|(adapter, _)| *adapter == paused);
-                self.report.held_at_pause += held.count() as u64;
+                self.report.held_at_pause += self.passage.kept(paused) as u64;
                 self.pausing.insert(paused, event.time_ns);
             }
             Kind::Leave { call, .. } if call.callback == Callback::FilterPause => {
@@ -66,7 +61,7 @@ impl Holds {
 
 #[cfg(test)]
 mod tests {
-    use lab_rules::event::{Call, NblPath};
+    use lab_rules::event::{Call, Content, NblEvent, NblPath};
 
     use super::*;
 
@@ -84,6 +79,7 @@ mod tests {
                 adapter: 0,
                 path: NblPath::Send,
                 nbls: vec![nbl],
+                contents: vec![Content::default()],
                 low_resources,
             })
         };

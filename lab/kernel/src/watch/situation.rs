@@ -191,6 +191,7 @@ impl Situations {
                 path,
                 nbls,
                 low_resources,
+                ..
             }) => {
                 let was_paused = state(*adapter) == Some("Paused");
                 self.give(*adapter, *path, nbls, *low_resources, was_paused);

@@ -12,6 +12,8 @@ pub enum NblEvent {
         path: NblPath,
         /// The structures in order.
         nbls: Vec<u64>,
+        /// What is in each.
+        contents: Vec<Content>,
         /// `NDIS_RECEIVE_FLAGS_RESOURCES`: they are only lent.
         low_resources: bool,
     },
@@ -191,6 +193,17 @@ pub struct HandedNbl {
     pub source_is_module: bool,
     /// What is in it.
     pub facts: NblFacts,
+    /// Its frames, as a number, if it is one of the filter's that is sent or indicated.
+    pub frames: Option<u64>,
+}
+
+/// What is in a structure that a filter is given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Content {
+    /// How many `NET_BUFFER`s it has.
+    pub buffers: u32,
+    /// Its frames, as a number; `None` if it holds no byte, or the filter can make no copy.
+    pub frames: Option<u64>,
 }
 
 /// What a structure looks like inside.

@@ -383,7 +383,7 @@ impl Display for IrpEvent {
 #[cfg(test)]
 mod tests {
     use crate::event::{
-        Kind, NblEvent, NblPath, OidEvent, OidPath, OidRequest, Overdue, WorkItemEvent,
+        Content, Kind, NblEvent, NblPath, OidEvent, OidPath, OidRequest, Overdue, WorkItemEvent,
     };
 
     #[test]
@@ -392,6 +392,7 @@ mod tests {
             adapter: 0,
             path: NblPath::Send,
             nbls: vec![1, 2, 3, 4, 5],
+            contents: vec![Content::default(); 5],
             low_resources: false,
         };
         assert_eq!(

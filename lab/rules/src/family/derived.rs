@@ -342,7 +342,9 @@ impl DerivedMonitor {
 #[cfg(test)]
 mod tests {
     use super::DerivedMonitor;
-    use crate::event::{Chain, Event, HandedNbl, Kind, Left, NblCall, NblEvent, NblFacts, NblPath};
+    use crate::event::{
+        Chain, Content, Event, HandedNbl, Kind, Left, NblCall, NblEvent, NblFacts, NblPath,
+    };
     use crate::table::{at, check, import, returned};
 
     const NBL: u64 = 0x100;
@@ -365,6 +367,7 @@ mod tests {
             adapter: 0,
             path,
             nbls: vec![NBL],
+            contents: vec![Content::default()],
             low_resources: false,
         }))
     }

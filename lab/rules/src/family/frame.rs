@@ -149,6 +149,7 @@ impl FrameMonitor {
                 path,
                 nbls,
                 low_resources: false,
+                ..
             } => {
                 let given = Given {
                     adapter: *adapter,

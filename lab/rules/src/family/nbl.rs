@@ -112,6 +112,7 @@ impl NblMonitor {
                 path,
                 nbls,
                 low_resources,
+                ..
             } => {
                 let in_running = self.states.of(*adapter) == ModuleState::Running;
                 for nbl in nbls {

@@ -50,6 +50,7 @@ mod oid_clone;
 mod oid_finish;
 mod oid_own;
 mod oid_sync;
+mod passage;
 mod pause_timer;
 mod pool;
 mod pool_edge;
@@ -103,6 +104,7 @@ static AREAS: &[&[Play]] = &[
     oid_finish::PLAYS,
     oid_own::PLAYS,
     oid_sync::PLAYS,
+    passage::PLAYS,
     pause_timer::PLAYS,
     pool::PLAYS,
     pool_edge::PLAYS,

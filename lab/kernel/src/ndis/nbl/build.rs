@@ -3,6 +3,7 @@
 use lab_rules::event::{Lent, NblPath};
 
 use super::answer::{self, TIMESTAMP};
+use super::mark;
 use super::offload::{self, Zeal};
 use super::{Making, RECORDS, Record, Shadow, set_slot, slot_value};
 use crate::abi::constant::{
@@ -100,6 +101,8 @@ pub(crate) fn build(adapter: u32, frames: &[Frame], making: Making) -> u64 {
         Some(Direction::Receive) => NblPath::Receive,
         _ => NblPath::Send,
     };
+    let marked = mark::is_on().then(|| frames.iter().map(mark::marked).collect::<Vec<_>>());
+    let frames = marked.as_deref().unwrap_or(frames);
     let nbl = fill(&mut parts, path, frames, making).or_fault();
     // A stripped VLAN tag is on the wire.
     let wire_len =

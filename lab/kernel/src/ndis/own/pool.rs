@@ -55,6 +55,11 @@ pub(super) fn reset() {
     POOLS.take();
 }
 
+/// Whether there is one.
+pub(super) fn is_any() -> bool {
+    POOLS.with_borrow(|pools| !pools.is_empty())
+}
+
 /// What the pool with this handle gives.
 pub(super) fn look_up(handle: u64) -> Option<Pool> {
     POOLS.with_borrow(|pools| pools.get(&handle).copied())

@@ -1,7 +1,7 @@
 use super::FrameMonitor;
 use crate::event::{
-    Callback, Chain, Event, HandedNbl, HandlerSet, Kind, Left, ModuleEvent, NblCall, NblEvent,
-    NblFacts, NblPath,
+    Callback, Chain, Content, Event, HandedNbl, HandlerSet, Kind, Left, ModuleEvent, NblCall,
+    NblEvent, NblFacts, NblPath,
 };
 use crate::table::{at, check, enter, leave, on, returned};
 
@@ -20,6 +20,7 @@ fn given(path: NblPath) -> Event {
         adapter: 0,
         path,
         nbls: vec![NBL],
+        contents: vec![Content::default()],
         low_resources: false,
     })
 }
@@ -33,6 +34,7 @@ fn handed(call: NblCall, facts: NblFacts, status: u32, low_resources: bool) -> E
             status,
             source_is_module: true,
             facts,
+            frames: None,
         }],
         chain: Chain::WellFormed,
         count: None,

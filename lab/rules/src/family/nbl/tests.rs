@@ -2,7 +2,8 @@
 
 use super::NblMonitor;
 use crate::event::{
-    Alteration, Callback, Chain, Event, HandedNbl, Kind, Left, NblCall, NblEvent, NblPath, Overdue,
+    Alteration, Callback, Chain, Content, Event, HandedNbl, Kind, Left, NblCall, NblEvent, NblPath,
+    Overdue,
 };
 use crate::table::{at, broken, enter, leave, on};
 
@@ -18,6 +19,7 @@ fn given(path: NblPath, nbls: &[u64]) -> Event {
         adapter: 0,
         path,
         nbls: nbls.to_vec(),
+        contents: vec![Content::default(); nbls.len()],
         low_resources: false,
     })
 }
@@ -27,6 +29,7 @@ fn lent(nbls: &[u64]) -> Event {
         adapter: 0,
         path: NblPath::Receive,
         nbls: nbls.to_vec(),
+        contents: vec![Content::default(); nbls.len()],
         low_resources: true,
     })
 }

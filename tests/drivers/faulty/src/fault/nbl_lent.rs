@@ -232,6 +232,7 @@ extern "system" fn indicate(context: *mut c_void, item: NDIS_HANDLE) {
 
 // legal: nbl-lent-copied near rx-resources-not-kept, rx-resources-copy-to-queue, rx-resources-chain-restored with --disturb @large
 // legal: nbl-lent-copied near rx-resources-regain-before-return, rx-resources-indicate-flag, nbl-return-not-resources with --disturb @large
+// legal: nbl-lent-copied near lab-packet-once, lab-packets-in-order with --ordered --disturb @large
 // legal: nbl-lent-copied near nbl-sourcehandle-own-receive, nbl-own-not-returned-down, clone-copy-right-direction with --disturb @large
 
 /// Memory for as many bytes as a list has.
