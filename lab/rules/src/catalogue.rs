@@ -38,6 +38,7 @@ mod module;
 mod nbl;
 mod oid;
 mod registration;
+mod trace;
 mod verifier;
 mod work_item;
 
@@ -51,6 +52,7 @@ pub(crate) use module::*;
 pub(crate) use nbl::*;
 pub(crate) use oid::*;
 pub(crate) use registration::*;
+pub(crate) use trace::*;
 pub(crate) use verifier::*;
 pub(crate) use work_item::*;
 
@@ -67,6 +69,7 @@ pub fn catalogue() -> impl Iterator<Item = &'static Rule> {
         NBL,
         OID,
         REGISTRATION,
+        TRACE,
         VERIFIER,
         WORK_ITEM,
     ]

@@ -11,6 +11,7 @@ mod oid;
 mod pool;
 mod text;
 mod timer;
+mod trace;
 mod work_item;
 
 pub use callback::Callback;
@@ -25,6 +26,7 @@ pub use nbl::{Alteration, Chain, Content, HandedNbl, NblCall, NblEvent, NblFacts
 pub use oid::{OidAlteration, OidEvent, OidKind, OidPath, OidRequest};
 pub use pool::{Exposure, PoolEvent, PoolFreeError};
 pub use timer::{DpcEvent, TimerEvent};
+pub use trace::TraceWrite;
 pub use work_item::{WorkItemEvent, WorkItemOwner};
 
 /// `PASSIVE_LEVEL`.
@@ -105,6 +107,8 @@ pub enum Kind {
     Device(DeviceEvent),
     /// An IRP.
     Irp(IrpEvent),
+    /// The driver gave something to event tracing.
+    Trace(TraceWrite),
     /// The driver did what the processor refuses.
     Fault(Fault),
     /// A call came from deeper in a driver stack than any before it.

@@ -27,6 +27,7 @@ mod state;
 mod storage;
 mod thread;
 mod timer;
+mod trace;
 mod under_way;
 mod unload;
 mod work_item;
@@ -45,6 +46,7 @@ pub(crate) fn monitors(demands: passage::Demands) -> Vec<Box<dyn Monitor>> {
         Box::<lock::LockMonitor>::default(),
         Box::<rw_lock::RwLockMonitor>::default(),
         Box::<timer::TimerMonitor>::default(),
+        Box::<trace::TraceMonitor>::default(),
         Box::<dpc::DpcMonitor>::default(),
         Box::<mdl::MdlMonitor>::default(),
         Box::<storage::StorageMonitor>::default(),

@@ -3,6 +3,9 @@
 mod message;
 mod session;
 
+use lab_rules::Kind;
+use lab_rules::event::TraceWrite;
+
 use super::{SUCCESS, imports, status};
 use crate::abi::constant::{
     EVENT_DATA_DESCRIPTOR_TYPE_EVENT_METADATA, EVENT_DATA_DESCRIPTOR_TYPE_NONE,
@@ -14,7 +17,7 @@ use crate::rt::Call;
 use crate::rt::mem;
 use crate::rt::sched;
 use crate::trace::{TraceBody, TraceEvent, TraceRecord};
-use crate::watch::OrFault;
+use crate::watch::{OrFault, emit};
 
 pub(crate) use session::{capture_state, configure, registered, start_visits};
 
@@ -104,33 +107,48 @@ fn set_information(call: &Call<'_>) -> u64 {
 }
 
 fn write(call: &Call<'_>) -> u64 {
-    put(call.arg(0), call.arg(1), call.arg_u32(3), call.arg(4))
+    put(call, call.arg_u32(3), call.arg(4))
 }
 
 fn write_transfer(call: &Call<'_>) -> u64 {
-    put(call.arg(0), call.arg(1), call.arg_u32(4), call.arg(5))
+    put(call, call.arg_u32(4), call.arg(5))
 }
 
 fn write_ex(call: &Call<'_>) -> u64 {
-    put(call.arg(0), call.arg(1), call.arg_u32(6), call.arg(7))
+    put(call, call.arg_u32(6), call.arg(7))
+}
+
+/// Tells the monitors what is to be written: `bytes` behind a header.
+fn tell(call: &Call<'_>, header: usize, bytes: u64, descriptors: u32) {
+    emit(Kind::Trace(TraceWrite {
+        function: call.import().name,
+        bytes: bytes.saturating_add(header as u64),
+        descriptors,
+    }));
 }
 
 /// Writes an event of `count` pieces.
-fn put(handle: u64, descriptor: u64, count: u32, pieces: u64) -> u64 {
+fn put(call: &Call<'_>, count: u32, pieces: u64) -> u64 {
+    let (handle, descriptor) = (call.arg(0), call.arg(1));
     if !session::has(handle) {
         return status(STATUS_INVALID_HANDLE);
     }
     if count > MAX_EVENT_DATA_DESCRIPTORS {
+        tell(call, EVENT_HEADER, 0, count);
         return status(STATUS_INVALID_PARAMETER);
     }
+    let piece = |index: u32| pieces.wrapping_add(u64::from(index) * DATA::SIZE as u64);
+    let bytes = (0..count)
+        .map(|index| u64::from(DATA::Size.read(piece(index)).or_fault()))
+        .sum();
+    tell(call, EVENT_HEADER, bytes, count);
     let level = DESCRIPTOR::Level.read(descriptor).or_fault();
     let keywords = DESCRIPTOR::Keyword.read(descriptor).or_fault();
     if !session::wants(level, keywords) {
         return SUCCESS;
     }
     let mut event = TraceEvent::default();
-    for index in 0..u64::from(count) {
-        let piece = pieces.wrapping_add(index * DATA::SIZE as u64);
+    for piece in (0..count).map(piece) {
         let address = DATA::Ptr.read(piece).or_fault();
         let length = DATA::Size.read(piece).or_fault() as usize;
         let bytes = mem::read_bytes(address, length).or_fault();
@@ -155,12 +173,13 @@ fn write_string(call: &Call<'_>) -> u64 {
     if !session::has(handle) {
         return status(STATUS_INVALID_HANDLE);
     }
-    if !session::wants(level, keywords) {
-        return SUCCESS;
-    }
     let mut length = 0;
     while length < LONGEST && mem::read::<u16>(call.arg(4) + length).or_fault() != 0 {
         length += 2;
+    }
+    tell(call, EVENT_HEADER, length + 2, 0);
+    if !session::wants(level, keywords) {
+        return SUCCESS;
     }
     let mut event = TraceEvent {
         is_string: true,

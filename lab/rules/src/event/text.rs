@@ -19,6 +19,7 @@ impl Display for Kind {
                 write!(f, "   {} = {:#x}", returned.name, returned.result)
             }
             Self::Structure(header) => write!(f, "   takes {}", header.structure),
+            Self::Trace(write) => write!(f, "   a trace record of {} bytes", write.bytes),
             Self::Timer(event) => event.fmt(f),
             Self::Dpc(event) => event.fmt(f),
             Self::ThreadStarted { thread, .. } => {

@@ -1,6 +1,6 @@
 //! `Wmi*`: messages of WPP software tracing.
 
-use super::{BUFFER, BUFFER_HEADER, guid_at, session};
+use super::{BUFFER, BUFFER_HEADER, guid_at, session, tell};
 use crate::abi::constant::{
     STATUS_INVALID_HANDLE, STATUS_INVALID_PARAMETER, STATUS_NO_MEMORY, STATUS_NOT_FOUND,
 };
@@ -32,6 +32,11 @@ pub(super) fn write_list(call: &Call<'_>) -> u64 {
 }
 
 fn put(call: &Call<'_>, word: impl Fn(usize) -> u64) -> u64 {
+    let lengths = (0..=PAIRS)
+        .take_while(|pair| word(2 * pair) != 0)
+        .map(|pair| word(2 * pair + 1));
+    let bytes = lengths.fold(0, u64::saturating_add);
+    tell(call, HEADER, bytes, 0);
     let logger = (call.arg(0) & 0xFFFF) as u16;
     if !session::has_logger(logger) {
         return status(STATUS_INVALID_HANDLE);
