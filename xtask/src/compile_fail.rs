@@ -1,12 +1,14 @@
-//! `cargo xtask compile-fail`: misuse of `ndis` that the compiler has to refuse, and the reason it has to give.
+//! `cargo xtask compile-fail`: misuse of `ndis` and `wpp` that the compiler has to refuse, and the reason it has to give.
 //!
-//! The cases are compiled for the Windows target, against the API that ships. The first line of a case says what has to
-//! happen; `crates/ndis/tests/compile_fail/frame.rs` has the form.
+//! The cases of `ndis` are compiled for the Windows target, against the API that ships; those of `wpp` each as a package of
+//! its own, whose sources the macro reads. The first line of a case says what has to happen;
+//! `crates/ndis/tests/compile_fail/frame.rs` has the form. A second one, `// says: TEXT`, has words of the message.
 
 use std::{
     collections::BTreeSet,
-    fs,
+    env, fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use anyhow::{Context, Result, bail};
@@ -16,18 +18,19 @@ use crate::{
     compile::{Compilation, Options},
     failure::Failed,
     output::say,
-    repository::Repository,
+    repository::{Repository, create_folder, write_if_changed},
 };
 
-/// The package whose misuse is tried.
+/// The package whose misuse is tried in the frame.
 const PACKAGE: &str = "ndis";
-/// The folder of the cases, and the file in it that is none.
+/// The folders of the cases, and the file that is none.
 const CASES: &str = "crates/ndis/tests/compile_fail";
+const WPP_CASES: &str = "crates/wpp/tests/compile_fail";
 const FRAME: &str = "frame.rs";
 /// How the frame learns which case it is to include.
 const CASE_VARIABLE: &str = "NDIS_COMPILE_FAIL_CASE";
 
-/// Try the misuse of `ndis` that has to be refused.
+/// Try the misuse of `ndis` and `wpp` that has to be refused.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -40,20 +43,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let compilation = Compilation::prepare(&repository, &arguments.options)?;
     let mut failed = 0_usize;
     for path in cases(&repository.root().join(CASES))? {
-        let name = path.file_stem().unwrap_or_default().to_string_lossy();
-        let expected = Outcome::expected(&path)?;
-        let (found, rendered) = compile(&repository, &compilation, &path)?;
-        if found == expected {
-            say!("ok      {name}: {}", found.describe())?;
-        } else {
-            failed += 1;
-            say!(
-                "FAILED  {name}: expected {}, found {}",
-                expected.describe(),
-                found.describe()
-            )?;
-            crate::output::write(format_args!("{rendered}"))?;
-        }
+        let command = in_frame(&repository, &compilation, &path)?;
+        failed += usize::from(!try_case(command, &path)?);
+    }
+    for path in cases(&repository.root().join(WPP_CASES))? {
+        let command = as_package(&repository, &path)?;
+        failed += usize::from(!try_case(command, &path)?);
     }
     if failed > 0 {
         bail!(Failed(format!(
@@ -61,6 +56,34 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         )));
     }
     Ok(())
+}
+
+/// Compiles a case, and prints a line about it; whether what has to happen does.
+fn try_case(command: Command, path: &Path) -> Result<bool> {
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    let text =
+        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let expected = Outcome::expected(path, &text)?;
+    let (found, rendered) = compile(command, path)?;
+    let mut lines = text.lines().skip(1);
+    let unsaid = lines
+        .next()
+        .and_then(|line| line.strip_prefix("// says: "))
+        .filter(|words| !rendered.contains(words));
+    if found == expected && unsaid.is_none() {
+        say!("ok      {name}: {}", found.describe())?;
+        return Ok(true);
+    }
+    say!(
+        "FAILED  {name}: expected {}, found {}",
+        expected.describe(),
+        found.describe()
+    )?;
+    if let Some(words) = unsaid {
+        say!("        nothing says: {words}")?;
+    }
+    crate::output::write(format_args!("{rendered}"))?;
+    Ok(false)
 }
 
 /// The cases in the order of their names.
@@ -86,9 +109,7 @@ enum Outcome {
 
 impl Outcome {
     /// What the first line of the case says.
-    fn expected(path: &Path) -> Result<Self> {
-        let text =
-            fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    fn expected(path: &Path, text: &str) -> Result<Self> {
         let line = text.lines().next().unwrap_or_default();
         let codes = line
             .strip_prefix("// error[")
@@ -119,18 +140,44 @@ impl Outcome {
     }
 }
 
-/// Compiles a case; gives what the compiler says, in short and in full.
-fn compile(
-    repository: &Repository,
-    compilation: &Compilation,
-    case: &Path,
-) -> Result<(Outcome, String)> {
-    let output = compilation
-        .cargo(repository, "check", &[PACKAGE.to_owned()])?
+/// What compiles a case of `ndis`.
+fn in_frame(repository: &Repository, compilation: &Compilation, case: &Path) -> Result<Command> {
+    let mut command = compilation.cargo(repository, "check", &[PACKAGE.to_owned()])?;
+    command
         .args(["--example", "compile_fail"])
         .args(["--features", "ndis/compile-fail"])
+        .env(CASE_VARIABLE, case);
+    Ok(command)
+}
+
+/// What compiles a case of `wpp`: a package for this host, with what the workspace has locked.
+fn as_package(repository: &Repository, case: &Path) -> Result<Command> {
+    let folder = repository.target_folder().join("compile-fail");
+    create_folder(&folder.join("src"))?;
+    let wpp = repository.root().join("crates/wpp");
+    // A literal string of TOML takes the separators of Windows as they are.
+    let manifest = format!(
+        "[package]\nname = \"case\"\nedition = \"2024\"\n\n[dependencies]\nwpp.path = '{}'\n\n[workspace]\n",
+        wpp.display()
+    );
+    write_if_changed(&folder.join("Cargo.toml"), manifest)?;
+    let locked = repository.root().join("Cargo.lock");
+    let lock = fs::read(&locked).with_context(|| format!("cannot read {}", locked.display()))?;
+    fs::write(folder.join("Cargo.lock"), lock).context("cannot lock the case's packages")?;
+    let text = fs::read(case).with_context(|| format!("cannot read {}", case.display()))?;
+    fs::write(folder.join("src/lib.rs"), text).context("cannot write the case")?;
+    let mut command =
+        Command::new(env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from));
+    command
+        .current_dir(&folder)
+        .args(["check", "--offline", "--target-dir", "target"]);
+    Ok(command)
+}
+
+/// Compiles a case; gives what the compiler says, in short and in full.
+fn compile(mut command: Command, case: &Path) -> Result<(Outcome, String)> {
+    let output = command
         .args(["--quiet", "--message-format=json"])
-        .env(CASE_VARIABLE, case)
         .output()
         .context("cannot run cargo")?;
     let mut codes = BTreeSet::new();

@@ -154,7 +154,7 @@ fn steps(repository: &Repository, yes: bool) -> Result<Vec<Step>> {
         check,
     );
     add(
-        "misuse of ndis",
+        "misuse of crates",
         &xtask,
         format!("compile-fail{consent}"),
         check,

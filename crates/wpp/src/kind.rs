@@ -22,6 +22,11 @@ pub trait Kind {
 }
 
 /// A type whose values can stand for a kind. A driver may have more of them.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no value for a WPP message's kind `{K}`",
+    label = "of another type than the text's kind takes",
+    note = "the documentation of `wpp!` has a table of kinds and of what they take"
+)]
 pub trait Argument<'a, K: Kind> {
     /// The bytes.
     fn into_value(self) -> K::Value<'a>;
