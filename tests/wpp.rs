@@ -164,6 +164,104 @@ fn a_driver_that_cannot_be_registered_runs_untraced() {
     }
 }
 
+#[test]
+fn a_log_that_is_damaged_is_read_as_far_as_it_goes() {
+    let scratch = Scratch::new("wpp-damaged");
+    let image = driver("traced");
+    let log = scratch.path().join("run.etl");
+    let lab = Lab::run(&image).with(["--trace", "all", "--etl"]);
+    let printed = messages(&lab.with([log.as_os_str()]));
+    let bytes = fs::read(&log).expect("a log");
+    let formats = image.with_extension("tmf");
+    let decode = |bytes: &[u8], formats: &Path| {
+        let damaged = scratch.file("damaged.etl", bytes);
+        Lab::decode(&damaged)
+            .with(["--json", "--tmf"])
+            .with([formats.as_os_str()])
+            .output()
+    };
+    let known: Vec<&str> = printed.iter().map(text).collect();
+    // What is printed was written, and what is wrong is said in a line.
+    let check = |what: &str, bytes: &[u8]| {
+        let output = decode(bytes, &formats);
+        let is_whole = output.exit == 0 && output.stderr.is_empty();
+        let is_told = output.exit == 2 && output.stderr.lines().count() == 1;
+        assert!(is_whole || is_told, "{what}: {}", output.stderr);
+        let parse = |line: &str| serde_json::from_str::<Value>(line).expect("an object a line");
+        let found: Vec<Value> = output.stdout.lines().map(parse).collect();
+        for message in &found {
+            let shown = message.get("text").and_then(Value::as_str);
+            let is_known = shown.is_some_and(|text| known.contains(&text));
+            assert!(
+                is_known || message.get("problem").is_some(),
+                "{what}: {message}"
+            );
+        }
+        (output.exit, found.len())
+    };
+    assert_eq!(check("whole", &bytes), (0, printed.len()));
+    let mut most = 0;
+    for length in (0..bytes.len()).step_by(1_777) {
+        let (exit, found) = check(&format!("{length} bytes"), &bytes[..length]);
+        assert_eq!(exit, 2, "{length}");
+        assert!(found >= most && found <= printed.len(), "{length}: {found}");
+        most = found;
+    }
+    assert!(most > printed.len() / 2, "{most}");
+    // The length of each record in turn is one that none has, and one that leads out of the buffer.
+    let records = message_offsets(&bytes);
+    assert_eq!(records.len(), printed.len());
+    for at in records {
+        for length in [0_u16, 7, 0xFFFF] {
+            let mut broken = bytes.clone();
+            broken[at..at + 2].copy_from_slice(&length.to_le_bytes());
+            let (exit, found) = check(&format!("{length} at {at}"), &broken);
+            assert_eq!(exit, 2, "{length} at {at}");
+            assert!(found < printed.len(), "{length} at {at}");
+        }
+        // Cut within its values, or within what stands in front of them: it is told where it stands.
+        let mut cut = bytes.clone();
+        cut[at..at + 2].copy_from_slice(&24_u16.to_le_bytes());
+        assert_eq!(check(&format!("cut at {at}"), &cut).0, 2);
+        cut[at..at + 2].copy_from_slice(&41_u16.to_le_bytes());
+        check(&format!("cut in its values at {at}"), &cut);
+    }
+    // The messages of another package have no format here: their bytes are shown.
+    let foreign = decode(&bytes, &driver("deferlwf").with_extension("tmf"));
+    assert_eq!((foreign.exit, foreign.stderr.as_str()), (0, ""));
+    assert_eq!(foreign.stdout.lines().count(), printed.len());
+    assert!(
+        foreign
+            .stdout
+            .lines()
+            .all(|line| line.contains("\"Arguments\""))
+    );
+}
+
+/// Where the records of messages begin in a log that the lab has written.
+fn message_offsets(log: &[u8]) -> Vec<usize> {
+    const BUFFER: usize = 0x1_0000;
+    let word = |at: usize| usize::from(u16::from_le_bytes([log[at], log[at + 1]]));
+    let mut found = Vec::new();
+    for start in (0..log.len()).step_by(BUFFER) {
+        let used = word(start + 0x30) | word(start + 0x32) << 16;
+        let mut at = start + 0x48;
+        while at + 8 <= start + used {
+            let (length, kind) = (word(at), word(at + 2));
+            if kind == 0x9000 {
+                found.push(at);
+            }
+            let length = if kind < 0xC005 && kind > 0xC000 {
+                word(at + 4)
+            } else {
+                length
+            };
+            at += length.next_multiple_of(8);
+        }
+    }
+    found
+}
+
 /// What a driver of WPP's writes, with the text for it.
 const FORMATS: &str = "\
 6f0d3a52-1c44-5a0b-9d6e-2b7a51c0e411 faulty // SRC=trace.rs MJ= MN=
