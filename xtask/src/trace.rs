@@ -22,7 +22,12 @@ const READ_WPP: &str = include_str!("trace/wpp.py");
 const WPP_VALUES: &str = include_str!("trace/wpp_values.json");
 const PACKAGES: &[&str] = &["etl-parser==1.0.1", "dissect.etl==3.14"];
 
-/// What is run: arguments that bring about as many kinds of events as there are.
+/// The list of events.
+const DOCUMENTED: &str = include_str!("../../docs/tracing.md");
+/// The event that nothing brings about: the driver's `FilterRestart` does not fail.
+const NEVER: &str = "ModuleNotRestarted";
+
+/// What is run: arguments that bring about all kinds of events.
 const RUNS: &[(&str, &[&str])] = &[
     ("tap", &["--set", "RingEntries=16", "--set", "MaxFlows=16"]),
     (
@@ -42,7 +47,25 @@ const RUNS: &[(&str, &[&str])] = &[
         "mode",
         &["--set", "Block=tcp:x", "--modes", "inline,off,tap"],
     ),
-    ("hard", &["--hard", "--seed", "5"]),
+    (
+        "hard",
+        &[
+            "--hard",
+            "--seed",
+            "0",
+            "--set",
+            "RingEntries=16",
+            "--set",
+            "MaxFlows=16",
+        ],
+    ),
+    ("not-loaded", &["--fail", "NdisFRegisterFilterDriver"]),
+    ("not-attached", &["--fail", "NdisAllocateIoWorkItem"]),
+    ("not-read", &["--fail", "NdisOpenConfigurationEx"]),
+    (
+        "not-changed",
+        &["--modes", "off,tap", "--fail", "NdisFRestartFilter"],
+    ),
 ];
 
 /// Read trace logs of the lab with etl-parser and dissect.etl.
@@ -65,6 +88,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let folder = target.join("trace");
     let script = folder.join("decode.py");
     write_if_changed(&script, DECODE)?;
+    let mut missing = documented();
     for (name, options) in RUNS {
         let log = folder.join(format!("{name}.etl"));
         let lines = folder.join(format!("{name}.jsonl"));
@@ -88,6 +112,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             .rsplit_once('\n')
             .map_or("", |(events, _)| events);
         write_if_changed(&lines, events)?;
+        missing.retain(|event| !events.contains(&format!("\"name\":\"{event}\"")));
         let mut command = Command::new(&python);
         command.arg(&script).arg(&log).arg(&lines);
         match program::run(&mut command) {
@@ -95,8 +120,23 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             Err(error) => bail!(Failed(format!("{}: {error:#}", log.display()))),
         }
     }
+    if !missing.is_empty() {
+        let missing = missing.join(", ");
+        bail!(Failed(format!("no run has brought about {missing}")));
+    }
     let traced = built(&target.join("driver/x64/release/traced.sys"))?;
     check_wpp(&repository, &lab, &traced, &folder, &python)
+}
+
+/// The events that docs/tracing.md lists, but for the one that never comes.
+fn documented() -> Vec<&'static str> {
+    let (_, events) = DOCUMENTED.split_once("\n## Events\n").unwrap_or_default();
+    let (events, _) = events.split_once("\n## ").unwrap_or((events, ""));
+    events
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+        .filter(|event| *event != NEVER)
+        .collect()
 }
 
 /// Plays the example of WPP, and has its messages read.
@@ -151,4 +191,16 @@ fn built(path: &Path) -> Result<PathBuf> {
         "{} is not there: build it with `cargo xtask test`",
         path.display()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::documented;
+
+    #[test]
+    fn events_are_read_from_the_document() {
+        let events = documented();
+        assert!(events.len() >= 28, "{events:?}");
+        assert!(events.contains(&"DriverLoaded") && events.contains(&"RequestRefused"));
+    }
 }
