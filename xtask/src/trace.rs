@@ -2,11 +2,12 @@
 //! that knows nothing but the TMF files.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     process::Command,
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::{
     failure::Failed,
@@ -166,11 +167,24 @@ fn check_wpp(
         &built(&joined)?,
         &values,
     ]);
+    // Those of the driver that ships are held to the strict forms too.
+    let shipped = image.with_file_name("deferlwf.tmf");
+    command.arg(built(&shipped)?);
+    command.args(tmf_files(&built_folder(
+        &image.with_file_name("tmf").join("deferlwf"),
+    )?)?);
     match program::run(&mut command) {
         Ok(found) => say!("ok      wpp: {}", found.trim_end())?,
         Err(error) => bail!(Failed(format!("{}: {error:#}", log.display()))),
     }
     Ok(())
+}
+
+fn tmf_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let unreadable = || format!("cannot read {}", folder.display());
+    let entries = fs::read_dir(folder).with_context(unreadable)?;
+    let paths = entries.map(|entry| Ok(entry.with_context(unreadable)?.path()));
+    paths.collect()
 }
 
 fn built_folder(path: &Path) -> Result<PathBuf> {

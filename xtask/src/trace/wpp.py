@@ -1,6 +1,6 @@
 """Reads WPP messages of a trace log by nothing but TMF files, and holds the TMF files to the strict forms of public readers.
 
-    wpp.py LOG TMF-FOLDER JOINED-TMF EXPECTED-JSON
+    wpp.py LOG TMF-FOLDER JOINED-TMF EXPECTED-JSON [MORE-TMF-FILES]
 
 It shares no code with what writes either. Every message of the source that EXPECTED is about has to have the values that stand
 there, in that order, once for each time that the source has written them.
@@ -187,6 +187,9 @@ def main():
         enums |= named
     if formats(joined) != (messages, enums):
         fail(f"{joined}: not what the files of {folder} say")
+    more = [formats(pathlib.Path(path)) for path in sys.argv[5:]]
+    if not all(found for found, _ in more):
+        fail("a TMF file has no message")
     expected = json.loads(expected.read_text(), object_hook=whole)
     read, blocks = 0, []
     for guid, number, data in records(log.read_bytes()):
@@ -213,7 +216,8 @@ def main():
         if len(block) != len(expected["messages"]):
             fail(f"{len(block)} messages in place of {len(expected['messages'])}")
     items = {item for _, _, _, arguments in messages.values() for _, item, _ in arguments}
-    print(f"{read} messages of {len(messages)} formats, {len(items)} kinds of values in them, {len(blocks)} times all values")
+    others = sum(len(found) for found, _ in more)
+    print(f"{read} messages of {len(messages)} formats, {others} formats of other files, {len(items)} kinds of values in them, {len(blocks)} times all values")
 
 
 main()
