@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
-use crate::{compile, failure::Failed, repository::Repository, toolchain::Origin};
+use crate::{failure::Failed, lab, repository::Repository, toolchain::Origin};
 
 /// Build deferlwf.sys and lwf-lab, and run the one in the other on every committed capture.
 #[derive(clap::Args)]
@@ -33,7 +33,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let repository = Repository::open()?;
     let captures = captures(repository.root())?;
     let image = build_driver(&repository, arguments)?;
-    let lab = build_lab(&repository)?;
+    let lab = lab::build(&repository)?;
 
     let mut command = Command::new(lab);
     command
@@ -79,18 +79,6 @@ fn build_driver(repository: &Repository, arguments: &Arguments) -> Result<PathBu
         Some(1) => bail!(Failed("the driver was not built".to_owned())),
         _ => bail!("the driver was not built"),
     }
-}
-
-/// Builds `lwf-lab` for this machine, and gives its path.
-fn build_lab(repository: &Repository) -> Result<PathBuf> {
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    command
-        .current_dir(repository.root())
-        .args(["build", "--profile", "lab", "--locked"])
-        .args(["--package", "lab-cli", "--bin", "lwf-lab"]);
-    compile::run(&mut command)?;
-    Ok(repository.target_folder().join("lab/lwf-lab"))
 }
 
 /// The committed captures in the order of their names.

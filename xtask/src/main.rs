@@ -7,6 +7,7 @@
 
 mod abi;
 mod architecture;
+mod bench;
 mod bindings;
 mod build;
 mod c_driver;
@@ -22,6 +23,7 @@ mod header_kit;
 mod image;
 mod import_library;
 mod inf;
+mod lab;
 mod lint;
 mod model;
 mod output;
@@ -59,6 +61,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Task {
     Abi(abi::Arguments),
+    Bench(bench::Arguments),
     Bindings(bindings::Arguments),
     Build(build::Arguments),
     Capture(capture::Arguments),
@@ -82,6 +85,7 @@ enum Task {
 fn run(task: &Task) -> Result<()> {
     match task {
         Task::Abi(arguments) => abi::run(arguments),
+        Task::Bench(arguments) => bench::run(arguments),
         Task::Bindings(arguments) => bindings::run(arguments),
         Task::Build(arguments) => build::run(arguments),
         Task::Capture(arguments) => capture::run(arguments),

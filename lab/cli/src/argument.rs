@@ -1,5 +1,6 @@
 //! The command line.
 
+mod bench;
 mod decode;
 mod demand;
 mod setting;
@@ -7,6 +8,7 @@ mod site;
 mod stack;
 mod trial;
 
+pub use bench::BenchArguments;
 pub use decode::{DecodeArguments, Keywords};
 use decode::{VERBOSE, level};
 pub use demand::DemandArguments;
@@ -53,9 +55,15 @@ pub enum Command {
     /// List what an image imports, and whether the lab emulates it, only knows it, or lacks it
     #[command(after_help = IMPORTS_HELP)]
     Imports(ImportsArguments),
+    /// Measure the time that an image needs per packet, alone or against another
+    #[command(after_help = bench::HELP)]
+    Bench(BenchArguments),
     /// Play lives that another lwf-lab asks for
     #[command(hide = true)]
     Worker(WorkerArguments),
+    /// Measure loads that another lwf-lab asks for
+    #[command(hide = true)]
+    BenchWorker(WorkerArguments),
 }
 
 const EXIT_CODES: &str = "\

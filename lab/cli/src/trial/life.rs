@@ -160,6 +160,7 @@ impl Stage {
             without: self.subject.without.clone(),
             demands: self.subject.demand.demands(),
             keeps_timeline: false,
+            loads: None,
         };
         let report = lab_kernel::run(config, Box::new(|_| {})).map_err(|failure| {
             let exit = match failure {

@@ -5,7 +5,7 @@
 //! a test holds. After a life that broke off, its process is not used again.
 
 pub(crate) mod life;
-mod pool;
+pub(crate) mod pool;
 pub mod stress;
 pub mod sweep;
 pub(crate) mod traffic;

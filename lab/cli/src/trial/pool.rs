@@ -6,6 +6,9 @@ use std::sync::Mutex;
 use std::sync::mpsc;
 use std::{env, thread};
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use super::life::{Answer, Life, Task};
 use crate::argument::Subject;
 use crate::error::{Error, Exit};
@@ -71,9 +74,9 @@ pub(super) fn play(
 fn play_one(worker: &mut Option<Worker>, subject: &Subject, task: &Task) -> Result<Life, Error> {
     let mut used = match worker.take() {
         Some(worker) => worker,
-        None => Worker::start(subject)?,
+        None => Worker::start(PLAYER, subject)?,
     };
-    match used.ask(task) {
+    match used.ask::<Answer>(task) {
         Some(Ok(life)) => {
             if life.violation.is_none() {
                 *worker = Some(used);
@@ -91,25 +94,29 @@ fn play_one(worker: &mut Option<Worker>, subject: &Subject, task: &Task) -> Resu
             };
             Err(Error { exit, line })
         }
-        None => Err(used.autopsy(task)),
+        None => Err(used.autopsy(&format!("seed {}", task.seed))),
     }
 }
 
-/// One process.
-struct Worker {
+/// The command that plays lives.
+const PLAYER: &str = "worker";
+
+/// One process, which answers a line with a line.
+pub(crate) struct Worker {
     child: Child,
     questions: ChildStdin,
     answers: BufReader<ChildStdout>,
 }
 
 impl Worker {
-    fn start(subject: &Subject) -> Result<Self, Error> {
+    /// Starts the command of this name with a subject.
+    pub(crate) fn start(command: &str, subject: &Subject) -> Result<Self, Error> {
         let failed = |error: &dyn std::fmt::Display| {
             Error::lab_fault(format!("a worker process cannot be started: {error}"))
         };
         let program = env::current_exe().map_err(|error| failed(&error))?;
         let mut child = Command::new(program)
-            .arg("worker")
+            .arg(command)
             .args(subject.arguments())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -126,9 +133,9 @@ impl Worker {
         }
     }
 
-    /// Asks for a life; `None` when the process is gone.
-    fn ask(&mut self, task: &Task) -> Option<Answer> {
-        let mut line = serde_json::to_string(task).ok()?;
+    /// Asks, and waits for the answer; `None` when the process is gone.
+    pub(crate) fn ask<A: DeserializeOwned>(&mut self, question: &impl Serialize) -> Option<A> {
+        let mut line = serde_json::to_string(question).ok()?;
         line.push('\n');
         self.questions.write_all(line.as_bytes()).ok()?;
         self.questions.flush().ok()?;
@@ -138,7 +145,7 @@ impl Worker {
     }
 
     /// Lets the process end: it has nothing to read any more.
-    fn end(self) {
+    pub(crate) fn end(self) {
         let Self {
             mut child,
             questions,
@@ -149,8 +156,8 @@ impl Worker {
         let _ = child.wait();
     }
 
-    /// Why the process has ended in the middle of a life.
-    fn autopsy(self, task: &Task) -> Error {
+    /// Why the process has ended in the middle of what it was asked for.
+    pub(crate) fn autopsy(self, what: &str) -> Error {
         let Self {
             mut child,
             questions,
@@ -167,10 +174,7 @@ impl Worker {
             .map_or_else(|error| error.to_string(), |status| status.to_string());
         let last = said.lines().last().unwrap_or("without a word");
         let last = last.strip_prefix("lwf-lab: ").unwrap_or(last);
-        let line = format!(
-            "seed {}: the worker process ended ({status}): {last}",
-            task.seed
-        );
+        let line = format!("{what}: the worker process ended ({status}): {last}");
         // What the process itself calls bad input is bad input.
         let exit = match child.wait().ok().and_then(|status| status.code()) {
             Some(2) => Exit::BadInput,

@@ -151,6 +151,7 @@ pub(crate) fn run(mut config: RunConfig, progress: Show) -> Result<Report, Failu
         stop: config.stop,
         frames_total,
         chaos: config.chaos,
+        loads: config.loads,
     };
     let end = machine.run(move || {
         for (number, loaded) in (0..).zip(loaded) {

@@ -13,7 +13,7 @@ use crate::ndis::module::State;
 use crate::ndis::{self, adapter, filter, module, stack, traffic};
 use crate::rt::sched::{self, Wait};
 use crate::watch::{self, OrFault, emit, emit_about};
-use crate::{Chaos, ControlPhase, Progress, Stop, driver, nt, rt, worker};
+use crate::{Chaos, ControlPhase, NextLoad, Progress, Stop, driver, nt, rt, worker};
 
 /// Driver Verifier's limit for a pause, in ns.
 const PAUSE_NS: u64 = 10_000_000_000;
@@ -34,6 +34,7 @@ pub(super) struct Play {
     pub(super) stop: Stop,
     pub(super) frames_total: u64,
     pub(super) chaos: Option<Chaos>,
+    pub(super) loads: Option<NextLoad>,
 }
 
 /// Plays the whole life.
@@ -44,6 +45,7 @@ pub(super) fn play(play: Play) {
         stop,
         frames_total,
         chaos,
+        loads,
     } = play;
     let show = |phase| show(phase, frames_total);
     stack::each(|| worker::start(workers, chaos.is_some()));
@@ -64,7 +66,10 @@ pub(super) fn play(play: Play) {
     wait_for_start();
     nt::etw::capture_state();
     show("traffic");
-    run_traffic(&show, stop, chaos, frames_total);
+    match loads {
+        Some(mut next) => ndis::bench::measure_all(&mut next),
+        None => run_traffic(&show, stop, chaos, frames_total),
+    }
     if stop != Stop::Busy {
         adapter::keep_counts();
         control::ask(ControlPhase::BeforePause);

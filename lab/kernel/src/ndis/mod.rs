@@ -24,6 +24,7 @@ mod timer;
 mod work_item;
 
 pub(crate) mod adapter;
+pub(crate) mod bench;
 pub(crate) mod control_device;
 pub(crate) mod filter;
 pub(crate) mod handle;

@@ -8,7 +8,7 @@ use std::{
 use super::{
     context::{self, Context, ImportFrame},
     machine::{self, Hooks, Reason},
-    mem, pool, sched, thunk, trap,
+    mem, meter, pool, sched, thunk, trap,
 };
 
 /// A function that the lab offers to the image.
@@ -41,7 +41,16 @@ pub(crate) struct Call<'a> {
     deeper_stack_bytes: Option<u64>,
 }
 
-impl Call<'_> {
+impl<'a> Call<'a> {
+    /// The call that `frame` is of, which nobody looks at.
+    pub(super) fn new(import: &'static Import, frame: &'a ImportFrame) -> Self {
+        Self {
+            import,
+            frame,
+            deeper_stack_bytes: None,
+        }
+    }
+
     /// The function called.
     pub(crate) fn import(&self) -> &'static Import {
         self.import
@@ -125,6 +134,9 @@ pub(super) extern "sysv64" fn enter(frame: &ImportFrame) -> u64 {
 }
 
 fn dispatch(frame: &ImportFrame) -> u64 {
+    if meter::is_on() {
+        return meter::import(frame);
+    }
     let (functions, hooks) = BOUND
         .get()
         .expect("stubs exist only while a machine is loaded");
@@ -155,6 +167,11 @@ fn dispatch(frame: &ImportFrame) -> u64 {
     result
 }
 
+/// What stubs call, by the index in their frames.
+pub(super) fn functions() -> &'static [&'static Import] {
+    BOUND.get().map_or(&[], |(functions, _)| functions)
+}
+
 /// The name of the import that `frame` is of.
 pub(super) fn name_of(frame: &ImportFrame) -> &'static str {
     let import = BOUND
@@ -175,6 +192,9 @@ pub(super) fn cut(left: usize) {
 /// Must be called from a kernel thread or a DPC body, see the rule of the cut in [`super`].
 pub(crate) fn call_driver(address: u64, arguments: &[u64]) -> u64 {
     let context: &Context = context::current().expect("called from a kernel thread or a DPC");
+    if meter::is_on() {
+        return meter::call(context, address, arguments);
+    }
     if context.import_frame().is_none() {
         sched::reset_busy();
     }

@@ -23,6 +23,8 @@ pub(super) const PROCESSORS: u64 = 0x6003_0000_0000;
 pub(super) const SHARED_USER_DATA: u64 = 0x6004_0000_0000;
 /// Thread objects.
 pub(super) const THREADS: u64 = 0x6005_0000_0000;
+/// What a measurement sends through a filter, and the code that it is calibrated with.
+pub(super) const BENCH: u64 = 0x6004_8000_0000;
 /// Driver stacks.
 pub(super) const STACKS: u64 = 0x6010_0000_0000;
 /// Nonpaged pool, up to [`PAGED_POOL`].

@@ -33,6 +33,7 @@ mod layout;
 mod machine;
 mod mapping;
 pub(crate) mod mem;
+pub(crate) mod meter;
 pub(crate) mod paged;
 mod patch;
 pub(crate) mod pool;

@@ -1,0 +1,63 @@
+//! Arguments of `lwf-lab bench`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::Setting;
+use super::trial::Subject;
+
+pub(super) const HELP: &str = "\
+Examples:
+  What a filter costs per packet:
+    lwf-lab bench myfilter.sys
+
+  Two builds of a filter, in alternation, with the ratio of their costs:
+    lwf-lab bench new/myfilter.sys --vs old/myfilter.sys
+
+  Two modes of one:
+    lwf-lab bench deferlwf.sys --set Mode=2 --vs deferlwf.sys --vs-set Mode=1
+
+Packets go through the send and the receive handlers as fast as they go, with no rule watched; what the filter passes on
+comes back at once, and what it defers to a work item runs after every 256 packets, on the same processor, and counts.
+Loads: both directions; 64 and 1514 bytes; batches of 1, 32 and 256; buffers that stay in the caches (`hot`) and 64 MiB
+of them in turn (`cold`).
+
+The times are of this machine, in ns per packet. `raw` is all of it; `lab` the part that is spent in the lab, which
+stands for NDIS and NT and costs other than they do; `net` the part in the driver's own code. Each is the median of all
+samples; `spread` is that of the medians of the repetitions: the largest less the least, over their median. The ratio of
+two nets is told where the lab has no more than half of the raw time in both.
+
+Exit codes: 0 measured; 1 the driver broke down meanwhile; 2 bad input or usage; 3 fault of the lab.";
+
+/// Arguments of `lwf-lab bench`.
+#[derive(Args, Clone, Debug)]
+pub struct BenchArguments {
+    /// What is measured, and where.
+    #[command(flatten)]
+    pub subject: Subject,
+
+    /// Another image, in alternation with the first
+    #[arg(long, value_name = "IMAGE")]
+    pub vs: Option<PathBuf>,
+
+    /// Registry value of the other image's parameters, as --set gives the first's
+    #[arg(long = "vs-set", value_name = "NAME=VALUE", value_parser = Setting::parse, requires = "vs")]
+    pub vs_settings: Vec<Setting>,
+
+    /// Repetitions of the whole
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub repeat: u32,
+
+    /// Samples of each load in a repetition
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub samples: u32,
+
+    /// The least time of a sample, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    pub time: u64,
+
+    /// Print one JSON object, as the last line of standard output, instead of the table
+    #[arg(long)]
+    pub json: bool,
+}

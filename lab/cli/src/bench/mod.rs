@@ -1,0 +1,450 @@
+//! `lwf-lab bench`: what images cost per packet.
+//!
+//! Each image lives in a process of its own ([`work`]), which measures one load at a time when it is asked; so two of them
+//! take turns and never run at the same time.
+
+mod load;
+mod table;
+
+use std::cell::RefCell;
+use std::io::{self, BufRead, Write};
+use std::rc::Rc;
+
+use lab_kernel::{AdapterConfig, NextLoad, RunConfig, Stop};
+use lab_net::generator::{ADAPTER, Datagrams};
+use lab_rules::Demands;
+use serde::{Deserialize, Serialize};
+
+use crate::argument::{BenchArguments, Subject, WorkerArguments};
+use crate::capture::{self, VlanTags};
+use crate::error::{Error, Exit};
+use crate::progress::CountLine;
+use crate::run;
+use crate::trial::pool::Worker;
+pub use load::Load;
+use load::{Question, Taken};
+pub use table::render;
+
+/// The command that measures.
+const MEASURER: &str = "bench-worker";
+
+/// What was measured.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Summary {
+    /// File names of the images: one or two.
+    pub images: Vec<String>,
+    /// What a reader should know.
+    pub notes: Vec<String>,
+    /// The processor of this machine, as Linux names it.
+    pub processor: String,
+    /// Repetitions, samples of each load in one, and the least time of a sample in ms.
+    pub repetitions: u32,
+    /// Samples of each load in a repetition.
+    pub samples: u32,
+    /// The least time of a sample, in ms.
+    pub sample_ms: u64,
+    /// One for each load.
+    pub rows: Vec<Row>,
+}
+
+/// One load.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Row {
+    /// What it was.
+    pub load: Load,
+    /// The same without a filter: ns per packet.
+    pub without_filter_ns: f64,
+    /// One for each image.
+    pub costs: Vec<Cost>,
+    /// The first image's net cost in the second's, where it can be told.
+    pub ratio: Option<Figure>,
+}
+
+/// What a packet costs.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+pub struct Cost {
+    /// All of it, in ns.
+    pub raw_ns: f64,
+    /// What the lab has of it.
+    pub lab_ns: f64,
+    /// What the driver's code has of it.
+    pub net: Figure,
+    /// Calls of imports.
+    pub imports: f64,
+}
+
+/// A median of the repetitions, and how far they are apart.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+pub struct Figure {
+    /// The median.
+    pub median: f64,
+    /// The largest less the least, over the median; 0 for one repetition.
+    pub spread: f64,
+}
+
+impl Figure {
+    fn of(values: &[f64]) -> Self {
+        let median = median(values);
+        let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+        let spread = if median > 0.0 {
+            (most - least) / median
+        } else {
+            0.0
+        };
+        Self { median, spread }
+    }
+}
+
+/// The middle one, or the mean of the two in the middle; 0 of none.
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let half = sorted.len() / 2;
+    match sorted.len() {
+        0 => 0.0,
+        odd if odd % 2 == 1 => sorted[half],
+        _ => f64::midpoint(sorted[half - 1], sorted[half]),
+    }
+}
+
+/// Measures one image, or two in alternation.
+///
+/// # Errors
+///
+/// When an image cannot be used, breaks down, or keeps packets.
+pub(crate) fn execute(arguments: &BenchArguments) -> Result<Summary, Error> {
+    let mut subjects = vec![arguments.subject.clone()];
+    if let Some(image) = &arguments.vs {
+        subjects.push(Subject {
+            image: image.clone(),
+            settings: arguments.vs_settings.clone(),
+            pdb: None,
+            ..arguments.subject.clone()
+        });
+    }
+    // Bad input ends here, before a process is started for it.
+    if arguments.subject.stack.arguments().next().is_some() {
+        return Err(Error::bad_input(
+            "what is measured is alone on its adapter: no --above and no --below",
+        ));
+    }
+    for subject in &subjects {
+        run::read(&subject.image)?;
+    }
+    let loads = Load::all();
+    let asked = u64::from(arguments.repeat) * u64::from(arguments.samples);
+    let progress = CountLine::start(
+        "samples",
+        asked * loads.len() as u64 * subjects.len() as u64,
+    );
+    let mut measurers = Vec::new();
+    for subject in &subjects {
+        measurers.push(Measurer {
+            worker: Worker::start(MEASURER, subject)?,
+            image: run::file_name(&subject.image),
+        });
+    }
+    let mut gathered: Vec<Gathered> = loads
+        .iter()
+        .map(|_| Gathered::new(subjects.len()))
+        .collect();
+    for repetition in 0..arguments.repeat {
+        for (load, gathered) in loads.iter().zip(&mut gathered) {
+            measurers = gathered.add(*load, repetition, arguments, measurers, &progress)?;
+        }
+    }
+    drop(progress);
+    measurers
+        .into_iter()
+        .for_each(|measurer| measurer.worker.end());
+    Ok(Summary {
+        images: subjects
+            .iter()
+            .map(|it| run::file_name(&it.image))
+            .collect(),
+        notes: Vec::new(),
+        processor: processor(),
+        repetitions: arguments.repeat,
+        samples: arguments.samples,
+        sample_ms: arguments.time,
+        rows: loads
+            .iter()
+            .zip(gathered)
+            .map(|(load, it)| it.row(*load))
+            .collect(),
+    })
+}
+
+/// The processor of this machine.
+fn processor() -> String {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let named = text.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        (name.trim() == "model name").then(|| value.trim().to_owned())
+    });
+    named.unwrap_or_else(|| "an unknown processor".to_owned())
+}
+
+/// An image in its process.
+struct Measurer {
+    worker: Worker,
+    image: String,
+}
+
+impl Measurer {
+    /// One sample; the process is gone if there is none.
+    fn ask(mut self, question: Question) -> Result<(Self, Taken), Error> {
+        match self.worker.ask::<Result<Taken, String>>(&question) {
+            Some(Ok(taken)) => Ok((self, taken)),
+            Some(Err(why)) => {
+                self.worker.end();
+                Err(Error::bad_input(format!("{}: {why}", self.image)))
+            }
+            None => Err(self.worker.autopsy(&self.image)),
+        }
+    }
+}
+
+/// The samples of one load.
+struct Gathered {
+    without_filter_ns: Vec<f64>,
+    /// For each image, all samples.
+    samples: Vec<Vec<Taken>>,
+    /// For each image, the medians of the net costs in the repetitions.
+    nets: Vec<Vec<f64>>,
+    /// The medians of the ratios.
+    ratios: Vec<f64>,
+}
+
+impl Gathered {
+    fn new(images: usize) -> Self {
+        Self {
+            without_filter_ns: Vec::new(),
+            samples: vec![Vec::new(); images],
+            nets: vec![Vec::new(); images],
+            ratios: Vec::new(),
+        }
+    }
+
+    /// One repetition; gives the processes back.
+    fn add(
+        &mut self,
+        load: Load,
+        repetition: u32,
+        arguments: &BenchArguments,
+        mut measurers: Vec<Measurer>,
+        progress: &CountLine,
+    ) -> Result<Vec<Measurer>, Error> {
+        let question = |is_past, ms| Question {
+            load,
+            is_past,
+            least_ns: ms * 1_000_000,
+        };
+        let mut nets = vec![Vec::new(); measurers.len()];
+        let mut ratios = Vec::new();
+        for sample in 0..arguments.samples {
+            let mut turn = Vec::new();
+            let mut asked: Vec<Option<Measurer>> = measurers.into_iter().map(Some).collect();
+            let mut order: Vec<usize> = (0..asked.len()).collect();
+            // Who goes first has it neither always better nor always worse.
+            if (repetition + sample) % 2 == 1 {
+                order.reverse();
+            }
+            turn.resize(asked.len(), 0.0);
+            for index in order {
+                let Some(measurer) = asked[index].take() else {
+                    continue;
+                };
+                // What a process did not do for a while is not in its caches.
+                let (measurer, _) = measurer.ask(question(false, 1))?;
+                let (measurer, taken) = measurer.ask(question(false, arguments.time))?;
+                let net = taken.driver_ns / taken.packets as f64;
+                nets[index].push(net);
+                turn[index] = net;
+                self.samples[index].push(taken);
+                asked[index] = Some(measurer);
+                progress.advance(|| load.to_string());
+            }
+            measurers = asked.into_iter().flatten().collect();
+            if let [first, second] = turn[..]
+                && second > 0.0
+            {
+                ratios.push(first / second);
+            }
+        }
+        // The lab alone is the same with any image.
+        let mut rest = measurers.split_off(1);
+        for measurer in measurers {
+            let (measurer, taken) = measurer.ask(question(true, arguments.time))?;
+            self.without_filter_ns
+                .push(taken.elapsed_ns / taken.packets as f64);
+            rest.insert(0, measurer);
+        }
+        for (all, these) in self.nets.iter_mut().zip(&nets) {
+            all.push(median(these));
+        }
+        if !ratios.is_empty() {
+            self.ratios.push(median(&ratios));
+        }
+        Ok(rest)
+    }
+
+    fn row(self, load: Load) -> Row {
+        let costs: Vec<Cost> = self
+            .samples
+            .iter()
+            .zip(&self.nets)
+            .map(|(samples, nets)| {
+                let middle = |value: fn(&Taken) -> f64| {
+                    let values: Vec<f64> = samples
+                        .iter()
+                        .map(|it| value(it) / it.packets as f64)
+                        .collect();
+                    median(&values)
+                };
+                Cost {
+                    raw_ns: middle(|it| it.elapsed_ns),
+                    lab_ns: middle(|it| it.elapsed_ns - it.driver_ns),
+                    net: Figure::of(nets),
+                    imports: middle(|it| it.imports as f64),
+                }
+            })
+            .collect();
+        let is_told = costs.iter().all(|cost| cost.lab_ns <= cost.raw_ns / 2.0);
+        Row {
+            load,
+            without_filter_ns: median(&self.without_filter_ns),
+            ratio: (is_told && !self.ratios.is_empty()).then(|| Figure::of(&self.ratios)),
+            costs,
+        }
+    }
+}
+
+/// Measures what standard input asks for, until it ends.
+///
+/// # Errors
+///
+/// When the image cannot be used, or the other side is gone or speaks another language.
+pub(crate) fn work(arguments: &WorkerArguments) -> Result<Exit, Error> {
+    let subject = &arguments.subject;
+    let image = run::read(&subject.image)?;
+    let image_name = run::file_name(&subject.image);
+    let mut notes = Vec::new();
+    let pdb = run::symbols(&subject.image, subject.pdb.as_deref(), &image, &mut notes)?;
+    let broken = Rc::new(RefCell::new(None));
+    let config = RunConfig {
+        image,
+        image_name: image_name.clone(),
+        pdb,
+        above: Vec::new(),
+        below: Vec::new(),
+        seed: 0,
+        ndis_minor: subject.ndis,
+        processors: subject.processors,
+        workers: subject.workers,
+        adapters: vec![adapter()],
+        parameters: subject
+            .settings
+            .iter()
+            .map(|setting| (setting.name.clone(), setting.value.clone()))
+            .collect(),
+        stop: Stop::default(),
+        disturb: false,
+        control: None,
+        chaos: None,
+        faults: None,
+        trace: None,
+        demands: Demands::default(),
+        without: subject.without.clone(),
+        keeps_timeline: false,
+        loads: Some(conversation(Rc::clone(&broken))),
+    };
+    let report = lab_kernel::run(config, Box::new(|_| {}))
+        .map_err(|failure| run::refuse(&subject.image, &image_name, &failure))?;
+    if let Some(error) = broken.take() {
+        return Err(error);
+    }
+    match report.violation {
+        None => Ok(Exit::Clean),
+        Some(violation) => Err(Error {
+            exit: Exit::RuleBroken,
+            line: format!(
+                "{image_name} broke {} while it was measured: {} (`lwf-lab run` tells more)",
+                violation.rule.id, violation.happened
+            ),
+        }),
+    }
+}
+
+/// Asks standard input for loads, and answers on standard output.
+fn conversation(broken: Rc<RefCell<Option<Error>>>) -> NextLoad {
+    Box::new(move |outcome| {
+        let talk = || -> io::Result<Option<lab_kernel::Load>> {
+            if let Some(outcome) = &outcome {
+                let mut line = serde_json::to_string(&outcome.clone().map(Taken::from))?;
+                line.push('\n');
+                let mut out = io::stdout().lock();
+                out.write_all(line.as_bytes())?;
+                out.flush()?;
+            }
+            let mut line = String::new();
+            if io::stdin().lock().read_line(&mut line)? == 0 {
+                return Ok(None);
+            }
+            Ok(Some(serde_json::from_str::<Question>(&line)?.load()))
+        };
+        talk().unwrap_or_else(|error| {
+            let line = format!("the measuring process's conversation broke off: {error}");
+            broken.replace(Some(Error::lab_fault(line)));
+            None
+        })
+    })
+}
+
+/// The adapter, with the frames of all loads.
+fn adapter() -> AdapterConfig {
+    /// Bytes of a frame that are not UDP payload.
+    const HEADERS: u32 = 42;
+    const FLOWS: u16 = 16;
+    let frames = Load::FRAMES.iter().flat_map(|bytes| {
+        let datagrams = Datagrams {
+            count: 2 * u32::from(FLOWS),
+            conversations: FLOWS,
+            payload_length: (bytes - HEADERS) as u16,
+        };
+        datagrams.frames()
+    });
+    AdapterConfig {
+        name: "1".to_owned(),
+        mac: ADAPTER.0,
+        frames: frames
+            .map(|frame| capture::convert(frame, VlanTags::OutOfBand))
+            .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Figure, median};
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        for (values, expected) in [
+            (&[][..], 0.0),
+            (&[3.0], 3.0),
+            (&[3.0, 1.0], 2.0),
+            (&[9.0, 1.0, 2.0], 2.0),
+        ] {
+            assert!((median(values) - expected).abs() < 1e-9, "{values:?}");
+        }
+    }
+
+    #[test]
+    fn a_spread_is_relative() {
+        let figure = Figure::of(&[10.0, 11.0, 10.0]);
+        assert!((figure.median - 10.0).abs() < 1e-9);
+        assert!((figure.spread - 0.1).abs() < 1e-9);
+        assert!(Figure::of(&[10.0]).spread.abs() < 1e-9);
+    }
+}
