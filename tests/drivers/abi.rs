@@ -619,6 +619,14 @@ pub struct IO_CSQ {
 
 #[repr(C)]
 #[derive(Clone, Copy)]
+pub struct IO_CSQ_IRP_CONTEXT {
+    pub Type: ULONG,
+    pub Irp: *mut IRP,
+    pub Csq: *mut IO_CSQ,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
 pub struct IO_SECURITY_CONTEXT {
     pub SecurityQos: *mut c_void,
     pub AccessState: *mut c_void,
@@ -7435,14 +7443,14 @@ unsafe extern "system" {
         CsqReleaseLock: *mut c_void,
         CsqCompleteCanceledIrp: *mut c_void,
     ) -> NTSTATUS;
-    pub fn IoCsqInsertIrp(Csq: *mut IO_CSQ, Irp: *mut IRP, Context: *mut c_void);
+    pub fn IoCsqInsertIrp(Csq: *mut IO_CSQ, Irp: *mut IRP, Context: *mut IO_CSQ_IRP_CONTEXT);
     pub fn IoCsqInsertIrpEx(
         Csq: *mut IO_CSQ,
         Irp: *mut IRP,
-        Context: *mut c_void,
+        Context: *mut IO_CSQ_IRP_CONTEXT,
         InsertContext: *mut c_void,
     ) -> NTSTATUS;
-    pub fn IoCsqRemoveIrp(Csq: *mut IO_CSQ, Context: *mut c_void) -> *mut IRP;
+    pub fn IoCsqRemoveIrp(Csq: *mut IO_CSQ, Context: *mut IO_CSQ_IRP_CONTEXT) -> *mut IRP;
     pub fn IoCsqRemoveNextIrp(Csq: *mut IO_CSQ, PeekContext: *mut c_void) -> *mut IRP;
     pub fn IoDeleteDevice(DeviceObject: *mut DEVICE_OBJECT);
     pub fn IoDeleteSymbolicLink(SymbolicLinkName: *mut UNICODE_STRING) -> NTSTATUS;
@@ -8912,6 +8920,7 @@ const _: () = {
     assert!(size_of::<GROUP_AFFINITY>() == 16 && align_of::<GROUP_AFFINITY>() == 8);
     assert!(size_of::<GUID>() == 16 && align_of::<GUID>() == 4);
     assert!(size_of::<IO_CSQ>() == 64 && align_of::<IO_CSQ>() == 8);
+    assert!(size_of::<IO_CSQ_IRP_CONTEXT>() == 24 && align_of::<IO_CSQ_IRP_CONTEXT>() == 8);
     assert!(size_of::<IO_SECURITY_CONTEXT>() == 24 && align_of::<IO_SECURITY_CONTEXT>() == 8);
     assert!(size_of::<IO_STACK_LOCATION>() == 72 && align_of::<IO_STACK_LOCATION>() == 8);
     assert!(size_of::<IO_STATUS_BLOCK>() == 16 && align_of::<IO_STATUS_BLOCK>() == 8);
@@ -9410,6 +9419,9 @@ const _: () = {
     assert!(offset_of!(IO_CSQ, CsqReleaseLock) == 40);
     assert!(offset_of!(IO_CSQ, CsqCompleteCanceledIrp) == 48);
     assert!(offset_of!(IO_CSQ, ReservePointer) == 56);
+    assert!(offset_of!(IO_CSQ_IRP_CONTEXT, Type) == 0);
+    assert!(offset_of!(IO_CSQ_IRP_CONTEXT, Irp) == 8);
+    assert!(offset_of!(IO_CSQ_IRP_CONTEXT, Csq) == 16);
     assert!(offset_of!(IO_SECURITY_CONTEXT, SecurityQos) == 0);
     assert!(offset_of!(IO_SECURITY_CONTEXT, AccessState) == 8);
     assert!(offset_of!(IO_SECURITY_CONTEXT, DesiredAccess) == 16);

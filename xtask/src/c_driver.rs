@@ -35,17 +35,32 @@ pub(crate) struct CDriver {
 pub(crate) const DRIVERS: &[CDriver] = &[
     CDriver {
         name: "c-filter",
-        sources: &["filter.c", "plain.c", "seh.c", "library.c"],
+        sources: &[
+            "filter.c",
+            "queue.c",
+            "plain.c",
+            "seh.c",
+            "library.c",
+            "system.c",
+        ],
         is_guarded: false,
     },
     CDriver {
         name: "c-filter-guarded",
-        sources: &["filter.c", "plain.c", "seh.c", "library.c", "guard.s"],
+        sources: &[
+            "filter.c",
+            "queue.c",
+            "plain.c",
+            "seh.c",
+            "library.c",
+            "system.c",
+            "guard.s",
+        ],
         is_guarded: true,
     },
     CDriver {
         name: "c-faulty",
-        sources: &["filter.c", "fault.c", "guard.s"],
+        sources: &["filter.c", "queue.c", "fault.c", "guard.s"],
         is_guarded: true,
     },
 ];
@@ -60,6 +75,22 @@ const OTHER_IMPORTS: &[&str] = &[
     "__C_specific_handler",
     "__chkstk",
     "_local_unwind",
+];
+
+/// What C code imports from the Windows Filtering Platform, of which nothing is in `abi/`.
+const PLATFORM_IMPORTS: &[&str] = &[
+    "FwpmEngineClose0",
+    "FwpmEngineOpen0",
+    "FwpmFilterCreateEnumHandle0",
+    "FwpmFilterDestroyEnumHandle0",
+    "FwpmFilterEnum0",
+    "FwpmFreeMemory0",
+    "FwpmProviderAdd0",
+    "FwpmProviderDeleteByKey0",
+    "FwpmTransactionBegin0",
+    "FwpmTransactionCommit0",
+    "FwpsCalloutRegister3",
+    "FwpsCalloutUnregisterById0",
 ];
 
 const NEEDS: &[Need] = &[
@@ -176,7 +207,7 @@ impl CDriver {
             .arg(format!("/pdb:{}", product.pdb.display()))
             .arg(format!("/map:{}", product.map.display()))
             .args(objects);
-        for library in ["ntoskrnl", "ndis"] {
+        for library in ["ntoskrnl", "ndis", "fwpkclnt"] {
             linker.arg(common.join("lib").join(format!("{library}.lib")));
         }
         if self.is_guarded {
@@ -192,9 +223,11 @@ fn imports(root: &Path) -> Result<ImportTable> {
     let mut table = ImportTable::read(root)?;
     let [mut kernel, ndis] = bindings::functions(root)?;
     kernel.extend(OTHER_IMPORTS.iter().map(|name| (*name).to_owned()));
+    let platform = PLATFORM_IMPORTS.iter().map(|name| (*name).to_owned());
     for (name, dll, functions) in [
         ("ntoskrnl", "ntoskrnl.exe", kernel),
         ("ndis", "NDIS.SYS", ndis),
+        ("fwpkclnt", "fwpkclnt.sys", platform.collect()),
     ] {
         let data = table
             .libraries

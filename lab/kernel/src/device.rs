@@ -304,6 +304,9 @@ fn cancel(device: &Device, irp: u64) {
         return nt::lock::release_to(lock, irql);
     }
     IRP::CancelIrql.write(irp, irql).or_fault();
+    if nt::csq::is_cancel_routine(routine) {
+        return nt::csq::cancel(device.object, irp);
+    }
     // The routine releases the lock.
     driver::call(Callback::Cancel, None, routine, &[device.object, irp]);
 }

@@ -102,6 +102,17 @@ const CAN_FAIL: &[CanFail] = &[
     other("EtwSetInformation", NO_MEMORY),
     allocation("IoCreateDevice", NO_MEMORY),
     allocation("IoCreateSymbolicLink", NO_MEMORY),
+    allocation("ExAllocateTimer", How::Null),
+    allocation("FwpsAllocateNetBufferAndNetBufferList0", NO_MEMORY),
+    allocation("FwpsInjectionHandleCreate0", NO_MEMORY),
+    other("FwpmEngineOpen0", NO_MEMORY),
+    other("FwpmTransactionBegin0", NO_MEMORY),
+    other("FwpmProviderAdd0", NO_MEMORY),
+    other("FwpmSubLayerAdd0", NO_MEMORY),
+    other("FwpmCalloutAdd0", NO_MEMORY),
+    other("FwpmFilterAdd0", NO_MEMORY),
+    other("FwpsCalloutRegister3", NO_MEMORY),
+    other("FwpsInjectNetworkSendAsync0", NO_MEMORY),
     other("IoTryQueueWorkItem", How::Null),
     other("MmGetSystemRoutineAddress", How::Null),
     other("NdisGetRoutineAddress", How::Null),
@@ -248,13 +259,12 @@ fn fail(call: &Call<'_>, how: How) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::CAN_FAIL;
-    use crate::{ndis, nt};
+    use crate::life::IMPORTS;
 
     #[test]
     fn every_name_is_an_import() {
-        let known: Vec<&str> = nt::IMPORTS
+        let known: Vec<&str> = IMPORTS
             .iter()
-            .chain(&ndis::IMPORTS)
             .flat_map(|imports| imports.iter().map(|import| import.name))
             .collect();
         for can_fail in CAN_FAIL {

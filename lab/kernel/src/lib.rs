@@ -4,6 +4,7 @@ mod abi;
 mod config;
 mod device;
 mod driver;
+mod fwp;
 mod injection;
 mod life;
 mod memory;

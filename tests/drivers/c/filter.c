@@ -231,11 +231,15 @@ static DEVICE_OBJECT *filter_device;
 
 #define DEVICE_MARK 0x6563697665446d41
 
-/* Any request to it: done, with no answer. */
+/* Any request to it: done, with no answer, control requests a little later. */
 static NTSTATUS dispatch(DEVICE_OBJECT *device, IRP *irp)
 {
+	IO_STACK_LOCATION *location = irp->Tail.Overlay.CurrentStackLocation;
+
 	if (device == filter_device && *(ULONG64 *)device->DeviceExtension != DEVICE_MARK)
 		KeBugCheckEx(0xDEAD, 90, (ULONG64)device, (ULONG64)filter_device, 0);
+	if (location->MajorFunction == IRP_MJ_DEVICE_CONTROL)
+		return queue_request(irp);
 	irp->IoStatus.Status = STATUS_SUCCESS;
 	irp->IoStatus.Information = 0;
 	IofCompleteRequest(irp, IO_NO_INCREMENT);
@@ -246,6 +250,7 @@ INIT_CODE static void make_device(DRIVER_OBJECT *driver)
 {
 	UNICODE_STRING name;
 
+	queue_begin();
 	driver->MajorFunction[IRP_MJ_CREATE] = dispatch;
 	driver->MajorFunction[IRP_MJ_CLEANUP] = dispatch;
 	driver->MajorFunction[IRP_MJ_CLOSE] = dispatch;
@@ -262,6 +267,7 @@ static void delete_device(void)
 {
 	if (filter_device)
 		IoDeleteDevice(filter_device);
+	queue_end();
 }
 
 static void unload(DRIVER_OBJECT *driver)

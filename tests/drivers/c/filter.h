@@ -53,5 +53,11 @@ void play_work(MODULE *module);
 /* Tries structured exception handling; the system stops where it is not as documented. */
 void seh(MODULE *module);
 
-/* Tries functions of the run-time library and of NDIS in the same way. */
+/* Tries functions of the run-time library and of NDIS in the same way; and those of `system.c`. */
 void library(void);
+void system_calls(void);
+
+/* Requests to the filter's own device, which wait for a while: at load, for each, and when the device is gone. */
+void queue_begin(void);
+NTSTATUS queue_request(IRP *irp);
+void queue_end(void);

@@ -182,4 +182,5 @@ void library(void)
 	processors();
 	devices();
 	pools();
+	system_calls();
 }

@@ -826,6 +826,22 @@ pub(crate) mod IO_CSQ {
     pub(crate) const ReservePointer: Field<u64> = Field::at(56);
 }
 
+/// `IO_CSQ_IRP_CONTEXT`.
+pub(crate) mod IO_CSQ_IRP_CONTEXT {
+    use crate::rt::mem::Field;
+
+    /// Size in bytes.
+    pub(crate) const SIZE: usize = 24;
+    /// Alignment in bytes.
+    pub(crate) const ALIGN: usize = 8;
+    /// `Type`.
+    pub(crate) const Type: Field<u32> = Field::at(0);
+    /// `Irp`.
+    pub(crate) const Irp: Field<u64> = Field::at(8);
+    /// `Csq`.
+    pub(crate) const Csq: Field<u64> = Field::at(16);
+}
+
 /// `IO_SECURITY_CONTEXT`.
 pub(crate) mod IO_SECURITY_CONTEXT {
     use crate::rt::mem::Field;

@@ -20,7 +20,7 @@ use crate::rt::{self, DataExport, Import, LoadError, Machine};
 use crate::watch::{self, Outcome, Tally};
 use crate::{
     AdapterReport, Failure, MachineReport, Progress, Report, RuleReport, RunConfig, StackedImage,
-    StackedReport, nt,
+    StackedReport, fwp, nt,
 };
 
 /// Virtual time after which a run counts as hung: one hour.
@@ -28,17 +28,16 @@ const TIME_LIMIT_NS: u64 = 3_600_000_000_000;
 
 /// Every function that the lab offers.
 pub(crate) const IMPORTS: &[&[Import]] = &{
-    const NT: usize = nt::IMPORTS.len();
-    const ALL: usize = NT + ndis::IMPORTS.len();
+    const MODULES: [&[&[Import]]; 3] = [&nt::IMPORTS, &ndis::IMPORTS, &fwp::ALL];
+    const ALL: usize = nt::IMPORTS.len() + ndis::IMPORTS.len() + fwp::ALL.len();
     let mut all: [&[Import]; ALL] = [&[]; ALL];
-    let mut i = 0;
+    let (mut i, mut module, mut file) = (0, 0, 0);
     while i < ALL {
-        all[i] = if i < NT {
-            nt::IMPORTS[i]
-        } else {
-            ndis::IMPORTS[i - NT]
-        };
-        i += 1;
+        if file == MODULES[module].len() {
+            (module, file) = (module + 1, 0);
+        }
+        all[i] = MODULES[module][file];
+        (i, file) = (i + 1, file + 1);
     }
     all
 };
@@ -342,6 +341,7 @@ fn reset(seed: u64, monitors: Monitors) {
     nt::reset();
     ndis::reset();
     crate::device::reset();
+    fwp::reset();
     REFUSAL.take();
     VERSION.set(None);
 }

@@ -1,7 +1,7 @@
 //! The stages of a driver's life, played by the first kernel thread.
 
 use lab_rules::Kind;
-use lab_rules::event::{Callback, Left, Lent, ModuleEvent, NblPath, Overdue};
+use lab_rules::event::{Callback, Left, Lent, ModuleEvent, NblPath, Overdue, Remaining};
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -461,12 +461,22 @@ fn left(entry_failed: bool) -> Left {
         entry_failed,
         registered: filter::registered().is_some(),
         timers_set: ndis::timers_set() + nt::timer::set_count(),
-        timers_allocated: remaining(Handle::Timer),
+        timers_allocated: timers_allocated(),
         threads: nt::ps::running(),
         first_thread: nt::ps::first_running(),
         configurations: remaining(Handle::Configuration),
         nbl_pools: remaining(Handle::Pool),
         rw_locks: remaining(Handle::RwLock),
         etw_providers: nt::etw::registered(),
+    }
+}
+
+/// Timers of both families that are objects of the system's.
+fn timers_allocated() -> Remaining {
+    let ndis = remaining(Handle::Timer);
+    let ex = nt::ex_timer::remaining();
+    Remaining {
+        count: ndis.count.saturating_add(ex.count),
+        first: if ndis.count > 0 { ndis.first } else { ex.first },
     }
 }

@@ -14,7 +14,7 @@ mod nbl;
 mod netpnp;
 mod oid;
 mod out_of_band;
-mod own;
+pub(crate) mod own;
 pub(crate) mod path;
 mod processor;
 mod register;

@@ -3,7 +3,7 @@
 pub(super) mod buffer;
 pub(super) mod context;
 pub(super) mod derived;
-pub(super) mod list;
+pub(crate) mod list;
 pub(super) mod mdl;
 pub(super) mod pool;
 

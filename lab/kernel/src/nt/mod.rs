@@ -2,11 +2,13 @@
 
 mod ansi;
 mod calendar;
+pub(crate) mod csq;
 pub(crate) mod dbg;
 mod device;
 pub(crate) mod dpc;
 pub(crate) mod etw;
 mod ex;
+pub(crate) mod ex_timer;
 mod identity;
 pub(crate) mod io;
 pub(crate) mod ke;
@@ -34,14 +36,16 @@ mod zw;
 use crate::rt::{DataExport, Import};
 
 /// Everything that `ntoskrnl.exe` and `hal.dll` offer.
-pub(crate) const IMPORTS: [&[Import]; 29] = [
+pub(crate) const IMPORTS: [&[Import]; 31] = [
     ansi::IMPORTS,
     calendar::IMPORTS,
+    csq::IMPORTS,
     dbg::IMPORTS,
     device::IMPORTS,
     dpc::IMPORTS,
     etw::IMPORTS,
     ex::IMPORTS,
+    ex_timer::IMPORTS,
     identity::IMPORTS,
     io::IMPORTS,
     ke::IMPORTS,
@@ -133,6 +137,7 @@ pub(crate) const DATA: &[DataExport] = &[
 /// Forgets everything: a run begins.
 pub(crate) fn reset() {
     device::reset();
+    ex_timer::reset();
     lock::reset();
     shared_lock::reset();
     dpc::reset();

@@ -39,6 +39,8 @@ pub enum Callback {
     Dispatch,
     EtwEnableCallback,
     Cancel,
+    ExTimerCallback,
+    InjectComplete,
 }
 
 impl Callback {
@@ -78,6 +80,8 @@ impl Callback {
             Self::Dispatch => "DRIVER_DISPATCH",
             Self::EtwEnableCallback => "ETWENABLECALLBACK",
             Self::Cancel => "DRIVER_CANCEL",
+            Self::ExTimerCallback => "EXT_CALLBACK",
+            Self::InjectComplete => "FWPS_INJECT_COMPLETE",
         }
     }
 

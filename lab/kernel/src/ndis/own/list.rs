@@ -46,7 +46,7 @@ fn allocate(call: &Call<'_>) -> u64 {
     enter(handle, blocks)
 }
 
-fn allocate_with_buffer(call: &Call<'_>) -> u64 {
+pub(crate) fn allocate_with_buffer(call: &Call<'_>) -> u64 {
     let (handle, size, backfill) = (call.arg(0), call.arg_u16(1), call.arg_u16(2));
     let (chain, offset, length) = (call.arg(3), call.arg_u32(4), call.arg(5));
     let usable = |pool: &pool::Pool| {
@@ -67,7 +67,7 @@ fn allocate_with_buffer(call: &Call<'_>) -> u64 {
     enter(handle, blocks)
 }
 
-fn free(call: &Call<'_>) -> u64 {
+pub(crate) fn free(call: &Call<'_>) -> u64 {
     leave(call.arg(0));
     0
 }

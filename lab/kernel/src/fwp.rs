@@ -1,0 +1,369 @@
+//! `fwpkclnt.sys`: the Windows Filtering Platform, as a filter sees it that registers with it. What is added is kept and
+//! can be looked up and deleted; no packet goes through it, so that no callout is ever called.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+use lab_rules::event::{Callback, Lent};
+
+use crate::abi::constant::{
+    STATUS_INSUFFICIENT_RESOURCES, STATUS_INVALID_HANDLE, STATUS_INVALID_PARAMETER,
+};
+use crate::abi::ndis::NET_BUFFER_LIST;
+use crate::driver;
+use crate::ndis::{own, traffic};
+use crate::nt::{SUCCESS, imports, status};
+use crate::per_image::per_image;
+use crate::rt::mem;
+use crate::rt::sched::{self, DISPATCH_LEVEL};
+use crate::rt::{Call, Import};
+use crate::watch::{self, Holder, OrFault};
+
+imports! {
+    "fwpkclnt.sys":
+    FwpmEngineOpen0 => engine_open,
+    FwpmEngineClose0 => engine_close,
+    FwpmTransactionBegin0 => transaction_begin,
+    FwpmTransactionCommit0 => transaction_end,
+    FwpmTransactionAbort0 => transaction_end,
+    FwpmProviderAdd0 => add_keyed,
+    FwpmProviderDeleteByKey0 => delete_keyed,
+    FwpmSubLayerAdd0 => add_keyed,
+    FwpmSubLayerDeleteByKey0 => delete_keyed,
+    FwpmCalloutAdd0 => add_callout,
+    FwpmCalloutDeleteByKey0 => delete_keyed,
+    FwpmFilterAdd0 => add_filter,
+    FwpmFilterDeleteByKey0 => delete_keyed,
+    FwpmFilterCreateEnumHandle0 => enum_open,
+    FwpmFilterDestroyEnumHandle0 => enum_close,
+    FwpmFilterEnum0 => enumerate,
+    FwpmFreeMemory0 => free_memory,
+    FwpsCalloutRegister3 => callout_register,
+    FwpsCalloutUnregisterById0 => callout_unregister,
+    FwpsAllocateNetBufferAndNetBufferList0 => allocate_list,
+    FwpsFreeNetBufferList0 => free_list,
+    FwpsInjectionHandleCreate0 => injection_open,
+    FwpsInjectionHandleDestroy0 => injection_close,
+    FwpsInjectNetworkSendAsync0 => inject_send,
+    FwpsQueryPacketInjectionState0 => injection_state,
+}
+
+/// All of them, for the table of modules.
+pub(crate) const ALL: [&[Import]; 1] = [IMPORTS];
+
+// <https://learn.microsoft.com/windows/win32/fwp/wfp-error-codes>
+const STATUS_FWP_CALLOUT_NOT_FOUND: i32 = 0xC022_0001_u32.cast_signed();
+const STATUS_FWP_NOT_FOUND: i32 = 0xC022_0008_u32.cast_signed();
+const STATUS_FWP_ALREADY_EXISTS: i32 = 0xC022_0009_u32.cast_signed();
+const STATUS_FWP_NO_TXN_IN_PROGRESS: i32 = 0xC022_000D_u32.cast_signed();
+const STATUS_FWP_TXN_IN_PROGRESS: i32 = 0xC022_000E_u32.cast_signed();
+
+/// Bytes behind a handle.
+const HANDLE_BYTES: usize = 16;
+/// Bytes of a key, a GUID: the first member of everything that has one.
+const KEY_BYTES: usize = 16;
+/// `FWPS_PACKET_NOT_INJECTED` and `FWPS_PACKET_INJECTED_BY_SELF`.
+const NOT_INJECTED: u64 = 0;
+const INJECTED_BY_SELF: u64 = 1;
+
+/// What a handle is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Handle {
+    Engine { in_transaction: bool },
+    Enumeration,
+    Injection,
+}
+
+impl Handle {
+    fn noun(self) -> &'static str {
+        match self {
+            Self::Engine { .. } => "filter engine handle",
+            Self::Enumeration => "filter enumeration handle",
+            Self::Injection => "injection handle",
+        }
+    }
+}
+
+#[derive(Default)]
+struct Platform {
+    handles: BTreeMap<u64, Handle>,
+    /// Keys of what was added, with the beginning of the names of its functions.
+    added: BTreeSet<(&'static str, Vec<u8>)>,
+    /// Registered callouts: identifier and key.
+    callouts: BTreeMap<u32, Vec<u8>>,
+    last_id: u32,
+    /// Structures that were injected and are not completed, with the injection handle and context.
+    injected: BTreeMap<u64, (u64, u64)>,
+}
+
+per_image! {
+    static PLATFORM: RefCell<Platform> = RefCell::default();
+}
+
+/// Forgets everything: a run begins.
+pub(crate) fn reset() {
+    PLATFORM.take();
+}
+
+fn next_id() -> u32 {
+    PLATFORM.with_borrow_mut(|platform| {
+        platform.last_id += 1;
+        platform.last_id
+    })
+}
+
+/// A new handle, written where `out` points.
+fn open(handle: Handle, out: u64) -> u64 {
+    let address = driver::rubbish(Lent::Other, HANDLE_BYTES);
+    watch::note_object(handle.noun(), address, "opened", Holder::Driver);
+    PLATFORM.with_borrow_mut(|platform| platform.handles.insert(address, handle));
+    mem::write(out, address).or_fault();
+    SUCCESS
+}
+
+fn look_up(handle: u64) -> Option<Handle> {
+    PLATFORM.with_borrow(|platform| platform.handles.get(&handle).copied())
+}
+
+/// Ends a handle of the kind that `is` accepts.
+fn close(handle: u64, is: fn(Handle) -> bool) -> u64 {
+    let Some(known) = look_up(handle).filter(|known| is(*known)) else {
+        return status(STATUS_INVALID_HANDLE);
+    };
+    PLATFORM.with_borrow_mut(|platform| platform.handles.remove(&handle));
+    watch::note_object(known.noun(), handle, "closed", Holder::Nobody);
+    driver::release(handle);
+    SUCCESS
+}
+
+fn is_engine(handle: u64) -> bool {
+    matches!(look_up(handle), Some(Handle::Engine { .. }))
+}
+
+fn engine_open(call: &Call<'_>) -> u64 {
+    let engine = Handle::Engine {
+        in_transaction: false,
+    };
+    open(engine, call.arg(4))
+}
+
+fn engine_close(call: &Call<'_>) -> u64 {
+    close(call.arg(0), |handle| {
+        matches!(handle, Handle::Engine { .. })
+    })
+}
+
+/// Begins or ends a transaction; a fault where there is one already, or none.
+fn set_transaction(engine: u64, begins: bool, refusal: i32) -> u64 {
+    PLATFORM.with_borrow_mut(|platform| match platform.handles.get_mut(&engine) {
+        Some(Handle::Engine { in_transaction }) if *in_transaction != begins => {
+            *in_transaction = begins;
+            SUCCESS
+        }
+        Some(Handle::Engine { .. }) => status(refusal),
+        _ => status(STATUS_INVALID_HANDLE),
+    })
+}
+
+fn transaction_begin(call: &Call<'_>) -> u64 {
+    set_transaction(call.arg(0), true, STATUS_FWP_TXN_IN_PROGRESS)
+}
+
+fn transaction_end(call: &Call<'_>) -> u64 {
+    set_transaction(call.arg(0), false, STATUS_FWP_NO_TXN_IN_PROGRESS)
+}
+
+/// What an import adds or deletes: the part of its name before `Add` or `Delete`.
+fn kind(call: &Call<'_>) -> &'static str {
+    let name = call.import().name;
+    let end = name.find("Add").or_else(|| name.find("Delete"));
+    &name[..end.unwrap_or(name.len())]
+}
+
+/// Adds what a structure that begins with its key describes. One without a key is given one, which nobody else knows.
+fn add(call: &Call<'_>) -> u64 {
+    let (engine, object) = (call.arg(0), call.arg(1));
+    let mut key = mem::read_bytes(object, KEY_BYTES).or_fault();
+    if !is_engine(engine) {
+        return status(STATUS_INVALID_HANDLE);
+    }
+    if key.iter().all(|byte| *byte == 0) {
+        key = next_id().to_le_bytes().to_vec();
+    }
+    let added = PLATFORM.with_borrow_mut(|platform| platform.added.insert((kind(call), key)));
+    if added {
+        SUCCESS
+    } else {
+        status(STATUS_FWP_ALREADY_EXISTS)
+    }
+}
+
+fn add_keyed(call: &Call<'_>) -> u64 {
+    add(call)
+}
+
+fn add_callout(call: &Call<'_>) -> u64 {
+    let result = add(call);
+    if result == SUCCESS && call.arg(3) != 0 {
+        let key = mem::read_bytes(call.arg(1), KEY_BYTES).or_fault();
+        let registered = PLATFORM.with_borrow(|platform| {
+            let mut callouts = platform.callouts.iter();
+            callouts
+                .find(|(_, known)| **known == key)
+                .map(|(id, _)| *id)
+        });
+        mem::write(call.arg(3), registered.unwrap_or_else(next_id)).or_fault();
+    }
+    result
+}
+
+fn add_filter(call: &Call<'_>) -> u64 {
+    let result = add(call);
+    if result == SUCCESS && call.arg(3) != 0 {
+        mem::write(call.arg(3), u64::from(next_id())).or_fault();
+    }
+    result
+}
+
+fn delete_keyed(call: &Call<'_>) -> u64 {
+    let key = mem::read_bytes(call.arg(1), KEY_BYTES).or_fault();
+    if !is_engine(call.arg(0)) {
+        return status(STATUS_INVALID_HANDLE);
+    }
+    let known = (kind(call), key);
+    if PLATFORM.with_borrow_mut(|platform| platform.added.remove(&known)) {
+        SUCCESS
+    } else {
+        status(STATUS_FWP_NOT_FOUND)
+    }
+}
+
+fn enum_open(call: &Call<'_>) -> u64 {
+    if is_engine(call.arg(0)) {
+        open(Handle::Enumeration, call.arg(2))
+    } else {
+        status(STATUS_INVALID_HANDLE)
+    }
+}
+
+fn enum_close(call: &Call<'_>) -> u64 {
+    close(call.arg(1), |handle| handle == Handle::Enumeration)
+}
+
+/// There are no filters of others, and the driver's own are not told apart from those: the list is empty.
+fn enumerate(call: &Call<'_>) -> u64 {
+    if look_up(call.arg(1)) != Some(Handle::Enumeration) {
+        return status(STATUS_INVALID_HANDLE);
+    }
+    let fill = || {
+        mem::write(call.arg(3), 0_u64)?;
+        mem::write(call.arg(4), 0_u32)
+    };
+    fill().or_fault();
+    SUCCESS
+}
+
+/// Nothing that the lab gives has to be freed: the pointer is cleared, as always.
+fn free_memory(call: &Call<'_>) -> u64 {
+    mem::write(call.arg(0), 0_u64).or_fault();
+    0
+}
+
+fn callout_register(call: &Call<'_>) -> u64 {
+    let key = mem::read_bytes(call.arg(1), KEY_BYTES).or_fault();
+    let is_known =
+        PLATFORM.with_borrow(|platform| platform.callouts.values().any(|known| *known == key));
+    if is_known {
+        return status(STATUS_FWP_ALREADY_EXISTS);
+    }
+    let id = next_id();
+    PLATFORM.with_borrow_mut(|platform| platform.callouts.insert(id, key));
+    if call.arg(2) != 0 {
+        mem::write(call.arg(2), id).or_fault();
+    }
+    SUCCESS
+}
+
+fn callout_unregister(call: &Call<'_>) -> u64 {
+    let id = call.arg_u32(0);
+    let known = PLATFORM.with_borrow_mut(|platform| platform.callouts.remove(&id));
+    if known.is_some() {
+        SUCCESS
+    } else {
+        status(STATUS_FWP_CALLOUT_NOT_FOUND)
+    }
+}
+
+fn allocate_list(call: &Call<'_>) -> u64 {
+    let nbl = own::list::allocate_with_buffer(call);
+    mem::write(call.arg(6), nbl).or_fault();
+    if nbl == 0 {
+        status(STATUS_INSUFFICIENT_RESOURCES)
+    } else {
+        SUCCESS
+    }
+}
+
+fn free_list(call: &Call<'_>) -> u64 {
+    own::list::free(call)
+}
+
+fn injection_open(call: &Call<'_>) -> u64 {
+    open(Handle::Injection, call.arg(2))
+}
+
+/// Waits until what was injected with it is completed.
+fn injection_close(call: &Call<'_>) -> u64 {
+    let handle = call.arg(0);
+    let mut is_idle = || {
+        PLATFORM.with_borrow(|platform| {
+            platform
+                .injected
+                .values()
+                .all(|(injected, _)| *injected != handle)
+        })
+    };
+    sched::wait(&mut is_idle);
+    close(handle, |handle| handle == Handle::Injection)
+}
+
+/// The network stack has a packet of the driver's, and completes it some time later.
+fn inject_send(call: &Call<'_>) -> u64 {
+    let (handle, context, nbl) = (call.arg(0), call.arg(1), call.arg(4));
+    let (routine, argument) = (call.arg(5), call.arg(6));
+    if look_up(handle) != Some(Handle::Injection) {
+        return status(STATUS_INVALID_HANDLE);
+    }
+    if nbl == 0 || routine == 0 {
+        return status(STATUS_INVALID_PARAMETER);
+    }
+    NET_BUFFER_LIST::Next.read(nbl).or_fault();
+    PLATFORM.with_borrow_mut(|platform| platform.injected.insert(nbl, (handle, context)));
+    sched::spawn("injected send", None, move || {
+        sched::sleep_until(sched::now() + sched::random(LATER_NS));
+        NET_BUFFER_LIST::Status.write(nbl, 0).or_fault();
+        traffic::at_some_level(|| {
+            let is_dispatch = sched::irql() >= DISPATCH_LEVEL;
+            let arguments = [argument, nbl, is_dispatch.into()];
+            driver::call(Callback::InjectComplete, None, routine, &arguments);
+        });
+        PLATFORM.with_borrow_mut(|platform| platform.injected.remove(&nbl));
+    });
+    SUCCESS
+}
+
+/// The longest time that the network stack keeps an injected packet, in ns.
+const LATER_NS: u64 = 100_000;
+
+fn injection_state(call: &Call<'_>) -> u64 {
+    let (handle, nbl, out) = (call.arg(0), call.arg(1), call.arg(2));
+    let injected = PLATFORM.with_borrow(|platform| platform.injected.get(&nbl).copied());
+    let own = injected.filter(|(injected, _)| *injected == handle);
+    if out != 0 {
+        mem::write(out, own.map_or(0, |(_, context)| context)).or_fault();
+    }
+    match own {
+        Some(_) => INJECTED_BY_SELF,
+        None => NOT_INJECTED,
+    }
+}

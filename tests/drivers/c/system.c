@@ -1,0 +1,127 @@
+/*
+ * Timers of the ExAllocateTimer family, the Windows Filtering Platform, and what older kits put into drivers inline:
+ * tried against what their pages say. The driver stops the system where one differs.
+ */
+#include "filter.h"
+
+#define NOINLINE __attribute__((noinline))
+
+static void expect(ULONG trial, ULONG64 is, ULONG64 must)
+{
+	if (is != must)
+		KeBugCheckEx(0xDEAD, trial, is, must, 0);
+}
+
+/* EXT_CALLBACK. */
+static void tick(PVOID timer, PVOID context)
+{
+	(void)timer;
+	++*(volatile ULONG *)context;
+}
+
+NOINLINE static void timers(void)
+{
+	volatile ULONG ticks = 0;
+	PVOID timer = ExAllocateTimer(tick, (PVOID)&ticks, EX_TIMER_NOTIFICATION);
+
+	if (!timer)
+		return;
+	expect(200, ExSetTimer(timer, -1000, 0, NULL), FALSE);
+	expect(201, (ULONG)KeWaitForSingleObject(timer, Executive, KernelMode, FALSE, NULL), STATUS_SUCCESS);
+	expect(202, ExSetTimer(timer, -100000000, 0, NULL), FALSE);
+	expect(203, ExSetTimer(timer, -100000000, 10000, NULL), TRUE);
+	expect(204, ExCancelTimer(timer, NULL), TRUE);
+	expect(205, ExCancelTimer(timer, NULL), FALSE);
+	expect(206, ExDeleteTimer(timer, TRUE, TRUE, NULL), FALSE);
+	/* Deletion has waited for the function. */
+	expect(207, ticks, 1);
+}
+
+/* Functions of fwpkclnt.sys, and as much of their structures as has to be there. */
+#define FWP __declspec(dllimport) NTSTATUS
+FWP FwpmEngineOpen0(PVOID server, ULONG service, PVOID identity, PVOID session, HANDLE *engine);
+FWP FwpmEngineClose0(HANDLE engine);
+FWP FwpmTransactionBegin0(HANDLE engine, ULONG flags);
+FWP FwpmTransactionCommit0(HANDLE engine);
+FWP FwpmProviderAdd0(HANDLE engine, const GUID *provider, PVOID security);
+FWP FwpmProviderDeleteByKey0(HANDLE engine, const GUID *key);
+FWP FwpmFilterCreateEnumHandle0(HANDLE engine, PVOID template, HANDLE *enumeration);
+FWP FwpmFilterEnum0(HANDLE engine, HANDLE enumeration, ULONG most, PVOID *entries, ULONG *count);
+FWP FwpmFilterDestroyEnumHandle0(HANDLE engine, HANDLE enumeration);
+FWP FwpsCalloutRegister3(PVOID device, const GUID *callout, ULONG *id);
+FWP FwpsCalloutUnregisterById0(ULONG id);
+__declspec(dllimport) void FwpmFreeMemory0(PVOID *memory);
+
+/* A key is the first member of all that has one; the rest is zero. */
+typedef struct KEYED {
+	GUID key;
+	UCHAR rest[240];
+} KEYED;
+
+NOINLINE static void platform(void)
+{
+	KEYED object = { 0 };
+	HANDLE engine, enumeration;
+	PVOID entries = NULL;
+	ULONG count = 7, id;
+
+	object.key.Data1 = 0x5CBF81BD;
+	if (FwpmEngineOpen0(NULL, 10, NULL, NULL, &engine) != STATUS_SUCCESS)
+		return;
+	if (FwpmTransactionBegin0(engine, 0) == STATUS_SUCCESS) {
+		if (FwpmProviderAdd0(engine, &object.key, NULL) == STATUS_SUCCESS) {
+			expect(210, FwpmProviderAdd0(engine, &object.key, NULL) == STATUS_SUCCESS, FALSE);
+			expect(211, (ULONG)FwpmProviderDeleteByKey0(engine, &object.key), STATUS_SUCCESS);
+		}
+		expect(212, FwpmProviderDeleteByKey0(engine, &object.key) == STATUS_SUCCESS, FALSE);
+		expect(213, (ULONG)FwpmTransactionCommit0(engine), STATUS_SUCCESS);
+	}
+	expect(214, FwpmTransactionCommit0(engine) == STATUS_SUCCESS, FALSE);
+	if (FwpmFilterCreateEnumHandle0(engine, NULL, &enumeration) == STATUS_SUCCESS) {
+		expect(215, (ULONG)FwpmFilterEnum0(engine, enumeration, 8, &entries, &count), STATUS_SUCCESS);
+		expect(216, count, 0);
+		FwpmFreeMemory0(&entries);
+		expect(217, (ULONG)FwpmFilterDestroyEnumHandle0(engine, enumeration), STATUS_SUCCESS);
+	}
+	if (FwpsCalloutRegister3(filter_object, &object.key, &id) == STATUS_SUCCESS) {
+		expect(218, (ULONG)FwpsCalloutUnregisterById0(id), STATUS_SUCCESS);
+		expect(219, FwpsCalloutUnregisterById0(id) == STATUS_SUCCESS, FALSE);
+	}
+	expect(220, (ULONG)FwpmEngineClose0(engine), STATUS_SUCCESS);
+}
+
+/* KUSER_SHARED_DATA, which older kits read in place. */
+#define SHARED_DATA 0xFFFFF78000000000
+
+static ULONG64 shared(ULONG offset)
+{
+	return *(volatile ULONG64 *)(SHARED_DATA + offset);
+}
+
+/* The level in CR8, and the times that the system shares with every process. */
+NOINLINE static void inline_code(void)
+{
+	enum { INTERRUPT_TIME = 0x8, SYSTEM_TIME = 0x14, MAJOR_VERSION = 0x26C, TICK_COUNT = 0x320 };
+	ULONG64 level, before = shared(INTERRUPT_TIME);
+
+	__asm__ volatile("mov %%cr8, %0" : "=r"(level));
+	expect(230, level, PASSIVE_LEVEL);
+	__asm__ volatile("mov %0, %%cr8" : : "r"((ULONG64)DISPATCH_LEVEL) : "memory");
+	expect(231, KeGetCurrentIrql(), DISPATCH_LEVEL);
+	__asm__ volatile("mov %%cr8, %0" : "=r"(level));
+	expect(232, level, DISPATCH_LEVEL);
+	__asm__ volatile("mov %0, %%cr8" : : "r"((ULONG64)PASSIVE_LEVEL) : "memory");
+	expect(233, KeGetCurrentIrql(), PASSIVE_LEVEL);
+	expect(234, (ULONG)shared(MAJOR_VERSION), 10);
+	expect(235, shared(INTERRUPT_TIME) >= before, TRUE);
+	expect(236, shared(SYSTEM_TIME) > before, TRUE);
+	(void)shared(TICK_COUNT);
+}
+
+/* Runs all trials. */
+void system_calls(void)
+{
+	timers();
+	platform();
+	inline_code();
+}
