@@ -104,12 +104,30 @@ fn host_clippy(repository: &Repository) -> Result<()> {
     compile::run(command.args(["--", "-Dwarnings"]))
 }
 
-fn kernel_clippy(repository: &Repository, arguments: &Arguments) -> Result<()> {
-    let packages: Vec<_> = repository
+/// Where a crate is compiled for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// This machine.
+    Host,
+    /// The Windows target.
+    Kernel,
+}
+
+/// The packages of one side. Some are of both.
+pub(crate) fn packages(repository: &Repository, side: Side) -> Vec<String> {
+    let is_of = |room: &room::Room| match side {
+        Side::Host => room.host,
+        Side::Kernel => room.kernel,
+    };
+    repository
         .packages()
-        .filter(|package| room::of(package, repository).is_ok_and(|room| room.kernel))
+        .filter(|package| room::of(package, repository).is_ok_and(is_of))
         .map(|package| package.name.to_string())
-        .collect();
+        .collect()
+}
+
+fn kernel_clippy(repository: &Repository, arguments: &Arguments) -> Result<()> {
+    let packages = packages(repository, Side::Kernel);
     let options = Options {
         arch: Architecture::X64,
         release: false,
@@ -135,7 +153,7 @@ fn has_component(repository: &Repository, subcommand: &str) -> Result<bool> {
 }
 
 /// The Cargo that runs xtask, in the repository.
-fn outer_cargo(repository: &Repository) -> Command {
+pub(crate) fn outer_cargo(repository: &Repository) -> Command {
     let mut command = Command::new(
         std::env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from),
     );

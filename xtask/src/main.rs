@@ -18,6 +18,7 @@ mod compile;
 mod compile_fail;
 mod cross;
 mod demo;
+mod doc;
 mod failure;
 mod header_kit;
 mod image;
@@ -74,6 +75,7 @@ enum Task {
     CheckWindowsFiles(windows_file::Arguments),
     CompileFail(compile_fail::Arguments),
     Demo(demo::Arguments),
+    Doc(doc::Arguments),
     Lint(lint::Arguments),
     Models(model::Arguments),
     Package(package::Arguments),
@@ -98,6 +100,7 @@ fn run(task: &Task) -> Result<()> {
         Task::CheckWindowsFiles(arguments) => windows_file::run(arguments),
         Task::CompileFail(arguments) => compile_fail::run(arguments),
         Task::Demo(arguments) => demo::run(arguments),
+        Task::Doc(arguments) => doc::run(arguments),
         Task::Lint(arguments) => lint::run(arguments),
         Task::Models(arguments) => model::run(arguments),
         Task::Package(arguments) => package::run(arguments),

@@ -135,6 +135,7 @@ fn steps(repository: &Repository, yes: bool) -> Result<Vec<Step>> {
     let check = false;
     let foundation = true;
     add("lint", &xtask, format!("lint{consent}"), check);
+    add("documentation", &xtask, format!("doc{consent}"), check);
     add(
         "generated bindings",
         &xtask,

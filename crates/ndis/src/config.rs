@@ -1,4 +1,40 @@
 //! Configuration: the parameters that a person or the INF has left in the registry.
+//!
+//! # Example
+//!
+//! ```no_run
+//! use ndis::Status;
+//! use ndis::config::{Configuration, NotAscii, Parameter};
+//! use ndis::filter::{Attaching, FilterModule};
+//! use ndis::irql::Passive;
+//! use ndis::text;
+//!
+//! struct Settings {
+//!     every_ms: u32,
+//!     has_name: bool,
+//! }
+//!
+//! fn read<M: FilterModule>(
+//!     attaching: &mut Attaching<'_, M>,
+//!     irql: &mut Passive,
+//! ) -> Result<Settings, Status> {
+//!     attaching.configuration(irql, settings)
+//! }
+//!
+//! fn settings(configuration: &mut Configuration<'_>, irql: &mut Passive) -> Settings {
+//!     let every_ms = match configuration.integer(text!("EveryMs"), irql) {
+//!         Parameter::Integer(every_ms @ 1..=1000) => every_ms,
+//!         // Out of range, of another type, or not there.
+//!         Parameter::Integer(_) | Parameter::WrongType | Parameter::Absent => 10,
+//!     };
+//!     let mut room = [0; 32];
+//!     let has_name = match configuration.ascii(text!("Label"), &mut room, irql) {
+//!         Ok(name) => name.is_some(),
+//!         Err(NotAscii) => false,
+//!     };
+//!     Settings { every_ms, has_name }
+//! }
+//! ```
 
 use core::marker::PhantomData;
 

@@ -1,4 +1,21 @@
 //! Counters that any processor may bump at any IRQL.
+//!
+//! # Example
+//!
+//! ```no_run
+//! use ndis::counter::Counter;
+//!
+//! #[derive(Default)]
+//! struct Counts {
+//!     packets: Counter,
+//!     longest: Counter,
+//! }
+//!
+//! fn note(counts: &Counts, length: u32) {
+//!     counts.packets.add(1);
+//!     counts.longest.raise_to(u64::from(length));
+//! }
+//! ```
 
 use core::sync::atomic::{AtomicU64, Ordering};
 

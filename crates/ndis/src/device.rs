@@ -4,6 +4,98 @@
 //! answered by a work item of the device, whenever there is news; whoever asks may cancel them meanwhile.
 //!
 //! A device may have work items of both families: [`NdisWorkItem`] and [`IoWorkItem`].
+//!
+//! # Example
+//!
+//! ```no_run
+//! use core::task::Poll;
+//!
+//! use ndis::device::{
+//!     ControlBuffer, ControlDevice, Device, IoWorkItem, Longer, NdisWorkItem, Opening, Routine,
+//! };
+//! use ndis::driver::{Census, Driver, Installed};
+//! use ndis::filter::{Attaching, FilterModule};
+//! use ndis::irql::{Caller, Passive};
+//! use ndis::text::Text;
+//! use ndis::work::{NextRun, NotAttached, Tried};
+//! use ndis::{Status, text};
+//!
+//! struct Example;
+//!
+//! impl FilterModule for Example {
+//!     type Departed = ();
+//!
+//!     fn attach(_attaching: &mut Attaching<'_, Self>, _irql: &mut Passive) -> Result<Self, Status> {
+//!         Ok(Self)
+//!     }
+//! }
+//!
+//! struct Items {
+//!     ndis: NdisWorkItem<Example>,
+//!     io: IoWorkItem<Example>,
+//! }
+//!
+//! fn run(_device: &Device<'_, Example>, _irql: &mut Passive) -> NextRun {
+//!     NextRun::WhenQueued
+//! }
+//!
+//! impl ControlDevice for Example {
+//!     const NAME: Text = text!(r"\Device\Example");
+//!     const LINK: Text = text!(r"\DosDevices\Example");
+//!     const SECURITY: Text = text!("D:P(A;;GA;;;SY)(A;;GA;;;BA)");
+//!
+//!     type Device = Items;
+//!
+//!     fn open(opening: &mut Opening<'_, Self>, irql: &mut Passive) -> Result<Items, Status> {
+//!         let routine: Routine<Self> = run;
+//!         Ok(Items {
+//!             ndis: opening.ndis_work_item(routine, irql)?,
+//!             io: opening.io_work_item(routine, irql)?,
+//!         })
+//!     }
+//!
+//!     fn control(
+//!         driver: &Driver<Self>,
+//!         code: u32,
+//!         buffer: &mut ControlBuffer<'_>,
+//!         irql: &mut Passive,
+//!     ) -> Result<usize, Status> {
+//!         if code != 0x8DF0_6000 || !buffer.input().is_empty() {
+//!             return Err(Status::INVALID_DEVICE_REQUEST);
+//!         }
+//!         let modules = driver.census(irql, |census: &Census<'_, Self>| census.modules().count());
+//!         let output = buffer.output().first_chunk_mut().ok_or(Status::BUFFER_TOO_SMALL)?;
+//!         *output = (modules as u64).to_le_bytes();
+//!         Ok(output.len())
+//!     }
+//!
+//!     fn advance(
+//!         _driver: &Driver<Self>,
+//!         request: &mut Longer<'_>,
+//!         _irql: &mut Passive,
+//!     ) -> Poll<Result<usize, Status>> {
+//!         request.note = request.note.wrapping_add(1);
+//!         if request.note < 3 { Poll::Pending } else { Poll::Ready(Ok(0)) }
+//!     }
+//! }
+//!
+//! fn queue(irql: &mut impl Caller) -> Option<Result<Tried, NotAttached>> {
+//!     Example::driver().with_device(irql, |device: &Device<'_, Example>, irql| {
+//!         let items: &Items = device;
+//!         items.ndis.queue(irql)?;
+//!         items.io.try_queue(irql)
+//!     })
+//! }
+//!
+//! ndis::driver! {
+//!     module: Example,
+//!     handlers: [control_device],
+//!     unique_name: "{5a1b34b8-8a0e-4c71-93f1-2b1e5fd7c0aa}",
+//!     service_name: "example",
+//!     friendly_name: "Example",
+//! }
+//! # fn main() {}
+//! ```
 
 mod core;
 mod irp;

@@ -1,4 +1,25 @@
 //! Events: one thread waits at `PASSIVE_LEVEL` for what any processor says.
+//!
+//! # Example
+//!
+//! ```no_run
+//! use ndis::Status;
+//! use ndis::event::Event;
+//! use ndis::irql::{AtMostDispatch, Passive};
+//! use ndis::mem::Tag;
+//!
+//! fn make(irql: &mut Passive) -> Result<Event, Status> {
+//!     Ok(Event::try_new(Tag::new(*b"Exam"), irql)?)
+//! }
+//!
+//! fn is_done(event: &Event, irql: &mut Passive) -> bool {
+//!     event.wait_for(50, irql)
+//! }
+//!
+//! fn done(event: &Event, irql: &mut AtMostDispatch) {
+//!     event.set(irql);
+//! }
+//! ```
 
 use core::cell::UnsafeCell;
 use core::fmt;

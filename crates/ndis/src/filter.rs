@@ -18,6 +18,108 @@
 //! never do.
 //!
 //! <https://learn.microsoft.com/windows-hardware/drivers/network/filter-module-states-and-operations>
+//!
+//! # Example
+//!
+//! ```no_run
+//! use ndis::Status;
+//! use ndis::filter::{
+//!     AttachParameters, Attached, Attaching, BypassPath, DevicePnpEvent, FilterModule, MacAddress,
+//!     Medium, ModuleState, Moment, NetPnpEvent, PnpPath, ReceivePath, Running, SendPath,
+//!     StatusIndication, StatusPath,
+//! };
+//! use ndis::irql::{AtMostDispatch, Passive};
+//! use ndis::nbl::{LowResources, NblBatch, Rx, Tx};
+//!
+//! /// What one adapter has of the filter.
+//! struct Example {
+//!     mac: Option<[u8; 6]>,
+//! }
+//!
+//! impl FilterModule for Example {
+//!     type Departed = ();
+//!
+//!     fn attach(attaching: &mut Attaching<'_, Self>, _irql: &mut Passive) -> Result<Self, Status> {
+//!         let parameters: &AttachParameters = attaching.parameters();
+//!         if parameters.medium != Medium::ETHERNET {
+//!             return Err(Status::UNSUPPORTED_MEDIA);
+//!         }
+//!         let mac: MacAddress = parameters.mac_address;
+//!         Ok(Self { mac: mac.ethernet() })
+//!     }
+//!
+//!     fn detach(this: &Attached<'_, Self>, _irql: &mut Passive) {
+//!         assert_eq!(this.state(), ModuleState::Paused);
+//!     }
+//!
+//!     fn witness(moment: Moment<'_, Self>) {
+//!         if let Moment::NotAttached { why, .. } = moment {
+//!             // Somebody wants to know.
+//!             let _ = why;
+//!         }
+//!     }
+//! }
+//!
+//! impl SendPath for Example {
+//!     fn send(_this: &Running<'_, Self>, packets: NblBatch<'_, Tx>, irql: &mut AtMostDispatch) {
+//!         packets.forward(irql);
+//!     }
+//! }
+//!
+//! impl ReceivePath for Example {
+//!     fn receive(_this: &Running<'_, Self>, packets: NblBatch<'_, Rx>, irql: &mut AtMostDispatch) {
+//!         packets.forward(irql);
+//!     }
+//!
+//!     fn receive_low_resources(
+//!         _this: &Running<'_, Self>,
+//!         packets: LowResources<'_>,
+//!         irql: &mut AtMostDispatch,
+//!     ) {
+//!         packets.forward(irql);
+//!     }
+//! }
+//!
+//! impl StatusPath for Example {
+//!     fn status(
+//!         _this: &Attached<'_, Self>,
+//!         indication: StatusIndication<'_>,
+//!         irql: &mut AtMostDispatch,
+//!     ) {
+//!         indication.forward(irql);
+//!     }
+//! }
+//!
+//! impl PnpPath for Example {
+//!     fn net_pnp_event(
+//!         _this: &Attached<'_, Self>,
+//!         event: NetPnpEvent<'_>,
+//!         irql: &mut Passive,
+//!     ) -> Result<(), Status> {
+//!         event.forward(irql)
+//!     }
+//!
+//!     fn device_pnp_event(_this: &Attached<'_, Self>, event: DevicePnpEvent<'_>, irql: &mut Passive) {
+//!         event.forward(irql);
+//!     }
+//! }
+//!
+//! impl BypassPath for Example {
+//!     fn is_bypassed(this: &Attached<'_, Self>, _irql: &mut Passive) -> bool {
+//!         this.mac.is_none()
+//!     }
+//! }
+//!
+//! // Makes `DriverEntry`, and the `Handlers` that are registered.
+//! ndis::driver! {
+//!     module: Example,
+//!     handlers: [send, receive, pnp, bypass],
+//!     unique_name: "{9e6f1a70-3c58-4a07-8d9f-6a1f0c2b7d11}",
+//!     service_name: "example",
+//!     friendly_name: "Example",
+//! }
+//! # fn main() {}
+//! ```
 
 mod attach;
 mod handlers;
@@ -147,6 +249,10 @@ pub trait FilterModule: Sized + Send + Sync + 'static {
 /// A filter that sees packets on their way down.
 ///
 /// Their completions pass by it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no send path",
+    label = "this needs `impl SendPath`"
+)]
 pub trait SendPath: FilterModule {
     /// Deals with packets to send. What is not used when this returns is completed with `NDIS_STATUS_FAILURE`.
     ///
@@ -171,6 +277,10 @@ pub trait SendPath: FilterModule {
 /// A filter that sees packets on their way up. NDIS wants such a filter to handle status indications too.
 ///
 /// Packets that come back from above pass by it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no receive path",
+    label = "this needs `impl ReceivePath`"
+)]
 pub trait ReceivePath: StatusPath {
     /// Deals with received packets. What is not used when this returns is returned.
     ///
@@ -206,6 +316,10 @@ pub trait ReceivePath: StatusPath {
 ///
 /// What is held is kept by this crate, one queue for each direction. Pause gives it up, and a protocol may cancel its
 /// sends; the methods are told.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no path for what is held",
+    label = "this needs `impl HoldPath`"
+)]
 pub trait HoldPath: SendPath + ReceivePath + Installed {
     /// Is told of held sends that pause gives up: they are completed with `NDIS_STATUS_PAUSED` when this has returned.
     ///
@@ -241,6 +355,10 @@ pub trait HoldPath: SendPath + ReceivePath + Installed {
 /// A filter that has packets of its own: copies of what it cannot hold, or what it makes up.
 ///
 /// They are made ready in restart, and freed in pause when all are back. Their way back is this crate's.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no path for packets of its own",
+    label = "this needs `impl OriginatePath`"
+)]
 pub trait OriginatePath: StatusPath + Installed {
     /// How many there are for each direction from the restart on that is under way. If memory is short there are fewer.
     ///
@@ -260,6 +378,10 @@ pub struct BothWays<T> {
 }
 
 /// A filter that NDIS can send packets past: while it has nothing to do with them, they cost nothing.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no bypass path",
+    label = "this needs `impl BypassPath`"
+)]
 pub trait BypassPath: FilterModule {
     /// Whether packets pass by the module from the next restart on. What is not a packet still comes to it.
     ///
@@ -286,6 +408,11 @@ pub trait BypassPath: FilterModule {
 }
 
 /// A filter that sees status indications.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no status path",
+    label = "this needs `impl StatusPath`",
+    note = "NDIS wants a filter that sees received packets to handle status indications"
+)]
 pub trait StatusPath: FilterModule {
     /// Deals with an indication; one that is not forwarded ends here. Several may come at once.
     ///
@@ -308,6 +435,10 @@ pub trait StatusPath: FilterModule {
 ///
 /// An adapter may go to sleep and wake up with its modules running: since NDIS 6.30 no pause comes with it, and packets are
 /// held back, or fail, elsewhere.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no path for Plug and Play",
+    label = "this needs `impl PnpPath`"
+)]
 pub trait PnpPath: FilterModule {
     /// Is the last place for what others have to hear: requests of the module's own, and status indications. The module is
     /// detached afterwards; in [`detach`](FilterModule::detach) nobody hears it any more. It follows

@@ -5,11 +5,45 @@
 //! that was there before, so while the lock is held neither kind of call can be made.
 //!
 //! Tokens are made in the thunks only, one for each activation, and lent to the callback.
+//!
+//! # Example
+//!
+//! ```no_run
+//! use ndis::event::Event;
+//! use ndis::irql::{AtMostDispatch, Caller, Dispatch, Passive};
+//! use ndis::lock::SpinLock;
+//!
+//! /// Only who can wait has a `Passive`.
+//! fn wait(event: &Event, irql: &mut Passive) {
+//!     event.wait(irql);
+//! }
+//!
+//! /// Whoever is called by NDIS may set one: both tokens are a `Caller`.
+//! fn tell(event: &Event, irql: &mut impl Caller) {
+//!     event.set(irql);
+//! }
+//!
+//! fn count(counter: &SpinLock<u32>, event: &Event, irql: &mut AtMostDispatch) {
+//!     // The closure has borrowed `irql`, and its `Dispatch` is no `Caller`.
+//!     let is_full = counter.with(irql, |count, _: Dispatch<'_>| {
+//!         *count = count.saturating_add(1);
+//!         *count > 100
+//!     });
+//!     if is_full {
+//!         tell(event, irql);
+//!     }
+//! }
+//! ```
 
 use core::marker::PhantomData;
 
 /// Makes a type neither `Send` nor `Sync`: an IRQL belongs to the processor that runs at it.
-type NotSend = PhantomData<*mut ()>;
+type NotSend = PhantomData<*mut OfThisProcessor>;
+
+/// What the compiler names when a token is to go to another thread.
+#[doc(hidden)]
+#[derive(Debug)]
+pub enum OfThisProcessor {}
 
 /// `PASSIVE_LEVEL` and `DISPATCH_LEVEL` as numbers.
 const PASSIVE_LEVEL: u8 = 0;
@@ -39,7 +73,10 @@ fn current() -> u8 {
 ///
 /// ```compile_fail,E0277
 /// fn needs_send<T: Send>() {}
-/// needs_send::<ndis::irql::Passive>();
+///
+/// fn send() {
+///     needs_send::<ndis::irql::Passive>();
+/// }
 /// ```
 ///
 /// # Invariants

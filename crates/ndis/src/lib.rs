@@ -33,6 +33,8 @@
 //! Off Windows the crate has no API: what does not call the system is compiled for its tests.
 
 #![no_std]
+// Examples are for the kernel too.
+#![doc(test(attr(no_std, no_main)))]
 #![cfg_attr(
     not(test),
     deny(

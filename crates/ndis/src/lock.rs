@@ -1,4 +1,20 @@
 //! Locks that own what they protect: [`SpinLock`], and [`RwLock`] for what is read far more often than written.
+//!
+//! # Example
+//!
+//! ```no_run
+//! use ndis::irql::Caller;
+//! use ndis::lock::SpinLock;
+//!
+//! static TOTAL: SpinLock<(u64, u64)> = SpinLock::new((0, 0));
+//!
+//! fn add(bytes: u64, irql: &mut impl Caller) {
+//!     TOTAL.with(irql, |(packets, sum), _| {
+//!         *packets = packets.wrapping_add(1);
+//!         *sum = sum.wrapping_add(bytes);
+//!     });
+//! }
+//! ```
 
 mod rw;
 

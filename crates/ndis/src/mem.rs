@@ -4,6 +4,30 @@
 //! `DISPATCH_LEVEL`.
 //!
 //! <https://learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-exallocatepool2>
+//!
+//! # Example
+//!
+//! ```no_run
+//! use ndis::mem::{OutOfMemory, PoolArc, PoolBox, PoolVec, Tag};
+//!
+//! const TAG: Tag = Tag::new(*b"Exam");
+//!
+//! struct Table {
+//!     /// Shared: it goes with the last reference.
+//!     name: PoolArc<[u8; 16]>,
+//!     first: PoolBox<u64>,
+//!     entries: PoolVec<u32>,
+//! }
+//!
+//! /// Each of these may fail, and nothing is left then.
+//! fn make(length: usize) -> Result<Table, OutOfMemory> {
+//!     Ok(Table {
+//!         name: PoolArc::try_new(TAG, [0; 16])?,
+//!         first: PoolBox::try_new(TAG, 1)?,
+//!         entries: PoolVec::try_from_fn(TAG, length, |index| index as u32)?,
+//!     })
+//! }
+//! ```
 
 mod arc;
 mod boxed;

@@ -9,6 +9,98 @@
 //! [`Packet::copy_to`] and [`Packet::read`] copy, across MDLs.
 //!
 //! <https://learn.microsoft.com/windows-hardware/drivers/network/net-buffer-list-structure>
+//!
+//! # Example
+//!
+//! ```no_run
+//! use ndis::Status;
+//! use ndis::filter::{Attached, HoldPath, OriginatePath, Running};
+//! use ndis::irql::{AtMostDispatch, Caller, Passive};
+//! use ndis::nbl::{
+//!     Direction, HeldCounts, Hold, HoldLimit, LowResources, Nbl, NblBatch, Nbls, Overload,
+//!     OwnPackets, Packet, Packets, Release, Released, Rx, Segmentation, Turn, Tx, Unreadable,
+//!     VlanTag,
+//! };
+//!
+//! /// Counts wire frames of batches of either direction.
+//! fn frames<D: Direction>(lists: Nbls<'_, D>) -> u64 {
+//!     lists.fold(0, |sum: u64, list: Nbl<'_, D>| {
+//!         let packets: Packets<'_> = list.packets();
+//!         let segments = match list.segmentation() {
+//!             Segmentation::Coalesced(segments) => usize::from(segments),
+//!             Segmentation::One | Segmentation::Large { .. } => packets.count(),
+//!         };
+//!         sum.wrapping_add(segments as u64)
+//!     })
+//! }
+//!
+//! fn vlan<D: Direction>(list: &Nbl<'_, D>) -> Option<u16> {
+//!     list.vlan_tag().map(VlanTag::control)
+//! }
+//!
+//! fn is_ipv6(packet: &Packet<'_>) -> bool {
+//!     match packet.read::<2>(12) {
+//!         Ok(ether_type) => ether_type == [0x86, 0xDD],
+//!         Err(Unreadable::TooShort | Unreadable::NotMapped | Unreadable::Inconsistent) => false,
+//!     }
+//! }
+//!
+//! /// Passes what is not IPv6 and returns the rest.
+//! fn filter(packets: NblBatch<'_, Rx>, irql: &mut AtMostDispatch) {
+//!     let (drop, pass) = packets.partition(|list| list.packets().any(|packet| is_ipv6(&packet)));
+//!     pass.forward(irql);
+//!     drop.return_(irql);
+//! }
+//!
+//! /// What NDIS takes back by itself is passed on as copies of the module's own, if there are enough.
+//! fn copy<M: OriginatePath>(
+//!     this: &Running<'_, M>,
+//!     packets: LowResources<'_>,
+//!     irql: &mut AtMostDispatch,
+//! ) {
+//!     let mut missed: u32 = 0;
+//!     let copies = this.copy(&packets, |_| missed = missed.wrapping_add(1), irql);
+//!     if missed == 0 {
+//!         copies.forward(irql);
+//!     } else {
+//!         copies.return_(irql);
+//!         packets.forward(irql);
+//!     }
+//! }
+//!
+//! const OWN: OwnPackets = OwnPackets { packets: 16, bytes: 1514, clones: 0 };
+//! const LIMIT: HoldLimit = HoldLimit { packets: 256, overload: Overload::Refuse };
+//!
+//! /// Holds sends; what finds no room fails.
+//! fn hold<M: HoldPath>(
+//!     this: &Running<'_, M>,
+//!     packets: NblBatch<'_, Tx>,
+//!     irql: &mut AtMostDispatch,
+//! ) {
+//!     let hold: Hold<'_, Tx> = this.hold(packets, LIMIT, irql);
+//!     hold.refused.complete(Status::RESOURCES, irql);
+//! }
+//!
+//! /// Lets them go, in order, in a work item.
+//! fn release<M: HoldPath>(this: &Attached<'_, M>, irql: &mut Passive) -> Option<u64> {
+//!     let released: Option<Released<()>> = this.while_running(irql, |running, irql| {
+//!         running.release::<Tx, _, _>(irql, all)
+//!     })?;
+//!     released?.oldest_ns
+//! }
+//!
+//! fn all(release: &mut Release<'_, Tx>, irql: &mut impl Caller) {
+//!     while let Some(turn) = release.next(8, irql) {
+//!         let Turn { packets, .. } = turn;
+//!         packets.forward(irql);
+//!     }
+//! }
+//!
+//! fn waiting<M: HoldPath>(this: &Attached<'_, M>) -> u32 {
+//!     let counts: HeldCounts = this.held::<Tx>();
+//!     counts.waiting
+//! }
+//! ```
 
 mod batch;
 mod clone;

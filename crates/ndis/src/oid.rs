@@ -24,6 +24,64 @@
 //! A request may come in every state but `Attaching`: [`Attached`](crate::filter::Attached) is all that a callback gets.
 //!
 //! <https://learn.microsoft.com/windows-hardware/drivers/network/filter-module-oid-requests>
+//!
+//! # Example
+//!
+//! ```no_run
+//! use ndis::filter::Attached;
+//! use ndis::irql::Passive;
+//! use ndis::oid::{
+//!     Answer, Answered, Ask, BeyondBuffer, Direct, DirectOid, DirectOidPath, Oid, OidPath,
+//!     OidRequest, Refusal, Regular, RequestKind, Settled, SyncOidPath, Synchronous,
+//! };
+//!
+//! /// Answers one query, and passes on all else. What a callback gets it has to settle.
+//! fn settle(request: OidRequest<'_, Regular>) -> Settled<'_> {
+//!     match (request.kind(), request.oid()) {
+//!         (RequestKind::Query, Oid::GEN_MAXIMUM_FRAME_SIZE) if request.port() == 0 => {
+//!             request.answer(&1496_u32.to_le_bytes(), 0)
+//!         }
+//!         _ => request.forward(),
+//!     }
+//! }
+//!
+//! fn pass_direct(request: OidRequest<'_, Direct>) -> Settled<'_> {
+//!     request.forward()
+//! }
+//!
+//! fn pass_synchronous(request: OidRequest<'_, Synchronous>) -> Settled<'_> {
+//!     // The number comes back with the answer, in `synchronous_oid_answered`.
+//!     request.forward(0)
+//! }
+//!
+//! /// In `oid_answered`: those above see one packet less.
+//! fn change(answer: &mut Answered<'_>) -> Result<(), BeyondBuffer> {
+//!     if answer.oid() == Oid::GEN_RCV_OK {
+//!         let count = u64::from_le_bytes(answer.read(0)?);
+//!         answer.overwrite(0, &count.saturating_sub(1).to_le_bytes())?;
+//!     }
+//!     Ok(())
+//! }
+//!
+//! /// Asks on the module's own account, and waits.
+//! fn ask<M: OidPath>(this: &Attached<'_, M>, irql: &mut Passive) -> Result<u32, Refusal> {
+//!     let mut filter = [0; 4];
+//!     let ask = Ask::query(Oid::GEN_CURRENT_PACKET_FILTER, &mut filter).within_ms(100);
+//!     let answer: Answer = this.ask_oid(ask, irql)?;
+//!     Ok(if answer.written == 4 { u32::from_le_bytes(filter) } else { 0 })
+//! }
+//!
+//! fn ask_direct<M: DirectOidPath>(
+//!     this: &Attached<'_, M>,
+//!     input: &[u8],
+//!     irql: &mut Passive,
+//! ) -> Result<Answer, Refusal> {
+//!     this.ask_direct_oid(Ask::set(DirectOid::IPSEC_UPDATE_SA, input), irql)
+//! }
+//!
+//! /// What a filter says that wants to see the synchronous ones.
+//! fn wants<M: SyncOidPath>() {}
+//! ```
 
 mod answered;
 mod interface;

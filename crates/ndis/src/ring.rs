@@ -2,6 +2,40 @@
 //!
 //! Any number of processors write, at any IRQL; one reader drains. All memory is there from the start. A full ring
 //! refuses the snapshot, and nobody waits for anybody.
+//!
+//! # Example
+//!
+//! ```no_run
+//! use core::ops::ControlFlow;
+//!
+//! use ndis::mem::{OutOfMemory, Tag};
+//! use ndis::nbl::{Packet, Unreadable};
+//! use ndis::ring::{Drained, NotWritten, SnapshotRing};
+//!
+//! /// A ring for 1,024 snapshots of 128 bytes, each with the length of its frame.
+//! fn make() -> Result<SnapshotRing<u32>, OutOfMemory> {
+//!     SnapshotRing::try_new(Tag::new(*b"Exam"), 1024, 128)
+//! }
+//!
+//! /// In the datapath; says whether there was room.
+//! fn write(ring: &SnapshotRing<u32>, packet: &Packet<'_>) -> Result<bool, Unreadable> {
+//!     match ring.write(|room| Ok((packet.len(), packet.copy_to(0, room)?))) {
+//!         Ok(()) => Ok(true),
+//!         Err(NotWritten::Full) => Ok(false),
+//!         Err(NotWritten::Refused(why)) => Err(why),
+//!     }
+//! }
+//!
+//! /// In the worker: at most 64 of them, and whether there are more.
+//! fn read(ring: &SnapshotRing<u32>) -> bool {
+//!     let mut left: u32 = 64;
+//!     let drained = ring.drain(|_length, _bytes| {
+//!         left = left.saturating_sub(1);
+//!         if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+//!     });
+//!     !matches!(drained, Drained::Empty)
+//! }
+//! ```
 
 use crate::mem::{OutOfMemory, PoolVec, Tag};
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -1,4 +1,23 @@
 //! Results of NDIS and of the I/O manager.
+//!
+//! # Example
+//!
+//! ```no_run
+//! use ndis::Status;
+//! use ndis::mem::OutOfMemory;
+//!
+//! fn check(length: usize) -> Result<(), Status> {
+//!     if length < 4 {
+//!         return Err(Status::INVALID_LENGTH);
+//!     }
+//!     // What NDIS gave is a number first.
+//!     Status::from_raw(0).ok()
+//! }
+//!
+//! fn without_memory(error: OutOfMemory) -> Status {
+//!     error.into()
+//! }
+//! ```
 
 use core::fmt;
 

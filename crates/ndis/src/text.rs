@@ -1,4 +1,13 @@
 //! UTF-16 text that is made when the driver is compiled.
+//!
+//! # Example
+//!
+//! ```no_run
+//! use ndis::text;
+//! use ndis::text::Text;
+//!
+//! const KEYWORD: Text = text!("EveryMs");
+//! ```
 
 use wdk_sys::UNICODE_STRING;
 
@@ -71,7 +80,7 @@ pub const fn encode<const N: usize>(text: &str) -> [u16; N] {
 
 /// Makes a [`Text`](crate::text::Text) of an ASCII string constant.
 ///
-/// ```
+/// ```no_run
 /// const KEYWORD: ndis::text::Text = ndis::text!("SnapLen");
 /// ```
 #[macro_export]

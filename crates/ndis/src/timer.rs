@@ -1,4 +1,29 @@
 //! Timers: something that happens later, at `DISPATCH_LEVEL`.
+//!
+//! # Example
+//!
+//! ```no_run
+//! use ndis::Status;
+//! use ndis::filter::{Attached, Attaching, FilterModule};
+//! use ndis::irql::{AtMostDispatch, Caller, Passive};
+//! use ndis::timer::{Routine, Timer};
+//!
+//! fn make<M: FilterModule>(
+//!     attaching: &mut Attaching<'_, M>,
+//!     irql: &mut Passive,
+//! ) -> Result<Timer<M>, Status> {
+//!     let routine: Routine<M> = tick;
+//!     attaching.timer(routine, irql)
+//! }
+//!
+//! fn in_ten_milliseconds<M: FilterModule>(timer: &Timer<M>, irql: &mut impl Caller) {
+//!     // It is refused only when the module is detaching.
+//!     let _ = timer.set(10_000_000, irql);
+//! }
+//!
+//! /// At `DISPATCH_LEVEL`.
+//! fn tick<M: FilterModule>(_this: &Attached<'_, M>, _irql: &mut AtMostDispatch) {}
+//! ```
 
 use core::fmt;
 use core::ptr::NonNull;

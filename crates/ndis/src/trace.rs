@@ -28,6 +28,46 @@
 //! [counted](Provider::refused).
 //!
 //! <https://learn.microsoft.com/windows/win32/tracelogging/trace-logging-about>
+//!
+//! # Example
+//!
+//! ```no_run
+//! use ndis::Status;
+//! use ndis::irql::Passive;
+//! use ndis::trace::{self, Ascii, Bool, Mac, NtStatus};
+//!
+//! mod keyword {
+//!     pub const LIFE: u64 = 1;
+//! }
+//!
+//! ndis::events! {
+//!     /// The events of an example.
+//!     pub provider EXAMPLE = "Example", rundown: rundown;
+//!
+//!     /// A module came.
+//!     event ModuleCame<'a>(Information, keyword::LIFE, Start) {
+//!         /// The name of its adapter.
+//!         name = "Name": Ascii,
+//!         /// Its address.
+//!         address = "Address": Mac,
+//!         /// Whether it runs.
+//!         is_running = "IsRunning": Bool,
+//!         /// How it went.
+//!         status = "Status": NtStatus,
+//!     }
+//! }
+//!
+//! /// A session asks what there is.
+//! fn rundown(_irql: &mut Passive) {
+//!     trace::write(|| ModuleCame {
+//!         name: b"Ethernet",
+//!         address: [2, 0, 0, 0, 0, 1],
+//!         is_running: true,
+//!         status: Status::SUCCESS,
+//!     });
+//! }
+//! # fn main() {}
+//! ```
 
 #[cfg(any(windows, test))]
 pub(crate) mod blob;

@@ -28,6 +28,38 @@
 //!
 //! <https://learn.microsoft.com/windows-hardware/drivers/network/ndis-i-o-work-items>,
 //! <https://learn.microsoft.com/windows-hardware/drivers/kernel/system-worker-threads>
+//!
+//! # Example
+//!
+//! ```no_run
+//! use ndis::filter::{Attached, Attaching, FilterModule};
+//! use ndis::irql::{AtMostDispatch, Passive};
+//! use ndis::work::{NextRun, NotAttached, Queued, Routine, WorkItem, WorkItemCounts};
+//! use ndis::Status;
+//!
+//! fn make<M: FilterModule>(
+//!     attaching: &mut Attaching<'_, M>,
+//!     irql: &mut Passive,
+//! ) -> Result<WorkItem<M>, Status> {
+//!     let routine: Routine<M> = run;
+//!     attaching.work_item(routine, irql)
+//! }
+//!
+//! /// In the datapath. A wish while the item is queued costs nothing.
+//! fn wish<M: FilterModule>(item: &WorkItem<M>, irql: &mut AtMostDispatch) -> Option<Queued> {
+//!     match item.queue(irql) {
+//!         Ok(queued) => Some(queued),
+//!         // The module is detaching, or not attached yet.
+//!         Err(NotAttached) => None,
+//!     }
+//! }
+//!
+//! /// At `PASSIVE_LEVEL`, one run at a time.
+//! fn run<M: FilterModule>(this: &Attached<'_, M>, _irql: &mut Passive) -> NextRun {
+//!     let counts: WorkItemCounts = this.work_items();
+//!     if counts.runs == 0 { NextRun::Again } else { NextRun::WhenQueued }
+//! }
+//! ```
 
 mod cycle;
 #[cfg(windows)]

@@ -31,7 +31,7 @@ const PACKAGES: &[&str] = &["signify==0.9.3"];
 /// Verify a package: hashes, INF, signatures, catalog membership.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// The package's folder [default: target/package/<arch>].
+    /// The package's folder [default: target/package/ARCH].
     folder: Option<PathBuf>,
     /// Processor architecture [default: what the folder's manifest says, without a folder x64].
     #[arg(long, value_enum)]

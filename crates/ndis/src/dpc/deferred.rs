@@ -28,7 +28,7 @@ pub type Routine<M> = fn(&Attached<'_, M>, &mut AtMostDispatch);
 /// The handle is a name for it, and no more: the DPC is made in attach, flushed in pause, and goes in detach when it has run,
 /// whatever becomes of the handle.
 ///
-/// ```
+/// ```no_run
 /// use ndis::dpc::Dpc;
 /// use ndis::filter::{Attached, FilterModule};
 /// use ndis::irql::{AtMostDispatch, Caller};

@@ -27,8 +27,7 @@ type Acquire = unsafe extern "system" fn(*mut NDIS_RW_LOCK_EX, *mut LOCK_STATE_E
 ///
 /// Dropping it frees the lock, at any IRQL up to `DISPATCH_LEVEL`.
 ///
-/// ```
-/// # #[cfg(windows)] {
+/// ```no_run
 /// use ndis::irql::AtMostDispatch;
 /// use ndis::lock::RwLock;
 ///
@@ -43,7 +42,6 @@ type Acquire = unsafe extern "system" fn(*mut NDIS_RW_LOCK_EX, *mut LOCK_STATE_E
 /// fn allow(limits: &RwLock<Limits>, bytes: u32, irql: &mut AtMostDispatch) {
 ///     limits.write(irql, |limits, _| limits.longest = bytes);
 /// }
-/// # }
 /// ```
 ///
 /// <https://learn.microsoft.com/windows-hardware/drivers/ddi/ndis/nf-ndis-ndisallocaterwlock>

@@ -16,7 +16,7 @@ use super::{OutOfMemory, PoolArc, Tag};
 /// Its blocks own it too, so it is deleted when the list and the last of its blocks are dropped, in whatever order. As for all
 /// that owns pool, what is leaked (`core::mem::forget`) stays when the driver is unloaded.
 ///
-/// ```
+/// ```no_run
 /// use ndis::mem::{Lookaside, LookasideBox, OutOfMemory, Tag};
 ///
 /// struct Entry {

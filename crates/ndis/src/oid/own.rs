@@ -34,7 +34,7 @@ pub const DEFAULT_LIMIT_MS: u32 = 10_000;
 /// A request of the module's own, to be handed to [`Attached::ask_oid`], [`Attached::ask_direct_oid`] or
 /// [`Attached::ask_synchronous_oid`].
 ///
-/// ```
+/// ```no_run
 /// # use ndis::{filter::Attached, irql::Passive, oid::{Ask, Oid, OidPath, Refusal}};
 /// fn frame_size<M: OidPath>(this: &Attached<'_, M>, irql: &mut Passive) -> Result<u32, Refusal> {
 ///     let mut size = [0; 4];

@@ -8,10 +8,9 @@ use crate::irql::{AtMostDispatch, Caller};
 
 /// A filter that sees regular OID requests, or sends some of its own: `FilterOidRequest` and what belongs to it.
 ///
-/// ```
-/// # use ndis::{Status, driver::Installed, filter::Attached, irql::AtMostDispatch};
-/// # use ndis::oid::{Oid, OidPath, OidRequest, RequestKind, Regular, Settled};
-/// # fn answer<M: OidPath>(request: OidRequest<'_, Regular>) -> Settled<'_> {
+/// ```no_run
+/// # use ndis::oid::{Oid, OidRequest, RequestKind, Regular, Settled};
+/// # fn answer(request: OidRequest<'_, Regular>) -> Settled<'_> {
 /// // In `oid_request`: a smaller frame than those below have; all else passes.
 /// if request.oid() == Oid::GEN_MAXIMUM_FRAME_SIZE && request.kind() == RequestKind::Query {
 ///     return request.answer(&1496_u32.to_le_bytes(), 0);
@@ -19,6 +18,10 @@ use crate::irql::{AtMostDispatch, Caller};
 /// request.forward()
 /// # }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no path for regular OID requests",
+    label = "this needs `impl OidPath`"
+)]
 pub trait OidPath: FilterModule + Installed {
     /// Deals with a request on its way down. NDIS gives a module one at a time, in any of its states.
     ///
@@ -60,6 +63,10 @@ pub trait OidPath: FilterModule + Installed {
 }
 
 /// A filter that sees direct OID requests, or sends some of its own: `FilterDirectOidRequest` and what belongs to it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no path for direct OID requests",
+    label = "this needs `impl DirectOidPath`"
+)]
 pub trait DirectOidPath: FilterModule + Installed {
     /// Deals with a request on its way down. Several may be under way, regular ones too, in any state of the module.
     ///
@@ -109,6 +116,10 @@ pub trait DirectOidPath: FilterModule + Installed {
 /// They pass all filters within one call, which must not wait: the callbacks have no token that would let them. They come
 /// in any state of the module, also while it pauses; what is only for a running one is behind
 /// [`Attached::while_running`](crate::filter::Attached::while_running).
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no path for synchronous OID requests",
+    label = "this needs `impl SyncOidPath`"
+)]
 pub trait SyncOidPath: FilterModule {
     /// Deals with a request on its way down. What the filter does not know has to be passed on.
     ///

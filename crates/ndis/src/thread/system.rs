@@ -28,7 +28,7 @@ pub type Routine<M> = fn(&Attached<'_, M>, &Calls<'_>, &mut Passive);
 /// detach begins, and is waited for to its very end there, whatever becomes of the handle. Pause neither stops it nor waits for
 /// it: what it does with packets it does in [`Attached::while_running`].
 ///
-/// ```
+/// ```no_run
 /// use ndis::filter::{Attached, FilterModule};
 /// use ndis::irql::Passive;
 /// use ndis::thread::{Calls, Next};
@@ -203,11 +203,14 @@ impl<M: FilterModule> Threading<M> {
     }
 }
 
+/// What the compiler names when [`Calls`] are to go to another thread.
+struct OfThisThread;
+
 /// What a thread is told, lent to its [`Routine`].
 pub struct Calls<'a> {
     bell: &'a Bell<Event>,
     /// The thunk lends it to one thread.
-    _lent: PhantomData<*mut ()>,
+    _lent: PhantomData<*mut OfThisThread>,
 }
 
 impl Calls<'_> {

@@ -1,6 +1,6 @@
 //! Many lives of one image: under many schedules, and with calls that fail.
 //!
-//! [`stress`] and [`sweep`] ask a [`pool`] of processes, each of which plays lives that it is told
+//! [`stress`] and [`sweep`] ask a `pool` of processes, each of which plays lives that it is told
 //! ([`work`]). A process plays one after another: a life begins with nothing of the one before, which
 //! a test holds. After a life that broke off, its process is not used again.
 

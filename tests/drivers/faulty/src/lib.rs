@@ -1,6 +1,6 @@
 //! A small NDIS filter that passes all traffic and misbehaves on request.
 //!
-//! The parameter `Fault` (a string) in the service's key names the play: [`fault`] joins them, [`play::Play`] is what
+//! The parameter `Fault` (a string) in the service's key names the play: `fault` joins them, `play::Play` is what
 //! one is made of. Without it, or with `none`, the driver keeps every rule; with an unknown name it does not load.
 //! Nothing here uses the project's own wrappers: the declarations are generated from the facts table, the calls are raw.
 
