@@ -1,4 +1,5 @@
 // error[E0599]: a module that is being attached sends no requests.
+// says: no method named `ask_oid` found for mutable reference `&mut ndis::filter::Attaching<'_, M>`
 
 use ndis::filter::Attaching;
 use ndis::irql::Passive;

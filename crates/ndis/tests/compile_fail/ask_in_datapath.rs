@@ -1,4 +1,5 @@
 // error[E0308]: who asks waits for the answer, which a callback of the datapath cannot.
+// says: expected `&mut Passive`, found `&mut AtMostDispatch`
 
 use ndis::filter::Running;
 use ndis::irql::AtMostDispatch;

@@ -1,4 +1,6 @@
 // error[E0500, E0501]: no request goes down under a lock, not even one that is answered at once.
+// says: cannot borrow `*irql` as mutable because previous closure requires unique access
+// says: closure requires unique access to `*irql` but it is already borrowed
 
 use ndis::filter::{Attached, FilterModule};
 use ndis::irql::AtMostDispatch;

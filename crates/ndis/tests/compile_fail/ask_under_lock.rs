@@ -1,4 +1,6 @@
 // error[E0500, E0501]: nobody waits for an answer under a lock.
+// says: cannot borrow `*irql` as mutable because previous closure requires unique access
+// says: closure requires unique access to `*irql` but it is already borrowed
 
 use ndis::filter::Attached;
 use ndis::irql::Passive;

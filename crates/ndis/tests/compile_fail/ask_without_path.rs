@@ -1,4 +1,6 @@
 // error[E0599]: answers come through handlers, which only a filter with `OidPath` has.
+// says: the method `ask_oid` exists for reference `&ndis::filter::Attached<'_, M>`, but its trait bounds were not satisfied
+// says: `M: OidPath`
 
 use ndis::filter::{Attached, FilterModule};
 use ndis::irql::Passive;

@@ -1,4 +1,6 @@
 // error[E0521]: clones do not outlive the callback that owns what they are clones of: pause would wait for ever.
+// says: borrowed data escapes outside of function
+// says: `packets` escapes the function body here
 
 use ndis::filter::{OriginatePath, Running};
 use ndis::irql::AtMostDispatch;

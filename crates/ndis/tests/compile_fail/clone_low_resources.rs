@@ -1,4 +1,5 @@
 // error[E0308]: what NDIS takes back by itself cannot have clones, which may come back later.
+// says: expected `NblBatch<'_, Rx>`, found `LowResources<'_>`
 
 use ndis::filter::{OriginatePath, Running};
 use ndis::irql::AtMostDispatch;

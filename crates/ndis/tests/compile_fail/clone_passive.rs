@@ -1,4 +1,5 @@
 // error[E0277]: there is one token for an activation.
+// says: the trait bound `Passive: Clone` is not satisfied
 
 use ndis::irql::Passive;
 

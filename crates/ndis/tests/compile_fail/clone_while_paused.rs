@@ -1,4 +1,5 @@
 // error[E0599]: only a running module has clones.
+// says: no method named `clone_in_place` found for reference `&ndis::filter::Attached<'_, M>`
 
 use ndis::filter::{Attached, OriginatePath};
 use ndis::irql::AtMostDispatch;

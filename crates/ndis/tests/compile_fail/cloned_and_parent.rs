@@ -1,4 +1,5 @@
 // error[E0382]: what has been cloned is in its clones' hands.
+// says: use of moved value: `packets`
 
 use ndis::filter::{OriginatePath, Running};
 use ndis::irql::AtMostDispatch;

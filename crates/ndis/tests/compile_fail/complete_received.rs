@@ -1,4 +1,5 @@
 // error[E0599]: received packets are returned, not completed.
+// says: no method named `complete` found for struct `NblBatch<'_, Rx>`
 
 use ndis::Status;
 use ndis::irql::AtMostDispatch;

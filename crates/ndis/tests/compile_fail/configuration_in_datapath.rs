@@ -1,4 +1,5 @@
 // error[E0308]: parameters are read at `PASSIVE_LEVEL`.
+// says: expected `&mut Passive`, found `&mut AtMostDispatch`
 
 use ndis::config::{Configuration, Parameter};
 use ndis::irql::AtMostDispatch;

@@ -1,4 +1,5 @@
 // error[E0271]: a filter sends by the direct interface only what that supports.
+// says: type mismatch resolving `<Direct as Interface>::Oid == Oid`
 
 use ndis::filter::Attached;
 use ndis::irql::Passive;

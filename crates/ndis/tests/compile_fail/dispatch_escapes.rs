@@ -1,4 +1,6 @@
 // error: what a lock hands out does not outlive the lock.
+// says: lifetime may not live long enough
+// says: has type `Dispatch<'1>`
 
 use ndis::irql::{Dispatch, Passive};
 use ndis::lock::SpinLock;

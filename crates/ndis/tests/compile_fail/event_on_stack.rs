@@ -1,4 +1,5 @@
 // error[E0599]: an event is made in pool only: NT links waiting threads into it, where it is.
+// says: no function or associated item named `new` found for struct `ndis::event::Event`
 
 use ndis::event::Event;
 use ndis::irql::Passive;

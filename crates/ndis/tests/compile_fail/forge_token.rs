@@ -1,4 +1,5 @@
 // error[E0451]: tokens are made in thunks only.
+// says: field `_here` of struct `Passive` is private
 
 use core::marker::PhantomData;
 

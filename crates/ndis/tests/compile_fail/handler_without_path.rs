@@ -1,4 +1,6 @@
 // error[E0277]: a handler is asked for whose trait is not there.
+// says: `Filter` has no send path
+// says: this needs `impl SendPath`
 
 use ndis::Status;
 use ndis::filter::{Attaching, FilterModule};

@@ -1,4 +1,5 @@
 // error[E0308]: packets that NDIS takes back by itself cannot be held.
+// says: expected `NblBatch<'_, Rx>`, found `LowResources<'_>`
 
 use ndis::filter::{HoldPath, Running};
 use ndis::irql::AtMostDispatch;

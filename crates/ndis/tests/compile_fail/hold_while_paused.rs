@@ -1,4 +1,5 @@
 // error[E0308]: packets cannot be held by a module that is not running.
+// says: expected `&Running<'_, _>`, found `&Attached<'_, M>`
 
 use ndis::filter::{Attached, HoldPath, Running};
 use ndis::irql::AtMostDispatch;

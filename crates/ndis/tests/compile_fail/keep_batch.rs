@@ -1,4 +1,6 @@
 // error[E0521]: a batch does not outlive the callback that owns it.
+// says: borrowed data escapes outside of function
+// says: `packets` escapes the function body here
 
 use ndis::lock::SpinLock;
 use ndis::nbl::{NblBatch, Tx};

@@ -1,4 +1,5 @@
 // error[E0308]: packets that NDIS takes back by itself are no batch.
+// says: expected `NblBatch<'_, Rx>`, found `LowResources<'_>`
 
 use ndis::nbl::{LowResources, NblBatch, Rx};
 

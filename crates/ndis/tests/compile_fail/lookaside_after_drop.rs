@@ -1,4 +1,5 @@
 // error[E0382]: a block that was given back is not used.
+// says: borrow of moved value: `block`
 
 use ndis::mem::LookasideBox;
 

@@ -1,4 +1,5 @@
 // error[E0277]: a block is no more `Send` than what is in it.
+// says: `Cell<u32>` cannot be shared between threads safely
 
 use core::cell::Cell;
 

@@ -1,4 +1,5 @@
 // error[E0277]: callbacks of a module run on several processors at once, so it has to be `Sync`.
+// says: `Cell<u32>` cannot be shared between threads safely
 
 use core::cell::Cell;
 

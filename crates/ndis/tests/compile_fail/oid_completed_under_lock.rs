@@ -1,4 +1,6 @@
 // error[E0500, E0501]: a request that waits is not taken, and so not completed, under a lock.
+// says: cannot borrow `*irql` as mutable because previous closure requires unique access
+// says: closure requires unique access to `*irql` but it is already borrowed
 
 use ndis::Status;
 use ndis::filter::Attached;

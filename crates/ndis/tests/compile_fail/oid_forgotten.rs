@@ -1,4 +1,5 @@
 // error[E0317]: a request has to be passed on, completed, or left for later; it cannot be forgotten.
+// says: `if` may be missing an `else` clause
 
 use ndis::oid::{Oid, OidRequest, Regular, Settled};
 

@@ -1,4 +1,6 @@
 // error: a request stays with its callback: what waits is kept by `pend`.
+// says: lifetime may not live long enough
+// says: assignment requires that `'c` must outlive `'static`
 
 use ndis::oid::{OidRequest, Regular};
 

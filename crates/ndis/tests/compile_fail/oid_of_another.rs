@@ -1,4 +1,6 @@
 // error: what was decided about one request does not settle another.
+// says: lifetime may not live long enough
+// says: has type `OidRequest<'1>`
 
 use ndis::filter::Attached;
 use ndis::irql::AtMostDispatch;

@@ -1,4 +1,6 @@
 // error[E0500, E0501]: NDIS cannot be called under a lock, and an own packet goes to NDIS.
+// says: cannot borrow `*irql` as mutable because previous closure requires unique access
+// says: closure requires unique access to `*irql` but it is already borrowed
 
 use ndis::filter::{OriginatePath, Running};
 use ndis::irql::AtMostDispatch;

@@ -1,4 +1,5 @@
 // error[E0308]: a module that is not running sends nothing of its own.
+// says: expected `&Running<'_, _>`, found `&Attached<'_, M>`
 
 use ndis::filter::{Attached, OriginatePath, Running};
 use ndis::irql::AtMostDispatch;

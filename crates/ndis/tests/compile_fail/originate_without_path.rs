@@ -1,4 +1,6 @@
 // error[E0599]: only a filter whose own packets can come back has any.
+// says: the method `originate` exists for reference `&ndis::filter::Running<'_, M>`, but its trait bounds were not satisfied
+// says: `M: OriginatePath`
 
 use ndis::filter::{FilterModule, Running};
 use ndis::irql::AtMostDispatch;

@@ -1,4 +1,5 @@
 // error[E0599]: packet memory is copied, never lent.
+// says: no method named `as_slice` found for reference `&'a Packet<'_>`
 
 use ndis::nbl::Packet;
 

@@ -1,4 +1,6 @@
 // error[E0277]: NDIS wants filters that see received packets to handle status indications.
+// says: `Filter` has no status path
+// says: NDIS wants a filter that sees received packets to handle status indications
 
 use ndis::Status;
 use ndis::filter::{Attaching, FilterModule, ReceivePath, Running};

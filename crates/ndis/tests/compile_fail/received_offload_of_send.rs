@@ -1,4 +1,5 @@
 // error[E0599]: what stands beside a received list is not there beside a send: the same slots hold something else.
+// says: no method named `coalesced_tcp` found for struct `Nbl<'_, Tx>`
 
 use ndis::nbl::{CoalescedTcp, NblBatch, Tx};
 

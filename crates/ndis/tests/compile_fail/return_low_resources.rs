@@ -1,4 +1,5 @@
 // error[E0599]: packets that NDIS takes back by itself cannot be returned.
+// says: no method named `return_` found for struct `LowResources<'c>`
 
 use ndis::irql::AtMostDispatch;
 use ndis::nbl::LowResources;

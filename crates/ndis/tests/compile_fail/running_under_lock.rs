@@ -1,5 +1,7 @@
 // error[E0500, E0501]: the end of `while_running` may wake pause, through NDIS, and a lock's closure has borrowed the
 // token for that.
+// says: cannot borrow `*irql` as mutable because previous closure requires unique access
+// says: closure requires unique access to `*irql` but it is already borrowed
 
 use ndis::filter::{Attached, FilterModule};
 use ndis::irql::AtMostDispatch;

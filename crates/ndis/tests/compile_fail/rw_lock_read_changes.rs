@@ -1,4 +1,5 @@
 // error[E0594]: what is held for reading is not written.
+// says: cannot assign to `*value`, which is behind a `&` reference
 
 use ndis::irql::Passive;
 use ndis::lock::RwLock;

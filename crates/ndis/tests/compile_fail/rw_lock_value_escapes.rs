@@ -1,4 +1,6 @@
 // error: the value is lent for as long as the lock is held.
+// says: lifetime may not live long enough
+// says: has type `&'1 u32`
 
 use ndis::irql::Passive;
 use ndis::lock::RwLock;

@@ -1,4 +1,5 @@
 // error[E0308]: a synchronous request may come while the module pauses, so what wants it running has to ask first.
+// says: expected `&Running<'_, _>`, found `&Attached<'_, M>`
 
 use ndis::filter::{Attached, OriginatePath, Running};
 use ndis::irql::AtMostDispatch;

@@ -1,4 +1,5 @@
 // error[E0308]: a thread is created where waiting is allowed; the datapath is not.
+// says: expected `&mut Passive`, found `&mut AtMostDispatch`
 
 use ndis::filter::{Attaching, FilterModule};
 use ndis::irql::AtMostDispatch;

@@ -1,4 +1,5 @@
 // error[E0499]: one turn has to be dealt with before the next, so that the order is kept.
+// says: cannot borrow `*release` as mutable more than once at a time
 
 use ndis::irql::AtMostDispatch;
 use ndis::nbl::{Release, Tx};

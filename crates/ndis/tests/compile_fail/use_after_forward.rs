@@ -1,4 +1,6 @@
 // error[E0382]: a batch that was forwarded is gone.
+// says: use of moved value: `packets`
+// says: `packets` moved due to this method call
 
 use ndis::Status;
 use ndis::irql::AtMostDispatch;

@@ -1,4 +1,5 @@
 // error[E0308]: a DPC has no token to wait with.
+// says: expected `&mut Passive`, found `&mut AtMostDispatch`
 
 use ndis::dpc::Routine;
 use ndis::event::Event;

@@ -1,4 +1,5 @@
 // error[E0308]: a synchronous request does not wait.
+// says: expected `&mut Passive`, found `&mut AtMostDispatch`
 
 use ndis::event::Event;
 use ndis::irql::AtMostDispatch;
