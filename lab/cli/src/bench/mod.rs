@@ -1,6 +1,6 @@
 //! `lwf-lab bench`: what images cost per packet.
 //!
-//! Each image lives in a process of its own ([`work`]), which measures one load at a time when it is asked; so two of them
+//! Each image lives in a process of its own (`work`), which measures one load at a time when it is asked; so two of them
 //! take turns and never run at the same time.
 
 mod load;
