@@ -1,8 +1,8 @@
 //! `cargo xtask compile-fail`: misuse of `ndis` and `wpp` that the compiler has to refuse, and the reason it has to give.
 //!
 //! The cases of `ndis` are compiled for the Windows target, against the API that ships; those of `wpp` each as a package of
-//! its own, whose sources the macro reads. The first line of a case says what has to happen;
-//! `crates/ndis/tests/compile_fail/frame.rs` has the form. A second one, `// says: TEXT`, has words of the message.
+//! its own, whose sources the macro reads. The first lines of a case say what has to happen, and what of the
+//! compiler's words a reader needs; `crates/ndis/tests/compile_fail/frame.rs` has the form.
 
 use std::{
     collections::BTreeSet,
@@ -12,7 +12,10 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use cargo_metadata::{Message, diagnostic::DiagnosticLevel};
+use cargo_metadata::{
+    Message,
+    diagnostic::{Diagnostic, DiagnosticLevel},
+};
 
 use crate::{
     compile::{Compilation, Options},
@@ -64,25 +67,22 @@ fn try_case(command: Command, path: &Path) -> Result<bool> {
     let text =
         fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     let expected = Outcome::expected(path, &text)?;
-    let (found, rendered) = compile(command, path)?;
-    let mut lines = text.lines().skip(1);
-    let unsaid = lines
-        .next()
-        .and_then(|line| line.strip_prefix("// says: "))
-        .filter(|words| !rendered.contains(words));
-    if found == expected && unsaid.is_none() {
+    let errors = compile(command, path)?;
+    let found = Outcome::of(&errors);
+    let mut wrong = Vec::new();
+    if found != expected {
+        let (expected, found) = (expected.describe(), found.describe());
+        wrong.push(format!("expected {expected}, found {found}"));
+    }
+    wrong.extend(unsaid(&words(&text), &errors));
+    if wrong.is_empty() {
         say!("ok      {name}: {}", found.describe())?;
         return Ok(true);
     }
-    say!(
-        "FAILED  {name}: expected {}, found {}",
-        expected.describe(),
-        found.describe()
-    )?;
-    if let Some(words) = unsaid {
-        say!("        nothing says: {words}")?;
+    say!("FAILED  {name}: {}", wrong.join("; "))?;
+    for error in &errors {
+        crate::output::write(format_args!("{}", error.rendered))?;
     }
-    crate::output::write(format_args!("{rendered}"))?;
     Ok(false)
 }
 
@@ -99,6 +99,62 @@ fn cases(folder: &Path) -> Result<BTreeSet<PathBuf>> {
     Ok(cases)
 }
 
+/// What a case wants to be said: its lines `// says: ...`.
+fn words(text: &str) -> Vec<&str> {
+    text.lines()
+        .filter_map(|line| line.strip_prefix("// says: "))
+        .collect()
+}
+
+/// What is wanted and not said, and errors that say nothing of what is wanted.
+fn unsaid(words: &[&str], errors: &[Said]) -> Vec<String> {
+    let missing = words
+        .iter()
+        .filter(|words| !errors.iter().any(|error| error.says(words)))
+        .map(|words| format!("nothing says \"{words}\""));
+    let silent = errors
+        .iter()
+        .filter(|error| !words.iter().any(|words| error.says(words)))
+        .map(|error| format!("no `// says: ` for \"{}\"", error.message));
+    missing.chain(silent).collect()
+}
+
+/// One error of the compiler.
+#[derive(Default)]
+struct Said {
+    /// Its code, or an empty string.
+    code: String,
+    message: String,
+    /// Message, labels, notes and suggestions, a line each.
+    text: String,
+    rendered: String,
+}
+
+impl Said {
+    fn new(diagnostic: Diagnostic) -> Self {
+        let mut text = diagnostic.message.clone();
+        let labels = diagnostic
+            .spans
+            .iter()
+            .filter_map(|span| span.label.as_ref());
+        let notes = diagnostic.children.iter().map(|child| &child.message);
+        for line in labels.chain(notes) {
+            text.push('\n');
+            text.push_str(line);
+        }
+        Self {
+            code: diagnostic.code.map(|code| code.code).unwrap_or_default(),
+            message: diagnostic.message,
+            text,
+            rendered: diagnostic.rendered.unwrap_or_default(),
+        }
+    }
+
+    fn says(&self, words: &str) -> bool {
+        self.text.contains(words)
+    }
+}
+
 /// What the compiler says about a case.
 #[derive(PartialEq, Eq)]
 enum Outcome {
@@ -108,6 +164,14 @@ enum Outcome {
 }
 
 impl Outcome {
+    /// What the errors amount to.
+    fn of(errors: &[Said]) -> Self {
+        if errors.is_empty() {
+            return Self::Compiles;
+        }
+        Self::Errors(errors.iter().map(|error| error.code.clone()).collect())
+    }
+
     /// What the first line of the case says.
     fn expected(path: &Path, text: &str) -> Result<Self> {
         let line = text.lines().next().unwrap_or_default();
@@ -174,14 +238,13 @@ fn as_package(repository: &Repository, case: &Path) -> Result<Command> {
     Ok(command)
 }
 
-/// Compiles a case; gives what the compiler says, in short and in full.
-fn compile(mut command: Command, case: &Path) -> Result<(Outcome, String)> {
+/// Compiles a case; gives the compiler's errors.
+fn compile(mut command: Command, case: &Path) -> Result<Vec<Said>> {
     let output = command
         .args(["--quiet", "--message-format=json"])
         .output()
         .context("cannot run cargo")?;
-    let mut codes = BTreeSet::new();
-    let mut rendered = String::new();
+    let mut errors = Vec::new();
     for message in Message::parse_stream(output.stdout.as_slice()) {
         let Message::CompilerMessage(message) = message.context("cargo's messages")? else {
             continue;
@@ -189,17 +252,37 @@ fn compile(mut command: Command, case: &Path) -> Result<(Outcome, String)> {
         let diagnostic = message.message;
         // The summary at the end has no place.
         if diagnostic.level == DiagnosticLevel::Error && !diagnostic.spans.is_empty() {
-            codes.insert(diagnostic.code.map(|code| code.code).unwrap_or_default());
-            rendered.push_str(&diagnostic.rendered.unwrap_or_default());
+            errors.push(Said::new(diagnostic));
         }
     }
-    match (output.status.success(), codes.is_empty()) {
-        (true, true) => Ok((Outcome::Compiles, rendered)),
-        (false, false) => Ok((Outcome::Errors(codes), rendered)),
-        _ => bail!(
-            "cargo check of {} failed by itself: {}",
-            case.display(),
-            String::from_utf8_lossy(&output.stderr)
-        ),
+    if output.status.success() == errors.is_empty() {
+        return Ok(errors);
+    }
+    bail!(
+        "cargo check of {} failed by itself: {}",
+        case.display(),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Said, unsaid, words};
+
+    #[test]
+    fn each_error_says_what_is_wanted_and_nothing_else_is() {
+        let error = |text: &str| Said {
+            message: text.to_owned(),
+            text: text.to_owned(),
+            ..Said::default()
+        };
+        let case = "// error[E0277]: why.\n// says: of the token\n// says: too\nfn case() {}\n";
+        let words = words(case);
+        assert_eq!(words, ["of the token", "too"]);
+        assert!(unsaid(&words, &[error("use of the token"), error("this too")]).is_empty());
+        assert_eq!(
+            unsaid(&words, &[error("use of the token"), error("that")]),
+            ["nothing says \"too\"", "no `// says: ` for \"that\""]
+        );
     }
 }
