@@ -48,21 +48,22 @@ pub struct Known {
 /// The levels of x64 and ARM64; those of devices have numbers.
 const IRQLS: &str = "ListLong(PASSIVE,APC,DISPATCH,DIRQL3,DIRQL4,DIRQL5,DIRQL6,DIRQL7,DIRQL8,DIRQL9,DIRQL10,DIRQL11,DIRQL12,CLOCK,IPI,HIGH)";
 
-/// All of them. Narrow integers are written as 32 bits, which every reader shows.
+/// All of them. Narrow integers are written as 32 bits, which every reader shows: as `Long`, signed or not, for tracewpp
+/// leaves that to the letter too, and public readers do not know `ULong`.
 const KNOWN: &[Known] = &[
     known("i8", "I8", "Long", "d"),
     known("i16", "I16", "Long", "d"),
     known("i32", "I32", "Long", "d"),
     known("i64", "I64", "LongLong", "I64d"),
     known("isize", "Isize", "LongLong", "I64d"),
-    known("u8", "U8", "ULong", "u"),
-    known("u16", "U16", "ULong", "u"),
-    known("u32", "U32", "ULong", "u"),
+    known("u8", "U8", "Long", "u"),
+    known("u16", "U16", "Long", "u"),
+    known("u32", "U32", "Long", "u"),
     known("u64", "U64", "ULongLong", "I64u"),
     known("usize", "Usize", "ULongLong", "I64u"),
-    known("x8", "U8", "ULong", "x"),
-    known("x16", "U16", "ULong", "x"),
-    known("x32", "U32", "ULong", "x"),
+    known("x8", "U8", "Long", "x"),
+    known("x16", "U16", "Long", "x"),
+    known("x32", "U32", "Long", "x"),
     known("x64", "U64", "LongLongX", "I64x"),
     known("xsize", "Usize", "LongLongX", "I64x"),
     known("ptr", "Pointer", "Ptr", "p"),

@@ -23,9 +23,9 @@ MEMBER = re.compile(r"(\w+),0x([0-9a-f]+)")
 USE = re.compile(r"%(?:%|!FUNC!|(\d+)!(d|u|x|p|s|I64d|I64u|I64x)!)")
 LEVELS = {"CRITICAL", "ERROR", "WARNING", "INFORMATION", "VERBOSE"}
 STYLES = {
-    "Long": "d", "ULong": "ux", "LongLong": ["I64d"], "ULongLong": ["I64u"], "LongLongX": ["I64x"], "Ptr": "p",
+    "Long": "dux", "LongLong": ["I64d"], "ULongLong": ["I64u"], "LongLongX": ["I64x"], "Ptr": "p",
 }
-FIXED = {"Long": 4, "ULong": 4, "LongLong": 8, "ULongLong": 8, "LongLongX": 8, "Ptr": 8, "ListLong": 4, "NTSTATUS": 4,
+FIXED = {"Long": 4, "Long without sign": 4, "LongLong": 8, "ULongLong": 8, "LongLongX": 8, "Ptr": 8, "ListLong": 4, "NTSTATUS": 4,
          "NDIS_STATUS": 4, "NDIS_OID": 4, "Guid": 16, "IPAddr": 4, "IPV6Addr": 16, "MACAddr": 6, "Port": 2, "Enum": 4,
          "FlagsEnum": 4}
 COUNTED = {"PString", "PWString", "HexDump"}
@@ -36,7 +36,7 @@ def fail(why):
 
 
 def formats(path):
-    """The messages of a TMF file by GUID and number, each as a list of arguments, and the enumerations."""
+    """The messages of a TMF file by GUID and number, each with a list of arguments."""
     content = path.read_bytes()
     try:
         content = content.decode("ascii")
@@ -80,10 +80,10 @@ def formats(path):
                 if int(place) != 10 + len(arguments):
                     fail(f"{path}:{at}: arguments are numbered from 10 on, in order")
                 if item not in FIXED and item not in COUNTED:
-                    fail(f"{path}:{at}: Item{item} is not known to public readers")
+                    fail(f"{path}:{at}: Item{item} is none that wpp writes")
                 if (item in ("ListLong", "Enum", "FlagsEnum")) != (members is not None):
                     fail(f"{path}:{at}: brackets where none belong, or none where they do")
-                arguments.append((name, item, members))
+                arguments.append([name, item, members])
             text, rest, uses = match[4], "", []
             for use in USE.finditer(text):
                 if use[1]:
@@ -91,6 +91,9 @@ def formats(path):
                     item = arguments[int(use[1]) - 10][1]
                     if use[2] not in STYLES.get(item, "s"):
                         fail(f"{path}:{number}: Item{item} shown as {use[2]}")
+                    if item == "Long" and use[2] in "ux":
+                        # The letter decides.
+                        arguments[int(use[1]) - 10][1] = "Long without sign"
             rest = USE.sub("", text)
             if "%" in rest or uses != list(range(10, 10 + len(arguments))):
                 fail(f"{path}:{number}: the text does not use each argument once: {text}")
@@ -107,10 +110,14 @@ def formats(path):
             match = must(BLOCK, line, number)
             block = (uuid.UUID(match[1]), match[2], match[3])
     for _, _, _, arguments in messages.values():
-        for _, item, members in arguments:
-            if item in ("Enum", "FlagsEnum") and members not in enums:
-                fail(f"{path}: no #enumv {members}")
-    return messages, enums
+        for argument in arguments:
+            _, item, members = argument
+            if item in ("Enum", "FlagsEnum"):
+                if members not in enums:
+                    fail(f"{path}: no #enumv {members}")
+                # Other files may have another one of this name.
+                argument[2] = enums[members]
+    return messages
 
 
 def records(log):
@@ -137,7 +144,7 @@ def records(log):
         at += size
 
 
-def value(item, members, data, enums):
+def value(item, members, data):
     """A value, and how many bytes it has."""
     if item in COUNTED:
         length, = struct.unpack_from("<H", data)
@@ -157,9 +164,9 @@ def value(item, members, data, enums):
     elif item == "ListLong":
         number = members.split(",")[number]
     elif item == "Enum":
-        number = next(name for name, known in enums[members] if known == number)
+        number = next(name for name, known in members if known == number)
     elif item == "FlagsEnum":
-        number = [name for name, known in enums[members] if number & known == known]
+        number = [name for name, known in members if number & known == known]
     elif item == "Guid":
         number = str(uuid.UUID(bytes_le=content))
     elif item in ("IPAddr", "IPV6Addr"):
@@ -178,17 +185,16 @@ def whole(value):
 
 def main():
     log, folder, joined, expected = map(pathlib.Path, sys.argv[1:5])
-    messages, enums = {}, {}
+    messages = {}
     for path in sorted(folder.glob("*.tmf")):
-        found, named = formats(path)
+        found = formats(path)
         if {str(guid) for guid, _ in found} != {path.stem}:
             fail(f"{path}: not named after its GUID")
         messages |= found
-        enums |= named
-    if formats(joined) != (messages, enums):
+    if formats(joined) != messages:
         fail(f"{joined}: not what the files of {folder} say")
     more = [formats(pathlib.Path(path)) for path in sys.argv[5:]]
-    if not all(found for found, _ in more):
+    if not all(more):
         fail("a TMF file has no message")
     expected = json.loads(expected.read_text(), object_hook=whole)
     read, blocks = 0, []
@@ -198,7 +204,7 @@ def main():
         source, text, function, arguments = messages[guid, number]
         fields = {}
         for name, item, members in arguments:
-            fields[name], length = value(item, members, data, enums)
+            fields[name], length = value(item, members, data)
             data = data[length:]
         if data:
             fail(f"{source}: {len(data)} bytes are left behind {text!r}")
@@ -216,7 +222,7 @@ def main():
         if len(block) != len(expected["messages"]):
             fail(f"{len(block)} messages in place of {len(expected['messages'])}")
     items = {item for _, _, _, arguments in messages.values() for _, item, _ in arguments}
-    others = sum(len(found) for found, _ in more)
+    others = sum(map(len, more))
     print(f"{read} messages of {len(messages)} formats, {others} formats of other files, {len(items)} kinds of values in them, {len(blocks)} times all values")
 
 

@@ -153,7 +153,7 @@ fn formats_are_written_as_readers_want_them() {
 {} mine // SRC=a.rs MJ= MN=
 #typev a_rs5 10 \"%0%!FUNC! %10!u!\" //   LEVEL=TRACE_LEVEL_WARNING FLAGS=Call FUNC=attach
 {{
-n, ItemULong -- 10
+n, ItemLong -- 10
 }}
 #typev a_rs6 11 \"%0%10!s!\" //   LEVEL=TRACE_LEVEL_VERBOSE FLAGS=Data FUNC=attach
 {{

@@ -27,12 +27,15 @@ use item::Item;
 #[derive(Debug, Default)]
 pub(crate) struct Formats {
     messages: BTreeMap<([u8; 16], u16), Message>,
-    enumerations: BTreeMap<String, Vec<(u32, String)>>,
+    /// Of each file: two packages may have different ones of the same name.
+    enumerations: Vec<BTreeMap<String, Vec<(u32, String)>>>,
 }
 
 /// How a message is shown.
 #[derive(Debug)]
 struct Message {
+    /// The file that it is of.
+    file: usize,
     component: String,
     source: String,
     /// Of the source; 0 if its symbol has none.
@@ -106,6 +109,8 @@ impl Formats {
     pub(crate) fn add(&mut self, content: &str) -> Result<(), String> {
         let mut lines = (1..).zip(content.lines()).peekable();
         let mut block: Option<([u8; 16], String, String)> = None;
+        let file = self.enumerations.len();
+        let mut enumerations: BTreeMap<String, Vec<(u32, String)>> = BTreeMap::new();
         while let Some((number, line)) = lines.next() {
             let bad = |what: &str| format!("line {number}: {what}");
             let line = line.trim_end();
@@ -118,11 +123,16 @@ impl Formats {
                     .ok_or_else(|| bad("a message before any GUID"))?;
                 let (id, mut message) =
                     Message::parse(rest).ok_or_else(|| bad("a message that cannot be read"))?;
+                message.file = file;
                 message.component.clone_from(component);
                 message.source.clone_from(source);
                 for line in braced(&mut lines).ok_or_else(|| bad("no braces behind a message"))? {
                     let argument = Argument::parse(line);
-                    let argument = argument.ok_or_else(|| bad(&format!("no argument: {line}")))?;
+                    let mut argument =
+                        argument.ok_or_else(|| bad(&format!("no argument: {line}")))?;
+                    if text::is_unsigned(&message.text, argument.number) {
+                        argument.item = argument.item.unsigned();
+                    }
                     message.arguments.push(argument);
                 }
                 self.messages.insert((*guid, id), message);
@@ -134,17 +144,23 @@ impl Formats {
                     });
                     members.push(member.ok_or_else(|| bad(&format!("no member: {line}")))?);
                 }
-                self.enumerations.insert(name.trim().to_owned(), members);
+                let name = name.trim();
+                let known = enumerations.insert(name.to_owned(), members.clone());
+                if known.is_some_and(|known| known != members) {
+                    return Err(bad(&format!("another #enumv {name} than before")));
+                }
             } else {
                 block = Some(block_of(line).ok_or_else(|| bad("neither GUID nor message"))?);
             }
         }
+        self.enumerations.push(enumerations);
         Ok(())
     }
 
     /// The message of this number of a source file, with its values; `None` if its format is not known.
     pub(crate) fn show(&self, guid: &[u8; 16], number: u16, mut values: &[u8]) -> Option<Shown> {
         let message = self.messages.get(&(*guid, number))?;
+        let enumerations = self.enumerations.get(message.file)?;
         let mut fields = Vec::new();
         let mut texts = BTreeMap::new();
         let mut problem = None;
@@ -154,7 +170,7 @@ impl Formats {
                 break;
             };
             values = rest;
-            let value = argument.item.name(value, &self.enumerations);
+            let value = argument.item.name(value, enumerations);
             texts.insert(argument.number, value.clone());
             fields.push((argument.name.clone(), value));
         }
@@ -240,6 +256,7 @@ impl Message {
         };
         let digits = symbol.trim_end_matches(|character: char| character.is_ascii_digit());
         let message = Self {
+            file: 0,
             component: String::new(),
             source: String::new(),
             line: symbol[digits.len()..].parse().unwrap_or(0),
@@ -354,6 +371,54 @@ Tx,0x2
             "Running Rx | Tx(0x3) TRUE ab 0000000000001234 -9223372036854775808"
         );
         assert_eq!(shown.problem, None);
+    }
+
+    #[test]
+    fn files_do_not_change_the_names_of_others() {
+        let other = FILE
+            .replace("6f0d3a52", "7f0d3a52")
+            .replace("Running,0x1", "Paused,0x1");
+        let mut both = formats();
+        both.add(&other).expect("it is as it should be");
+        let values = [
+            &1_u32.to_le_bytes()[..],
+            &[0; 4],
+            &[0],
+            &[0, 0],
+            &[0; 8],
+            &[0; 8],
+        ]
+        .concat();
+        let state = |formats: &Formats, first: u8| {
+            let guid = [&guid()[..3], &[first], &guid()[4..]].concat();
+            let guid = guid.try_into().expect("16 bytes");
+            formats.show(&guid, 12, &values).expect("known").text
+        };
+        assert!(state(&both, 0x6F).starts_with("Running "));
+        assert!(state(&both, 0x7F).starts_with("Paused "));
+        let joined = Formats::default().add(&(FILE.to_owned() + &other));
+        assert!(joined.is_err_and(|why| why.contains("STATE")));
+        assert!(Formats::default().add(&(FILE.to_owned() + FILE)).is_ok());
+    }
+
+    #[test]
+    fn the_letter_says_whether_a_long_has_a_sign() {
+        let file = "\
+6f0d3a52-1c44-5a0b-9d6e-2b7a51c0e411 filter // SRC=a.rs MJ= MN=
+#typev a_rs1 10 \"%0%10!u! %11!d! %12!08x!\" //   LEVEL=TRACE_LEVEL_VERBOSE FLAGS=A FUNC=a
+{
+a, ItemLong -- 10
+b, ItemLong -- 11
+c, ItemLong -- 12
+}
+";
+        let mut formats = Formats::default();
+        formats.add(file).expect("it is as it should be");
+        let shown = formats.show(&guid(), 10, &[0xFF; 12]).expect("known");
+        assert_eq!(shown.text, "4294967295 -1 ffffffff");
+        let values: Vec<&Value> = shown.fields.iter().map(|(_, value)| value).collect();
+        let all = Value::Unsigned(u32::MAX.into());
+        assert_eq!(values, [&all, &Value::Signed(-1), &all]);
     }
 
     #[test]

@@ -74,6 +74,14 @@ impl Item {
         })
     }
 
+    /// The same without a sign: tracewpp writes `Long` for both, and the letter decides.
+    pub(super) fn unsigned(self) -> Self {
+        match self {
+            Self::Signed(length) => Self::Unsigned(length),
+            other => other,
+        }
+    }
+
     /// A value, and what is behind it.
     pub(super) fn read<'b>(&self, bytes: &'b [u8]) -> Option<(Value, &'b [u8])> {
         let counted = || {

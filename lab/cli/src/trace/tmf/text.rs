@@ -25,6 +25,13 @@ pub(super) fn format(
     out
 }
 
+/// Whether a text shows value `number` without a sign.
+pub(super) fn is_unsigned(text: &str, number: u32) -> bool {
+    let (_, behind) = text.split_once(&format!("%{number}!")).unwrap_or_default();
+    let style = behind.split_once('!').map(|(style, _)| style);
+    style.is_some_and(|style| style.ends_with(['u', 'x', 'X', 'o']))
+}
+
 /// What a percent sign stands for, and what is behind it.
 fn one<'t>(
     text: &'t str,
