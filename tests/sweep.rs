@@ -46,6 +46,15 @@ fn every_call_stack_fails_once_and_no_rule_is_broken() {
     }
 }
 
+/// Packets pass such a filter by also while it is paused, and before there is anybody to finish them.
+#[test]
+fn a_filter_without_handlers_fails_as_well() {
+    let output = sweep("deferlwf").with(["--set", "Mode=0"]).output();
+    assert_eq!(output.exit, 0, "{}{}", output.stdout, output.stderr);
+    let summary: Summary = output.object();
+    assert_eq!(row(&summary, "NdisRegisterDeviceEx").failed, 1);
+}
+
 #[test]
 fn deferlwf_attaches_without_what_it_can_do_without() {
     let summary = clean("deferlwf");

@@ -34,7 +34,11 @@ const BUFFERS: usize = 4;
 /// Starts the neighbours of an adapter.
 pub(crate) fn start_neighbours(adapter: u32) {
     let edge = Edge::choose();
-    stack::each(|| adapter::with_mut(adapter, |adapter| adapter.edge = edge));
+    stack::each(|| {
+        adapter::with_mut(adapter, |adapter| {
+            (adapter.edge, adapter.has_neighbours) = (edge, true);
+        });
+    });
     let spawn = |path, name| {
         sched::spawn(&format!("{name} {adapter}"), None, move || {
             neighbour(adapter, path)
