@@ -221,6 +221,22 @@ fn own_requests_are_answered_at_once_or_later_or_cancelled() {
     }
 }
 
+/// The driver's thread asks, and its last chance before detach does not wait for that: each gets the answer to its own.
+#[test]
+fn several_own_requests_are_under_way_at_once() {
+    for interface in ["regular", "direct"] {
+        let is_second = |request: &Request| {
+            request.is_own && request.interface == interface && request.own_meanwhile > 0
+        };
+        for request in some(&REQUESTS, is_second) {
+            assert!(request.status.is_some(), "{request:?}");
+        }
+        some(&REQUESTS, |request| {
+            is_second(request) && request.status == Some(SUCCESS)
+        });
+    }
+}
+
 /// Nobody waits, so the driver asks from its timer, and with another request in hand, which may be at PASSIVE_LEVEL.
 #[test]
 fn own_synchronous_requests_are_answered_at_once_at_either_level() {

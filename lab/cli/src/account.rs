@@ -512,6 +512,7 @@ fn request(report: &RequestReport) -> Request {
         adapter: report.adapter,
         interface: report.path.to_string(),
         is_own: report.is_own,
+        own_meanwhile: report.own_meanwhile,
         kind: report.kind.to_string(),
         oid: report.oid,
         port: report.port,

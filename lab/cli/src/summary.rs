@@ -204,6 +204,8 @@ pub struct Request {
     pub state: String,
     /// Whether it has gone down: itself if it is the driver's own, else a clone.
     pub has_gone_down: bool,
+    /// How many of the driver's own were under way already at its adapter, by its interface, if it is one of them.
+    pub own_meanwhile: u32,
     /// Whether it was left pending.
     pub was_pending: bool,
     /// Whether it was cancelled while it was under way.

@@ -208,6 +208,8 @@ pub struct RequestReport {
     pub state: &'static str,
     /// Whether it has gone down: itself if it is the filter's own, else a clone.
     pub has_gone_down: bool,
+    /// How many of the filter's own were under way already at its adapter, by its interface, if it is one of them.
+    pub own_meanwhile: u32,
     /// Whether it was left pending.
     pub was_pending: bool,
     /// Whether it was cancelled while it was under way.

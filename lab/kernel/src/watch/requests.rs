@@ -112,6 +112,18 @@ impl Requests {
         is_own: bool,
         state: Option<&'static str>,
     ) {
+        let is_beside = |report: &&RequestReport| {
+            report.is_own && (report.adapter, report.path) == (adapter, path)
+        };
+        let own_meanwhile = if is_own {
+            let under_way = self
+                .under_way
+                .values()
+                .filter_map(|&place| self.all.get(place));
+            u32::try_from(under_way.filter(is_beside).count()).unwrap_or(u32::MAX)
+        } else {
+            0
+        };
         self.under_way.insert(request.request, self.all.len());
         self.all.push(RequestReport {
             adapter,
@@ -126,6 +138,7 @@ impl Requests {
             room_bytes: request.buffer_len,
             state: state.unwrap_or("Detached"),
             has_gone_down: is_own,
+            own_meanwhile,
             was_pending: false,
             was_cancelled: false,
             was_cancelled_in_handler: false,
