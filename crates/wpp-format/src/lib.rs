@@ -37,7 +37,7 @@ mod text;
 mod tmf;
 
 pub use guid::Guid;
-pub use package::{Error, File, Message, Names, NamesKind, Package};
+pub use package::{Error, File, Message, Package};
 pub use text::{Kind, Piece, Text};
 
 /// Levels: as `wpp!` and as Windows names them.

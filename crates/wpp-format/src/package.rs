@@ -54,16 +54,16 @@ pub struct Message {
 
 /// Numbers with names, of `names!`.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Names {
+pub(crate) struct Names {
     /// Whether a value is one of them or a sum of them.
-    pub kind: NamesKind,
+    pub(crate) kind: NamesKind,
     /// Names and numbers.
-    pub members: Vec<(String, u32)>,
+    pub(crate) members: Vec<(String, u32)>,
 }
 
 /// What values of named numbers are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NamesKind {
+pub(crate) enum NamesKind {
     /// One of the numbers.
     Enumeration,
     /// Any of the bits.
@@ -134,12 +134,6 @@ impl Package {
     #[must_use]
     pub fn file(&self, path: &str) -> Option<&File> {
         self.files.iter().find(|file| file.path == path)
-    }
-
-    /// The names of a type of `names!`.
-    #[must_use]
-    pub fn names(&self, type_name: &str) -> Option<&Names> {
-        self.names.get(type_name)
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use crate::package::{File, Message, Package};
+use crate::package::{File, Message, NamesKind, Package};
 use crate::text::{Kind, Piece};
 
 /// The number by which texts name the first value; those below are of what stands in front of a message.
@@ -80,7 +80,7 @@ impl Package {
             Kind::Known(known) => (known.item.to_owned(), known.style),
             Kind::Named(name) => {
                 let item = match self.names.get(name).map(|names| names.kind) {
-                    Some(crate::NamesKind::Flags) => "FlagsEnum",
+                    Some(NamesKind::Flags) => "FlagsEnum",
                     _ => "Enum",
                 };
                 (format!("{item}({name})"), "s")

@@ -5,18 +5,18 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::Guid;
 
-/// How much a message matters; those up to a session's level are written.
+/// How much a message matters (`winmeta.h`, `evntrace.h`); those up to a session's level are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
-    /// `TRACE_LEVEL_CRITICAL`.
+    /// `TRACE_LEVEL_CRITICAL`: the driver cannot go on.
     Critical = 1,
-    /// `TRACE_LEVEL_ERROR`.
+    /// `TRACE_LEVEL_ERROR`: something failed.
     Error = 2,
-    /// `TRACE_LEVEL_WARNING`.
+    /// `TRACE_LEVEL_WARNING`: something is not as it should be.
     Warning = 3,
-    /// `TRACE_LEVEL_INFORMATION`.
+    /// `TRACE_LEVEL_INFORMATION`: what an administrator may want to know.
     Information = 4,
-    /// `TRACE_LEVEL_VERBOSE`.
+    /// `TRACE_LEVEL_VERBOSE`: what somebody who looks for a cause wants to know.
     Verbose = 5,
 }
 

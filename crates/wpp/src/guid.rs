@@ -51,14 +51,9 @@ impl Guid {
             rest = behind;
         }
         assert!(read == 32, "a GUID has 32 digits");
-        let bytes = value.to_be_bytes();
-        let [a, b, c, d, e, f, g, h, data4 @ ..] = bytes;
-        Self {
-            data1: u32::from_be_bytes([a, b, c, d]),
-            data2: u16::from_be_bytes([e, f]),
-            data3: u16::from_be_bytes([g, h]),
-            data4,
-        }
+        // The first three numbers are written with the highest byte first.
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = value.to_be_bytes();
+        Self::from_memory([d, c, b, a, f, e, h, g, i, j, k, l, m, n, o, p])
     }
 
     /// Its bytes as they lie in memory.

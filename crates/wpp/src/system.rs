@@ -84,7 +84,7 @@ impl Control {
     ///
     /// # Safety
     ///
-    /// Called at `PASSIVE_LEVEL`.
+    /// Called at `PASSIVE_LEVEL`, and not while [`register`](Self::register) runs: what that gets later would stay.
     pub unsafe fn unregister(&self) {
         // INVARIANT: given back below.
         let handle = self.handle.swap(0, Ordering::Relaxed);
@@ -157,7 +157,8 @@ pub(crate) fn write(
         ($($piece:ident)*) => {{
             let [$($piece),*] = pieces;
             // SAFETY: pairs of pointer and length of bytes that are borrowed for the call, and a null pointer behind them;
-            // the first one without bytes is null, and ends the message.
+            // the first one without bytes is null, and ends the message. They are resident: what safe code of a driver
+            // has is on its stack, in its image, or in nonpaged pool, which `wpp!` demands above APC_LEVEL.
             unsafe {
                 WmiTraceMessage(
                     logger, OPTIONS, from_ref(id), number,

@@ -16,20 +16,8 @@ use crate::debug;
 use crate::irql::Passive;
 use crate::thunk;
 
-/// How much an event matters (`winmeta.h`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
-    /// The driver cannot go on.
-    Critical = 1,
-    /// Something failed.
-    Error = 2,
-    /// Something is not as it should be.
-    Warning = 3,
-    /// What an administrator may want to know.
-    Information = 4,
-    /// What somebody who looks for a cause wants to know.
-    Verbose = 5,
-}
+/// How much an event matters (`winmeta.h`): WPP has the same levels.
+pub use wpp::Level;
 
 /// What an event is a part of (`winmeta.h`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
