@@ -77,6 +77,11 @@ fn what_cannot_be_measured_is_told_in_one_line() {
             "--vs <IMAGE>",
         ),
         (
+            bench("passthru").with(["--ordered"]),
+            2,
+            "nobody follows packets that are measured",
+        ),
+        (
             bench("faulty").with(["--set", "Fault=nbl-leak"]),
             2,
             "faulty.sys: the filter keeps ",

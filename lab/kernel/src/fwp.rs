@@ -26,9 +26,9 @@ imports! {
     FwpmTransactionBegin0 => transaction_begin,
     FwpmTransactionCommit0 => transaction_end,
     FwpmTransactionAbort0 => transaction_end,
-    FwpmProviderAdd0 => add_keyed,
+    FwpmProviderAdd0 => add,
     FwpmProviderDeleteByKey0 => delete_keyed,
-    FwpmSubLayerAdd0 => add_keyed,
+    FwpmSubLayerAdd0 => add,
     FwpmSubLayerDeleteByKey0 => delete_keyed,
     FwpmCalloutAdd0 => add_callout,
     FwpmCalloutDeleteByKey0 => delete_keyed,
@@ -41,7 +41,7 @@ imports! {
     FwpsCalloutRegister3 => callout_register,
     FwpsCalloutUnregisterById0 => callout_unregister,
     FwpsAllocateNetBufferAndNetBufferList0 => allocate_list,
-    FwpsFreeNetBufferList0 => free_list,
+    FwpsFreeNetBufferList0 => own::list::free,
     FwpsInjectionHandleCreate0 => injection_open,
     FwpsInjectionHandleDestroy0 => injection_close,
     FwpsInjectNetworkSendAsync0 => inject_send,
@@ -198,10 +198,6 @@ fn add(call: &Call<'_>) -> u64 {
     }
 }
 
-fn add_keyed(call: &Call<'_>) -> u64 {
-    add(call)
-}
-
 fn add_callout(call: &Call<'_>) -> u64 {
     let result = add(call);
     if result == SUCCESS && call.arg(3) != 0 {
@@ -302,10 +298,6 @@ fn allocate_list(call: &Call<'_>) -> u64 {
     } else {
         SUCCESS
     }
-}
-
-fn free_list(call: &Call<'_>) -> u64 {
-    own::list::free(call)
 }
 
 fn injection_open(call: &Call<'_>) -> u64 {

@@ -127,14 +127,19 @@ pub struct Monitors {
 
 impl Default for Monitors {
     fn default() -> Self {
-        Self {
-            monitors: family::monitors(Demands::default()),
-            off: BTreeSet::new(),
-        }
+        Self::all(Demands::default())
     }
 }
 
 impl Monitors {
+    /// All monitors, and those of what is demanded.
+    fn all(demands: Demands) -> Self {
+        Self {
+            monitors: family::monitors(demands),
+            off: BTreeSet::new(),
+        }
+    }
+
     /// All monitors, with these rules switched off.
     ///
     /// # Errors
@@ -150,10 +155,7 @@ impl Monitors {
     ///
     /// The first identifier that cannot be switched off, and why.
     pub fn demanding(demands: Demands, rules: &[String]) -> Result<Self, (String, SwitchError)> {
-        let mut monitors = Self {
-            monitors: family::monitors(demands),
-            off: BTreeSet::new(),
-        };
+        let mut monitors = Self::all(demands);
         for id in rules {
             let rule = Self::switchable(id).map_err(|error| (id.clone(), error))?;
             monitors.off.insert(rule.id);
@@ -167,14 +169,10 @@ impl Monitors {
     ///
     /// Why it cannot.
     pub fn switchable(id: &str) -> Result<&'static Rule, SwitchError> {
-        let everything = Demands {
+        let watched = Self::all(Demands {
             ordered: true,
             hold_limit: Some(0),
-        };
-        let watched = Self {
-            monitors: family::monitors(everything),
-            off: BTreeSet::new(),
-        };
+        });
         let watched = watched.rules();
         match watched.into_iter().find(|rule| rule.id == id) {
             None => Err(SwitchError::Unknown),

@@ -33,11 +33,9 @@ const MEASURER: &str = "bench-worker";
 pub struct Summary {
     /// File names of the images: one or two.
     pub images: Vec<String>,
-    /// What a reader should know.
-    pub notes: Vec<String>,
     /// The processor of this machine, as Linux names it.
     pub processor: String,
-    /// Repetitions, samples of each load in one, and the least time of a sample in ms.
+    /// Repetitions of the whole.
     pub repetitions: u32,
     /// Samples of each load in a repetition.
     pub samples: u32,
@@ -129,6 +127,11 @@ pub(crate) fn execute(arguments: &BenchArguments) -> Result<Summary, Error> {
             "what is measured is alone on its adapter: no --above and no --below",
         ));
     }
+    if arguments.subject.demand.words().next().is_some() {
+        return Err(Error::bad_input(
+            "nobody follows packets that are measured: no --ordered and no --hold-limit",
+        ));
+    }
     for subject in &subjects {
         run::read(&subject.image)?;
     }
@@ -151,7 +154,10 @@ pub(crate) fn execute(arguments: &BenchArguments) -> Result<Summary, Error> {
         .collect();
     for repetition in 0..arguments.repeat {
         for (load, gathered) in loads.iter().zip(&mut gathered) {
-            measurers = gathered.add(*load, repetition, arguments, measurers, &progress)?;
+            let added = gathered.add(*load, repetition, arguments, &mut measurers, &progress);
+            if let Err(Silent { index, why }) = added {
+                return Err(measurers.swap_remove(index).end(why));
+            }
         }
     }
     drop(progress);
@@ -163,7 +169,6 @@ pub(crate) fn execute(arguments: &BenchArguments) -> Result<Summary, Error> {
             .iter()
             .map(|it| run::file_name(&it.image))
             .collect(),
-        notes: Vec::new(),
         processor: processor(),
         repetitions: arguments.repeat,
         samples: arguments.samples,
@@ -192,17 +197,36 @@ struct Measurer {
     image: String,
 }
 
+/// A process that gave no sample.
+struct Silent {
+    /// Its place among them.
+    index: usize,
+    /// What it said instead; `None` if it is gone.
+    why: Option<String>,
+}
+
 impl Measurer {
-    /// One sample; the process is gone if there is none.
-    fn ask(mut self, question: Question) -> Result<(Self, Taken), Error> {
-        match self.worker.ask::<Result<Taken, String>>(&question) {
-            Some(Ok(taken)) => Ok((self, taken)),
-            Some(Err(why)) => {
+    /// Ends the process after it gave no sample, for that reason; tells of it.
+    fn end(self, why: Option<String>) -> Error {
+        match why {
+            Some(why) => {
                 self.worker.end();
-                Err(Error::bad_input(format!("{}: {why}", self.image)))
+                Error::bad_input(format!("{}: {why}", self.image))
             }
-            None => Err(self.worker.autopsy(&self.image)),
+            None => self.worker.autopsy(&self.image),
         }
+    }
+}
+
+/// One sample of the process at a place.
+fn ask(measurers: &mut [Measurer], index: usize, question: Question) -> Result<Taken, Silent> {
+    match measurers[index].worker.ask(&question) {
+        Some(Ok(taken)) => Ok(taken),
+        Some(Err(why)) => Err(Silent {
+            index,
+            why: Some(why),
+        }),
+        None => Err(Silent { index, why: None }),
     }
 }
 
@@ -227,15 +251,15 @@ impl Gathered {
         }
     }
 
-    /// One repetition; gives the processes back.
+    /// One repetition.
     fn add(
         &mut self,
         load: Load,
         repetition: u32,
         arguments: &BenchArguments,
-        mut measurers: Vec<Measurer>,
+        measurers: &mut [Measurer],
         progress: &CountLine,
-    ) -> Result<Vec<Measurer>, Error> {
+    ) -> Result<(), Silent> {
         let question = |is_past, ms| Question {
             load,
             is_past,
@@ -244,29 +268,22 @@ impl Gathered {
         let mut nets = vec![Vec::new(); measurers.len()];
         let mut ratios = Vec::new();
         for sample in 0..arguments.samples {
-            let mut turn = Vec::new();
-            let mut asked: Vec<Option<Measurer>> = measurers.into_iter().map(Some).collect();
-            let mut order: Vec<usize> = (0..asked.len()).collect();
+            let mut turn = vec![0.0; measurers.len()];
+            let mut order: Vec<usize> = (0..measurers.len()).collect();
             // Who goes first has it neither always better nor always worse.
             if (repetition + sample) % 2 == 1 {
                 order.reverse();
             }
-            turn.resize(asked.len(), 0.0);
             for index in order {
-                let Some(measurer) = asked[index].take() else {
-                    continue;
-                };
                 // What a process did not do for a while is not in its caches.
-                let (measurer, _) = measurer.ask(question(false, 1))?;
-                let (measurer, taken) = measurer.ask(question(false, arguments.time))?;
+                ask(measurers, index, question(false, 1))?;
+                let taken = ask(measurers, index, question(false, arguments.time))?;
                 let net = taken.driver_ns / taken.packets as f64;
                 nets[index].push(net);
                 turn[index] = net;
                 self.samples[index].push(taken);
-                asked[index] = Some(measurer);
                 progress.advance(|| load.to_string());
             }
-            measurers = asked.into_iter().flatten().collect();
             if let [first, second] = turn[..]
                 && second > 0.0
             {
@@ -274,20 +291,16 @@ impl Gathered {
             }
         }
         // The lab alone is the same with any image.
-        let mut rest = measurers.split_off(1);
-        for measurer in measurers {
-            let (measurer, taken) = measurer.ask(question(true, arguments.time))?;
-            self.without_filter_ns
-                .push(taken.elapsed_ns / taken.packets as f64);
-            rest.insert(0, measurer);
-        }
+        let taken = ask(measurers, 0, question(true, arguments.time))?;
+        self.without_filter_ns
+            .push(taken.elapsed_ns / taken.packets as f64);
         for (all, these) in self.nets.iter_mut().zip(&nets) {
             all.push(median(these));
         }
         if !ratios.is_empty() {
             self.ratios.push(median(&ratios));
         }
-        Ok(rest)
+        Ok(())
     }
 
     fn row(self, load: Load) -> Row {

@@ -53,9 +53,6 @@ pub fn render(summary: &Summary) -> String {
         summary.sample_ms,
         summary.processor
     );
-    for note in &summary.notes {
-        out.push_str(&format!("{note}\n"));
-    }
     table.write(&mut out);
     if is_pair {
         out.push_str("\nFigures of the first image, then those of the second. No ratio where the lab has more than half of the raw time.\n");

@@ -122,9 +122,10 @@ fn operate(adapter: u32, chaos: &Chaos) {
         return;
     };
     // Who demands something of packets wants to see what a pause does to those that wait.
-    let operation = match operation {
-        _ if ndis::follows_packets() && watch::is_yet_to_pause() => &Operation::Restart,
-        operation => operation,
+    let operation = if is_yet_to_pause() {
+        &Operation::Restart
+    } else {
+        operation
     };
     match operation {
         Operation::Status => with_control(adapter, || {
@@ -188,12 +189,17 @@ fn pause_and_restart(adapter: u32) {
     module::open(adapter);
 }
 
+/// Whether packets are followed, some have waited, and no pause has come meanwhile.
+fn is_yet_to_pause() -> bool {
+    ndis::follows_packets() && watch::is_yet_to_pause()
+}
+
 /// Pauses the stack; tells whether there is a module that is paused now.
 fn pause(adapter: u32) -> bool {
     if module::state(adapter) != State::Running {
         return false;
     }
-    let is_yet_to_pause = ndis::follows_packets() && watch::is_yet_to_pause();
+    let is_yet_to_pause = is_yet_to_pause();
     if sched::chance(1, 2) || is_yet_to_pause {
         // When it has something in hand: it has to give that up.
         sched::wait_until(sched::now() + HOLD_WAIT_NS, &mut || {

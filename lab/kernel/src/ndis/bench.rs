@@ -223,16 +223,17 @@ fn give(load: Load, side: &Side) -> Result<(), String> {
         note_home(first);
         return Ok(());
     }
-    let flags = match side.path {
-        NblPath::Send => NDIS_SEND_FLAGS_DISPATCH_LEVEL,
-        NblPath::Receive => NDIS_RECEIVE_FLAGS_DISPATCH_LEVEL,
-    };
+    let (count, send_flags, receive_flags) = (
+        load.batch.into(),
+        NDIS_SEND_FLAGS_DISPATCH_LEVEL.into(),
+        NDIS_RECEIVE_FLAGS_DISPATCH_LEVEL.into(),
+    );
     match side.path {
-        NblPath::Send => call_driver(side.give, &[side.context, first, PORT, flags.into()]),
-        NblPath::Receive => {
-            let count = load.batch.into();
-            call_driver(side.give, &[side.context, first, PORT, count, flags.into()])
-        }
+        NblPath::Send => call_driver(side.give, &[side.context, first, PORT, send_flags]),
+        NblPath::Receive => call_driver(
+            side.give,
+            &[side.context, first, PORT, count, receive_flags],
+        ),
     };
     Ok(())
 }

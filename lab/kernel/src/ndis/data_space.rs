@@ -103,6 +103,17 @@ pub(super) fn pieces(nb: u64) -> Result<Vec<Piece>, BadAddress> {
     pieces_within(nb, B::DataLength.read(nb)?.into())
 }
 
+/// The bytes of the used data of a NET_BUFFER.
+pub(super) fn frame(nb: u64) -> Result<Vec<u8>, BadAddress> {
+    let mut bytes = Vec::new();
+    for piece in pieces(nb)? {
+        let start = bytes.len();
+        bytes.resize(start.saturating_add(piece.length as usize), 0);
+        mem::read_into(piece.address, &mut bytes[start..])?;
+    }
+    Ok(bytes)
+}
+
 /// Takes the first `most` bytes.
 pub(super) fn take(pieces: &mut Vec<Piece>, most: u32) -> Vec<Piece> {
     let mut rest = skip(pieces.clone(), most);

@@ -7,7 +7,7 @@ use lab_rules::event::NblPath;
 
 use super::nbl::{self, Making};
 use super::{adapter, data_space, module, own, path, stack, traffic};
-use crate::rt::mem::{self, BadAddress};
+use crate::rt::mem::BadAddress;
 use crate::rt::sched;
 use crate::watch::OrFault;
 use crate::watch::situation::met;
@@ -117,13 +117,8 @@ pub(super) fn loop_back_own(adapter: u32, nbls: &[u64], module: u64) {
 
 /// Bytes of the first NET_BUFFER of a list.
 fn read_frame(nbl: u64) -> Result<Frame, BadAddress> {
-    let mut data = Vec::new();
-    if let Some(nb) = data_space::buffers(nbl)?.first() {
-        for piece in data_space::pieces(*nb)? {
-            let length = usize::try_from(piece.length).unwrap_or(0);
-            data.extend(mem::read_bytes(piece.address, length)?);
-        }
-    }
+    let first = data_space::buffers(nbl)?.first().copied();
+    let data = first.map_or_else(|| Ok(Vec::new()), data_space::frame)?;
     Ok(Frame {
         direction: Direction::Receive,
         data,

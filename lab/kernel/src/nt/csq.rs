@@ -131,8 +131,7 @@ fn insert_with(queue: u64, irp: u64, context: u64, insert_context: u64) -> u64 {
     IRP::CancelRoutine.write(irp, cancel_routine()).or_fault();
     let is_cancelled = IRP::Cancel.read(irp).or_fault() != 0 && take(irp).or_fault();
     if is_cancelled {
-        ask(IO_CSQ::CsqRemoveIrp, &[queue, irp]);
-        forget(irp).or_fault();
+        take_out(queue, irp);
     }
     release(queue, irql);
     if is_cancelled {
@@ -154,6 +153,12 @@ fn take(irp: u64) -> Result<bool, BadAddress> {
     Ok(routine != 0)
 }
 
+/// Takes an IRP out of the queue, whose lock is held.
+fn take_out(queue: u64, irp: u64) {
+    ask(IO_CSQ::CsqRemoveIrp, &[queue, irp]);
+    forget(irp).or_fault();
+}
+
 /// An IRP is in the queue no more.
 fn forget(irp: u64) -> Result<(), BadAddress> {
     let noted: u64 = mem::read(slot(irp))?;
@@ -169,8 +174,7 @@ fn remove(call: &Call<'_>) -> u64 {
     let irp = IO_CSQ_IRP_CONTEXT::Irp.read(context).or_fault();
     let is_taken = irp != 0 && take(irp).or_fault();
     if is_taken {
-        ask(IO_CSQ::CsqRemoveIrp, &[queue, irp]);
-        forget(irp).or_fault();
+        take_out(queue, irp);
     }
     release(queue, irql);
     if is_taken { irp } else { 0 }
@@ -186,8 +190,7 @@ fn remove_next(call: &Call<'_>) -> u64 {
         irp = peek(irp);
     }
     if irp != 0 {
-        ask(IO_CSQ::CsqRemoveIrp, &[queue, irp]);
-        forget(irp).or_fault();
+        take_out(queue, irp);
     }
     release(queue, irql);
     irp
@@ -211,8 +214,7 @@ pub(crate) fn cancel(object: u64, irp: u64) {
     watch::enter(call, routine);
     lock::release_to(device::cancel_lock(), IRP::CancelIrql.read(irp).or_fault());
     let irql = acquire(queue);
-    ask(IO_CSQ::CsqRemoveIrp, &[queue, irp]);
-    forget(irp).or_fault();
+    take_out(queue, irp);
     release(queue, irql);
     ask(IO_CSQ::CsqCompleteCanceledIrp, &[queue, irp]);
     watch::leave(call, None);
