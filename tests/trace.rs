@@ -128,20 +128,9 @@ const EVENTS: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// The events that a run prints.
-/// All that a session gets.
-fn records(lab: &Lab) -> Vec<Value> {
-    let output = lab.output();
-    assert_eq!(output.exit, 0, "{lab:?}\n{}", output.stderr);
-    let mut lines: Vec<&str> = output.stdout.lines().collect();
-    lines.pop();
-    let parse = |line: &&str| serde_json::from_str(line).expect("an object a line");
-    lines.iter().map(parse).collect()
-}
-
-/// Without messages of WPP, which `wpp.rs` is about.
+/// The events that a session gets, without messages of WPP, which `wpp.rs` is about.
 fn events(lab: &Lab) -> Vec<Value> {
-    let mut records = records(lab);
+    let mut records = lab.records();
     records.retain(|record| record.get("text").is_none());
     records
 }
@@ -246,7 +235,7 @@ fn a_log_holds_what_was_printed() {
         .pcap(&capture("tls13"))
         .pcap(&capture("ping"))
         .with(["--etl".as_ref(), log.as_os_str()]);
-    let mut printed = records(&lab);
+    let mut printed = lab.records();
     let formats = driver("deferlwf").with_extension("tmf");
     let decode = Lab::decode(&log).with(["--tmf".as_ref(), formats.as_os_str()]);
     let output = decode.clone().with(["--json"]).output();
@@ -361,7 +350,7 @@ fn a_log_that_is_damaged_or_none_is_read_as_far_as_it_goes() {
     let scratch = Scratch::new("damaged");
     let log = scratch.path().join("run.etl");
     let lab = traced().pcap(&capture("http1"));
-    let printed = records(&lab.with(["--etl".as_ref(), log.as_os_str()]));
+    let printed = lab.with(["--etl".as_ref(), log.as_os_str()]).records();
     let bytes = fs::read(&log).expect("a log");
     for (length, complaint) in [
         (0, "is no trace log"),

@@ -6,19 +6,9 @@ use std::path::Path;
 use serde_json::Value;
 use tests::{Lab, Scratch, capture, driver};
 
-/// All that a session gets.
-fn records(lab: &Lab) -> Vec<Value> {
-    let output = lab.output();
-    assert_eq!(output.exit, 0, "{lab:?}\n{}", output.stderr);
-    let mut lines: Vec<&str> = output.stdout.lines().collect();
-    lines.pop();
-    let parse = |line: &&str| serde_json::from_str(line).expect("an object a line");
-    lines.iter().map(parse).collect()
-}
-
-/// The messages of WPP among them.
+/// The messages of WPP that a session gets.
 fn messages(lab: &Lab) -> Vec<Value> {
-    let mut records = records(lab);
+    let mut records = lab.records();
     records.retain(|record| record.get("text").is_some());
     records
 }
@@ -284,7 +274,7 @@ fn messages_of_wpp_are_shown_by_their_formats() {
         .with([log.as_os_str()])
         .with(["--tmf"])
         .with([formats.as_os_str()]);
-    let mut printed = records(&lab);
+    let mut printed = lab.records();
     assert_eq!(printed.len(), 1, "{printed:?}");
     let event = &printed[0];
     assert_eq!(event["text"], "[write] 31 of 0xc000009a in ab");

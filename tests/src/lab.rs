@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use lab_cli::summary::{Finding, Summary};
 
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::artefact;
 
@@ -162,6 +163,21 @@ impl Lab {
             output.stdout, output.stderr
         );
         output.summary()
+    }
+
+    /// Makes the call with `--trace`, expects exit code 0, and gives all records that the session got.
+    ///
+    /// # Panics
+    ///
+    /// When it ends otherwise.
+    pub fn records(&self) -> Vec<Value> {
+        let output = self.output();
+        assert_eq!(output.exit, 0, "{self:?}\n{}", output.stderr);
+        let mut lines: Vec<&str> = output.stdout.lines().collect();
+        // The last line is the run's own.
+        lines.pop();
+        let parse = |line: &&str| serde_json::from_str(line).expect("an object a line");
+        lines.iter().map(parse).collect()
     }
 
     /// Makes the call, expects a broken rule, and gives it.

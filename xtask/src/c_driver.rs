@@ -31,36 +31,33 @@ pub(crate) struct CDriver {
     is_guarded: bool,
 }
 
+/// The filter that keeps the rules.
+const FILTER: &[&str] = &[
+    "filter.c",
+    "queue.c",
+    "plain.c",
+    "seh.c",
+    "library.c",
+    "system.c",
+];
+/// What the guards call.
+const GUARD: &str = "guard.s";
+
 /// All of them.
 pub(crate) const DRIVERS: &[CDriver] = &[
     CDriver {
         name: "c-filter",
-        sources: &[
-            "filter.c",
-            "queue.c",
-            "plain.c",
-            "seh.c",
-            "library.c",
-            "system.c",
-        ],
+        sources: FILTER,
         is_guarded: false,
     },
     CDriver {
         name: "c-filter-guarded",
-        sources: &[
-            "filter.c",
-            "queue.c",
-            "plain.c",
-            "seh.c",
-            "library.c",
-            "system.c",
-            "guard.s",
-        ],
+        sources: FILTER,
         is_guarded: true,
     },
     CDriver {
         name: "c-faulty",
-        sources: &["filter.c", "queue.c", "fault.c", "guard.s"],
+        sources: &["filter.c", "queue.c", "fault.c"],
         is_guarded: true,
     },
 ];
@@ -128,7 +125,8 @@ impl CDriver {
         let folder = common.join(options.profile()).join(self.name);
         create_folder(&folder)?;
         let mut objects = Vec::new();
-        for source in self.sources {
+        let guard = self.is_guarded.then_some(&GUARD);
+        for source in self.sources.iter().chain(guard) {
             objects.push(self.compile(repository, options, &common, &folder, source)?);
         }
         self.link(&common, output, &objects)

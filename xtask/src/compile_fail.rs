@@ -6,7 +6,7 @@
 
 use std::{
     collections::BTreeSet,
-    env, fs,
+    fs,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -20,6 +20,7 @@ use cargo_metadata::{
 use crate::{
     compile::{Compilation, Options},
     failure::Failed,
+    lint,
     output::say,
     repository::{Repository, create_folder, write_if_changed},
 };
@@ -230,8 +231,7 @@ fn as_package(repository: &Repository, case: &Path) -> Result<Command> {
     fs::write(folder.join("Cargo.lock"), lock).context("cannot lock the case's packages")?;
     let text = fs::read(case).with_context(|| format!("cannot read {}", case.display()))?;
     fs::write(folder.join("src/lib.rs"), text).context("cannot write the case")?;
-    let mut command =
-        Command::new(env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from));
+    let mut command = lint::outer_cargo(repository);
     command
         .current_dir(&folder)
         .args(["check", "--offline", "--target-dir", "target"]);

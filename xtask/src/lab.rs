@@ -1,17 +1,15 @@
 //! Building `lwf-lab`, for tasks that run it.
 
-use std::{env, path::PathBuf, process::Command};
+use std::path::PathBuf;
 
 use anyhow::Result;
 
-use crate::{compile, repository::Repository};
+use crate::{compile, lint, repository::Repository};
 
 /// Builds `lwf-lab` for this machine, and gives its path.
 pub(crate) fn build(repository: &Repository) -> Result<PathBuf> {
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
+    let mut command = lint::outer_cargo(repository);
     command
-        .current_dir(repository.root())
         .args(["build", "--profile", "lab", "--locked"])
         .args(["--package", "lab-cli", "--bin", "lwf-lab"]);
     compile::run(&mut command)?;
