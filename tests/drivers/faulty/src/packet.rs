@@ -9,7 +9,8 @@ use crate::abi::{
     NDIS_OBJECT_TYPE_DEFAULT, NDIS_SIZEOF_NET_BUFFER_LIST_POOL_PARAMETERS_REVISION_1, NDIS_STATUS,
     NDIS_STATUS_SUCCESS, NET_BUFFER, NET_BUFFER_LIST, NET_BUFFER_LIST_POOL_PARAMETERS,
     NET_BUFFER_LIST_POOL_PARAMETERS_REVISION_1, NdisAllocateMdl,
-    NdisAllocateNetBufferAndNetBufferList, NdisAllocateNetBufferListPool, NdisFreeMdl,
+    NdisAllocateNetBufferAndNetBufferList, NdisAllocateNetBufferListPool,
+    NdisCopyFromNetBufferToNetBuffer, NdisFCancelSendNetBufferLists, NdisFreeMdl,
     NdisFreeNetBufferList, NdisFreeNetBufferListPool, NdisGetDataBuffer,
     NdisGetPoolFromNetBufferList, POOL_FLAG_NON_PAGED,
 };
@@ -239,6 +240,25 @@ pub(crate) fn make(module: &Module) -> Lists {
     let list = over(module, mdl(FRAME), FRAME);
     count(module, 1);
     list
+}
+
+/// A packet of the module's with the first frame of a list.
+pub(crate) fn copy(module: &Module, list: Lists) -> Lists {
+    // SAFETY: the driver has the list.
+    let bytes = unsafe { (*buffer(list)).DataLength };
+    let copy = over(module, mdl(bytes), bytes);
+    let mut copied = 0;
+    // SAFETY: both NET_BUFFERs are the driver's at the moment.
+    unsafe {
+        NdisCopyFromNetBufferToNetBuffer(buffer(copy), 0, bytes, buffer(list), 0, &raw mut copied)
+    };
+    copy
+}
+
+/// Passes a cancellation on, and has nothing to cancel itself.
+pub(crate) fn forward_cancel(module: &'static Module, id: *mut c_void) {
+    // SAFETY: the id that this callback was given.
+    unsafe { NdisFCancelSendNetBufferLists(module.handle, id) };
 }
 
 /// More packets are out, which come back through [`reclaim`].

@@ -7,19 +7,19 @@ use core::sync::atomic::Ordering;
 use crate::abi::{
     NDIS_FILTER_DRIVER_CHARACTERISTICS, NDIS_HANDLE, NDIS_PORT_NUMBER,
     NDIS_RECEIVE_FLAGS_RESOURCES, NDIS_STATUS, NDIS_STATUS_PAUSED, NDIS_STATUS_SUCCESS,
-    NdisFCancelSendNetBufferLists, NdisFReturnNetBufferLists, NdisFSendNetBufferLists,
-    NdisFSendNetBufferListsComplete, NdisMSleep,
+    NdisFReturnNetBufferLists, NdisFSendNetBufferLists, NdisFSendNetBufferListsComplete,
+    NdisMSleep,
 };
 use crate::datapath;
 use crate::fault::nbl_touch;
 use crate::module::Module;
-use crate::packet::{Held, Lists, next, set_next, set_status};
+use crate::packet::{self, Held, Lists, next, set_next, set_status};
 use crate::play::{NOTHING, Play, stay};
 
 /// A play that holds packets until its work item has waited.
 const HOLDER: Play = Play {
     send: Some(keep_two),
-    cancel_send: Some(forward_cancel),
+    cancel_send: Some(packet::forward_cancel),
     ..NOTHING
 };
 
@@ -91,11 +91,6 @@ fn keep_two(module: &'static Module, lists: Lists, _: NDIS_PORT_NUMBER, _: u32) 
     module.sends.push(lists);
     module.defer();
     rest
-}
-
-fn forward_cancel(module: &'static Module, id: *mut c_void) {
-    // SAFETY: the id that this callback was given.
-    unsafe { NdisFCancelSendNetBufferLists(module.handle, id) };
 }
 
 fn sleep(seconds: u32) {
@@ -288,7 +283,7 @@ extern "system" fn forgetful_cancel( // caught: frame-not-cancelled by cancel-se
 
 #[inline(never)]
 fn forward_only(context: NDIS_HANDLE, id: *mut c_void) {
-    forward_cancel(Module::of(context), id);
+    packet::forward_cancel(Module::of(context), id);
 }
 
 /// Completes what is cancelled as if it had been sent.
@@ -308,5 +303,5 @@ fn succeed(module: &'static Module, id: *mut c_void) {
         }
         held = next;
     }
-    forward_cancel(module, id);
+    packet::forward_cancel(module, id);
 }

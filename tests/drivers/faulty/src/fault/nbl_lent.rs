@@ -5,16 +5,15 @@ use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::abi::{
-    KeStallExecutionProcessor, MDL, MmIsAddressValid, NDIS_FILTER_DRIVER_CHARACTERISTICS,
-    NDIS_HANDLE, NDIS_PORT_NUMBER, NDIS_RECEIVE_FLAGS_RESOURCES, NET_BUFFER_LIST,
-    NdisAllocateIoWorkItem, NdisCopyFromNetBufferToNetBuffer, NdisCopyReceiveNetBufferListInfo,
-    NdisFIndicateReceiveNetBufferLists, NdisFReturnNetBufferLists, NdisFreeIoWorkItem,
-    NdisQueueIoWorkItem,
+    KeStallExecutionProcessor, MmIsAddressValid, NDIS_FILTER_DRIVER_CHARACTERISTICS, NDIS_HANDLE,
+    NDIS_PORT_NUMBER, NDIS_RECEIVE_FLAGS_RESOURCES, NET_BUFFER_LIST, NdisAllocateIoWorkItem,
+    NdisCopyReceiveNetBufferListInfo, NdisFIndicateReceiveNetBufferLists,
+    NdisFReturnNetBufferLists, NdisFreeIoWorkItem, NdisQueueIoWorkItem,
 };
 use crate::datapath::{self, chain, return_flags};
 use crate::driver;
 use crate::module::Module;
-use crate::packet::{self, Chain, Lists, buffer, next};
+use crate::packet::{self, Chain, Lists, next};
 use crate::play::{NOTHING, Play};
 
 pub(crate) const PLAYS: &[Play] = &[
@@ -235,13 +234,6 @@ extern "system" fn indicate(context: *mut c_void, item: NDIS_HANDLE) {
 // legal: nbl-lent-copied near lab-packet-once, lab-packets-in-order with --ordered --disturb @large
 // legal: nbl-lent-copied near nbl-sourcehandle-own-receive, nbl-own-not-returned-down, clone-copy-right-direction with --disturb @large
 
-/// Memory for as many bytes as a list has.
-fn room(list: Lists) -> (*mut MDL, u32) {
-    // SAFETY: the driver has the list.
-    let bytes = unsafe { (*buffer(list)).DataLength };
-    (packet::mdl(bytes), bytes)
-}
-
 /// Indicates copies of what it is lent, which live as long as they need.
 fn copy(
     module: &'static Module,
@@ -255,20 +247,7 @@ fn copy(
     }
     let mut copies = Chain::new();
     for list in chain(lists) {
-        let (mdl, bytes) = room(list);
-        let copy = packet::over(module, mdl, bytes);
-        let mut copied = 0;
-        // SAFETY: both NET_BUFFERs are the driver's at the moment.
-        unsafe {
-            NdisCopyFromNetBufferToNetBuffer(
-                buffer(copy),
-                0,
-                bytes,
-                buffer(list),
-                0,
-                &raw mut copied,
-            )
-        };
+        let copy = packet::copy(module, list);
         // SAFETY: both lists are the driver's at the moment.
         unsafe { NdisCopyReceiveNetBufferListInfo(copy, list) };
         copies.push(copy);

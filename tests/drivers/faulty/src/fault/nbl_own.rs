@@ -1,6 +1,5 @@
 //! Packets of the driver's own, and lists that are no lists.
 
-use core::ffi::c_void;
 use core::mem::MaybeUninit;
 use core::ptr::{null_mut, without_provenance_mut};
 
@@ -8,10 +7,10 @@ use crate::abi::{
     NDIS_PORT_NUMBER, NDIS_RECEIVE_FLAGS_RESOURCES, NDIS_STATUS_FAILURE, NET_BUFFER_LIST,
     NdisAllocateCloneNetBufferList, NdisAllocateFragmentNetBufferList,
     NdisAllocateNetBufferAndNetBufferList, NdisAllocateReassembledNetBufferList,
-    NdisCopySendNetBufferListInfo, NdisFCancelSendNetBufferLists,
-    NdisFIndicateReceiveNetBufferLists, NdisFReturnNetBufferLists, NdisFSendNetBufferLists,
-    NdisFSendNetBufferListsComplete, NdisFreeCloneNetBufferList, NdisFreeFragmentNetBufferList,
-    NdisFreeNetBufferList, NdisFreeNetBufferListPool, NdisFreeReassembledNetBufferList,
+    NdisCopySendNetBufferListInfo, NdisFIndicateReceiveNetBufferLists, NdisFReturnNetBufferLists,
+    NdisFSendNetBufferLists, NdisFSendNetBufferListsComplete, NdisFreeCloneNetBufferList,
+    NdisFreeFragmentNetBufferList, NdisFreeNetBufferList, NdisFreeNetBufferListPool,
+    NdisFreeReassembledNetBufferList,
 };
 use crate::datapath::{chain, complete_flags, return_flags};
 use crate::module::Module;
@@ -98,7 +97,7 @@ pub(crate) const PLAYS: &[Play] = &[
         name: "nbl-cloned",
         send: Some(send_clones),
         send_complete: Some(complete_parents),
-        cancel_send: Some(forward_cancel),
+        cancel_send: Some(packet::forward_cancel),
         ..packet::ORIGINATOR
     },
     Play {
@@ -351,12 +350,6 @@ fn send_clones(
     // SAFETY: the module runs; the clones are its own.
     unsafe { NdisFSendNetBufferLists(module.handle, clones.first, port, flags) };
     null_mut()
-}
-
-/// What is sent is nobody's to cancel here.
-fn forward_cancel(module: &'static Module, id: *mut c_void) {
-    // SAFETY: the id that this callback was given.
-    unsafe { NdisFCancelSendNetBufferLists(module.handle, id) };
 }
 
 /// Frees the clones, and completes the sends that they are of.

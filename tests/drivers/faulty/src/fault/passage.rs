@@ -1,12 +1,10 @@
 //! Packets that leave in another order than they came in, or twice, or wait in too great a number.
 
-use core::ffi::c_void;
-use core::ptr::{copy_nonoverlapping, null_mut};
+use core::ptr::null_mut;
 
 use crate::abi::{
     NDIS_FILTER_DRIVER_CHARACTERISTICS, NDIS_HANDLE, NDIS_PORT_NUMBER, NDIS_STATUS_SUCCESS,
-    NdisFCancelSendNetBufferLists, NdisFSendNetBufferLists, NdisFSendNetBufferListsComplete,
-    NdisGetDataBuffer,
+    NdisFSendNetBufferLists, NdisFSendNetBufferListsComplete,
 };
 use crate::datapath::{self, complete_flags};
 use crate::fault::nbl_touch;
@@ -42,13 +40,13 @@ pub(crate) const PLAYS: &[Play] = &[
     Play {
         name: "passage-twice",
         send: Some(send_twice),
-        cancel_send: Some(forward_cancel),
+        cancel_send: Some(packet::forward_cancel),
         ..packet::ORIGINATOR
     },
     Play {
         name: "passage-copied",
         send: Some(send_copies),
-        cancel_send: Some(forward_cancel),
+        cancel_send: Some(packet::forward_cancel),
         ..packet::ORIGINATOR
     },
 ];
@@ -135,12 +133,6 @@ fn send_in_order(
     null_mut()
 }
 
-/// What has left is nobody's to cancel here.
-fn forward_cancel(module: &'static Module, id: *mut c_void) {
-    // SAFETY: the id that this callback was given.
-    unsafe { NdisFCancelSendNetBufferLists(module.handle, id) };
-}
-
 /// A packet of the driver's with the frame of a list; null if that is not a single one of ordinary length.
 fn copy_of(module: &Module, list: Lists) -> Lists {
     let buffer = packet::buffer(list);
@@ -151,20 +143,8 @@ fn copy_of(module: &Module, list: Lists) -> Lists {
     if !after.is_null() || !(14..=1514).contains(&bytes) {
         return null_mut();
     }
-    let mdl = packet::mdl(bytes);
-    if mdl.is_null() {
-        return null_mut();
-    }
-    // SAFETY: an MDL of the driver's, mapped.
-    let storage = unsafe { (*mdl).MappedSystemVa }.cast::<u8>();
-    // SAFETY: the buffer has the bytes, and the storage room for them.
-    let data = unsafe { NdisGetDataBuffer(buffer, bytes, storage.cast(), 1, 0) }.cast::<u8>();
-    if !data.is_null() && data != storage {
-        // SAFETY: as above; the frame is not the driver's memory.
-        unsafe { copy_nonoverlapping(data, storage, bytes as usize) };
-    }
     packet::count(module, 1);
-    packet::over(module, mdl, bytes)
+    packet::copy(module, list)
 }
 
 /// Sends a copy of each list, and the list.
