@@ -76,7 +76,7 @@ pub(crate) unsafe extern "system" fn set_module_options<M: BypassPath + Installe
     // SAFETY: NDIS calls FilterSetModuleOptions at PASSIVE_LEVEL.
     let mut irql = unsafe { Passive::assume() };
     // SAFETY: NDIS calls it between attach and detach.
-    let core = unsafe { ModuleCore::<M>::from_context(context) };
+    let core = unsafe { ModuleCore::<M>::called_back(context) };
     // SAFETY: the module is attached as long as this runs.
     let attached = unsafe { Attached::new(core) };
     let is_bypassed = M::is_bypassed(&attached, &mut irql);
@@ -102,7 +102,7 @@ pub(crate) unsafe extern "system" fn restart<M: Installed>(
     // SAFETY: NDIS calls FilterRestart at PASSIVE_LEVEL.
     let mut irql = unsafe { Passive::assume() };
     // SAFETY: NDIS calls it between attach and detach.
-    let core = unsafe { ModuleCore::<M>::from_context(context) };
+    let core = unsafe { ModuleCore::<M>::called_back(context) };
     // SAFETY: this is FilterRestart.
     failure_or_success(unsafe { lifecycle::restart(core, &mut irql) })
 }
@@ -116,7 +116,7 @@ pub(crate) unsafe extern "system" fn pause<M: Installed>(
     // SAFETY: NDIS calls FilterPause at PASSIVE_LEVEL.
     let mut irql = unsafe { Passive::assume_unseen() };
     // SAFETY: NDIS calls it between attach and detach.
-    let core = unsafe { ModuleCore::<M>::from_context(context) };
+    let core = unsafe { ModuleCore::<M>::called_back(context) };
     // SAFETY: NDIS has lent the parameters to this activation; null would be none.
     let reason = unsafe { parameters.as_ref() }.map_or(0, |parameters| parameters.PauseReason);
     // SAFETY: this is FilterPause.
@@ -279,7 +279,7 @@ pub(crate) unsafe extern "system" fn status<M: StatusPath>(
     indication: *mut NDIS_STATUS_INDICATION,
 ) {
     // SAFETY: NDIS calls it between attach and detach.
-    let core = unsafe { ModuleCore::<M>::from_context(context) };
+    let core = unsafe { ModuleCore::<M>::called_back(context) };
     // SAFETY: NDIS calls it at or below DISPATCH_LEVEL.
     let mut irql = unsafe { AtMostDispatch::assume(false) };
     // SAFETY: the module is attached as long as this runs.
@@ -295,7 +295,7 @@ pub(crate) unsafe extern "system" fn net_pnp_event<M: PnpPath>(
     event: *mut NET_PNP_EVENT_NOTIFICATION,
 ) -> NDIS_STATUS {
     // SAFETY: NDIS calls it between attach and detach.
-    let core = unsafe { ModuleCore::<M>::from_context(context) };
+    let core = unsafe { ModuleCore::<M>::called_back(context) };
     // SAFETY: NDIS calls it at PASSIVE_LEVEL.
     let mut irql = unsafe { Passive::assume() };
     // SAFETY: the module is attached as long as this runs.
@@ -316,7 +316,7 @@ pub(crate) unsafe extern "system" fn device_pnp_event<M: PnpPath>(
     event: *mut NET_DEVICE_PNP_EVENT,
 ) {
     // SAFETY: NDIS calls it between attach and detach.
-    let core = unsafe { ModuleCore::<M>::from_context(context) };
+    let core = unsafe { ModuleCore::<M>::called_back(context) };
     // SAFETY: NDIS calls it at PASSIVE_LEVEL.
     let mut irql = unsafe { Passive::assume() };
     // SAFETY: the module is attached as long as this runs.

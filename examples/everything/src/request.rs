@@ -175,8 +175,10 @@ pub(crate) fn release(this: &Attached<'_, Everything>, irql: &mut Passive) -> Ne
     NextRun::WhenQueued
 }
 
-/// The thread: asks when it is called. An answer may be long in coming, which is nothing for a work item.
+/// The thread: asks at once, and when it is called. An answer may be long in coming, which is nothing for a work item.
 pub(crate) fn ask_on_call(this: &Attached<'_, Everything>, calls: &Calls<'_>, irql: &mut Passive) {
+    // Refused if NDIS has not called the module yet: its attach may not have returned.
+    ask(this, irql);
     while calls.wait_for(IDLE_MS, irql) != Next::Stop {
         ask(this, irql);
     }

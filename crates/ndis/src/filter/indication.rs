@@ -268,7 +268,8 @@ impl<M: FilterModule> Attached<'_, M> {
     ///
     /// # Errors
     ///
-    /// [`NotAttached`] before attach has returned, and once detach has begun: nobody above hears it.
+    /// [`NotAttached`] before NDIS has called the module for the first time, for `FilterAttach` may not have returned then,
+    /// and once detach has begun: nobody above hears it.
     ///
     /// <https://learn.microsoft.com/windows-hardware/drivers/network/filter-module-status-indications>
     pub fn indicate_status(
@@ -290,7 +291,8 @@ impl<M: FilterModule> Attached<'_, M> {
     ///
     /// # Errors
     ///
-    /// [`NotAttached`] before attach has returned, and once detach has begun: nobody above hears it.
+    /// [`NotAttached`] before NDIS has called the module for the first time, for `FilterAttach` may not have returned then,
+    /// and once detach has begun: nobody above hears it.
     ///
     /// <https://learn.microsoft.com/windows-hardware/drivers/ddi/ndis/ns-ndis-_ndis_status_indication>
     pub fn indicate_status_to(
@@ -314,9 +316,7 @@ impl<M: FilterModule> Attached<'_, M> {
         _irql: &mut impl Caller,
     ) -> Result<(), NotAttached> {
         let core = self.core();
-        if !core.attached.acquire() {
-            return Err(NotAttached);
-        }
+        core.acquire_to_speak().map_err(|_| NotAttached)?;
         let mut indication = NDIS_STATUS_INDICATION {
             Header: NDIS_OBJECT_HEADER {
                 Type: NDIS_OBJECT_TYPE_STATUS_INDICATION,

@@ -72,11 +72,14 @@ impl ModuleState {
 ///    system has allocated for each of them is there as long as it is in its list.
 /// 5. `following` belongs to the driver's list, and is touched under its lock only.
 /// 6. `handle` is valid from `FilterAttach` to the return of `FilterDetach`.
+/// 7. `has_returned` is set by callbacks that NDIS makes only after `FilterAttach` has returned.
 pub(crate) struct ModuleCore<M: FilterModule> {
     handle: NDIS_HANDLE,
     parameters: AttachParameters,
     state: AtomicU8,
     pub(crate) attached: Rundown<Event>,
+    /// Whether NDIS has shown that `FilterAttach` has returned.
+    has_returned: AtomicBool,
     pub(crate) datapath: Rundown<Event>,
     /// Set when a work item that is watched comes to rest.
     pub(crate) quiet: Event,
@@ -122,6 +125,7 @@ impl<M: FilterModule> ModuleCore<M> {
             parameters,
             state: AtomicU8::new(ModuleState::Attaching as u8),
             attached: Rundown::closed(Event::try_new(TAG, irql)?),
+            has_returned: AtomicBool::new(false),
             datapath: Rundown::closed(Event::try_new(TAG, irql)?),
             quiet: Event::try_new(TAG, irql)?,
             work: WorkCounters::new(),
@@ -148,6 +152,40 @@ impl<M: FilterModule> ModuleCore<M> {
     pub(crate) const unsafe fn from_context<'a>(context: *mut c_void) -> &'a Self {
         // SAFETY: this function's contract.
         unsafe { &*context.cast::<Self>() }
+    }
+
+    /// Likewise, in a callback other than one of packets: it shows that `FilterAttach` has returned.
+    ///
+    /// # Safety
+    ///
+    /// As above, and this is such a callback.
+    pub(crate) unsafe fn called_back<'a>(context: *mut c_void) -> &'a Self {
+        // SAFETY: this function's contract.
+        let core = unsafe { Self::from_context(context) };
+        // What is not written need not leave the other processors' caches.
+        if !core.has_returned.load(Ordering::Relaxed) {
+            core.has_returned.store(true, Ordering::Release);
+        }
+        core
+    }
+
+    /// Takes a reference of `attached` for something that the module does of its own: that may come from a thread or a
+    /// device request while `FilterAttach` is about to return, which NDIS does not want.
+    ///
+    /// <https://learn.microsoft.com/windows-hardware/drivers/ddi/ndis/nc-ndis-filter_attach>
+    ///
+    /// # Errors
+    ///
+    /// [`Status::DEVICE_NOT_READY`] until NDIS has made a callback of the module, [`Status::REQUEST_ABORTED`] once detach has
+    /// begun.
+    pub(crate) fn acquire_to_speak(&self) -> Result<(), Status> {
+        if !self.has_returned.load(Ordering::Acquire) {
+            return Err(Status::DEVICE_NOT_READY);
+        }
+        if !self.attached.acquire() {
+            return Err(Status::REQUEST_ABORTED);
+        }
+        Ok(())
     }
 
     pub(crate) const fn handle(&self) -> NDIS_HANDLE {

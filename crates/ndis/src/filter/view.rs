@@ -98,12 +98,16 @@ impl<'a, M: FilterModule> Attached<'a, M> {
     ///
     /// # Errors
     ///
-    /// NDIS will not do it.
+    /// NDIS will not do it. [`Status::DEVICE_NOT_READY`] before NDIS has called the module for the first time, for
+    /// `FilterAttach` may not have returned then; [`Status::REQUEST_ABORTED`] once detach has begun.
     ///
     /// <https://learn.microsoft.com/windows-hardware/drivers/ddi/ndis/nf-ndis-ndisfrestartfilter>
     pub fn request_restart(&self, _irql: &mut impl Caller) -> Result<(), Status> {
-        // SAFETY: by the invariant the module is attached, so its handle is valid.
-        Status::from_raw(unsafe { NdisFRestartFilter(self.core.handle()) }).ok()
+        self.core.acquire_to_speak()?;
+        // SAFETY: the reference keeps the module attached, so its handle is valid.
+        let status = unsafe { NdisFRestartFilter(self.core.handle()) };
+        self.core.attached.release();
+        Status::from_raw(status).ok()
     }
 
     /// Runs `f` with the module running; `None` if it is not. Pause waits until `f` has returned.

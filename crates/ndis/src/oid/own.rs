@@ -117,7 +117,9 @@ pub struct Answer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// What those below have said. [`Status::REQUEST_ABORTED`] if the request was cancelled: its time was over, or the
-    /// module is detaching. [`Status::RESOURCES`] if there was no memory for it.
+    /// module is detaching. [`Status::RESOURCES`] if there was no memory for it. [`Status::DEVICE_NOT_READY`] if a thread or
+    /// a device request came before NDIS has called the module for the first time, with `FilterRestart` at the latest:
+    /// `FilterAttach` may not have returned.
     pub status: Status,
     /// Bytes that would have been enough, if [`status`](Self::status) is about length.
     pub needed: u32,
@@ -210,9 +212,7 @@ impl<M: FilterModule> Attached<'_, M> {
         _irql: &mut impl Caller,
     ) -> Result<Answer, Refusal> {
         let core = self.core();
-        if !core.attached.acquire() {
-            return Err(Status::REQUEST_ABORTED.into());
-        }
+        core.acquire_to_speak()?;
         // SAFETY: the reference keeps the module attached.
         let result = unsafe { ask_at_once(core.handle(), ask) };
         core.attached.release();
@@ -235,7 +235,7 @@ unsafe fn ask_at_once(handle: NDIS_HANDLE, ask: Ask<'_, Synchronous>) -> Result<
     parcel.unpack(ask, raw.results(), status)
 }
 
-/// Asks, unless the module is detaching, or not attached yet.
+/// Asks, unless the module is detaching, or its attach may not have returned.
 ///
 /// # Safety
 ///
@@ -245,9 +245,7 @@ unsafe fn ask_attached<M: FilterModule, P: Calls>(
     ask: Ask<'_, P>,
     irql: &mut Passive,
 ) -> Result<Answer, Refusal> {
-    if !core.attached.acquire() {
-        return Err(Status::REQUEST_ABORTED.into());
-    }
+    core.acquire_to_speak()?;
     // SAFETY: this function's contract; the reference keeps the module attached.
     let result = unsafe { ask_below(core.handle(), &P::requests(core).own, ask, irql) };
     core.attached.release();

@@ -21,7 +21,7 @@ pub(crate) unsafe extern "system" fn request<M: FilterModule, P: Route<M>>(
     request: *mut NDIS_OID_REQUEST,
 ) -> NDIS_STATUS {
     // SAFETY: NDIS calls it between attach and detach.
-    let core = unsafe { ModuleCore::<M>::from_context(context) };
+    let core = unsafe { ModuleCore::<M>::called_back(context) };
     // SAFETY: NDIS calls it at or below DISPATCH_LEVEL.
     let mut irql = unsafe { AtMostDispatch::assume(false) };
     // SAFETY: NDIS has given the request, and detaches no module that has one.
@@ -38,7 +38,7 @@ pub(crate) unsafe extern "system" fn request_complete<M: FilterModule, P: Route<
     status: NDIS_STATUS,
 ) {
     // SAFETY: NDIS calls it between attach and detach.
-    let core = unsafe { ModuleCore::<M>::from_context(context) };
+    let core = unsafe { ModuleCore::<M>::called_back(context) };
     // SAFETY: NDIS calls it at or below DISPATCH_LEVEL.
     let mut irql = unsafe { AtMostDispatch::assume(false) };
     // SAFETY: NDIS gives back what the module has sent, and detaches no module that has a request.
@@ -51,7 +51,7 @@ pub(crate) unsafe extern "system" fn cancel_request<M: FilterModule, P: Route<M>
     id: *mut c_void,
 ) {
     // SAFETY: NDIS calls it between attach and detach.
-    let core = unsafe { ModuleCore::<M>::from_context(context) };
+    let core = unsafe { ModuleCore::<M>::called_back(context) };
     // SAFETY: NDIS calls it at or below DISPATCH_LEVEL.
     let mut irql = unsafe { AtMostDispatch::assume(false) };
     // SAFETY: the module is attached as long as this runs.
@@ -65,7 +65,7 @@ pub(crate) unsafe extern "system" fn synchronous_request<M: SyncOidPath>(
     call_context: *mut *mut c_void,
 ) -> NDIS_STATUS {
     // SAFETY: NDIS calls it between attach and detach.
-    let core = unsafe { ModuleCore::<M>::from_context(context) };
+    let core = unsafe { ModuleCore::<M>::called_back(context) };
     // SAFETY: NDIS calls it at or below DISPATCH_LEVEL.
     let mut irql = unsafe { AtMostDispatch::assume(false) };
     // SAFETY: NDIS lends the request to this activation.
@@ -88,7 +88,7 @@ pub(crate) unsafe extern "system" fn synchronous_request_complete<M: SyncOidPath
     call_context: *mut c_void,
 ) {
     // SAFETY: NDIS calls it between attach and detach.
-    let core = unsafe { ModuleCore::<M>::from_context(context) };
+    let core = unsafe { ModuleCore::<M>::called_back(context) };
     // SAFETY: NDIS calls it at or below DISPATCH_LEVEL.
     let mut irql = unsafe { AtMostDispatch::assume(false) };
     // SAFETY: NDIS lends the request to this activation.
