@@ -157,6 +157,30 @@ fn the_faulty_one_is_named_wherever_it_is() {
     }
 }
 
+/// `everything` reads the last byte of each answer, if those below say that there is one. What they say of the room for it,
+/// which a method request has among what comes back, may be a lie.
+#[test]
+fn what_a_filter_below_says_of_the_room_is_not_believed() {
+    let below = driver("faulty").display().to_string();
+    for play in ["oid-room-raised", "oid-sync-room-raised"] {
+        for seed in 1..=8 {
+            let output = Lab::run(&driver("everything"))
+                .with(["--below", &below, "--without", "oid-bytes-in-bounds"])
+                .pcap(&tests::capture("ping"))
+                .set("Fault", play)
+                .seed(seed)
+                .output();
+            assert_eq!(output.exit, 0, "{play}, seed {seed}: {output:?}");
+            let methods = output.summary().requests.into_iter();
+            let methods = methods.filter(|request| !request.is_own && request.kind == "method");
+            assert!(
+                methods.count() > 0,
+                "{play}, seed {seed}: nothing was asked"
+            );
+        }
+    }
+}
+
 #[test]
 fn a_stack_that_cannot_be_is_refused() {
     let image = driver("passthru").display().to_string();

@@ -104,5 +104,5 @@ pub(crate) use own::answer_own;
 pub(crate) use path::Route;
 pub(crate) use raw::Raw;
 pub(crate) use request::Outcome;
-pub(crate) use serve::{Course, arrive, arrive_synchronously, cancel, come_back};
+pub(crate) use serve::{CallContext, Course, arrive, arrive_synchronously, cancel, come_back};
 pub(crate) use waiting::Requests;

@@ -76,7 +76,7 @@ impl OidPath for Everything {
     }
 
     fn oid_answered(this: &Attached<'_, Self>, answer: &mut Answered<'_>, _irql: &mut impl Caller) {
-        this.counts.passed.add(1);
+        count_passed(this, answer, 1);
         // Those above have received more than the adapter knows of: what this filter has indicated.
         if answer.oid() == Oid::GEN_RCV_OK
             && let Ok(received) = answer.read(0)
@@ -114,10 +114,10 @@ impl DirectOidPath for Everything {
 
     fn direct_oid_answered(
         this: &Attached<'_, Self>,
-        _answer: &mut Answered<'_>,
+        answer: &mut Answered<'_>,
         _irql: &mut impl Caller,
     ) {
-        this.counts.passed.add(1);
+        count_passed(this, answer, 1);
     }
 }
 
@@ -128,21 +128,25 @@ impl SyncOidPath for Everything {
         _irql: &mut AtMostDispatch,
     ) -> Settled<'c> {
         this.counts.requests.add(1);
-        // The call context is the filter's: here, how much room there is for the answer.
-        let room = usize::try_from(request.output_length()).unwrap_or(usize::MAX);
-        request.forward(room)
+        // The call context is the filter's: here, what the answer counts for.
+        request.forward(1)
     }
 
     fn synchronous_oid_answered(
         this: &Attached<'_, Self>,
-        call_context: usize,
+        call_context: u32,
         answer: &mut Answered<'_>,
         _irql: &mut AtMostDispatch,
     ) {
-        let written = usize::try_from(answer.output_length()).unwrap_or(usize::MAX);
-        if written <= call_context {
-            this.counts.passed.add(1);
-        }
+        count_passed(this, answer, call_context);
+    }
+}
+
+/// Counts an answer that has passed and is as long as those below say: its last byte can be read.
+fn count_passed(this: &Attached<'_, Everything>, answer: &Answered<'_>, weight: u32) {
+    let last = answer.output_length().checked_sub(1);
+    if last.is_none_or(|last| core::hint::black_box(answer.read::<1>(last)).is_ok()) {
+        this.counts.passed.add(weight.into());
     }
 }
 

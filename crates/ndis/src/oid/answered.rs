@@ -10,20 +10,23 @@ use crate::Status;
 ///
 /// # Invariants
 ///
-/// Those of `Raw`: NDIS has given the request to the module, which completes it when this is gone.
+/// Those of `Raw`: NDIS has given the request to the module, which completes it when this is gone. `room` is the room for
+/// output that the request had on its way down: nobody below has had a hand in it.
 #[derive(Debug)]
 pub struct Answered<'a> {
     raw: Raw<'a>,
+    room: u32,
     status: Status,
     _here: core::marker::PhantomData<*mut ()>,
 }
 
 impl<'a> Answered<'a> {
-    /// For this crate's callers of callbacks.
-    pub(crate) const fn new(raw: Raw<'a>, status: Status) -> Self {
-        // INVARIANT: that of `Raw`.
+    /// For this crate's callers of callbacks: `room` is [`Raw::room`] as it was on the way down.
+    pub(crate) const fn new(raw: Raw<'a>, room: u32, status: Status) -> Self {
+        // INVARIANT: that of `Raw`, and the caller's promise.
         Self {
             raw,
+            room,
             status,
             _here: core::marker::PhantomData,
         }
@@ -57,11 +60,11 @@ impl<'a> Answered<'a> {
         self.status = final_status(status);
     }
 
-    /// Bytes of output that those below have written: of a query or method request.
+    /// Bytes of output that those below have written: of a query or method request. They are there, whatever those below
+    /// say: not more than there was room for.
     #[must_use]
     pub fn output_length(&self) -> u32 {
-        let (_, room) = self.raw.lengths();
-        self.raw.results().written.min(room)
+        self.raw.results().written.min(self.room)
     }
 
     /// Copies output from `offset` on until `to` is full.

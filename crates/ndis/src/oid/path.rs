@@ -146,7 +146,7 @@ pub trait SyncOidPath: FilterModule {
     /// <https://learn.microsoft.com/windows-hardware/drivers/ddi/ndis/nf-ndis-filter_synchronous_oid_request_complete>
     fn synchronous_oid_answered(
         this: &Attached<'_, Self>,
-        call_context: usize,
+        call_context: u32,
         answer: &mut Answered<'_>,
         irql: &mut AtMostDispatch,
     ) {

@@ -196,6 +196,12 @@ impl Raw<'_> {
         }
     }
 
+    /// Room for output. Those below may write it, in a method request.
+    pub(crate) const fn room(self) -> u32 {
+        let (_, room) = self.lengths();
+        room
+    }
+
     /// The buffer, which is one for input and output, and may be null when both are empty.
     const fn buffer(self) -> *mut u8 {
         // SAFETY: by the invariant it is there; every kind of request has this member in the same place.

@@ -61,7 +61,7 @@ pub struct Settled<'c> {
 /// What is to become of a request.
 pub(crate) enum Outcome {
     /// It goes on. The word is the call context of a synchronous one.
-    Forward(usize),
+    Forward(u32),
     /// It ends here, with a status that is not `NDIS_STATUS_PENDING`.
     Complete(Status),
     /// It waits in the module, in this place.
@@ -258,7 +258,7 @@ fn pend<'c, P: Interface>(request: OidRequest<'c, P>) -> Result<Settled<'c>, Oid
 impl<'c> OidRequest<'c, Synchronous> {
     /// Lets the request go on. [`SyncOidPath::synchronous_oid_answered`](super::SyncOidPath::synchronous_oid_answered) is
     /// given `call_context` when it is back.
-    pub fn forward(self, call_context: usize) -> Settled<'c> {
+    pub fn forward(self, call_context: u32) -> Settled<'c> {
         Settled::new(Outcome::Forward(call_context))
     }
 }

@@ -169,11 +169,13 @@ unsafe fn finish<M: FilterModule, P: Route<M>>(
     status: Status,
     irql: &mut impl Caller,
 ) -> Status {
+    // Before what those below say of it.
+    let room = original.room();
     let results: Results = clone.results();
     original.set_results(results);
     // SAFETY: NDIS has made the clone for this module; it is below no more, and not used any more.
     unsafe { NdisFreeCloneOidRequest(core.handle(), clone.as_ptr()) };
-    let mut answered = Answered::new(original, final_status(status));
+    let mut answered = Answered::new(original, room, final_status(status));
     // SAFETY: the module is attached.
     P::answered(&unsafe { Attached::new(core) }, &mut answered, irql);
     answered.status()
@@ -300,12 +302,37 @@ fn take_pended<M: FilterModule, P: Route<M>, C: Caller>(
 
 /// How a synchronous request goes on.
 pub(crate) enum Course {
-    /// To those below, with this call context.
-    On(usize),
+    /// To those below, with this call context for its answer.
+    On(CallContext),
     /// It ends with success.
     Done,
     /// It ends otherwise.
     Ended(Status),
+}
+
+/// What NDIS keeps of a synchronous request until its answer comes: a word of the driver's, and the room for output, which
+/// those below may write over in the request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct CallContext {
+    pub(crate) word: u32,
+    pub(crate) room: u32,
+}
+
+impl CallContext {
+    /// As the pointer that NDIS keeps, which nobody follows.
+    pub(crate) const fn into_raw(self) -> *mut c_void {
+        let [a, b, c, d] = self.word.to_le_bytes();
+        let [e, f, g, h] = self.room.to_le_bytes();
+        core::ptr::without_provenance_mut(usize::from_le_bytes([a, b, c, d, e, f, g, h]))
+    }
+
+    pub(crate) fn from_raw(raw: *mut c_void) -> Self {
+        let [a, b, c, d, e, f, g, h] = raw.addr().to_le_bytes();
+        Self {
+            word: u32::from_le_bytes([a, b, c, d]),
+            room: u32::from_le_bytes([e, f, g, h]),
+        }
+    }
 }
 
 /// A synchronous request has come.
@@ -321,12 +348,13 @@ pub(crate) unsafe fn arrive_synchronously<M: SyncOidPath>(
     // SAFETY: NDIS lends it.
     let Some(raw) = (unsafe { Raw::checked(request) }) else {
         // What is not understood is for others.
-        return Course::On(0);
+        return Course::On(CallContext::default());
     };
     // SAFETY: this function's contract.
     let attached = unsafe { Attached::new(core) };
+    let room = raw.room();
     match M::synchronous_oid(&attached, OidRequest::new(raw, None), irql).outcome {
-        Outcome::Forward(call_context) => Course::On(call_context),
+        Outcome::Forward(word) => Course::On(CallContext { word, room }),
         Outcome::Complete(Status::SUCCESS) => Course::Done,
         Outcome::Complete(status) => Course::Ended(status),
         // There is no way to leave one pending.

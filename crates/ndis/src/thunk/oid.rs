@@ -13,7 +13,7 @@ use ndis_sys::{
 use crate::Status;
 use crate::filter::{Attached, FilterModule, ModuleCore};
 use crate::irql::AtMostDispatch;
-use crate::oid::{self, Answered, Course, Raw, Route, SyncOidPath};
+use crate::oid::{self, Answered, CallContext, Course, Raw, Route, SyncOidPath};
 
 /// `FilterOidRequest`, `FilterDirectOidRequest`.
 pub(crate) unsafe extern "system" fn request<M: FilterModule, P: Route<M>>(
@@ -70,9 +70,9 @@ pub(crate) unsafe extern "system" fn synchronous_request<M: SyncOidPath>(
     let mut irql = unsafe { AtMostDispatch::assume(false) };
     // SAFETY: NDIS lends the request to this activation.
     match unsafe { oid::arrive_synchronously(core, request, &mut irql) } {
-        Course::On(word) => {
+        Course::On(context) => {
             // SAFETY: NDIS lends the place, for a value that only its completion looks at.
-            unsafe { call_context.write(core::ptr::without_provenance_mut(word)) };
+            unsafe { call_context.write(context.into_raw()) };
             Status::SUCCESS.into_raw()
         }
         Course::Done => NDIS_STATUS_ALREADY_COMPLETE,
@@ -95,11 +95,12 @@ pub(crate) unsafe extern "system" fn synchronous_request_complete<M: SyncOidPath
     let Some(raw) = (unsafe { Raw::checked(request) }) else {
         return;
     };
+    let CallContext { word, room } = CallContext::from_raw(call_context);
     // SAFETY: NDIS lends the status, to be read and written.
-    let mut answer = Answered::new(raw, Status::from_raw(unsafe { status.read() }));
+    let mut answer = Answered::new(raw, room, Status::from_raw(unsafe { status.read() }));
     // SAFETY: the module is attached as long as this runs.
     let attached = unsafe { Attached::new(core) };
-    M::synchronous_oid_answered(&attached, call_context.addr(), &mut answer, &mut irql);
+    M::synchronous_oid_answered(&attached, word, &mut answer, &mut irql);
     // SAFETY: as above.
     unsafe { status.write(answer.status().into_raw()) };
 }

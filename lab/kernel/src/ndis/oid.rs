@@ -104,9 +104,7 @@ fn complete(function: &'static str, path: OidPath, call: &Call<'_>) -> u64 {
             status,
         }));
         above::check(adapter, request, OidAlteration::Reserved);
-        if u64::from(status) == SUCCESS
-            && let Some(exposed) = request::exposed(request)
-        {
+        if let Some(exposed) = above::exposed(request, status) {
             emit(exposed);
         }
         above::finish(request, status);

@@ -32,6 +32,8 @@ struct Given {
     /// A clone of it was made.
     is_cloned: bool,
     oid: u32,
+    /// Bytes of its buffer when it was given.
+    buffer_len: u32,
 }
 
 /// A cancellation that the filter is told of.
@@ -308,6 +310,7 @@ impl OidMonitor {
                 below: None,
                 is_cloned: false,
                 oid: request.oid,
+                buffer_len: request.buffer_len,
             },
         );
     }

@@ -35,6 +35,8 @@ struct Given {
     reserved: Vec<u8>,
     /// Of a synchronous request.
     fixed: Vec<u8>,
+    /// Bytes that its buffer has.
+    room: u32,
 }
 
 per_image! {
@@ -162,17 +164,19 @@ fn ask_running(adapter: u32, ask: Ask) {
 
 /// Notes that the filter has a request.
 fn note(adapter: u32, path: OidPath, request: u64, handler: u64) {
+    let told = request::read(request).or_fault();
     let given = Given {
         status: None,
         reserved: request::reserved_bytes(request).or_fault(),
         fixed: request::fixed_bytes(request).or_fault(),
+        room: told.buffer_len,
     };
     GIVEN.with_borrow_mut(|all| all.insert(request, given));
     watch::note_handler(&[request], handler);
     emit(Kind::Oid(OidEvent::Given {
         adapter,
         path,
-        request: request::read(request).or_fault(),
+        request: told,
     }));
 }
 
@@ -348,11 +352,16 @@ pub(super) fn check(adapter: u32, request: u64, alteration: OidAlteration) {
 
 /// Looks through the information that a handler has answered with.
 fn check_answer(request: u64, status: u32, handler: u64) {
-    if status == NDIS_STATUS_SUCCESS.cast_unsigned()
-        && let Some(exposed) = request::exposed(request)
-    {
+    if let Some(exposed) = exposed(request, status) {
         watch::emit_about(exposed, handler);
     }
+}
+
+/// The event if a request that is answered tells of bytes that nobody wrote.
+pub(super) fn exposed(request: u64, status: u32) -> Option<Kind> {
+    let room = GIVEN.with_borrow(|all| all.get(&request).map_or(0, |given| given.room));
+    let has_succeeded = status == NDIS_STATUS_SUCCESS.cast_unsigned();
+    has_succeeded.then(|| request::exposed(request, room))?
 }
 
 /// A synchronous request: down through the filter, and up again; gives its status.

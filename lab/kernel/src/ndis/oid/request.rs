@@ -91,15 +91,14 @@ pub(super) fn read(request: u64) -> Result<OidRequest, BadAddress> {
     })
 }
 
-/// The event if a request that has succeeded tells of bytes that nobody wrote.
-pub(super) fn exposed(request: u64) -> Option<Kind> {
+/// The event if a request that has succeeded tells of bytes that nobody wrote, of the `room` that it came with.
+pub(super) fn exposed(request: u64, room: u32) -> Option<Kind> {
     let read = || -> Result<_, BadAddress> {
         let members = members(request)?;
-        let room = members.output_length.unwrap_or(members.length);
         let Some(written) = members.written else {
             return Ok((0, 0));
         };
-        let bytes = written.read(request)?.min(room.read(request)?);
+        let bytes = written.read(request)?.min(room);
         Ok((members.buffer.read(request)?, bytes))
     };
     let (buffer, bytes) = read().ok()?;

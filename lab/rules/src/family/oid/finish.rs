@@ -1,6 +1,6 @@
 //! How requests end.
 
-use super::{NDIS_STATUS_NOT_SUPPORTED, OidMonitor, PENDING, about};
+use super::{Given, NDIS_STATUS_NOT_SUPPORTED, OidMonitor, PENDING, about};
 use crate::event::{Event, OidKind, OidPath, OidRequest};
 use crate::family::state::ModuleState;
 use crate::{BugCheck, Finding, Origin, catalogue as rule};
@@ -22,6 +22,19 @@ const MUST_SUCCEED: [u32; 3] = [0xFD01_0101, 0x0001_0228, 0x0001_0224];
 /// `OID_GEN_RSS_SET_INDIRECTION_TABLE_ENTRIES`.
 const RSS_TABLE: u32 = 0x0001_02C0;
 
+impl Given {
+    /// The finding if more is done than the buffer has.
+    fn beyond_buffer(&self, request: &OidRequest) -> Option<Finding> {
+        // A method's room may have been written over since.
+        let room = request.buffer_len.min(self.buffer_len);
+        (request.bytes_done > room).then(|| {
+            let why = "came back with more bytes done than its buffer has";
+            let finding = about(&rule::OID_BYTES_IN_BOUNDS, request.request, why);
+            finding.with(BugCheck::new(0x7C, &[0x1D, request.request]))
+        })
+    }
+}
+
 impl OidMonitor {
     /// A synchronous request is back with the one who asked.
     pub(super) fn end_synchronously(
@@ -31,6 +44,9 @@ impl OidMonitor {
         status: u32,
     ) -> Option<Finding> {
         let given = self.given.remove(&request.request)?;
+        if let Some(finding) = given.beyond_buffer(request) {
+            return Some(finding.since(Origin::Given(request.request)));
+        }
         let took_ns = event.time_ns.saturating_sub(given.since_ns);
         let (rule, why) = if [PENDING, NDIS_STATUS_ALREADY_COMPLETE].contains(&status) {
             (
@@ -87,13 +103,8 @@ impl OidMonitor {
             let finding = about(rule, address, "took longer than 12 seconds");
             return Some(finding.with(BugCheck::new(0xC4, &[0x0009_2003])));
         }
-        if request.bytes_done > request.buffer_len {
-            let finding = about(
-                &rule::OID_BYTES_IN_BOUNDS,
-                address,
-                "came back with more bytes done than its buffer has",
-            );
-            return Some(finding.with(BugCheck::new(0x7C, &[0x1D, address])));
+        if let Some(finding) = given.beyond_buffer(request) {
+            return Some(finding);
         }
         if [NDIS_STATUS_INVALID_LENGTH, NDIS_STATUS_BUFFER_TOO_SHORT].contains(&status)
             && request.bytes_needed == 0

@@ -288,6 +288,14 @@ fn results_are_sound() {
             vec!["oid-bytes-in-bounds"],
         ),
         (
+            "too much, and room made for it",
+            result(
+                |request| (request.bytes_done, request.buffer_len) = (5, 5),
+                0,
+            ),
+            vec!["oid-bytes-in-bounds"],
+        ),
+        (
             "too short",
             result(|request| request.bytes_done = 0, 0xC001_0014),
             vec!["oid-query-buffer-length"],

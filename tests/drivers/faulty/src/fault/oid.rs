@@ -248,6 +248,28 @@ pub(crate) fn answer(_: &'static Module, request: *mut NDIS_OID_REQUEST) -> NDIS
     NDIS_STATUS_SUCCESS
 }
 
+/// Has a method say that it has written much more than there was room for; whether it is one.
+pub(crate) fn raise_room(request: *mut NDIS_OID_REQUEST) -> bool {
+    /// So much that there is no memory at its end.
+    const MUCH: u32 = 0x4000_0000;
+    // SAFETY: given to this filter.
+    let request = unsafe { &mut *request };
+    if request.RequestType != NdisRequestMethod {
+        return false;
+    }
+    // SAFETY: the type says which member is in use.
+    let method = unsafe { &mut request.DATA.METHOD_INFORMATION };
+    let (buffer, room) = (
+        method.InformationBuffer.cast::<u8>(),
+        method.OutputBufferLength,
+    );
+    // SAFETY: so many bytes are there, for the answer.
+    unsafe { ptr::write_bytes(buffer, 0, room as usize) };
+    method.OutputBufferLength = MUCH;
+    method.BytesWritten = MUCH;
+    true
+}
+
 /// Keeps a request for the work item. There is one regular request at a time.
 fn pend(module: &'static Module, request: *mut NDIS_OID_REQUEST) -> NDIS_STATUS {
     module.keep(request.cast());

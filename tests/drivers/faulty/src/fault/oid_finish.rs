@@ -71,6 +71,11 @@ pub(crate) const PLAYS: &[Play] = &[
         ..FORWARD
     },
     Play {
+        name: "oid-room-raised",
+        oid: Some(raise_room),
+        ..FORWARD
+    },
+    Play {
         name: "oid-length-not-told",
         characteristics: Some(refuse_length),
         ..FORWARD
@@ -270,6 +275,17 @@ fn write_too_many(module: &'static Module, request: *mut NDIS_OID_REQUEST) -> ND
     query.BytesWritten = query.InformationBufferLength.wrapping_add(1);
     // SAFETY: none: this is the fault.
     unsafe { NdisFOidRequestComplete(module.handle, request, NDIS_STATUS_SUCCESS) }; // caught: oid-too-many-bytes by oid-bytes-in-bounds
+    NDIS_STATUS_PENDING
+}
+
+/// Says of a method that it had more room than it has, and has written as much.
+#[inline(never)]
+fn raise_room(module: &'static Module, request: *mut NDIS_OID_REQUEST) -> NDIS_STATUS {
+    if !oid::raise_room(request) {
+        return oid::forward(module, request);
+    }
+    // SAFETY: none: this is the fault.
+    unsafe { NdisFOidRequestComplete(module.handle, request, NDIS_STATUS_SUCCESS) }; // caught: oid-room-raised by oid-bytes-in-bounds
     NDIS_STATUS_PENDING
 }
 

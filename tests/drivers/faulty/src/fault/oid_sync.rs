@@ -5,8 +5,8 @@ use core::ffi::c_void;
 use super::oid;
 use crate::abi::{
     KeStallExecutionProcessor, NDIS_FILTER_DRIVER_CHARACTERISTICS, NDIS_HANDLE, NDIS_OID_REQUEST,
-    NDIS_STATUS, NDIS_STATUS_NOT_SUPPORTED, NDIS_STATUS_PENDING, NDIS_STATUS_SUCCESS,
-    NdisAllocateCloneOidRequest, NdisFSynchronousOidRequest,
+    NDIS_STATUS, NDIS_STATUS_ALREADY_COMPLETE, NDIS_STATUS_NOT_SUPPORTED, NDIS_STATUS_PENDING,
+    NDIS_STATUS_SUCCESS, NdisAllocateCloneOidRequest, NdisFSynchronousOidRequest,
 };
 use crate::module::Module;
 use crate::play::{NOTHING, Play, stay};
@@ -40,6 +40,11 @@ pub(crate) const PLAYS: &[Play] = &[
     Play {
         name: "oid-sync-changed",
         characteristics: Some(|it| it.SynchronousOidRequestHandler = Some(change)),
+        ..NOTHING
+    },
+    Play {
+        name: "oid-sync-room-raised",
+        characteristics: Some(|it| it.SynchronousOidRequestHandler = Some(raise_room)),
         ..NOTHING
     },
     Play {
@@ -129,6 +134,20 @@ extern "system" fn change( // caught: oid-sync-changed by sync-oid-field-access
     // SAFETY: none: this is the fault.
     unsafe { (*request).PortNumber ^= 1 };
     NDIS_STATUS_SUCCESS
+}
+
+#[rustfmt::skip] // The mark stays on this line.
+extern "system" fn raise_room( // caught: oid-sync-room-raised by oid-bytes-in-bounds
+    _: NDIS_HANDLE,
+    request: *mut NDIS_OID_REQUEST,
+    _: *mut *mut c_void,
+) -> NDIS_STATUS {
+    stay();
+    if oid::raise_room(request) {
+        NDIS_STATUS_ALREADY_COMPLETE
+    } else {
+        NDIS_STATUS_SUCCESS
+    }
 }
 
 #[rustfmt::skip] // The mark stays on this line.
