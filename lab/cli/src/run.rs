@@ -81,7 +81,9 @@ pub(crate) fn execute(arguments: &RunArguments) -> Result<Outcome, Error> {
     }
     let modes: Vec<Mode> = arguments.modes.iter().map(|&mode| mode.into()).collect();
     let control = device::administrator(&modes, adapters.len() as u32);
-    let chaos = arguments.hard.then(|| life::chaos(adapters.len() as u32));
+    let chaos = arguments
+        .hard
+        .then(|| life::chaos(adapters.len() as u32, arguments.demand));
     let timeline = match &arguments.timeline {
         Some(path) => Some((path, timeline::create(path)?)),
         None => None,

@@ -11,7 +11,8 @@ pub struct DemandArguments {
     #[arg(long)]
     pub ordered: bool,
 
-    /// Demand that no more packets of one direction of an adapter wait in the filter than so many; copies do not count
+    /// Demand that no more packets of one direction of an adapter wait in the filter than so many; copies do not count, and
+    /// hard lives change no modes of deferlwf
     #[arg(long, value_name = "N")]
     pub hold_limit: Option<u64>,
 }

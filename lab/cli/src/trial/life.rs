@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::traffic;
 use crate::account::{self, finding};
-use crate::argument::{self, Site, Subject};
+use crate::argument::{self, DemandArguments, Site, Subject};
 use crate::error::{Error, Exit};
 use crate::run::Others;
 use crate::summary::{Directions, Finding, Passages, StackFrame};
@@ -133,7 +133,7 @@ impl Stage {
         let faults = task.faults.as_ref();
         let faults = faults.map(|sites| sites.iter().map(Site::call_site).collect());
         let adapters = traffic::adapters(task.seed);
-        let chaos = chaos(adapters.len() as u32);
+        let chaos = chaos(adapters.len() as u32, self.subject.demand);
         let config = RunConfig {
             image: self.image.clone(),
             image_name: self.image_name.clone(),
@@ -244,12 +244,19 @@ fn failed_restart(adapter: &AdapterReport) -> bool {
     })
 }
 
-/// What makes a life hard, with so many adapters.
-pub(crate) fn chaos(adapters: u32) -> Chaos {
+/// What makes a life hard, with so many adapters. Nobody changes the mode of a driver of which it is demanded how many
+/// packets wait: what they wait for is that of one mode.
+pub(crate) fn chaos(adapters: u32, demand: DemandArguments) -> Chaos {
+    let adapters = if demand.hold_limit.is_none() {
+        adapters
+    } else {
+        0
+    };
+    let modes: Vec<_> = (0..adapters).map(modes).collect();
     Chaos {
         operations: OPERATIONS,
-        requests: requests(),
-        modes: (0..adapters).map(modes).collect(),
+        requests: requests(modes.first().map_or(&[], Vec::as_slice)),
+        modes,
     }
 }
 
@@ -262,8 +269,8 @@ fn modes(adapter: u32) -> Vec<Request> {
         .collect()
 }
 
-/// What our own control tool asks; other drivers get it as questions that they do not know.
-fn requests() -> Vec<(u32, Vec<u8>)> {
+/// What our own control tool asks, with changes of mode like these; other drivers get it as questions that they do not know.
+fn requests(modes: &[Request]) -> Vec<(u32, Vec<u8>)> {
     let if_index = lab_kernel::if_index(0);
     let query = FlowQuery {
         if_index,
@@ -273,9 +280,9 @@ fn requests() -> Vec<(u32, Vec<u8>)> {
         if_index,
         ..AdapterRequest::default()
     };
-    let modes = modes(0)
-        .into_iter()
-        .map(|request| (request.code, request.input));
+    let modes = modes
+        .iter()
+        .map(|request| (request.code, request.input.clone()));
     [
         (IOCTL_DEFERLWF_QUERY_STATISTICS, Vec::new()),
         (IOCTL_DEFERLWF_QUERY_FLOWS, device::encoded(&query)),
