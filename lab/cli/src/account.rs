@@ -2,6 +2,7 @@
 
 pub(crate) mod finding;
 mod flow;
+mod side;
 use std::collections::BTreeMap;
 
 use lab_kernel::{
@@ -11,12 +12,13 @@ use lab_kernel::{
 use lab_net::Mac;
 use protocol::{AdapterStatistics, DirectionCounters};
 
+use self::side::{counted, driver_bytes, driver_packets, ndis_bytes, ndis_packets};
 use crate::argument::RunArguments;
 use crate::device::{self, Reading};
 use crate::quantity::count;
 use crate::summary::{
-    Adapter, Counted, CountedPackets, DeviceRequest, Directions, DriverDirections, DriverPackets,
-    Irql, Machine, Passages, Pool, Reason, Request, Rules, Spread, Stacked, Summary, WorkItems,
+    Adapter, Counted, CountedPackets, DeviceRequest, Directions, Irql, Machine, Passages, Pool,
+    Reason, Request, Rules, Spread, Stacked, Summary, WorkItems,
 };
 
 /// What the command knows about an adapter beside the report.
@@ -289,44 +291,6 @@ fn summarise_adapter(
             send: adapter.send.segments,
             receive: adapter.receive.segments,
         },
-    }
-}
-
-fn ndis_packets(adapter: &AdapterReport) -> Directions {
-    Directions {
-        send: adapter.send.packets,
-        receive: adapter.receive.packets,
-    }
-}
-
-fn ndis_bytes(adapter: &AdapterReport) -> Directions {
-    Directions {
-        send: adapter.send.bytes,
-        receive: adapter.receive.bytes,
-    }
-}
-
-fn driver_packets(statistics: &AdapterStatistics) -> DriverPackets {
-    DriverPackets {
-        seen: DriverDirections {
-            send: Some(statistics.send.packets),
-            receive: Some(statistics.receive.packets),
-        },
-        not_inspected: Some(statistics.send.not_inspected() + statistics.receive.not_inspected()),
-    }
-}
-
-fn driver_bytes(statistics: &AdapterStatistics) -> DriverDirections {
-    DriverDirections {
-        send: Some(statistics.send.bytes),
-        receive: Some(statistics.receive.bytes),
-    }
-}
-
-fn counted<D: Default>(ndis: Directions, driver: Option<D>) -> Counted<D> {
-    Counted {
-        ndis,
-        driver: driver.unwrap_or_default(),
     }
 }
 
