@@ -12,7 +12,9 @@ use lab_kernel::{
 use lab_net::Mac;
 use protocol::{AdapterStatistics, DirectionCounters};
 
-use self::side::{counted, driver_bytes, driver_packets, ndis_bytes, ndis_packets};
+use self::side::{
+    before_last_pause, counted, driver_bytes, driver_packets, ndis_bytes, ndis_packets,
+};
 use crate::argument::RunArguments;
 use crate::device::{self, Reading};
 use crate::quantity::count;
@@ -111,22 +113,24 @@ pub(crate) fn summarise(
                 .filter(|_| !arguments.hard)
                 .and_then(|reading| reading.adapter(adapter.if_index));
             // The driver's counts of one adapter are those of then.
-            let then = statistics.and(adapter.before_pause);
-            let [send, receive] = then.unwrap_or([adapter.send, adapter.receive]);
-            let counts = AdapterReport {
-                send,
-                receive,
-                ..adapter.clone()
+            let counts = match statistics {
+                Some(_) => before_last_pause(adapter),
+                None => adapter.clone(),
             };
             summarise_adapter(&counts, source, statistics)
         })
         .collect();
-    let sum = |part: fn(&AdapterReport) -> Directions| {
-        report
-            .adapters
+    let sum_of = |adapters: &[AdapterReport], part: fn(&AdapterReport) -> Directions| {
+        adapters
             .iter()
             .map(part)
             .fold(Directions::default(), Directions::plus)
+    };
+    let sum = |part| sum_of(&report.adapters, part);
+    // So are those of all, where its device has gone with the adapters.
+    let as_counted: Vec<AdapterReport> = match (&before_unload, &before_pause) {
+        (None, Some(_)) => report.adapters.iter().map(before_last_pause).collect(),
+        _ => report.adapters.clone(),
     };
     let dropped = sum(|adapter| Directions {
         send: adapter.send.dropped,
@@ -136,8 +140,14 @@ pub(crate) fn summarise(
         send: adapter.send.originated,
         receive: adapter.receive.originated,
     });
-    let packets = counted(sum(ndis_packets), driver_total.as_ref().map(driver_packets));
-    let bytes = counted(sum(ndis_bytes), driver_total.as_ref().map(driver_bytes));
+    let packets = counted(
+        sum_of(&as_counted, ndis_packets),
+        driver_total.as_ref().map(driver_packets),
+    );
+    let bytes = counted(
+        sum_of(&as_counted, ndis_bytes),
+        driver_total.as_ref().map(driver_bytes),
+    );
 
     if arguments.hard {
         if report.violation.is_none() && report.refusal.is_none() {

@@ -5,6 +5,18 @@ use protocol::AdapterStatistics;
 
 use crate::summary::{Counted, Directions, DriverDirections, DriverPackets};
 
+/// An adapter with what was counted before the pause at the end, if that was kept.
+pub(super) fn before_last_pause(adapter: &AdapterReport) -> AdapterReport {
+    let [send, receive] = adapter
+        .before_pause
+        .unwrap_or([adapter.send, adapter.receive]);
+    AdapterReport {
+        send,
+        receive,
+        ..adapter.clone()
+    }
+}
+
 pub(super) fn ndis_packets(adapter: &AdapterReport) -> Directions {
     Directions {
         send: adapter.send.packets,

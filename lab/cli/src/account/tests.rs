@@ -10,6 +10,7 @@ use protocol::{
 
 use super::*;
 use crate::argument::{Command, CommandLine};
+use crate::summary::DriverPackets;
 
 fn arguments() -> RunArguments {
     use clap::Parser;
