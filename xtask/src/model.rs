@@ -55,6 +55,14 @@ const MUTANTS: &[(&str, &str)] = &[
         "desk-sent",
         "desk::cancellation_reaches_what_is_sent_down_meanwhile",
     ),
+    (
+        "clone-order",
+        "generation::last_clone_sees_what_both_have_left_and_completes_once",
+    ),
+    (
+        "clone-result",
+        "generation::last_clone_sees_what_both_have_left_and_completes_once",
+    ),
     ("ring-publish", "ring_hands_over_what_two_writers_write"),
     ("ring-read", "ring_hands_over_what_two_writers_write"),
     (

@@ -89,6 +89,8 @@ pub mod event;
 mod fifo;
 #[cfg(windows)]
 pub mod filter;
+#[cfg(any(windows, all(test, loom)))]
+mod generation;
 #[cfg(any(windows, test))]
 pub mod irql;
 #[cfg(windows)]

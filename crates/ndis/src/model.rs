@@ -6,6 +6,7 @@
 extern crate std;
 
 mod desk;
+mod generation;
 
 use core::ops::ControlFlow;
 use std::boxed::Box;

@@ -26,7 +26,7 @@ use crate::fifo::List;
 use crate::irql::Passive;
 use crate::mem::{OutOfMemory, Tag};
 use crate::rundown::Rundown;
-use crate::version;
+use crate::{generation, version};
 
 /// Each clone has MDLs of its own, so that it can be mapped while its sibling is.
 const FLAGS: u32 = 0;
@@ -176,7 +176,7 @@ impl ClonePool {
             return None;
         };
         // INVARIANT: one more of it is there.
-        children.fetch_add(1, Ordering::Relaxed);
+        generation::add(children);
         if D::IS_SEND && !is_second {
             // SAFETY: the module has the parent.
             unsafe {
@@ -289,9 +289,8 @@ impl ClonePool {
         self.left.fetch_add(1, Ordering::Relaxed);
         // SAFETY: as above.
         let children = unsafe { raw::children(parent) };
-        // `Release` hands on what this clone has left in the parent; `Acquire` lets the last one see what the others did.
         // INVARIANT: one less of it is there.
-        (children.fetch_sub(1, Ordering::AcqRel) == 1).then_some(parent)
+        generation::is_last(children).then_some(parent)
     }
 }
 

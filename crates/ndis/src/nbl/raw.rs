@@ -12,7 +12,7 @@ use ndis_sys::{
 };
 use wdk_sys::MDL;
 
-use crate::Status;
+use crate::{Status, generation};
 
 pub(crate) type NblPointer = NonNull<NET_BUFFER_LIST>;
 
@@ -214,7 +214,7 @@ pub(super) unsafe fn merge_status(child: NblPointer, parent: NblPointer) {
     let place = unsafe { &raw mut (*parent.as_ptr()).Status };
     // SAFETY: this function's contract; the place is aligned.
     let place = unsafe { AtomicI32::from_ptr(place) };
-    place.store(status, Ordering::Relaxed);
+    generation::fail(place, status, Status::SEND_ABORTED.into_raw());
 }
 
 /// Makes a packet of `length` bytes of an NBL, whatever it was before, and gives its memory.
