@@ -116,7 +116,8 @@ pub(crate) fn run<S: Signal>(
     }
 }
 
-/// Gives the item's reference back, which is the last touch.
+/// Gives the item's reference back, which is the last touch. The image stays until the routine has returned: NT sees to that
+/// (`docs/work-items.md`, "The end of a routine, and unload").
 fn rest<S: Signal>(gate: &Rundown<S>, quiet: &S, wake: bool) {
     if wake {
         quiet.set();
