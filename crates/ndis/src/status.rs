@@ -24,7 +24,7 @@ use core::fmt;
 use ndis_sys::{
     NDIS_STATUS_BAD_VERSION, NDIS_STATUS_FAILURE, NDIS_STATUS_INDICATION_REQUIRED,
     NDIS_STATUS_INVALID_DATA, NDIS_STATUS_INVALID_LENGTH, NDIS_STATUS_NOT_SUPPORTED,
-    NDIS_STATUS_PAUSED, NDIS_STATUS_REQUEST_ABORTED, NDIS_STATUS_RESOURCES,
+    NDIS_STATUS_PAUSED, NDIS_STATUS_PENDING, NDIS_STATUS_REQUEST_ABORTED, NDIS_STATUS_RESOURCES,
     NDIS_STATUS_SEND_ABORTED, NDIS_STATUS_SUCCESS, NDIS_STATUS_UNSUPPORTED_MEDIA,
 };
 use wdk_sys::{
@@ -109,6 +109,16 @@ impl Status {
     /// The status itself when it is a warning or an error.
     pub const fn ok(self) -> Result<(), Self> {
         if self.0 >= 0 { Ok(()) } else { Err(self) }
+    }
+
+    /// What something has ended with that ends with this status: that, unless it says that it has not (`NDIS_STATUS_PENDING`),
+    /// which becomes [`FAILURE`](Self::FAILURE).
+    pub(crate) const fn into_final(self) -> Self {
+        if self.0 == NDIS_STATUS_PENDING {
+            Self::FAILURE
+        } else {
+            self
+        }
     }
 
     /// What whoever called is told when a driver has failed with this status: the status, unless it says that something has

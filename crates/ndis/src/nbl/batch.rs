@@ -273,7 +273,8 @@ impl<D: Direction> NblBatch<'_, D> {
 }
 
 impl NblBatch<'_, Tx> {
-    /// Completes the sends with `status`, without passing them on.
+    /// Completes the sends with `status`, without passing them on. `NDIS_STATUS_PENDING` is none, and becomes
+    /// [`Status::FAILURE`].
     ///
     /// # IRQL
     ///
@@ -284,7 +285,15 @@ impl NblBatch<'_, Tx> {
         let parts = self.into_parts();
         if parts.chain.first.is_some() {
             // SAFETY: the NBLs were owned, came as sends through this module, and are given up.
-            unsafe { complete(parts.handle, parts.side, parts.chain, status, irql) };
+            unsafe {
+                complete(
+                    parts.handle,
+                    parts.side,
+                    parts.chain,
+                    status.into_final(),
+                    irql,
+                )
+            };
         }
     }
 }

@@ -1,6 +1,5 @@
 //! The answer of those below.
 
-use super::request::final_status;
 use super::{BeyondBuffer, Oid, Raw, RequestKind};
 use crate::Status;
 
@@ -57,7 +56,7 @@ impl<'a> Answered<'a> {
 
     /// Makes it end with another status. `NDIS_STATUS_PENDING` is none, and becomes [`Status::FAILURE`].
     pub fn set_status(&mut self, status: Status) {
-        self.status = final_status(status);
+        self.status = status.into_final();
     }
 
     /// Bytes of output that those below have written: of a query or method request. They are there, whatever those below

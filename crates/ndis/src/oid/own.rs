@@ -17,7 +17,6 @@ use ndis_sys::{
 
 use super::interface::Calls;
 use super::raw::Results;
-use super::request::final_status;
 use super::{Direct, DirectOidPath, Interface, MayPend, Oid, OidPath, Raw, Regular, Synchronous};
 use crate::Status;
 use crate::event::Event;
@@ -231,7 +230,7 @@ unsafe fn ask_at_once(handle: NDIS_HANDLE, ask: Ask<'_, Synchronous>) -> Result<
     // SAFETY: the members of all revisions are there; it was answered, so nobody else has it.
     let raw = unsafe { Raw::new(NonNull::from(&*request).cast()) };
     // This interface has no other way to answer.
-    let status = final_status(Status::from_raw(status));
+    let status = Status::from_raw(status).into_final();
     parcel.unpack(ask, raw.results(), status)
 }
 

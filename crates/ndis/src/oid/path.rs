@@ -41,7 +41,8 @@ pub trait OidPath: FilterModule + Installed {
 
     /// A request has been left in the module: [`Attached::take_pended_oid`] finds it from here on, so
     /// whoever is to settle it is woken here. Who was woken in
-    /// [`oid_request`](Self::oid_request) may have looked before.
+    /// [`oid_request`](Self::oid_request) may have looked before. It is not called for a request that was taken and left to
+    /// wait again: who took it knows.
     ///
     /// # IRQL
     ///
@@ -86,7 +87,8 @@ pub trait DirectOidPath: FilterModule + Installed {
 
     /// A request has been left in the module: [`Attached::take_pended_direct_oid`] finds it from here on, so
     /// whoever is to settle it is woken here. Who was woken in
-    /// [`direct_oid_request`](Self::direct_oid_request) may have looked before.
+    /// [`direct_oid_request`](Self::direct_oid_request) may have looked before. It is not called for a request that was taken and left to
+    /// wait again: who took it knows.
     ///
     /// # IRQL
     ///

@@ -4,8 +4,6 @@ use core::ffi::c_void;
 use core::fmt;
 use core::marker::PhantomData;
 
-use ndis_sys::NDIS_STATUS_PENDING;
-
 use super::raw::Results;
 use super::waiting::{Requests, Waiting};
 use super::{BeyondBuffer, Direct, Interface, Oid, Raw, Regular, RequestKind, Synchronous};
@@ -187,16 +185,7 @@ impl<'c, P: Interface> OidRequest<'c, P> {
             output_length,
             ..results
         });
-        Settled::new(Outcome::Complete(final_status(status)))
-    }
-}
-
-/// `status`, which says how a request has ended: `NDIS_STATUS_PENDING` does not.
-pub(super) fn final_status(status: Status) -> Status {
-    if status.into_raw() == NDIS_STATUS_PENDING {
-        Status::FAILURE
-    } else {
-        status
+        Settled::new(Outcome::Complete(status.into_final()))
     }
 }
 

@@ -9,7 +9,6 @@ use ndis_sys::{
 };
 
 use super::raw::Results;
-use super::request::final_status;
 use super::waiting::Pended;
 use super::{
     Answered, Direct, DirectOidPath, OidPath, OidRequest, Outcome, Raw, Regular, Route, Settled,
@@ -41,7 +40,7 @@ pub(crate) unsafe fn arrive<M: FilterModule, P: Route<M>>(
         let request = OidRequest::new(raw, Some(requests));
         next(P::asked(&attached, request, irql))
     };
-    let behind = Behind::<M, P>::new(core, raw);
+    let behind = Behind::<M, P>::new(core, raw, true);
     desk::arrive(
         &core.attached,
         requests,
@@ -63,16 +62,20 @@ struct Behind<'a, M: FilterModule, P> {
     raw: Raw<'a>,
     /// Kept for when the request may be gone.
     id: *mut c_void,
+    /// Whether it has just come: the driver is told where it is when it waits. Who takes one and leaves it to wait knows that,
+    /// and would be called by its own call.
+    is_new: bool,
     _way: PhantomData<P>,
 }
 
 impl<'a, M: FilterModule, P> Behind<'a, M, P> {
-    const fn new(core: &'a ModuleCore<M>, raw: Raw<'a>) -> Self {
+    const fn new(core: &'a ModuleCore<M>, raw: Raw<'a>, is_new: bool) -> Self {
         // INVARIANT: that of `Raw`.
         Self {
             core,
             raw,
             id: raw.id(),
+            is_new,
             _way: PhantomData,
         }
     }
@@ -94,8 +97,10 @@ impl<M: FilterModule, P: Route<M>, C: Caller> desk::Behind<C> for Behind<'_, M, 
     }
 
     fn waits(&self, irql: &mut C) {
-        // SAFETY: by the invariant the module is attached.
-        P::pended(&unsafe { Attached::new(self.core) }, irql);
+        if self.is_new {
+            // SAFETY: by the invariant the module is attached.
+            P::pended(&unsafe { Attached::new(self.core) }, irql);
+        }
     }
 }
 
@@ -175,7 +180,7 @@ unsafe fn finish<M: FilterModule, P: Route<M>>(
     original.set_results(results);
     // SAFETY: NDIS has made the clone for this module; it is below no more, and not used any more.
     unsafe { NdisFreeCloneOidRequest(core.handle(), clone.as_ptr()) };
-    let mut answered = Answered::new(original, room, final_status(status));
+    let mut answered = Answered::new(original, room, status.into_final());
     // SAFETY: the module is attached.
     P::answered(&unsafe { Attached::new(core) }, &mut answered, irql);
     answered.status()
@@ -289,7 +294,7 @@ fn take_pended<M: FilterModule, P: Route<M>, C: Caller>(
     };
     // SAFETY: just taken out; it is completed below, or by whom it is left to, and not used after that.
     let request = unsafe { pended.request() };
-    let behind = Behind::<M, P>::new(core, request);
+    let behind = Behind::<M, P>::new(core, request, false);
     let decide = |irql: &mut C| next(f(OidRequest::new(request, Some(requests)), irql));
     // SAFETY: the hand was entered; the caller keeps the module attached.
     let ended = unsafe { desk::deal(requests, &hand, &behind, irql, decide) };
