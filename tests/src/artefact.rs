@@ -5,13 +5,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The folder of the root manifest: the one above this package's.
-pub(crate) fn repository() -> &'static Path {
+pub fn repository() -> &'static Path {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     package.parent().unwrap_or(package)
 }
 
 /// The target folder: test programs lie in `<target>/<profile>/deps`.
-fn target() -> PathBuf {
+///
+/// # Panics
+///
+/// When the running program is no test.
+pub fn target() -> PathBuf {
     let program = env::current_exe().expect("a running program has a path");
     program
         .ancestors()
@@ -56,8 +60,21 @@ pub fn checked_driver(name: &str) -> PathBuf {
 }
 
 /// The `lwf-lab` program.
-pub(crate) fn lwf_lab() -> PathBuf {
+///
+/// # Panics
+///
+/// When it has not been built.
+pub fn lwf_lab() -> PathBuf {
     built(target().join("lab/lwf-lab"))
+}
+
+/// The program behind `cargo xtask`.
+///
+/// # Panics
+///
+/// When it has not been built.
+pub fn xtask() -> PathBuf {
+    built(target().join("debug/xtask"))
 }
 
 /// The committed captures in the order of their names.

@@ -10,6 +10,6 @@ mod lab;
 mod scratch;
 pub mod tshark;
 
-pub use artefact::{capture, captures, checked_driver, driver};
+pub use artefact::{capture, captures, checked_driver, driver, lwf_lab, repository, target, xtask};
 pub use lab::{Lab, Output};
 pub use scratch::Scratch;
