@@ -36,11 +36,7 @@ pub(crate) fn set_mode(if_index: u32, mode: Mode) -> Request {
         if_index,
         ..ModeRequest::default()
     };
-    Request {
-        code: IOCTL_DEFERLWF_SET_MODE,
-        input: encoded(&request),
-        output_len: 0,
-    }
+    Request::io_control(IOCTL_DEFERLWF_SET_MODE, &encoded(&request), 0)
 }
 
 /// The bytes of a record.
@@ -54,7 +50,7 @@ pub(crate) fn encoded<R: Record>(record: &R) -> Vec<u8> {
 /// Every change of mode that was asked for, and what the driver answered.
 pub(crate) fn mode_changes(records: &[ControlRecord]) -> Vec<ModeChange> {
     let change = |record: &ControlRecord| {
-        let request = ModeRequest::decode(&record.input).ok()?;
+        let request = ModeRequest::decode(&record.request.input).ok()?;
         Some(ModeChange {
             if_index: request.if_index,
             mode: mode_name(request.mode).to_owned(),
@@ -63,7 +59,7 @@ pub(crate) fn mode_changes(records: &[ControlRecord]) -> Vec<ModeChange> {
     };
     records
         .iter()
-        .filter(|record| record.code == IOCTL_DEFERLWF_SET_MODE)
+        .filter(|record| record.request.code() == Some(IOCTL_DEFERLWF_SET_MODE))
         .filter_map(change)
         .collect()
 }
@@ -165,7 +161,7 @@ impl Reading {
     ) -> Result<Option<Self>, String> {
         let mut reading: Option<Self> = None;
         for record in records.iter().filter(|record| record.phase == phase) {
-            if record.code == IOCTL_DEFERLWF_QUERY_STATISTICS {
+            if record.request.code() == Some(IOCTL_DEFERLWF_QUERY_STATISTICS) {
                 let reply = statistics(&record.answer)?;
                 let adapters = reply
                     .records

@@ -204,15 +204,115 @@ pub struct Control {
     pub during: Vec<Request>,
 }
 
-/// A control request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A request to an open device. How its buffers reach the driver is told by the control code, or for reads and writes
+/// by the flags of the device object.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Request {
-    /// The IOCTL code.
-    pub code: u32,
-    /// The input buffer.
+    /// What is asked for.
+    pub kind: RequestKind,
+    /// The input buffer; of a write, what is written.
     pub input: Vec<u8>,
-    /// The length of the caller's output buffer in bytes.
+    /// The length of the caller's output buffer in bytes; of a read, how much is asked for.
     pub output_len: u32,
+    /// What the output buffer holds at first, where a driver can see that: of `METHOD_IN_DIRECT` more input. Zeros
+    /// follow, and what is behind `output_len` is left out.
+    pub output: Vec<u8>,
+    /// Who sends it.
+    pub requestor: Requestor,
+    /// What the sender's input buffer is, of a sender in user mode.
+    pub input_memory: UserMemory,
+    /// The same of its output buffer.
+    pub output_memory: UserMemory,
+    /// After how many virtual nanoseconds it is cancelled, if it was left pending.
+    pub cancelled_after_ns: Option<u64>,
+}
+
+impl Request {
+    /// A control request of user mode, with buffers as they should be.
+    #[must_use]
+    pub fn io_control(code: u32, input: &[u8], output_len: u32) -> Self {
+        Self {
+            kind: RequestKind::IoControl { code },
+            input: input.to_vec(),
+            output_len,
+            ..Self::default()
+        }
+    }
+
+    /// The control code, if it is a control request.
+    #[must_use]
+    pub fn code(&self) -> Option<u32> {
+        match self.kind {
+            RequestKind::IoControl { code } => Some(code),
+            RequestKind::Read { .. } | RequestKind::Write { .. } => None,
+        }
+    }
+}
+
+/// What a request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestKind {
+    /// `IRP_MJ_DEVICE_CONTROL`.
+    IoControl {
+        /// The IOCTL code, with its transfer method in bits 0 and 1.
+        code: u32,
+    },
+    /// `IRP_MJ_READ`.
+    Read {
+        /// Where from, in bytes.
+        offset: u64,
+    },
+    /// `IRP_MJ_WRITE`.
+    Write {
+        /// Where to, in bytes.
+        offset: u64,
+    },
+}
+
+impl Default for RequestKind {
+    fn default() -> Self {
+        Self::IoControl { code: 0 }
+    }
+}
+
+/// Who sends a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Requestor {
+    /// A process of user mode: its addresses are user mode's, and only its threads can use them.
+    #[default]
+    User,
+    /// Another driver, in the system process: its addresses are the system's.
+    Kernel,
+}
+
+/// What a buffer of a sender in user mode is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UserMemory {
+    /// Memory that can be read and written. Its address is a multiple of 16.
+    #[default]
+    Valid,
+    /// The same, one byte further on.
+    Misaligned,
+    /// Memory that can only be read.
+    ReadOnly,
+    /// An address where nothing is.
+    Unmapped,
+    /// Memory that another thread of the sender unmaps as soon as the driver has probed it.
+    Vanishing,
+    /// An address of the system's, which the sender has no business with.
+    System,
+}
+
+impl UserMemory {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Valid,
+        Self::Misaligned,
+        Self::ReadOnly,
+        Self::Unmapped,
+        Self::Vanishing,
+        Self::System,
+    ];
 }
 
 /// Asks an open device.
@@ -232,9 +332,14 @@ pub enum ControlPhase {
 
 /// An open handle of the driver's control device.
 pub trait Device {
+    /// Sends a request and waits for its end.
+    fn send(&mut self, request: &Request) -> Answer;
+
     /// Sends `IRP_MJ_DEVICE_CONTROL` and waits for its end. `output_len` is the length of the
     /// caller's buffer in bytes.
-    fn io_control(&mut self, code: u32, input: &[u8], output_len: u32) -> Answer;
+    fn io_control(&mut self, code: u32, input: &[u8], output_len: u32) -> Answer {
+        self.send(&Request::io_control(code, input, output_len))
+    }
 }
 
 /// The outcome of one control request.
@@ -242,6 +347,8 @@ pub trait Device {
 pub struct Answer {
     /// The final `NTSTATUS`.
     pub status: u32,
+    /// `IoStatus.Information`.
+    pub information: u64,
     /// `IoStatus.Information` bytes of output (none when the request failed).
     pub output: Vec<u8>,
 }

@@ -20,7 +20,8 @@ mod worker;
 
 pub use config::{
     AdapterConfig, Answer, Ask, CallSite, Chaos, Control, ControlPhase, Device, Direction, Frame,
-    Load, NextLoad, ParameterValue, Request, RunConfig, Sample, StackedImage, Stop,
+    Load, NextLoad, ParameterValue, Request, RequestKind, Requestor, RunConfig, Sample,
+    StackedImage, Stop, UserMemory,
 };
 pub use report::{
     AdapterReport, CallSiteReport, ControlRecord, DeviceRequestReport, DispatchReport, Failure,

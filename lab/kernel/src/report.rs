@@ -6,7 +6,7 @@ use lab_rules::event::{OidKind, OidPath};
 use lab_rules::{PassageCount, StackFrame, Violation};
 
 use crate::timeline::Moment;
-use crate::{Answer, CallSite, ControlPhase, Direction};
+use crate::{Answer, CallSite, ControlPhase, Direction, Request};
 
 /// The outcome of a run that could be carried out, rule broken or not.
 #[derive(Clone, Debug)]
@@ -327,10 +327,8 @@ pub struct CallSiteReport {
 pub struct ControlRecord {
     /// When it was asked.
     pub phase: ControlPhase,
-    /// The IOCTL code.
-    pub code: u32,
     /// What went in.
-    pub input: Vec<u8>,
+    pub request: Request,
     /// What came out.
     pub answer: Answer,
 }

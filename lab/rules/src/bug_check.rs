@@ -12,9 +12,10 @@ pub struct BugCheck {
 }
 
 /// Codes that are raised here, with their names.
-const NAMES: [(u32, &str); 27] = [
+const NAMES: [(u32, &str); 28] = [
     (0x0A, "IRQL_NOT_LESS_OR_EQUAL"),
     (0x1E, "KMODE_EXCEPTION_NOT_HANDLED"),
+    (0x3B, "SYSTEM_SERVICE_EXCEPTION"),
     (0x44, "MULTIPLE_IRP_COMPLETE_REQUESTS"),
     (0x50, "PAGE_FAULT_IN_NONPAGED_AREA"),
     (0x7C, "BUGCODE_NDIS_DRIVER"),

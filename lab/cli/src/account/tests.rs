@@ -1,6 +1,6 @@
 use lab_kernel::{
     AdapterReport, Answer, ControlPhase, ControlRecord, DispatchReport, MachineReport, PoolReport,
-    Report, RuleReport, TrafficCount, WorkItemFunction, WorkItemReport,
+    Report, Request, RuleReport, TrafficCount, WorkItemFunction, WorkItemReport,
 };
 use protocol::{
     AdapterStatistics, DriverVersion, FLOW_CURSOR_END, FlowHeader, FlowKind, FlowRecord,
@@ -84,9 +84,12 @@ fn record<H: Record, R: Record>(
     output.truncate(written);
     ControlRecord {
         phase,
-        code,
-        input: Vec::new(),
-        answer: Answer { status: 0, output },
+        request: Request::io_control(code, &[], 0),
+        answer: Answer {
+            status: 0,
+            information: output.len() as u64,
+            output,
+        },
     }
 }
 
@@ -329,6 +332,7 @@ fn an_image_without_the_device_has_no_driver_counts() {
 fn a_refused_request_is_a_disagreement() {
     let mut report = report(statistics());
     report.control[0].answer = Answer {
+        information: 0,
         status: 0xC000_000D,
         output: Vec::new(),
     };

@@ -282,7 +282,7 @@ fn requests(modes: &[Request]) -> Vec<(u32, Vec<u8>)> {
     };
     let modes = modes
         .iter()
-        .map(|request| (request.code, request.input.clone()));
+        .filter_map(|request| Some((request.code()?, request.input.clone())));
     [
         (IOCTL_DEFERLWF_QUERY_STATISTICS, Vec::new()),
         (IOCTL_DEFERLWF_QUERY_FLOWS, device::encoded(&query)),

@@ -10,7 +10,7 @@ use super::{control, stage};
 use crate::ndis::module::{self, State};
 use crate::ndis::{self, adapter, filter, path, stack, status, traffic};
 use crate::rt::sched;
-use crate::{Chaos, Request, device, watch};
+use crate::{Chaos, Request, UserMemory, device, watch};
 
 /// Threads of an adapter that carry operations out.
 const THREADS: u32 = 2;
@@ -227,8 +227,19 @@ fn reattach(adapter: u32) {
     adapter::end_change(adapter);
 }
 
+/// How long somebody waits at most who cancels what is left pending, in ns.
+const SOON_NS: u64 = 2_000_000;
+
 /// How long a pause waits at most for the filter to have packets, in ns.
 const HOLD_WAIT_NS: u64 = 300_000;
+
+/// What a buffer of a sender's is: memory that is in order, as a rule.
+fn any_memory() -> UserMemory {
+    if sched::chance(3, 4) {
+        return UserMemory::Valid;
+    }
+    UserMemory::ALL[sched::random(UserMemory::ALL.len() as u64) as usize]
+}
 
 /// Opens one of the driver's devices and asks: what it knows, what it knows with something spoilt,
 /// and what it does not know.
@@ -244,8 +255,8 @@ fn ask_device(requests: &[(u32, Vec<u8>)]) {
         let known = requests.get(sched::random(requests.len().max(1) as u64) as usize);
         let (mut code, mut input) = known.cloned().unwrap_or_default();
         if known.is_none() || sched::chance(1, 8) {
-            // The transfer method stays METHOD_BUFFERED: bits 0 and 1.
-            code = sched::random(u64::from(u32::MAX)) as u32 & !3;
+            // With any transfer method: bits 0 and 1.
+            code = sched::random(u64::from(u32::MAX)) as u32;
         }
         match sched::random(4) {
             0 => input.truncate(sched::random(input.len() as u64 + 1) as usize),
@@ -256,7 +267,14 @@ fn ask_device(requests: &[(u32, Vec<u8>)]) {
             _ => {}
         }
         let output_len = sched::random(OUTPUT_BYTES) >> sched::random(14);
-        device::impatient_io_control(&file, code, &input, output_len as u32);
+        let request = Request {
+            input_memory: any_memory(),
+            output_memory: any_memory(),
+            // Who loses patience cancels, as CancelIo does.
+            cancelled_after_ns: sched::chance(1, 2).then(|| sched::random(SOON_NS)),
+            ..Request::io_control(code, &input, output_len as u32)
+        };
+        device::send(&file, &request);
     }
     device::close(file);
 }

@@ -2,10 +2,11 @@
 
 use std::cell::{Cell, RefCell};
 
+use crate::abi::constant::{METHOD_BUFFERED, METHOD_IN_DIRECT, METHOD_NEITHER, METHOD_OUT_DIRECT};
 use crate::device::{self, File};
 use crate::ndis::adapter;
 use crate::rt::sched;
-use crate::{Answer, Control, ControlPhase, ControlRecord, Device, Request};
+use crate::{Answer, Control, ControlPhase, ControlRecord, Device, Request, Requestor, UserMemory};
 
 /// METHOD_BUFFERED, FILE_ANY_ACCESS, of a vendor's device type and function.
 const UNKNOWN: u32 = 0x8DEF << 16 | 0xDEF << 2;
@@ -40,12 +41,11 @@ struct Recorder {
 }
 
 impl Device for Recorder {
-    fn io_control(&mut self, code: u32, input: &[u8], output_len: u32) -> Answer {
-        let answer = device::io_control(&self.file, code, input, output_len);
+    fn send(&mut self, request: &Request) -> Answer {
+        let answer = device::send(&self.file, request);
         let record = ControlRecord {
             phase: self.phase,
-            code,
-            input: input.to_vec(),
+            request: request.clone(),
             answer: answer.clone(),
         };
         RECORDS.with_borrow_mut(|records| records.push(record));
@@ -88,7 +88,7 @@ pub(super) fn send(request: &Request) {
         file,
         phase: ControlPhase::DuringTraffic,
     };
-    recorder.io_control(request.code, &request.input, request.output_len);
+    recorder.send(request);
     device::close(recorder.file);
 }
 
@@ -113,13 +113,48 @@ pub(super) fn ask(phase: ControlPhase) {
 pub(super) fn try_without_file() {
     let known = RECORDS.with_borrow(|records| {
         let first = records.first()?;
-        Some((first.code, first.input.clone()))
+        Some(Request {
+            output_len: 0,
+            ..first.request.clone()
+        })
     });
     for name in device::names() {
-        device::io_control_without_file(&name, UNKNOWN, &[0x5A; 8], 16);
-        if let Some((code, input)) = &known {
-            device::io_control_without_file(&name, *code, input, 0);
+        device::send_without_file(&name, &unknown(METHOD_BUFFERED));
+        if let Some(request) = &known {
+            device::send_without_file(&name, request);
         }
+    }
+}
+
+/// A request that no driver knows, with a transfer method.
+fn unknown(method: u32) -> Request {
+    Request::io_control(UNKNOWN | method, &[0x5A; 8], 16)
+}
+
+/// Opens every device of the driver's and asks for what no driver knows, with its buffers given as they are: once each
+/// way that is in order, and with memory of each kind that is not.
+pub(super) fn try_methods() {
+    for name in device::names() {
+        let Some(Ok(file)) = device::open(&name) else {
+            continue;
+        };
+        for method in [METHOD_IN_DIRECT, METHOD_OUT_DIRECT] {
+            device::send(&file, &unknown(method));
+        }
+        for memory in UserMemory::ALL {
+            let request = Request {
+                input_memory: memory,
+                output_memory: memory,
+                ..unknown(METHOD_NEITHER)
+            };
+            device::send(&file, &request);
+        }
+        let kernel = Request {
+            requestor: Requestor::Kernel,
+            ..unknown(METHOD_NEITHER)
+        };
+        device::send(&file, &kernel);
+        device::close(file);
     }
 }
 
@@ -134,7 +169,7 @@ pub(super) fn try_others() {
             continue;
         }
         if let Some(Ok(file)) = device::open(&other) {
-            device::io_control(&file, UNKNOWN, &[0x5A; 8], 16);
+            device::send(&file, &unknown(METHOD_BUFFERED));
             device::close(file);
         }
     }

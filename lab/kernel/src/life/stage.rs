@@ -74,6 +74,7 @@ pub(super) fn play(play: Play) {
         adapter::keep_counts();
         control::ask(ControlPhase::BeforePause);
         control::try_others();
+        control::try_methods();
         if ndis::is_disturbed() {
             control::try_without_file();
         }

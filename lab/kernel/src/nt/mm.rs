@@ -1,7 +1,7 @@
 //! `Mm*`: locked pages, mappings, pageable sections.
 
 use lab_rules::Kind;
-use lab_rules::event::{Fault, FaultKind, Region};
+use lab_rules::event::{Fault, FaultKind, Lent, Region};
 
 use super::{imports, mdl, status};
 use crate::abi::constant::{
@@ -12,7 +12,7 @@ use crate::abi::constant::{
 use crate::abi::nt::MDL;
 use crate::rt::exception::{self, flag};
 use crate::rt::mem::{self, BadAddress};
-use crate::rt::{self, Call, paged, pool, sched};
+use crate::rt::{self, Call, paged, pool, sched, user};
 use crate::watch::{OrFault, emit, tell_result};
 use crate::{driver, memory};
 
@@ -48,7 +48,7 @@ fn set_flags(mdl: u64, flags: u32) -> Result<(), BadAddress> {
     MDL::MdlFlags.write(mdl, ((flags & 0xFFFF) as u16).cast_signed())
 }
 
-/// The system mapping of the lab is the buffer itself: one address space.
+/// The system mapping is the buffer itself, but for what is user mode's: one address space.
 fn map_locked_pages(call: &Call<'_>) -> u64 {
     let mdl = call.arg(0);
     let address = mdl::address(mdl).or_fault();
@@ -57,18 +57,40 @@ fn map_locked_pages(call: &Call<'_>) -> u64 {
     if driver::is_short() {
         return 0;
     }
-    let mut flags = flags(mdl).or_fault() | MDL_MAPPED_TO_SYSTEM_VA;
+    let flags_before = flags(mdl).or_fault();
+    let mut flags = flags_before | MDL_MAPPED_TO_SYSTEM_VA;
     if flags & MDL_PARTIAL != 0 {
         flags |= MDL_PARTIAL_HAS_BEEN_MAPPED;
     }
+    let is_again = flags_before & MDL_MAPPED_TO_SYSTEM_VA != 0;
+    let mapped = if !user::holds(address) {
+        address
+    } else if is_again {
+        MDL::MappedSystemVa.read(mdl).or_fault()
+    } else {
+        user::map(address)
+    };
     set_flags(mdl, flags).or_fault();
-    MDL::MappedSystemVa.write(mdl, address).or_fault();
-    address
+    MDL::MappedSystemVa.write(mdl, mapped).or_fault();
+    mapped
+}
+
+/// Takes the system's mapping of memory of user mode away, if there is one.
+fn unmap(mdl: u64) -> Result<(), BadAddress> {
+    let address = mdl::address(mdl)?;
+    // A part has its mapping from the MDL that it is a part of.
+    let is_own = flags(mdl)? & (MDL_MAPPED_TO_SYSTEM_VA | MDL_PARTIAL) == MDL_MAPPED_TO_SYSTEM_VA
+        || flags(mdl)? & MDL_PARTIAL_HAS_BEEN_MAPPED != 0;
+    if is_own && user::holds(address) {
+        user::unmap(address);
+    }
+    Ok(())
 }
 
 fn unmap_locked_pages(call: &Call<'_>) -> u64 {
     let mdl = call.arg(1);
     let gone = MDL_MAPPED_TO_SYSTEM_VA | MDL_PARTIAL_HAS_BEEN_MAPPED;
+    unmap(mdl).or_fault();
     set_flags(mdl, flags(mdl).or_fault() & !gone).or_fault();
     0
 }
@@ -90,12 +112,23 @@ fn probe_and_lock(call: &Call<'_>) -> u64 {
     let (mdl, writes) = (call.arg(0), call.arg_u32(2) != READ);
     let address = mdl::address(mdl).or_fault();
     let length = MDL::ByteCount.read(mdl).or_fault();
-    let mut probed = probe(address, length.into(), writes);
-    if call.arg_u8(1) == USER_MODE && !exception::is_user(address) {
-        let write = writes;
-        probed = Err(BadAddress { address, write });
+    let is_user = exception::is_user(address);
+    if is_user && !exception::is_caller_guarded() {
+        user::refuse_unguarded(address);
     }
+    let probed = if call.arg_u8(1) == USER_MODE && !is_user {
+        let write = writes;
+        Err(BadAddress { address, write })
+    } else if is_user {
+        user::check(address, length.into(), writes)
+    } else {
+        probe(address, length.into(), writes)
+    };
     if let Err(bad) = probed {
+        if call.arg_u8(1) != USER_MODE && is_bait(bad.address) {
+            // Pages of the system's are there, and are locked for what may not have them.
+            return Err(bad).or_fault();
+        }
         tell_result(call, status(STATUS_ACCESS_VIOLATION));
         let code = STATUS_ACCESS_VIOLATION.cast_unsigned();
         exception::raise(
@@ -114,7 +147,14 @@ fn probe_and_lock(call: &Call<'_>) -> u64 {
     let operation = if writes { MDL_WRITE_OPERATION } else { 0 };
     set_flags(mdl, flags(mdl).or_fault() | MDL_PAGES_LOCKED | operation).or_fault();
     paged::lock(address, usize::try_from(length).unwrap_or(0));
+    user::note_probe(address);
     0
+}
+
+/// Whether an address is one of the system's that a request of user mode has brought for its own.
+fn is_bait(address: u64) -> bool {
+    !exception::is_user(address)
+        && pool::find(address).is_some_and(|block| Lent::of_tag(block.tag) == Some(Lent::Bait))
 }
 
 /// Touches every page of a buffer.
@@ -134,6 +174,7 @@ fn probe(address: u64, length: u64, writes: bool) -> Result<(), BadAddress> {
 fn unlock(call: &Call<'_>) -> u64 {
     let mdl = call.arg(0);
     let gone = MDL_PAGES_LOCKED | MDL_MAPPED_TO_SYSTEM_VA | MDL_WRITE_OPERATION;
+    unmap(mdl).or_fault();
     set_flags(mdl, flags(mdl).or_fault() & !gone).or_fault();
     paged::unlock(mdl::address(mdl).or_fault());
     0
@@ -165,7 +206,11 @@ fn system_routine_address(call: &Call<'_>) -> u64 {
 }
 
 fn is_address_valid(call: &Call<'_>) -> u64 {
-    u64::from(mem::read::<u8>(call.arg(0)).is_ok())
+    let address = call.arg(0);
+    if exception::is_user(address) {
+        return u64::from(user::check(address, 1, false).is_ok());
+    }
+    u64::from(mem::read::<u8>(address).is_ok())
 }
 
 fn allocate_mdl(call: &Call<'_>) -> u64 {
@@ -198,6 +243,12 @@ fn build_partial_mdl(call: &Call<'_>) -> u64 {
         MDL::Size.read(target).or_fault(),
     );
     mdl::initialize(target, address, length, MDL_PARTIAL | from & INHERITED).or_fault();
+    if from & MDL_MAPPED_TO_SYSTEM_VA != 0 {
+        let mapped = MDL::MappedSystemVa.read(source).or_fault();
+        MDL::MappedSystemVa
+            .write(target, mapped.wrapping_add(offset))
+            .or_fault();
+    }
     MDL::Next.write(target, next).or_fault();
     MDL::Size.write(target, size).or_fault();
     0

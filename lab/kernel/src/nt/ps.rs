@@ -107,5 +107,15 @@ fn current_thread_id(_: &Call<'_>) -> u64 {
 }
 
 fn current_process_id(_: &Call<'_>) -> u64 {
-    SYSTEM_PROCESS
+    process_id(sched::process())
+}
+
+/// The id of a process by its number.
+pub(crate) fn process_id(process: u32) -> u64 {
+    /// Processes have other ids than threads, and none that is low.
+    const FIRST: u64 = 0x1000;
+    match process {
+        0 => SYSTEM_PROCESS,
+        process => FIRST + 4 * u64::from(process),
+    }
 }

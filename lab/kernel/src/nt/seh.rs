@@ -9,7 +9,7 @@ use crate::abi::constant::{STATUS_ACCESS_VIOLATION, STATUS_DATATYPE_MISALIGNMENT
 use crate::rt::exception::{self, Target, dispatcher, exception_record as record, flag};
 use crate::rt::mem;
 use crate::rt::sched::{self, Reason};
-use crate::rt::{Call, call_driver};
+use crate::rt::{Call, call_driver, user};
 use crate::watch::{OrFault, emit};
 
 imports! {
@@ -245,6 +245,10 @@ fn probe(address: u64, length: u64, alignment: u64) -> bool {
     if length == 0 {
         return false;
     }
+    // What a probe raises is for the caller to handle, also if it has nothing to raise this time.
+    if !exception::is_caller_guarded() {
+        user::refuse_unguarded(address);
+    }
     if alignment != 0 && address & (alignment - 1) != 0 {
         raise(STATUS_DATATYPE_MISALIGNMENT.cast_unsigned(), &[]);
     }
@@ -257,28 +261,26 @@ fn probe(address: u64, length: u64, alignment: u64) -> bool {
 
 /// Says whether the addresses are user mode's, and does not touch them.
 fn probe_for_read(call: &Call<'_>) -> u64 {
-    probe(call.arg(0), call.arg(1), call.arg_u32(2).into());
+    let address = call.arg(0);
+    if probe(address, call.arg(1), call.arg_u32(2).into()) {
+        user::note_probe(address);
+    }
     0
 }
 
-/// Touches every page as well.
+/// Touches every page as well, in the process that runs.
 fn probe_for_write(call: &Call<'_>) -> u64 {
-    const PAGE: u64 = 4096;
     const WRITE: u64 = 1;
     let (address, length) = (call.arg(0), call.arg(1));
     if !probe(address, length, call.arg_u32(2).into()) {
         return 0;
     }
-    let mut at = address;
-    while at < address + length {
-        let touched = mem::read::<u8>(at).and_then(|byte| mem::write(at, byte));
-        if let Err(bad) = touched {
-            raise(
-                STATUS_ACCESS_VIOLATION.cast_unsigned(),
-                &[WRITE, bad.address],
-            );
-        }
-        at = (at / PAGE + 1) * PAGE;
+    if let Err(bad) = user::check(address, length, true) {
+        raise(
+            STATUS_ACCESS_VIOLATION.cast_unsigned(),
+            &[WRITE, bad.address],
+        );
     }
+    user::note_probe(address);
     0
 }

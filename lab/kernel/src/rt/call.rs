@@ -8,7 +8,7 @@ use std::{
 use super::{
     context::{self, Context, ImportFrame},
     machine::{self, Hooks, Reason},
-    mem, meter, pool, sched, thunk, trap,
+    mem, meter, pool, sched, thunk, trap, user,
 };
 
 /// A function that the lab offers to the image.
@@ -157,10 +157,12 @@ fn dispatch(frame: &ImportFrame) -> u64 {
         frame,
         deeper_stack_bytes: used_bytes.and_then(machine::note_stack),
     };
+    user::close();
     sched::point();
     (hooks.before)(&call);
     let result = (hooks.instead)(&call).unwrap_or_else(|| (call.import.run)(&call));
     (hooks.after)(&call, result);
+    user::close();
     sched::point();
     pool::settle();
     context::forget_capture();

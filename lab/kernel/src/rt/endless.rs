@@ -15,7 +15,7 @@ use super::{
 /// Instructions of which the outermost is looked for, and within which it must come by again.
 const STEPS: u32 = 10_000;
 /// The trap flag: the processor traps after the next instruction.
-const TRAP: u64 = 0x100;
+pub(super) const TRAP: u64 = 0x100;
 
 /// What is known of the loop that runs.
 #[derive(Clone, Copy)]

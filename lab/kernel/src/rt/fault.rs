@@ -8,6 +8,7 @@ use super::{
     sched::ThreadId,
     stack,
     trace::StackId,
+    user::{self, UserPlace},
 };
 
 /// How memory was touched.
@@ -19,6 +20,15 @@ pub(crate) enum Access {
     Write,
     /// Run as code.
     Execute,
+}
+
+/// What driver code does with memory of user mode that no driver may do, whatever is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum UserMisuse {
+    /// It is not ready for an exception.
+    Unguarded,
+    /// It runs in another process than the one that has the memory.
+    OtherProcess,
 }
 
 /// What kind of thing the processor refused.
@@ -38,6 +48,8 @@ pub(crate) enum FaultKind {
     Assertion,
     /// An instruction that only a kernel may run and that the lab does not emulate.
     Privileged,
+    /// Memory of user mode.
+    User(UserMisuse),
 }
 
 /// What an address is.
@@ -78,6 +90,8 @@ pub(crate) enum Place {
         /// Offset from the image base.
         offset: u32,
     },
+    /// Memory of user mode, or its mapping for the system.
+    User(UserPlace),
     /// Nothing that the lab gave out.
     Unmapped,
 }
@@ -115,6 +129,9 @@ pub(crate) fn classify(address: u64) -> Place {
     let high = (address as i64) >> CANONICAL_BITS;
     if high != 0 && high != -1 {
         return Place::NonCanonical;
+    }
+    if let Some(place) = user::place(address) {
+        return Place::User(place);
     }
     if let Some(is_stack) = stack::is_stack(address) {
         return if is_stack {

@@ -4,7 +4,12 @@
 //! values, and whatever a driver derives from them, repeat from run to run. Real kernel addresses
 //! cannot be mapped; this range is one that neither the loader of Linux nor `mmap` uses by itself.
 
-/// Everything that an image may see is from here …
+/// Memory of user mode, far below everything else.
+pub(super) const USER: u64 = 0x5F00_0000_0000;
+/// Bytes of it that a run has at most.
+pub(super) const USER_BYTES: u64 = 1 << 30;
+
+/// Everything that an image may see, but for that, is from here …
 pub(super) const LOW: u64 = 0x6000_0000_0000;
 /// … up to here.
 pub(super) const HIGH: u64 = 0x6200_0000_0000;
@@ -25,6 +30,8 @@ pub(super) const SHARED_USER_DATA: u64 = 0x6004_0000_0000;
 pub(super) const THREADS: u64 = 0x6005_0000_0000;
 /// What a measurement sends through a filter, and the code that it is calibrated with.
 pub(super) const BENCH: u64 = 0x6004_8000_0000;
+/// What of user mode is mapped for the system, [`USER_BYTES`] of it.
+pub(super) const USER_MAPPED: u64 = 0x6003_8000_0000;
 /// Driver stacks.
 pub(super) const STACKS: u64 = 0x6010_0000_0000;
 /// Nonpaged pool, up to [`PAGED_POOL`].
@@ -40,8 +47,11 @@ pub(super) const PAGE: u64 = 0x1000;
 
 /// Whether `length` bytes at `address` can be something that an image sees.
 pub(super) fn contains(address: u64, length: usize) -> bool {
-    address >= LOW
-        && address
-            .checked_add(length as u64)
-            .is_some_and(|end| end <= HIGH)
+    let is_in = |low: u64, high: u64| {
+        address >= low
+            && address
+                .checked_add(length as u64)
+                .is_some_and(|end| end <= high)
+    };
+    is_in(LOW, HIGH) || is_in(USER, USER + USER_BYTES)
 }

@@ -25,6 +25,7 @@ use super::{
     stack::{STACK_WARNING_BYTES, Stacks},
     thunk,
     trace::{self, StackId},
+    user,
 };
 
 /// An image to load.
@@ -237,6 +238,7 @@ impl Machine {
             _guard: guard,
         }));
         paged::reset();
+        user::reset();
         if has_paged {
             paged::begin();
         }
@@ -286,6 +288,7 @@ impl Drop for Machine {
     fn drop(&mut self) {
         sched::close();
         pool::close();
+        user::reset();
         thunk::set_guard(None, 0);
         LOADED.take();
     }

@@ -2,8 +2,12 @@
 
 use std::{
     cell::RefCell,
+    fs::File,
     io,
-    os::fd::{AsRawFd, FromRawFd, OwnedFd},
+    os::{
+        fd::{AsRawFd, FromRawFd, OwnedFd},
+        unix::fs::FileExt,
+    },
     ptr, slice,
 };
 
@@ -199,7 +203,7 @@ impl Mapping {
 
 /// Zeroed memory that can be mapped several times.
 #[derive(Debug)]
-pub(super) struct MemoryFile(OwnedFd);
+pub(super) struct MemoryFile(File);
 
 impl MemoryFile {
     /// So many bytes of it.
@@ -210,7 +214,7 @@ impl MemoryFile {
             return Err(io::Error::last_os_error());
         }
         // SAFETY: `fd` was just opened and belongs to nobody else.
-        let file = Self(unsafe { OwnedFd::from_raw_fd(fd) });
+        let file = Self(unsafe { OwnedFd::from_raw_fd(fd) }.into());
         file.resize(bytes)?;
         Ok(file)
     }
@@ -232,6 +236,16 @@ impl MemoryFile {
             0 => Ok(()),
             _ => Err(io::Error::last_os_error()),
         }
+    }
+
+    /// Writes bytes, whatever mappings allow.
+    pub(super) fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_all_at(bytes, offset)
+    }
+
+    /// Reads bytes, whatever mappings allow.
+    pub(super) fn read(&self, offset: u64, target: &mut [u8]) -> io::Result<()> {
+        self.0.read_exact_at(target, offset)
     }
 
     /// Maps its first bytes at `address`, which must be free, or anywhere if that is 0.

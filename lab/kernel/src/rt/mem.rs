@@ -5,7 +5,12 @@
 //! through the second mapping of what the driver sees as read-only. An address that the lab never
 //! gave out is bad, even where something of the lab's own happens to lie.
 
-use super::{layout, mapping, paged, pool, thunk};
+use super::{
+    exception,
+    fault::UserMisuse,
+    layout, mapping, paged, pool, thunk, trap,
+    user::{self, Touch},
+};
 
 /// An address that could not be read or written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -159,10 +164,24 @@ fn retry(
     bad: BadAddress,
     copy: &mut dyn FnMut() -> Result<(), BadAddress>,
 ) -> Result<(), BadAddress> {
-    if paged::open_for(bad.address) {
+    if paged::open_for(bad.address) || open_user(bad) {
         copy()
     } else {
         Err(bad)
+    }
+}
+
+/// Opens memory of user mode for an import of the driver's, which has to be as careful with it as driver code.
+fn open_user(bad: BadAddress) -> bool {
+    match user::touch(bad.address, bad.write) {
+        Touch::Unknown | Touch::Refused => false,
+        Touch::OtherProcess => trap::refuse_import(UserMisuse::OtherProcess, bad),
+        Touch::Opened => {
+            if !exception::is_caller_guarded() {
+                trap::refuse_import(UserMisuse::Unguarded, bad);
+            }
+            true
+        }
     }
 }
 

@@ -49,6 +49,7 @@ mod thunk;
 pub(crate) mod trace;
 mod trap;
 mod unwind;
+pub(crate) mod user;
 
 pub(crate) use call::{Call, DataExport, Import, call_driver, import_address};
 pub(crate) use machine::{

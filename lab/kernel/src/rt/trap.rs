@@ -5,9 +5,9 @@ use iced_x86::{Code, Decoder, DecoderOptions, Instruction, OpKind, Register};
 
 use super::{
     context::{Context, Interrupted, RAX, RCX, RDX, RSP},
-    endless,
+    endless::{self, TRAP},
     exception::{self, Exception},
-    fault::{self, Access, Fault, FaultKind},
+    fault::{self, Access, Fault, FaultKind, UserMisuse},
     layout, mem, paged,
     patch::{PAUSE_VECTOR, RDTSC_VECTOR, RDTSCP_VECTOR},
     pool,
@@ -15,6 +15,7 @@ use super::{
     sched::{self, Reason},
     signal::{DEBUG_VECTOR, WATCHDOG_SIGNAL},
     thunk, trace,
+    user::{self, Touch},
 };
 
 const SYSCALL_BYTES: u64 = 2;
@@ -46,7 +47,11 @@ fn handle(context: &Context) {
     }
     let is_step =
         registers.signal == libc::SIGTRAP && registers.vector == DEBUG_VECTOR.cast_unsigned();
-    if is_step && endless::step(&mut registers) {
+    let was_look = user::end_look();
+    if was_look {
+        registers.flags &= !TRAP;
+    }
+    if is_step && (endless::step(&mut registers) || was_look) {
         context.interrupted.set(registers);
         return;
     }
@@ -84,7 +89,9 @@ fn exception_code(kind: FaultKind, address: u64) -> Option<u32> {
         FaultKind::IllegalInstruction => Some(STATUS_ILLEGAL_INSTRUCTION),
         FaultKind::Breakpoint => Some(STATUS_BREAKPOINT),
         FaultKind::Assertion => Some(STATUS_ASSERTION_FAILURE),
-        FaultKind::Memory | FaultKind::FastFail(_) | FaultKind::Privileged => None,
+        FaultKind::Memory | FaultKind::FastFail(_) | FaultKind::Privileged | FaultKind::User(_) => {
+            None
+        }
     }
 }
 
@@ -136,6 +143,25 @@ fn refuse(registers: &Interrupted, kind: FaultKind, address: u64, access: Access
         place,
     };
     sched::stop(Reason::Fault(fault));
+}
+
+/// Ends the run: an import that the driver has called touches memory of user mode as the driver may not.
+pub(super) fn refuse_import(misuse: UserMisuse, bad: mem::BadAddress) -> ! {
+    sched::stop(Reason::Fault(Fault {
+        kind: FaultKind::User(misuse),
+        address: bad.address,
+        access: if bad.write {
+            Access::Write
+        } else {
+            Access::Read
+        },
+        rip: 0,
+        thread: sched::current(),
+        irql: sched::irql(),
+        stack: trace::capture(),
+        is_paged_out: false,
+        place: fault::classify(bad.address),
+    }))
 }
 
 /// Driver code, which has left its stack pointer so, has jumped into the stubs of the imports, where none begins.
@@ -324,6 +350,23 @@ fn page_fault(registers: &mut Interrupted) -> Result<(), Refusal> {
     let access = access(registers.error);
     if paged::open_for(address) {
         return Ok(());
+    }
+    let misused = |misuse| Err((FaultKind::User(misuse), address, access));
+    match user::touch(address, access == Access::Write) {
+        Touch::Unknown => {}
+        Touch::OtherProcess => return misused(UserMisuse::OtherProcess),
+        Touch::Opened | Touch::Refused
+            if sched::irql() < sched::DISPATCH_LEVEL && !exception::is_guarded(registers) =>
+        {
+            return misused(UserMisuse::Unguarded);
+        }
+        Touch::Opened => {
+            if user::begin_look() {
+                registers.flags |= TRAP;
+            }
+            return Ok(());
+        }
+        Touch::Refused => {}
     }
     if access == Access::Read && fault::is_shared_user_data(address) && move_shared(registers) {
         return Ok(());

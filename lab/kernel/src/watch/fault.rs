@@ -7,6 +7,7 @@ use super::{emit, hook};
 use crate::abi::constant::STATUS_ACCESS_VIOLATION;
 use crate::rt::mem::BadAddress;
 use crate::rt::sched::{self, Reason};
+use crate::rt::user::UserPlace;
 use crate::rt::{exception, fault, paged, pool};
 
 /// What an import does with a bad pointer of the driver's: the run ends with the fault.
@@ -89,6 +90,10 @@ pub(crate) fn fault_event(fault: &fault::Fault) -> Kind {
         (fault::FaultKind::Breakpoint, _) => FaultKind::Breakpoint,
         (fault::FaultKind::FastFail(code), _) => FaultKind::FastFail(code),
         (fault::FaultKind::Assertion, _) => FaultKind::Assertion,
+        (fault::FaultKind::User(misuse), _) => FaultKind::User {
+            access,
+            is_other_process: misuse == fault::UserMisuse::OtherProcess,
+        },
     };
     Kind::Fault(Fault {
         kind,
@@ -134,6 +139,9 @@ fn region(place: &fault::Place, is_paged_out: bool) -> Region {
         fault::Place::StackGuard | fault::Place::Stack => Region::Stack,
         fault::Place::Image { .. } => Region::Image,
         fault::Place::Block(block) => restricted(block),
+        fault::Place::User(place) => Region::User {
+            is_gone: *place == UserPlace::Gone,
+        },
         fault::Place::NonCanonical | fault::Place::Pool | fault::Place::Unmapped => {
             Region::Unmapped
         }

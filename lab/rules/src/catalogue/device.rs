@@ -59,6 +59,15 @@ super::rules! {
     IRP_INPUT_VALIDATED = "irp-input-validated": Corruption Must,
         name "DoubleFetch", stop None, page "devtest/wdm-doublefetch.md",
         "IOCTL buffers are length-checked and user memory is fetched once.";
+    IRP_USER_PROBE = "irp-user-probe": Corruption Must,
+        name None, stop None, page "kernel/errors-in-referencing-user-space-addresses.md",
+        "An address that a request of user mode brings is probed before it is used.";
+    IRP_USER_TRY = "irp-user-try": BugCheck Must,
+        name None, stop None, page "kernel/errors-in-referencing-user-space-addresses.md",
+        "User memory is probed, locked and touched inside __try with an __except: it can become invalid at any time.";
+    IRP_USER_CONTEXT = "irp-user-context": Corruption Must,
+        name None, stop None, page "kernel/using-neither-buffered-nor-direct-i-o.md",
+        "An address of user mode is used only in the context of the process that it came from.";
     IRP_MODULE_REFERENCE = "irp-module-reference": Corruption Derived,
         name None, stop None, page "ddi ndis/nc-ndis-filter_detach.md",
         "A module used from a dispatch routine is referenced so that FilterDetach waits for it.";

@@ -45,6 +45,14 @@ pub enum FaultKind {
     },
     /// A call came on a stack that the kernel did not make.
     ForeignStack,
+    /// Memory of user mode, touched as no driver may touch it, whatever is there.
+    User {
+        /// How it was touched.
+        access: Access,
+        /// Whether another process runs than the one whose memory it is; otherwise the code is not ready for an
+        /// exception.
+        is_other_process: bool,
+    },
     /// A C++ or structured exception that no one handles, with its code.
     Unhandled(u32),
 }
@@ -132,6 +140,11 @@ pub enum Region {
     },
     /// A driver stack, or the guard below it.
     Stack,
+    /// Memory of user mode, or its mapping for the system.
+    User {
+        /// Whether the request is over that brought it, or the mapping undone.
+        is_gone: bool,
+    },
     /// Nothing known.
     Unmapped,
 }
@@ -157,13 +170,15 @@ pub enum Lent {
     SystemBuffer,
     /// A work item.
     WorkItem,
+    /// Memory of the system's whose address a request of user mode brings for one of its own.
+    Bait,
     /// Anything else.
     Other,
 }
 
 impl Lent {
     /// All of them, with the pool tag of their memory.
-    const TAGS: [(Self, [u8; 4]); 10] = [
+    const TAGS: [(Self, [u8; 4]); 11] = [
         (Self::Packet, *b"LabP"),
         (Self::Configuration, *b"LabC"),
         (Self::Attach, *b"LabA"),
@@ -173,6 +188,7 @@ impl Lent {
         (Self::Irp, *b"LabI"),
         (Self::SystemBuffer, *b"LabB"),
         (Self::WorkItem, *b"LabW"),
+        (Self::Bait, *b"LabU"),
         (Self::Other, *b"Lab "),
     ];
 
@@ -196,7 +212,7 @@ impl Lent {
             Self::Irp => "IRP",
             Self::SystemBuffer => "system buffer of an IRP",
             Self::WorkItem => "work item",
-            Self::Other => "memory of the system",
+            Self::Bait | Self::Other => "memory of the system",
         }
     }
 

@@ -79,6 +79,9 @@ impl Monitor for FaultMonitor {
             &rule::NB_MULTIPLE_MDLS,
             &rule::NB_CURRENT_OFFSET,
             &rule::IRP_INPUT_VALIDATED,
+            &rule::IRP_USER_PROBE,
+            &rule::IRP_USER_TRY,
+            &rule::IRP_USER_CONTEXT,
             &rule::HDR_CHECK_BEFORE_READ,
             &rule::DETACH_CONTEXT_UAF,
             &rule::DV_STACK_SWITCH,
@@ -218,6 +221,7 @@ impl FaultMonitor {
                 Lent::Status => &rule::STATUS_BUFFER_NOT_KEPT,
                 Lent::WorkItem => &rule::WI_NO_USE_AFTER_FREE,
                 Lent::Irp => &rule::MEM_USE_AFTER_FREE,
+                Lent::Bait => &rule::IRP_USER_PROBE,
                 Lent::Request | Lent::SystemBuffer | Lent::Other => return None,
             }),
             Region::PoolPast { tag, .. } => Some(match Lent::of_tag(tag)? {
@@ -225,6 +229,7 @@ impl FaultMonitor {
                 Lent::SystemBuffer => &rule::IRP_INPUT_VALIDATED,
                 Lent::Request => &rule::OID_QUERY_BUFFER_LENGTH,
                 Lent::Attach | Lent::Restart | Lent::Status => &rule::HDR_CHECK_BEFORE_READ,
+                Lent::Bait => &rule::IRP_USER_PROBE,
                 Lent::Configuration | Lent::WorkItem | Lent::Irp | Lent::Other => return None,
             }),
             Region::PoolBefore { tag, .. } if Lent::of_tag(tag) == Some(Lent::Packet) => {
@@ -288,12 +293,36 @@ fn judge(fault: &Fault, irql: u8) -> Finding {
             "a call came on a stack that is not the kernel's",
         )
         .with(BugCheck::new(0xC4, &[0x91, 0, fault.address])),
+        FaultKind::User {
+            access,
+            is_other_process,
+        } => judge_user(fault, access, is_other_process),
         FaultKind::Unhandled(status) => Finding::new(
             &rule::LAB_FAULT,
             format!("exception {status:#x} was not handled"),
         )
         .with(code(status.into())),
     }
+}
+
+/// Memory of user mode, touched in the wrong process, or where no exception is handled.
+fn judge_user(fault: &Fault, access: Access, is_other_process: bool) -> Finding {
+    let verb = match access {
+        Access::Read => "read",
+        Access::Write => "wrote",
+        Access::Execute => "executed",
+    };
+    let address = fault.address;
+    let (rule, why) = if is_other_process {
+        (
+            &rule::IRP_USER_CONTEXT,
+            "in another process than the one whose memory that is",
+        )
+    } else {
+        (&rule::IRP_USER_TRY, "outside of any __try with an __except")
+    };
+    let happened = format!("the driver {verb} or probed {address:#x}, in user memory, {why}");
+    Finding::new(rule, happened).with(BugCheck::new(0x3B, &[0xC000_0005, fault.instruction]))
 }
 
 fn judge_memory(fault: &Fault, access: Access, irql: u8) -> Finding {
@@ -373,6 +402,14 @@ fn judge_memory(fault: &Fault, access: Access, irql: u8) -> Finding {
             format!("{who} through a NULL pointer ({address:#x})"),
         )
         .with(plain()),
+        Region::GivenAway {
+            object: Lent::Bait, ..
+        } => {
+            let happened = format!(
+                "{who} {address:#x}, which is the system's; a request of user mode brought the address"
+            );
+            Finding::new(&rule::IRP_USER_PROBE, happened).with(plain())
+        }
         Region::GivenAway { .. } => {
             let happened =
                 format!("{who} {address:#x}, in a structure that is no longer the driver's");
@@ -381,6 +418,23 @@ fn judge_memory(fault: &Fault, access: Access, irql: u8) -> Finding {
         Region::ReadOnly { .. } => {
             let happened = format!("{who} {address:#x}, in a frame that is read-only");
             Finding::new(&rule::NBL_READ_ONLY, happened).with(plain())
+        }
+        Region::User { is_gone: true } => {
+            let happened = format!("{who} {address:#x}, in user memory that is no longer mapped");
+            Finding::new(&rule::MEM_USE_AFTER_FREE, happened).with(plain())
+        }
+        Region::User { .. } if irql >= DISPATCH_LEVEL => {
+            let happened = format!(
+                "{who} {address:#x}, in user memory, which is pageable, at {}",
+                level_name(irql)
+            );
+            Finding::new(&rule::MEM_PAGEABLE_AT_DISPATCH, happened).with(plain())
+        }
+        Region::User { .. } => {
+            let happened =
+                format!("{who} {address:#x}, in user memory, and nothing handled the exception");
+            let bug_check = BugCheck::new(0x3B, &[0xC000_0005, fault.instruction]);
+            Finding::new(&rule::IRP_USER_TRY, happened).with(bug_check)
         }
         Region::UnloadedImage => {
             let happened = format!("{who} {address:#x}, in the unloaded image");

@@ -11,6 +11,7 @@
 //! that are still to be unwound (a collided unwind). It does not go through an import of the lab's that has
 //! called the driver: nobody handles it there, as Windows would cut off the import's own work.
 
+mod guarded;
 mod look;
 mod record;
 mod walk;
@@ -25,6 +26,8 @@ use super::{
     pool, thunk,
     unwind::{self, Registers},
 };
+pub(crate) use guarded::is_caller_guarded;
+pub(in crate::rt) use guarded::is_guarded;
 pub(crate) use look::{
     USER_END, capture, function_entry, image_of, is_user, on_stack, stack_limits, undo_frame,
 };

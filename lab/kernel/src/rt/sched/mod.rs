@@ -40,7 +40,7 @@ use super::{
     layout, paged,
     processor::{self, Processors},
     random::Random,
-    signal, stack,
+    signal, stack, user,
 };
 
 /// `PASSIVE_LEVEL`.
@@ -116,6 +116,8 @@ struct Fast {
     irql: Cell<u8>,
     /// The image on whose behalf the running thread runs.
     image: Cell<u8>,
+    /// The process whose thread it is; 0 for the system's.
+    process: Cell<u32>,
     /// When the running thread went to DISPATCH_LEVEL.
     dispatch_since_ns: Cell<u64>,
     /// Whether a DPC waits for this processor.
@@ -142,6 +144,7 @@ thread_local! {
             processor: Cell::new(0),
             irql: Cell::new(0),
             image: Cell::new(0),
+            process: Cell::new(0),
             dispatch_since_ns: Cell::new(0),
             has_dpc: Cell::new(false),
             busy: Cell::new(0),
@@ -174,6 +177,7 @@ pub(super) fn reset(seed: u64, processors: u32, time_limit_ns: u64, stacks: stac
     fast(|fast| {
         fast.now_ns.set(0);
         fast.image.set(0);
+        fast.process.set(0);
         fast.random.set(random);
         fast.odds.set(odds);
         fast.switches.set(0);
@@ -400,6 +404,20 @@ pub(crate) fn on_behalf<R>(image: u8, body: impl FnOnce() -> R) -> R {
     result
 }
 
+/// The process whose thread runs; 0 for the system's.
+pub(crate) fn process() -> u32 {
+    fast(|fast| fast.process.get())
+}
+
+/// Runs `body` on a thread of another process, or of the same.
+pub(crate) fn in_process<R>(process: u32, body: impl FnOnce() -> R) -> R {
+    let old = fast(|fast| fast.process.replace(process));
+    let result = body();
+    fast(|fast| fast.process.set(old));
+    user::switch(old, irql());
+    result
+}
+
 /// Sets a higher (or the same) IRQL and gives back the old one. Legality is the caller's to check.
 pub(crate) fn raise(level: u8) -> u8 {
     let old = fast(|fast| {
@@ -412,6 +430,7 @@ pub(crate) fn raise(level: u8) -> u8 {
     journal::note(|| What::Level);
     if level >= DISPATCH_LEVEL {
         paged::close();
+        user::close();
     }
     old
 }

@@ -11,7 +11,7 @@ use super::{
 use crate::rt::{
     context::{self, Context},
     journal::{self, What},
-    paged,
+    paged, user,
 };
 
 /// Bytes of a host stack: room for formatting, symbols and panics.
@@ -41,6 +41,8 @@ pub(super) struct Thread {
     pub(super) irql: u8,
     /// The image on whose behalf it runs.
     pub(super) image: u8,
+    /// The process whose thread it is.
+    process: u32,
     pub(super) dispatch_since_ns: u64,
     busy: u64,
     pub(super) pauses: u32,
@@ -168,6 +170,7 @@ impl Thread {
             stage: Stage::Off,
             irql: PASSIVE_LEVEL,
             image,
+            process: 0,
             dispatch_since_ns: 0,
             busy: 0,
             pauses: 0,
@@ -204,6 +207,7 @@ pub(super) fn resume(id: ThreadId, processors: &Processors) -> bool {
                 .set(machine.processors[processor as usize].spent_ns);
             fast.irql.set(thread.irql);
             fast.image.set(thread.image);
+            fast.process.set(thread.process);
             fast.dispatch_since_ns.set(thread.dispatch_since_ns);
             fast.busy.set(thread.busy);
             fast.pauses.set(thread.pauses);
@@ -214,6 +218,7 @@ pub(super) fn resume(id: ThreadId, processors: &Processors) -> bool {
         if thread.irql >= DISPATCH_LEVEL {
             paged::close();
         }
+        user::switch(thread.process, thread.irql);
         processors.enter(processor, thread_object(id));
         journal::note_of(id, processor, thread.irql, || What::Runs);
         (
@@ -235,6 +240,7 @@ pub(super) fn resume(id: ThreadId, processors: &Processors) -> bool {
             machine.processors[processor].spent_ns = fast.spent_ns.get();
             thread.irql = fast.irql.get();
             thread.image = fast.image.get();
+            thread.process = fast.process.get();
             thread.dispatch_since_ns = fast.dispatch_since_ns.get();
             thread.busy = fast.busy.get();
             thread.pauses = fast.pauses.get();

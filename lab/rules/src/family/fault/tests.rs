@@ -255,3 +255,34 @@ fn nothing_else_is_a_fault() {
     };
     assert!(broken::<FaultMonitor>([at(Kind::Import(import))]).is_empty());
 }
+
+#[test]
+fn memory_of_user_mode_is_touched_with_care() {
+    let access = Access::Read;
+    let user = |is_other_process| FaultKind::User {
+        access,
+        is_other_process,
+    };
+    let region = |is_gone| Region::User { is_gone };
+    let raised = |event: Event| Event { irql: 2, ..event };
+    let read = FaultKind::Memory(access);
+    let block = 0x2000;
+    let object = Lent::Bait;
+    for (event, expected) in [
+        (fault(user(false), region(false)), "irp-user-try"),
+        (fault(user(true), region(false)), "irp-user-context"),
+        // A handler was there, and would not have it.
+        (fault(read, region(false)), "irp-user-try"),
+        (fault(read, region(true)), "mem-use-after-free"),
+        (
+            raised(fault(read, region(false))),
+            "mem-pageable-at-dispatch",
+        ),
+        (
+            fault(read, Region::GivenAway { block, object }),
+            "irp-user-probe",
+        ),
+    ] {
+        assert_eq!(broken::<FaultMonitor>([event]), [expected]);
+    }
+}
