@@ -35,6 +35,7 @@ pub(crate) struct CDriver {
 const FILTER: &[&str] = &[
     "filter.c",
     "queue.c",
+    "user.c",
     "plain.c",
     "seh.c",
     "library.c",
@@ -57,7 +58,7 @@ pub(crate) const DRIVERS: &[CDriver] = &[
     },
     CDriver {
         name: "c-faulty",
-        sources: &["filter.c", "queue.c", "fault.c"],
+        sources: &["filter.c", "queue.c", "user.c", "fault.c"],
         is_guarded: true,
     },
 ];

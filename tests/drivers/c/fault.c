@@ -20,6 +20,8 @@ struct play {
 	void (*detach)(MODULE *module);
 	void (*send)(MODULE *module, NET_BUFFER_LIST *lists);
 	void (*work)(MODULE *module);
+	/* Reads what a METHOD_NEITHER request brings; the status that it ends with. */
+	NTSTATUS (*request)(IRP *irp);
 };
 
 static UCHAR *block(void)
@@ -204,6 +206,136 @@ NOINLINE static void block_at_dispatch(MODULE *module)
 	KeReleaseSpinLock(&module->lock, old);
 }
 
+static UCHAR *input_of(IRP *irp)
+{
+	return irp->Tail.Overlay.CurrentStackLocation->Parameters.DeviceIoControl.Type3InputBuffer;
+}
+
+static volatile UCHAR seen;
+
+/* The sender's memory may be gone at any time. */
+NOINLINE static NTSTATUS user_no_try(IRP *irp)
+{
+	seen = *input_of(irp); /* caught: c-user-no-try by irp-user-try */
+	stay();
+	return STATUS_SUCCESS;
+}
+
+NOINLINE static NTSTATUS user_probe_no_try(IRP *irp)
+{
+	ProbeForRead(input_of(irp), 8, 1); /* caught: c-user-probe-no-try by irp-user-try */
+	stay();
+	return STATUS_SUCCESS;
+}
+
+NOINLINE static NTSTATUS user_after_try(IRP *irp)
+{
+	volatile UCHAR *input = input_of(irp);
+
+	__try {
+		ProbeForRead((PVOID)input, 8, 1);
+		seen = input[0];
+	} __except (1) {
+		return STATUS_ACCESS_VIOLATION;
+	}
+	seen = input[1]; /* caught: c-user-after-try by irp-user-try */
+	return STATUS_SUCCESS;
+}
+
+/* An address of the system's is read, and what is there would be told. */
+NOINLINE static NTSTATUS user_unprobed(IRP *irp)
+{
+	volatile UCHAR *input = input_of(irp);
+
+	__try {
+		seen = *input; /* caught: c-user-unprobed by irp-user-probe */
+	} __except (1) {
+		return STATUS_ACCESS_VIOLATION;
+	}
+	return STATUS_SUCCESS;
+}
+
+NOINLINE static NTSTATUS user_lock_unprobed(IRP *irp)
+{
+	MDL *mdl = IoAllocateMdl(input_of(irp), 8, FALSE, FALSE, NULL);
+	NTSTATUS status = STATUS_SUCCESS;
+
+	if (!mdl)
+		return STATUS_INSUFFICIENT_RESOURCES;
+	__try {
+		MmProbeAndLockPages(mdl, KernelMode, IoReadAccess); /* caught: c-user-lock-unprobed by irp-user-probe */
+		MmUnlockPages(mdl);
+	} __except (1) {
+		status = STATUS_ACCESS_VIOLATION;
+	}
+	IoFreeMdl(mdl);
+	return status;
+}
+
+/* The exception is one of those that the filter lets pass. */
+NOINLINE static NTSTATUS user_declined(IRP *irp)
+{
+	volatile UCHAR *input = input_of(irp);
+
+	__try {
+		if (irp->RequestorMode != KernelMode)
+			ProbeForRead((PVOID)input, 8, 1);
+	} __except (1) {
+		return STATUS_ACCESS_VIOLATION;
+	}
+	__try {
+		seen = *input; /* caught: c-user-declined by irp-user-try */
+	} __except (_exception_code() == 0xC0000094ul) {
+		return STATUS_UNSUCCESSFUL;
+	}
+	return STATUS_SUCCESS;
+}
+
+NOINLINE static NTSTATUS user_at_dispatch(IRP *irp)
+{
+	volatile UCHAR *input = input_of(irp);
+	KIRQL old = KfRaiseIrql(DISPATCH_LEVEL);
+
+	__try {
+		seen = *input; /* caught: c-user-at-dispatch by mem-pageable-at-dispatch */
+	} __except (1) {
+		seen = 0;
+	}
+	KeLowerIrql(old);
+	return STATUS_SUCCESS;
+}
+
+NOINLINE static void touch_elsewhere(MODULE *module)
+{
+	__try {
+		seen = *(volatile UCHAR *)module->kept; /* caught: c-user-elsewhere by irp-user-context */
+	} __except (1) {
+		seen = 0;
+	}
+}
+
+static MODULE *last_module;
+
+/* What the sender has is not there for a thread of another process. */
+static void user_elsewhere_work(MODULE *module)
+{
+	last_module = module;
+	if (module->kept)
+		touch_elsewhere(module);
+}
+
+static NTSTATUS user_elsewhere(IRP *irp)
+{
+	LARGE_INTEGER interval = { .QuadPart = ONE_SECOND };
+
+	if (!last_module)
+		return STATUS_UNSUCCESSFUL;
+	last_module->kept = input_of(irp);
+	module_defer(last_module);
+	KeDelayExecutionThread(KernelMode, FALSE, &interval);
+	return STATUS_SUCCESS;
+}
+
 static const struct play plays[] = {
 	{ .name = L"c-pool-past", .attach = pool_past },
 	{ .name = L"c-pool-freed", .work = pool_freed },
@@ -224,6 +356,14 @@ static const struct play plays[] = {
 	{ .name = L"c-spin", .work = spin },
 	{ .name = L"c-sleep", .attach = sleep_for_ever },
 	{ .name = L"c-block-at-dispatch", .work = block_at_dispatch },
+	{ .name = L"c-user-no-try", .request = user_no_try },
+	{ .name = L"c-user-probe-no-try", .request = user_probe_no_try },
+	{ .name = L"c-user-after-try", .request = user_after_try },
+	{ .name = L"c-user-unprobed", .request = user_unprobed },
+	{ .name = L"c-user-lock-unprobed", .request = user_lock_unprobed },
+	{ .name = L"c-user-declined", .request = user_declined },
+	{ .name = L"c-user-at-dispatch", .request = user_at_dispatch },
+	{ .name = L"c-user-elsewhere", .request = user_elsewhere, .work = user_elsewhere_work },
 };
 
 static const struct play *chosen;
@@ -278,4 +418,14 @@ void play_work(MODULE *module)
 {
 	if (chosen && chosen->work)
 		chosen->work(module);
+}
+
+NTSTATUS play_request(IRP *irp)
+{
+	IO_STACK_LOCATION *location = irp->Tail.Overlay.CurrentStackLocation;
+
+	if (!chosen || !chosen->request ||
+	    (location->Parameters.DeviceIoControl.IoControlCode & 3) != METHOD_NEITHER)
+		return user_request(irp);
+	return request_end(irp, chosen->request(irp), 0);
 }

@@ -239,7 +239,8 @@ static NTSTATUS dispatch(DEVICE_OBJECT *device, IRP *irp)
 	if (device == filter_device && *(ULONG64 *)device->DeviceExtension != DEVICE_MARK)
 		KeBugCheckEx(0xDEAD, 90, (ULONG64)device, (ULONG64)filter_device, 0);
 	if (location->MajorFunction == IRP_MJ_DEVICE_CONTROL)
-		return queue_request(irp);
+		return (location->Parameters.DeviceIoControl.IoControlCode & 3) == METHOD_BUFFERED ?
+			       queue_request(irp) : play_request(irp);
 	irp->IoStatus.Status = STATUS_SUCCESS;
 	irp->IoStatus.Information = 0;
 	IofCompleteRequest(irp, IO_NO_INCREMENT);

@@ -50,6 +50,14 @@ void play_detach(MODULE *module);
 void play_send(MODULE *module, NET_BUFFER_LIST *lists);
 void play_work(MODULE *module);
 
+/* A control request that is not METHOD_BUFFERED. */
+NTSTATUS play_request(IRP *irp);
+
+/* How the well-behaved filter answers it; how any request ends; what the pages of an MDL are mapped at. */
+NTSTATUS user_request(IRP *irp);
+NTSTATUS request_end(IRP *irp, NTSTATUS status, ULONG64 information);
+UCHAR *mdl_address(MDL *mdl);
+
 /* Tries structured exception handling; the system stops where it is not as documented. */
 void seh(MODULE *module);
 

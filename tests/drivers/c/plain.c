@@ -17,6 +17,11 @@ void play_send(MODULE *module, NET_BUFFER_LIST *lists)
 	(void)lists;
 }
 
+NTSTATUS play_request(IRP *irp)
+{
+	return user_request(irp);
+}
+
 void play_work(MODULE *module)
 {
 	static LONG volatile tried;

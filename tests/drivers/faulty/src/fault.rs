@@ -27,6 +27,7 @@ mod frame_hold;
 mod fresh;
 mod image;
 mod irp;
+mod irp_user;
 mod irql;
 mod irql_highest;
 mod lifecycle;
@@ -81,6 +82,7 @@ static AREAS: &[&[Play]] = &[
     dispatch::PLAYS,
     image::PLAYS,
     irp::PLAYS,
+    irp_user::PLAYS,
     irql::PLAYS,
     irql_highest::PLAYS,
     lifecycle::PLAYS,

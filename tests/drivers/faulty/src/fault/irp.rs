@@ -4,9 +4,9 @@ use core::ffi::c_void;
 
 use super::control::{self, Dispatch, set};
 use crate::abi::{
-    DEVICE_OBJECT, IRP, IofCompleteRequest, NDIS_HANDLE, NTSTATUS, NdisAllocateIoWorkItem,
-    NdisFreeIoWorkItem, NdisQueueIoWorkItem, SL_PENDING_RETURNED, STATUS_INVALID_PARAMETER,
-    STATUS_PENDING, STATUS_SUCCESS, STATUS_UNSUCCESSFUL,
+    DEVICE_OBJECT, IRP, IofCompleteRequest, METHOD_BUFFERED, NDIS_HANDLE, NTSTATUS,
+    NdisAllocateIoWorkItem, NdisFreeIoWorkItem, NdisQueueIoWorkItem, SL_PENDING_RETURNED,
+    STATUS_INVALID_PARAMETER, STATUS_PENDING, STATUS_SUCCESS, STATUS_UNSUCCESSFUL,
 };
 use crate::driver;
 use crate::play::{NOTHING, Play, stay};
@@ -147,7 +147,7 @@ extern "system" fn complete_cancellable(_: *mut DEVICE_OBJECT, irp: *mut IRP) ->
     STATUS_UNSUCCESSFUL
 }
 
-/// Bytes of the request's input and output.
+/// Bytes of the request's input and output in its system buffer: none but with METHOD_BUFFERED.
 pub(super) fn lengths(irp: *mut IRP) -> (u32, u32) {
     // SAFETY: the request is this driver's; the current location is in use.
     let tail = unsafe { &(*irp).Tail };
@@ -157,6 +157,9 @@ pub(super) fn lengths(irp: *mut IRP) -> (u32, u32) {
     let parameters = unsafe { &(*stack).Parameters };
     // SAFETY: as above.
     let control = unsafe { parameters.DeviceIoControl };
+    if control.IoControlCode & 3 != METHOD_BUFFERED {
+        return (0, 0);
+    }
     (control.InputBufferLength, control.OutputBufferLength)
 }
 

@@ -1,0 +1,243 @@
+//! Requests that bring addresses of their sender's, and locked pages. Nothing here can handle an exception, so nothing
+//! here may touch an address of user mode at all.
+
+use core::ffi::c_void;
+use core::hint::black_box;
+use core::ptr::null_mut;
+use core::sync::atomic::{AtomicPtr, Ordering};
+
+use super::control::{self, Dispatch, set};
+use crate::abi::{
+    DEVICE_OBJECT, DISPATCH_LEVEL, IO_STACK_LOCATION, IRP, IofCompleteRequest, KeLowerIrql,
+    KfRaiseIrql, MDL, METHOD_NEITHER, METHOD_OUT_DIRECT, MmMapLockedPagesSpecifyCache, NDIS_HANDLE,
+    NTSTATUS, NdisAllocateIoWorkItem, NdisFreeIoWorkItem, NdisQueueIoWorkItem, ProbeForRead,
+    SL_PENDING_RETURNED, STATUS_INVALID_DEVICE_REQUEST, STATUS_PENDING, STATUS_SUCCESS,
+    STATUS_UNSUCCESSFUL,
+};
+use crate::driver;
+use crate::play::{NOTHING, Play, stay};
+
+const fn asked(name: &'static str, create: fn(NDIS_HANDLE) -> NTSTATUS) -> Play {
+    Play {
+        name,
+        registered: Some(create),
+        unload: Some(control::remove),
+        ..NOTHING
+    }
+}
+
+pub(crate) const PLAYS: &[Play] = &[
+    asked("irp-user-read", |driver| create(driver, read)),
+    asked("irp-user-probe-alone", |driver| create(driver, probe_alone)),
+    asked("irp-user-at-dispatch", |driver| create(driver, read_raised)),
+    asked("irp-user-trusted", |driver| create(driver, trust)),
+    asked("irp-user-elsewhere", |driver| {
+        create(driver, read_elsewhere)
+    }),
+    asked("irp-pages-touched-after", |driver| {
+        create(driver, touch_pages_after)
+    }),
+    asked("irp-pages-elsewhere", |driver| {
+        create(driver, answer_elsewhere)
+    }),
+    asked("irp-kernel-answered", |driver| {
+        create(driver, answer_kernel)
+    }),
+];
+
+fn create(driver: NDIS_HANDLE, control: Dispatch) -> NTSTATUS {
+    control::create(driver, control)
+}
+
+/// Where the system's addresses begin in the lab, and do not end in Windows.
+const SYSTEM_FIRST: usize = 0x6000_0000_0000;
+
+fn location(irp: *mut IRP) -> *mut IO_STACK_LOCATION {
+    // SAFETY: the request is this driver's; the current location is in use.
+    let tail = unsafe { &(*irp).Tail };
+    // SAFETY: as above.
+    unsafe { tail.Overlay.CurrentStackLocation }
+}
+
+/// The transfer method of a control request.
+fn method(irp: *mut IRP) -> u32 {
+    // SAFETY: the major function is IRP_MJ_DEVICE_CONTROL.
+    let parameters = unsafe { &(*location(irp)).Parameters };
+    // SAFETY: as above.
+    let control = unsafe { parameters.DeviceIoControl };
+    control.IoControlCode & 3
+}
+
+/// The address of the input that a METHOD_NEITHER request brings; of another request, NULL.
+fn input(irp: *mut IRP) -> *mut u8 {
+    if method(irp) != METHOD_NEITHER {
+        return null_mut();
+    }
+    // SAFETY: the major function is IRP_MJ_DEVICE_CONTROL.
+    let parameters = unsafe { &(*location(irp)).Parameters };
+    // SAFETY: as above.
+    let control = unsafe { parameters.DeviceIoControl };
+    control.Type3InputBuffer.cast()
+}
+
+fn refuse(irp: *mut IRP) -> NTSTATUS {
+    control::finish(irp, STATUS_INVALID_DEVICE_REQUEST)
+}
+
+#[inline(never)]
+extern "system" fn read(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
+    let input = input(irp);
+    if input.is_null() {
+        return refuse(irp);
+    }
+    // SAFETY: none: this is the fault.
+    let byte = unsafe { *input }; // caught: irp-user-read by irp-user-try
+    black_box(byte);
+    control::finish(irp, STATUS_SUCCESS)
+}
+
+/// A probe raises where the address is none of user mode, and that nobody handles.
+#[inline(never)]
+extern "system" fn probe_alone(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
+    let input = input(irp);
+    if input.is_null() {
+        return refuse(irp);
+    }
+    // SAFETY: none: this is the fault.
+    unsafe { ProbeForRead(input.cast(), 8, 1) }; // caught: irp-user-probe-alone by irp-user-try
+    control::finish(irp, STATUS_SUCCESS)
+}
+
+#[inline(never)]
+extern "system" fn read_raised(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
+    let input = input(irp);
+    if input.is_null() {
+        return refuse(irp);
+    }
+    // SAFETY: lowered below.
+    let old = unsafe { KfRaiseIrql(DISPATCH_LEVEL as u8) };
+    // SAFETY: none: this is the fault.
+    let byte = unsafe { *input }; // caught: irp-user-at-dispatch by mem-pageable-at-dispatch
+    black_box(byte);
+    // SAFETY: the level that the raise returned.
+    unsafe { KeLowerIrql(old) };
+    control::finish(irp, STATUS_SUCCESS)
+}
+
+/// Takes an address of the system's for one that the system has sent, and not for one that a process has made up.
+#[inline(never)]
+extern "system" fn trust(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
+    let input = input(irp);
+    if input.addr() < SYSTEM_FIRST {
+        return refuse(irp);
+    }
+    // SAFETY: none: this is the fault.
+    let byte = unsafe { *input }; // caught: irp-user-trusted by irp-user-probe
+    black_box(byte);
+    control::finish(irp, STATUS_SUCCESS)
+}
+
+static KEPT: AtomicPtr<u8> = AtomicPtr::new(null_mut());
+
+/// Leaves the request to a work item, or ends it where there is none to have.
+fn defer(irp: *mut IRP, routine: unsafe extern "system" fn(*mut c_void, NDIS_HANDLE)) -> NTSTATUS {
+    // SAFETY: the driver's handle lives until unload.
+    let item = unsafe { NdisAllocateIoWorkItem(driver::handle()) };
+    if item.is_null() {
+        return control::finish(irp, STATUS_UNSUCCESSFUL);
+    }
+    // SAFETY: the request is this driver's; this is what IoMarkIrpPending does.
+    unsafe { (*location(irp)).Control |= SL_PENDING_RETURNED as u8 };
+    // SAFETY: the item waits for no run, and is freed by its own.
+    unsafe { NdisQueueIoWorkItem(item, Some(routine), irp.cast()) };
+    STATUS_PENDING
+}
+
+extern "system" fn read_elsewhere(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
+    let input = input(irp);
+    if input.is_null() {
+        return refuse(irp);
+    }
+    KEPT.store(input, Ordering::Release);
+    defer(irp, read_kept)
+}
+
+#[inline(never)]
+extern "system" fn read_kept(irp: *mut c_void, item: NDIS_HANDLE) {
+    let kept = KEPT.load(Ordering::Acquire);
+    // SAFETY: none: this is the fault.
+    let byte = unsafe { *kept }; // caught: irp-user-elsewhere by irp-user-context
+    black_box(byte);
+    control::finish(irp.cast(), STATUS_SUCCESS);
+    // SAFETY: the item was taken from the queue before this run.
+    unsafe { NdisFreeIoWorkItem(item) };
+}
+
+/// Where the locked pages of a METHOD_OUT_DIRECT request are mapped; of another, NULL.
+fn pages(irp: *mut IRP) -> *mut u8 {
+    /// `MmCached`, `NormalPagePriority | MdlMappingNoExecute`.
+    const CACHED: i32 = 1;
+    const PRIORITY: u32 = 0x4000_0010;
+    // SAFETY: the request is this driver's.
+    let mdl: *mut MDL = unsafe { (*irp).MdlAddress };
+    if mdl.is_null() || method(irp) != METHOD_OUT_DIRECT {
+        return null_mut();
+    }
+    // SAFETY: the I/O manager has locked the pages, which nobody has mapped.
+    let mapped = unsafe { MmMapLockedPagesSpecifyCache(mdl, 0, CACHED, null_mut(), 0, PRIORITY) };
+    mapped.cast()
+}
+
+#[inline(never)]
+extern "system" fn touch_pages_after(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
+    let kept = KEPT.load(Ordering::Acquire);
+    if !kept.is_null() {
+        // SAFETY: none: this is the fault.
+        let byte = unsafe { *kept }; // caught: irp-pages-touched-after by mem-use-after-free
+        black_box(byte);
+    }
+    KEPT.store(pages(irp), Ordering::Release);
+    refuse(irp)
+}
+
+/// What is mapped can be touched by any thread, at any level, as long as the request lasts.
+extern "system" fn answer_elsewhere(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
+    let pages = pages(irp);
+    if pages.is_null() {
+        return refuse(irp);
+    }
+    KEPT.store(pages, Ordering::Release);
+    defer(irp, write_kept)
+}
+
+// legal: irp-pages-elsewhere near irp-user-context, mem-pageable-at-dispatch, irp-user-try, mem-use-after-free
+extern "system" fn write_kept(irp: *mut c_void, item: NDIS_HANDLE) {
+    stay();
+    let irp = irp.cast();
+    let kept = KEPT.load(Ordering::Acquire);
+    // SAFETY: lowered below.
+    let old = unsafe { KfRaiseIrql(DISPATCH_LEVEL as u8) };
+    // SAFETY: a byte of the request's pages, which stay locked and mapped until it is completed.
+    unsafe { *kept = 1 };
+    // SAFETY: the level that the raise returned.
+    unsafe { KeLowerIrql(old) };
+    set(irp, STATUS_SUCCESS, 1);
+    // SAFETY: the request is this driver's until here.
+    unsafe { IofCompleteRequest(irp, 0) };
+    // SAFETY: the item was taken from the queue before this run.
+    unsafe { NdisFreeIoWorkItem(item) };
+}
+
+/// Another driver's addresses need neither probe nor handler.
+// legal: irp-kernel-answered near irp-user-probe, irp-user-try
+extern "system" fn answer_kernel(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
+    let input = input(irp);
+    // SAFETY: the request is this driver's.
+    let is_kernel = unsafe { (*irp).RequestorMode } == 0;
+    if input.is_null() || !is_kernel {
+        return refuse(irp);
+    }
+    // SAFETY: a byte of another driver's input.
+    black_box(unsafe { *input });
+    control::finish(irp, STATUS_SUCCESS)
+}
