@@ -38,6 +38,25 @@ pub fn if_index(adapter: u32) -> u32 {
     ndis::adapter::if_index(adapter)
 }
 
+/// The value of an OID, a status or an event, by its C name.
+#[must_use]
+pub fn value_of(name: &str) -> Option<u32> {
+    let names = abi::name::NAMES;
+    let at = names.binary_search_by_key(&name, |(known, _)| known).ok()?;
+    Some(names[at].1)
+}
+
+/// The first C name of a value that begins with one of `prefixes`, those that come first first.
+#[must_use]
+pub fn name_of(value: u32, prefixes: &[&str]) -> Option<&'static str> {
+    let find = |prefix: &&str| {
+        let mut names = abi::name::NAMES.iter();
+        let found = names.find(|(name, known)| *known == value && name.starts_with(prefix));
+        found.map(|(name, _)| *name)
+    };
+    prefixes.iter().find_map(find)
+}
+
 /// What ran where and when, as [`Report::timeline`] tells it.
 pub mod timeline {
     pub use crate::rt::journal::{Moment, What};

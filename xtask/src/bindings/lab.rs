@@ -1,6 +1,6 @@
 //! `lab/kernel/src/abi`: offsets, sizes and constants for a lab that sees a driver's memory as bytes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::declare;
@@ -20,6 +20,7 @@ pub(super) fn outputs(facts: &Facts) -> Vec<Output> {
         Output::new("lab/kernel/src/abi/nt.rs", records(&facts.nt, facts, "NT")),
         Output::new("lab/kernel/src/abi/constant.rs", constants(facts)),
         Output::new("lab/kernel/src/abi/irql.rs", irql::table(facts)),
+        Output::new("lab/kernel/src/abi/name.rs", names(facts)),
     ]
 }
 
@@ -169,5 +170,37 @@ fn constants(facts: &Facts) -> String {
                 .replace("\npub type", "\npub(crate) type"),
         );
     }
+    out
+}
+
+/// What people call by name in a script: what its C name begins with.
+const NAMED: [&str; 5] = [
+    "NDIS_STATUS_",
+    "NdisDevicePnPEvent",
+    "NetEvent",
+    "OID_",
+    "STATUS_",
+];
+
+fn names(facts: &Facts) -> String {
+    let mut values: BTreeMap<&str, i128> = BTreeMap::new();
+    for family in [&facts.nt, &facts.ndis] {
+        let enumerators = family.enums.values().flatten();
+        values.extend(enumerators.map(|(name, value)| (name.as_str(), i128::from(*value))));
+        let constants = family.constants.iter();
+        values.extend(constants.map(|(name, constant)| (name.as_str(), constant.parts().1)));
+    }
+    let mut out = header("OIDs, statuses and events by their C names");
+    out.push_str(
+        "/// Name and value, sorted by name.\npub(crate) const NAMES: &[(&str, u32)] = &[\n",
+    );
+    for (name, value) in values {
+        let is_named = NAMED.iter().any(|prefix| name.starts_with(prefix));
+        // Where an enumeration ends is no value of it.
+        if is_named && !name.ends_with("Maximum") {
+            let _ = writeln!(out, "(\"{name}\", {:#x}),", value & 0xffff_ffff);
+        }
+    }
+    out.push_str("];\n");
     out
 }

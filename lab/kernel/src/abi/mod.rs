@@ -15,5 +15,6 @@
 
 pub(crate) mod constant;
 pub(crate) mod irql;
+pub(crate) mod name;
 pub(crate) mod ndis;
 pub(crate) mod nt;
