@@ -109,3 +109,16 @@ pub fn capture(name: &str) -> PathBuf {
     assert!(path.is_file(), "{} is not there", path.display());
     path
 }
+
+/// The committed script with this name.
+///
+/// # Panics
+///
+/// When it is not there.
+pub fn script(name: &str) -> PathBuf {
+    let path = repository()
+        .join("tests/scripts")
+        .join(format!("{name}.toml"));
+    assert!(path.is_file(), "{} is not there", path.display());
+    path
+}

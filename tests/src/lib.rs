@@ -10,6 +10,8 @@ mod lab;
 mod scratch;
 pub mod tshark;
 
-pub use artefact::{capture, captures, checked_driver, driver, lwf_lab, repository, target, xtask};
+pub use artefact::{
+    capture, captures, checked_driver, driver, lwf_lab, repository, script, target, xtask,
+};
 pub use lab::{Lab, Output};
 pub use scratch::Scratch;

@@ -102,15 +102,16 @@ pub(crate) fn summarise(
         .or(before_pause.as_ref())
         .map(Reading::total);
 
+    // In a hard life, and in that of a script, a module comes and goes, and what it counted is in the total alone.
+    let comes_and_goes = arguments.hard || arguments.script.is_some();
     let adapters: Vec<Adapter> = report
         .adapters
         .iter()
         .zip(sources)
         .map(|(adapter, source)| {
-            // In a hard life a module comes and goes, and what it counted is in the total alone.
             let statistics = before_pause
                 .as_ref()
-                .filter(|_| !arguments.hard)
+                .filter(|_| !comes_and_goes)
                 .and_then(|reading| reading.adapter(adapter.if_index));
             // The driver's counts of one adapter are those of then.
             let counts = match statistics {
@@ -149,7 +150,7 @@ pub(crate) fn summarise(
         driver_total.as_ref().map(driver_bytes),
     );
 
-    if arguments.hard {
+    if comes_and_goes {
         if report.violation.is_none() && report.refusal.is_none() {
             disagreements = self::disagreements(report);
         }
@@ -212,6 +213,7 @@ pub(crate) fn summarise(
         flow_count: flows.as_ref().map(|flows| flows.len() as u64),
         flows,
         mode_changes: device::mode_changes(&report.control),
+        script: None,
         requests: report.requests.iter().map(request).collect(),
         device_requests: report.device_requests.iter().map(device_request).collect(),
         situations: situations(report),

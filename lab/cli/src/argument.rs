@@ -208,6 +208,8 @@ mod tests {
             "3",
             "--modes",
             "inline,off",
+            "--script",
+            "s.toml",
             "--fail",
             "NdisFRestartFilter",
             "--stop",
@@ -231,7 +233,7 @@ mod tests {
             run_arguments(&words).unwrap().replay(),
             r"lwf-lab run 'dir one/a.sys' --pcap x.pcap --pcap 'y'\''s.pcap' --seed 9 --trace all --trace-level 3 --ndis 6.85 \
               --local 10.0.0.0/8 --local 02:00:00:00:00:0a --vlan-tags in-frame --set Mode=tap --set Ring=0x10 --processors 4 --workers 3 \
-              --modes inline,off --fail NdisFRestartFilter --fail ExAllocatePool2@1a.2b --without pause-within-10s --stop busy --pdb a.pdb --disturb --ordered --hold-limit=7"
+              --modes inline,off --script s.toml --fail NdisFRestartFilter --fail ExAllocatePool2@1a.2b --without pause-within-10s --stop busy --pdb a.pdb --disturb --ordered --hold-limit=7"
                 .replace("\\\n              ", "")
         );
     }
@@ -250,6 +252,7 @@ mod tests {
             &["a.sys", "--trace", "all", "--trace-level", "0"],
             &["a.sys", "--trace", "all", "--trace-level", "loud"],
             &["a.sys", "--hard", "--pcap", "x"],
+            &["a.sys", "--hard", "--script", "x"],
             &["a.sys", "--fail", "ExAllocatePool2@x"],
             &["a.sys", "--without", "no-such-rule"],
             &["a.sys", "--without", "lab-fault"],

@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::argument::{Command, CommandLine, RunArguments};
 use crate::error::{Error, Exit};
 use crate::run::{self, Outcome};
+use crate::summary::Script;
 use crate::{bench, imports, screen, trace, trial};
 
 /// Runs what the command line asks for.
@@ -101,6 +102,14 @@ fn execute_run(arguments: &RunArguments) -> Result<Exit, Error> {
     show(&summary, arguments.json, screen::render)?;
     for line in &damage {
         complain(line);
+    }
+    let mut failures = summary.script.iter().flat_map(Script::failures);
+    if let Some(first) = failures.next() {
+        let more = match failures.count() {
+            0 => String::new(),
+            count => format!(" (and {count} more)"),
+        };
+        complain(&format!("{first}{more}"));
     }
     Ok(match (summary.is_clean(), damage.is_empty()) {
         (false, _) => Exit::RuleBroken,

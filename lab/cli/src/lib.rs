@@ -29,6 +29,7 @@ mod progress;
 mod quantity;
 mod run;
 pub mod screen;
+mod script;
 pub mod summary;
 mod table;
 mod timeline;

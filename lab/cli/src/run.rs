@@ -14,6 +14,7 @@ use crate::capture;
 use crate::device;
 use crate::error::Error;
 use crate::progress::ProgressLine;
+use crate::script::{self, Script};
 use crate::summary::Summary;
 use crate::timeline;
 use crate::trace;
@@ -66,18 +67,23 @@ pub(crate) fn execute(arguments: &RunArguments) -> Result<Outcome, Error> {
             ..Source::default()
         };
         sources = adapters.iter().map(|_| generated()).collect();
-    } else if adapters.is_empty() {
-        let name = "1 idle".to_owned();
-        adapters.push(AdapterConfig {
-            name,
-            mac: IDLE_MAC,
-            frames: Vec::new(),
-        });
-        sources.push(Source {
-            capture: None,
-            direction_by: "no traffic".to_owned(),
-            notes: Vec::new(),
-        });
+    }
+    let script = match &arguments.script {
+        Some(path) => {
+            let names: Vec<String> = adapters.iter().map(|it| it.name.clone()).collect();
+            let images = arguments.stack.images_with(&arguments.image);
+            Some(script::read(path, &names, &images)?)
+        }
+        None => None,
+    };
+    if adapters.is_empty() {
+        let direction_by = script.as_ref().map_or("no traffic", |_| "by the script");
+        adapters = idle_adapters(script.as_ref());
+        let source = || Source {
+            direction_by: direction_by.to_owned(),
+            ..Source::default()
+        };
+        sources = adapters.iter().map(|_| source()).collect();
     }
     let modes: Vec<Mode> = arguments.modes.iter().map(|&mode| mode.into()).collect();
     let control = device::administrator(&modes, adapters.len() as u32);
@@ -112,6 +118,7 @@ pub(crate) fn execute(arguments: &RunArguments) -> Result<Outcome, Error> {
                 .collect(),
             control: Some(control),
             chaos,
+            script: script.as_ref().map(|script| script.play.clone()),
             faults: (!faults.is_empty()).then(|| faults.iter().map(Site::call_site).collect()),
             trace: session.as_ref().map(|session| session.session(arguments)),
             without: arguments.without.clone(),
@@ -136,8 +143,22 @@ pub(crate) fn execute(arguments: &RunArguments) -> Result<Outcome, Error> {
     }
     notes.extend(argument::switched_off(&arguments.without));
     notes.extend(injected(faults, &report));
-    let summary = account::summarise(&image_name, arguments, &sources, notes, &report);
+    let mut summary = account::summarise(&image_name, arguments, &sources, notes, &report);
+    summary.script = script.map(|script| script.judge(&report));
     Ok(Outcome { summary, damage })
+}
+
+/// The adapters of a script that has any of its own; else one to which nothing comes.
+pub(crate) fn idle_adapters(script: Option<&Script>) -> Vec<AdapterConfig> {
+    let own = script.map(|script| script.adapters.as_slice());
+    match own.unwrap_or_default() {
+        [] => vec![AdapterConfig {
+            name: script::IDLE.to_owned(),
+            mac: IDLE_MAC,
+            frames: Vec::new(),
+        }],
+        own => own.to_vec(),
+    }
 }
 
 /// The other filters of a stack.

@@ -1,11 +1,14 @@
 //! The screen that a person sees at the end of a run.
 
+mod step;
+
 use std::fmt::{self, Write};
 
 use crate::finding;
 use crate::quantity::{self, count, nanoseconds, optional_count};
 use crate::summary::{
-    Adapter, Counted, CountedPackets, Directions, Flow, ModeChange, Spread, Stacked, Summary,
+    Adapter, Counted, CountedPackets, Directions, Flow, ModeChange, Script, Spread, Stacked,
+    Summary,
 };
 use crate::table::{Align, Table};
 
@@ -44,6 +47,9 @@ fn write(summary: &Summary, out: &mut String) -> fmt::Result {
         };
         let ModeChange { if_index, mode, .. } = change;
         writeln!(out, "Mode {mode} on interface {if_index}: {outcome}")?;
+    }
+    if let Some(script) = &summary.script {
+        step::write(script, out)?;
     }
     if let Some(flows) = &summary.flows {
         write_flows(flows, out)?;
@@ -329,6 +335,9 @@ fn write_work_items(summary: &Summary, out: &mut String) -> fmt::Result {
 
 fn write_verdict(summary: &Summary, out: &mut String) -> fmt::Result {
     out.push('\n');
+    for failure in summary.script.iter().flat_map(Script::failures) {
+        writeln!(out, "STEP FAILED     {failure}")?;
+    }
     for disagreement in &summary.disagreements {
         writeln!(out, "COUNTS DIFFER   {disagreement}")?;
     }

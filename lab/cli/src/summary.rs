@@ -4,10 +4,14 @@
 //! command serialise to the same bytes. Times are virtual. A field that only a driver with deferlwf's
 //! control device can fill is an `Option`, and `null` for any other image.
 
+mod script;
+
 use std::collections::BTreeMap;
 
 use lab_rules::PassageCount;
 use serde::{Deserialize, Serialize};
+
+pub use script::{Script, Step, StepPackets};
 
 /// The result of `lwf-lab run`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -51,6 +55,9 @@ pub struct Summary {
     pub flows: Option<Vec<Flow>>,
     /// Changes of the driver's mode that were asked for while packets flowed, and what it answered.
     pub mode_changes: Vec<ModeChange>,
+    /// The script that was played, if one was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub script: Option<Script>,
     /// OID requests: those that the driver was given, and its own.
     pub requests: Vec<Request>,
     /// Requests to the driver's devices, in the order of their ends.
@@ -88,9 +95,16 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Whether no rule was broken and all counts agree.
+    /// Whether no rule was broken, all counts agree, and all steps of a script came to what was expected of them.
     pub fn is_clean(&self) -> bool {
-        self.rules.broken == 0 && self.violation.is_none() && self.disagreements.is_empty()
+        let has_failed_steps = self
+            .script
+            .iter()
+            .any(|script| script.failures().next().is_some());
+        self.rules.broken == 0
+            && self.violation.is_none()
+            && self.disagreements.is_empty()
+            && !has_failed_steps
     }
 }
 

@@ -113,6 +113,7 @@ fn clean() -> Summary {
             flow("tcp", "10.1.0.1:40000", "10.1.0.2:80", Some("closed")),
             flow("udp", "[fd00::1]:40001", "[fd00::2]:53", None),
         ]),
+        script: None,
         requests: Vec::new(),
         device_requests: Vec::new(),
         situations: std::collections::BTreeMap::new(),

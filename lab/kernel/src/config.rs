@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use lab_rules::Demands;
 
+use crate::operation::Script;
 use crate::trace::TraceSession;
 
 /// Everything that decides a run. The same configuration gives the same run, byte for byte.
@@ -40,6 +41,9 @@ pub struct RunConfig {
     pub control: Option<Control>,
     /// Control operations at any moment of the traffic, if the life is to be a hard one.
     pub chaos: Option<Chaos>,
+    /// What is done to the filters, next to the traffic. With a script nothing is asked and indicated that it does not
+    /// say, and adapters refuse nothing, unless [`Self::disturb`] is set.
+    pub script: Option<Script>,
     /// The call stacks of the image that fail, each the first time that it is seen. With a list, an empty one
     /// too, [`Report::call_sites`](crate::Report::call_sites) tells every stack that could fail.
     pub faults: Option<Vec<CallSite>>,
@@ -143,6 +147,7 @@ pub enum Stop {
 }
 
 /// One simulated Ethernet adapter and what passes through it.
+#[derive(Clone, Debug)]
 pub struct AdapterConfig {
     /// A name for people; also the adapter's friendly name.
     pub name: String,

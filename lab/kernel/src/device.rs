@@ -10,7 +10,7 @@ use lab_rules::Kind;
 use lab_rules::event::{Callback, DeviceEvent, Lent};
 
 use crate::abi::constant::{IRP_MJ_CLEANUP, IRP_MJ_CLOSE, IRP_MJ_CREATE, STATUS_SUCCESS};
-use crate::abi::nt::{DEVICE_OBJECT, DRIVER_OBJECT, FILE_OBJECT, IRP};
+use crate::abi::nt::{DEVICE_OBJECT, DRIVER_OBJECT, FILE_OBJECT, IRP, UNICODE_STRING};
 use crate::per_image::{MOST, per_image};
 use crate::rt::mem;
 use crate::rt::sched;
@@ -197,11 +197,26 @@ pub(crate) struct File {
     file: u64,
     /// The process that has it.
     process: u32,
+    /// The string that its name is in, if it has one.
+    file_name: Option<u64>,
     is_cleaned_up: Cell<bool>,
 }
 
-/// Opens a device by name, as an administrator does; `None` without such a device.
-pub(crate) fn open(name: &str) -> Option<Result<File, u32>> {
+impl File {
+    /// Whether nobody has a handle of it any more.
+    pub(crate) fn is_cleaned_up(&self) -> bool {
+        self.is_cleaned_up.get()
+    }
+
+    fn release(self) {
+        driver::release(self.file);
+        self.file_name.into_iter().for_each(driver::release);
+    }
+}
+
+/// Opens a device by name, as an administrator does; `None` without such a device. `file_name` is what follows the
+/// device's name in the path that is opened, if anything does.
+pub(crate) fn open(name: &str, file_name: &str) -> Option<Result<File, u32>> {
     let device = DEVICES.with_borrow(|devices| {
         devices
             .devices
@@ -219,16 +234,24 @@ pub(crate) fn open(name: &str) -> Option<Result<File, u32>> {
     FILE_OBJECT::DeviceObject
         .write(file, device.object)
         .or_fault();
+    let file_name = (!file_name.is_empty()).then(|| {
+        let text = driver::unicode_string(Lent::Other, file_name);
+        let string = mem::read_bytes(text, UNICODE_STRING::SIZE).or_fault();
+        driver::write(file + FILE_OBJECT::FileName, &string);
+        text
+    });
     let opened = File {
         device,
         file,
         process: next_process(),
+        file_name,
         is_cleaned_up: Cell::new(false),
     };
     let answer = request::plain(&opened, IRP_MJ_CREATE);
     Some(if answer.status == STATUS_SUCCESS.cast_unsigned() {
         Ok(opened)
     } else {
+        opened.release();
         Err(answer.status)
     })
 }
@@ -245,6 +268,7 @@ pub(crate) fn send_without_file(name: &str, request: &Request) {
             device,
             file: 0,
             process: next_process(),
+            file_name: None,
             is_cleaned_up: Cell::new(true),
         };
         send(&file, request);
@@ -297,11 +321,11 @@ fn cancel(device: &Device, irp: u64) {
 pub(crate) fn close(file: File) {
     cleanup(&file);
     request::plain(&file, IRP_MJ_CLOSE);
-    driver::release(file.file);
+    file.release();
 }
 
 /// Sends `IRP_MJ_CLEANUP`, once: nobody has a handle any more.
-fn cleanup(file: &File) {
+pub(crate) fn cleanup(file: &File) {
     if !file.is_cleaned_up.replace(true) {
         request::plain(file, IRP_MJ_CLEANUP);
     }

@@ -10,6 +10,7 @@ mod life;
 mod memory;
 mod ndis;
 mod nt;
+mod operation;
 mod per_image;
 mod report;
 mod rt;
@@ -22,6 +23,10 @@ pub use config::{
     AdapterConfig, Answer, Ask, CallSite, Chaos, Control, ControlPhase, Device, Direction, Frame,
     Load, NextLoad, ParameterValue, Request, RequestKind, Requestor, RunConfig, Sample,
     StackedImage, Stop, UserMemory,
+};
+pub use operation::{
+    Act, Event, EventWay, FileCall, FileOperation, OidAsk, Operation, Outcome, Packets,
+    Performance, PowerState, Script, StatusIndication, Step, Target, Traffic,
 };
 pub use report::{
     AdapterReport, CallSiteReport, ControlRecord, DeviceRequestReport, DispatchReport, Failure,

@@ -6,7 +6,7 @@ use lab_rules::event::{OidKind, OidPath};
 use lab_rules::{PassageCount, StackFrame, Violation};
 
 use crate::timeline::Moment;
-use crate::{Answer, CallSite, ControlPhase, Direction, Request};
+use crate::{Answer, CallSite, ControlPhase, Direction, Performance, Request};
 
 /// The outcome of a run that could be carried out, rule broken or not.
 #[derive(Clone, Debug)]
@@ -56,6 +56,8 @@ pub struct Report {
     pub machine: MachineReport,
     /// Control operations that were carried out, by name.
     pub operations: BTreeMap<&'static str, u64>,
+    /// How the steps of the script were done, in the order in which they began.
+    pub steps: Vec<Performance>,
     /// The call stacks that could fail, in the order in which they were first seen; empty unless
     /// the configuration has [`RunConfig::faults`](crate::RunConfig::faults).
     pub call_sites: Vec<CallSiteReport>,

@@ -106,7 +106,7 @@ const ROOMS: &[Room] = &[
     Room {
         folder: "lab/cli",
         ours: &["lab-kernel", "lab-rules", "lab-net", "protocol"],
-        others: &["anyhow", "clap", "indicatif", "serde", "serde_json"],
+        others: &["anyhow", "clap", "indicatif", "serde", "serde_json", "toml"],
         host: true,
         ..NOTHING
     },

@@ -156,6 +156,7 @@ fn report(before_pause: AdapterStatistics) -> Report {
         .into(),
         machine: MachineReport::default(),
         operations: BTreeMap::new(),
+        steps: Vec::new(),
         call_sites: Vec::new(),
         timeline: Vec::new(),
         refusal: None,

@@ -27,6 +27,9 @@ Examples:
   Change the driver's mode twice while packets flow:
     lwf-lab run deferlwf.sys --pcap a.pcapng --modes inline,off
 
+  Packets, requests and events as a script says, in sequence or at the same time:
+    lwf-lab run myfilter.sys --script tests/scripts/oid.toml
+
   A seed of stress again, with a picture of what ran where, for ui.perfetto.dev:
     lwf-lab run deferlwf.sys --hard --seed 417 --timeline seed-417.json
 
@@ -101,6 +104,11 @@ pub struct RunArguments {
     /// Ask deferlwf for these modes, one after the other and on every adapter, while packets flow: off, tap, inline
     #[arg(long, value_name = "MODE,...", value_enum, value_delimiter = ',')]
     pub modes: Vec<ModeName>,
+
+    /// Do to the adapters what this script says, step by step, instead of what the lab does by itself: docs/scripts.md tells
+    /// how one is written. Adapters are those of --pcap, else those that it names
+    #[arg(long, value_name = "FILE", conflicts_with = "hard")]
+    pub script: Option<PathBuf>,
 
     /// When the stacks stop, once every packet is home
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = StopWhen::Idle)]
@@ -208,7 +216,8 @@ impl From<StopWhen> for Stop {
 }
 
 impl RunArguments {
-    /// The run that plays the same as `stress` does for a seed, or `sweep` with the calls that fail.
+    /// The run that plays the same as `stress` does for a seed, or `sweep` with the calls that fail: a hard one, or that of a
+    /// script.
     pub(crate) fn hard(subject: &Subject, seed: u64, faults: Vec<Site>) -> Self {
         let Subject {
             image,
@@ -220,6 +229,7 @@ impl RunArguments {
             pdb,
             without,
             demand,
+            script,
         } = subject.clone();
         Self {
             image,
@@ -234,7 +244,8 @@ impl RunArguments {
             seed,
             fail: faults,
             modes: Vec::new(),
-            hard: true,
+            hard: script.is_none(),
+            script,
             // So it is in a hard life.
             disturb: false,
             pcap: Vec::new(),
@@ -291,6 +302,9 @@ impl RunArguments {
         if !self.modes.is_empty() {
             let modes: Vec<&str> = self.modes.iter().map(|mode| mode.as_str()).collect();
             option("--modes", modes.join(","));
+        }
+        if let Some(script) = &self.script {
+            option("--script", path_word(script));
         }
         for site in &self.fail {
             option("--fail", word(&site.to_string()));

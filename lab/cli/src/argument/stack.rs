@@ -1,7 +1,7 @@
 //! Other filters on the same adapters.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -21,6 +21,13 @@ pub struct StackArguments {
 }
 
 impl StackArguments {
+    /// The images from top to bottom, with `image` among them.
+    pub(crate) fn images_with<'a>(&'a self, image: &'a PathBuf) -> Vec<&'a Path> {
+        let above = self.above.iter().rev();
+        let all = above.chain([image]).chain(&self.below);
+        all.map(PathBuf::as_path).collect()
+    }
+
     /// All of them, with the option that names each.
     fn options(&self) -> impl Iterator<Item = (&'static str, &PathBuf)> {
         let above = self.above.iter().map(|path| ("--above", path));

@@ -18,6 +18,9 @@ Examples:
   One seed again, alone and with its whole screen:
     lwf-lab run deferlwf.sys --hard --seed 417
 
+  A script, under a hundred schedules:
+    lwf-lab stress myfilter.sys --script tests/scripts/oid.toml --seeds 100
+
 Each seed is a whole life, from load to unload, on two virtual processors: at least 200 packets each way, of many
 shapes, on one adapter or two; a lower edge that may be slow, refuse sends or get stuck; and ten control operations
 per adapter that come at any moment: status, PnP and power events, OID requests, pause and restart, detach and
@@ -78,6 +81,10 @@ pub struct Subject {
     /// What is demanded beyond pages.
     #[command(flatten)]
     pub demand: DemandArguments,
+
+    /// Play this script (docs/scripts.md) in every life, instead of generated traffic and control operations
+    #[arg(long, value_name = "FILE")]
+    pub script: Option<PathBuf>,
 }
 
 impl Subject {
@@ -105,6 +112,9 @@ impl Subject {
             option("--without", rule.into());
         }
         arguments.extend(self.demand.words().map(OsString::from));
+        if let Some(script) = &self.script {
+            arguments.extend(["--script".into(), script.into()]);
+        }
         arguments
     }
 }

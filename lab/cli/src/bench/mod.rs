@@ -132,6 +132,11 @@ pub(crate) fn execute(arguments: &BenchArguments) -> Result<Summary, Error> {
             "nobody follows packets that are measured: no --ordered and no --hold-limit",
         ));
     }
+    if arguments.subject.script.is_some() {
+        return Err(Error::bad_input(
+            "nothing is done to what is measured: no --script",
+        ));
+    }
     for subject in &subjects {
         run::read(&subject.image)?;
     }
@@ -366,6 +371,7 @@ pub(crate) fn work(arguments: &WorkerArguments) -> Result<Exit, Error> {
         disturb: false,
         control: None,
         chaos: None,
+        script: None,
         faults: None,
         trace: None,
         demands: Demands::default(),

@@ -15,7 +15,8 @@ use crate::account::{self, finding};
 use crate::argument::{self, DemandArguments, Site, Subject};
 use crate::error::{Error, Exit};
 use crate::run::Others;
-use crate::summary::{Directions, Finding, Passages, StackFrame};
+use crate::script::{self, Script};
+use crate::summary::{self, Directions, Finding, Passages, StackFrame};
 use crate::{device, run};
 
 /// Control operations per adapter and life.
@@ -63,14 +64,16 @@ pub(super) struct Life {
     pub(super) refusal: Option<String>,
     pub(super) violation: Option<Finding>,
     pub(super) disagreements: Vec<String>,
+    /// Steps of a script that came to something else than expected, a line each.
+    pub(super) failed_steps: Vec<String>,
     pub(super) warnings: Vec<Finding>,
     pub(super) sites: Vec<SeenSite>,
 }
 
 impl Life {
-    /// Whether no rule was broken and all counts agree.
+    /// Whether no rule was broken, all counts agree, and no step of a script failed.
     pub(super) fn is_clean(&self) -> bool {
-        self.violation.is_none() && self.disagreements.is_empty()
+        self.violation.is_none() && self.disagreements.is_empty() && self.failed_steps.is_empty()
     }
 }
 
@@ -98,6 +101,7 @@ pub(super) struct Stage {
     subject: Subject,
     pdb: Option<PathBuf>,
     others: Others,
+    script: Option<Script>,
     notes: Vec<String>,
 }
 
@@ -113,7 +117,13 @@ impl Stage {
         let pdb = run::symbols(&subject.image, subject.pdb.as_deref(), &image, &mut notes)?;
         let others = run::others(&subject.stack, &mut notes)?;
         notes.extend(argument::switched_off(&subject.without));
+        let images = subject.stack.images_with(&subject.image);
+        let script = subject.script.as_ref();
+        let script = script
+            .map(|path| script::read(path, &[], &images))
+            .transpose()?;
         Ok(Self {
+            script,
             image,
             others,
             image_name: run::file_name(&subject.image),
@@ -132,8 +142,14 @@ impl Stage {
     pub(super) fn play(&self, task: &Task) -> Answer {
         let faults = task.faults.as_ref();
         let faults = faults.map(|sites| sites.iter().map(Site::call_site).collect());
-        let adapters = traffic::adapters(task.seed);
-        let chaos = chaos(adapters.len() as u32, self.subject.demand);
+        let script = self.script.as_ref();
+        let adapters = match script {
+            Some(_) => run::idle_adapters(script),
+            None => traffic::adapters(task.seed),
+        };
+        let chaos = script
+            .is_none()
+            .then(|| chaos(adapters.len() as u32, self.subject.demand));
         let config = RunConfig {
             image: self.image.clone(),
             image_name: self.image_name.clone(),
@@ -152,9 +168,10 @@ impl Stage {
                 .map(|setting| (setting.name.clone(), setting.value.clone()))
                 .collect(),
             stop: Stop::default(),
-            disturb: true,
+            disturb: script.is_none(),
             control: Some(device::administrator(&[], 0)),
-            chaos: Some(chaos),
+            chaos,
+            script: script.map(|script| script.play.clone()),
             faults,
             trace: None,
             without: self.subject.without.clone(),
@@ -182,6 +199,9 @@ impl Stage {
             receive: report.adapters.iter().map(|it| part(&it.receive)).sum(),
         };
         let ran = |adapter: &&AdapterReport| adapter.states.contains(&"Running");
+        // What is expected is expected of a driver whose calls succeed.
+        let judged = script.filter(|_| task.faults.iter().flatten().next().is_none());
+        let steps = judged.map(|script| script.judge(&report));
         Ok(Life {
             holds: Holds {
                 overloaded: account::overloaded(&report),
@@ -209,6 +229,7 @@ impl Stage {
             adapters: report.adapters.len(),
             ended_detached: report.adapters.iter().any(failed_restart),
             disagreements,
+            failed_steps: steps.iter().flat_map(summary::Script::failures).collect(),
             violation: report
                 .violation
                 .as_ref()

@@ -113,6 +113,9 @@ pub struct Failure {
     pub violation: Option<Finding>,
     /// Counts that differ.
     pub disagreements: Vec<String>,
+    /// Steps of the script that came to something else than expected, a line each.
+    #[serde(default)]
+    pub failed_steps: Vec<String>,
     /// The shell command that shows it again.
     pub replay: String,
 }
@@ -243,6 +246,7 @@ impl Gathered {
             seed,
             violation: life.violation,
             disagreements: life.disagreements,
+            failed_steps: life.failed_steps,
             replay: RunArguments::hard(&arguments.subject, seed, Vec::new()).replay(),
         });
         Summary {
@@ -382,6 +386,9 @@ fn write(summary: &Summary, out: &mut String) -> fmt::Result {
             violation,
             out,
         )?;
+    }
+    for step in &failure.failed_steps {
+        writeln!(out, "\nSTEP FAILED     seed {}: {step}", failure.seed)?;
     }
     for disagreement in &failure.disagreements {
         writeln!(out, "COUNTS DIFFER   seed {}: {disagreement}", failure.seed)?;

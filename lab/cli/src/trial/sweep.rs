@@ -73,6 +73,9 @@ pub struct Failure {
     pub violation: Option<Finding>,
     /// Counts that differ.
     pub disagreements: Vec<String>,
+    /// Steps of the script that came to something else than expected, a line each.
+    #[serde(default)]
+    pub failed_steps: Vec<String>,
     /// The shell command that shows it again.
     pub replay: String,
 }
@@ -174,6 +177,7 @@ impl Sweep {
                 earlier: faults.len().saturating_sub(1),
                 violation: life.violation.clone(),
                 disagreements: life.disagreements.clone(),
+                failed_steps: life.failed_steps.clone(),
                 replay: RunArguments::hard(subject, life.seed, faults.to_vec()).replay(),
             });
         }
@@ -301,6 +305,9 @@ fn write_failure(failure: &Failure, out: &mut String) -> fmt::Result {
             violation,
             out,
         )?;
+    }
+    for step in &failure.failed_steps {
+        writeln!(out, "\nSTEP FAILED     seed {}: {step}", failure.seed)?;
     }
     for disagreement in &failure.disagreements {
         writeln!(

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 
 use crate::abi::constant::{METHOD_BUFFERED, METHOD_IN_DIRECT, METHOD_NEITHER, METHOD_OUT_DIRECT};
 use crate::device::{self, File};
-use crate::ndis::adapter;
+use crate::ndis::{adapter, stack};
 use crate::rt::sched;
 use crate::{Answer, Control, ControlPhase, ControlRecord, Device, Request, Requestor, UserMemory};
 
@@ -74,22 +74,30 @@ fn device_name() -> Option<String> {
     CONTROL.with_borrow(|control| control.as_ref().map(|control| control.device.clone()))
 }
 
-/// Whether the driver has the device.
+/// Whether a filter of the stack has the device.
 pub(super) fn exists() -> bool {
-    device_name().is_some_and(|name| device::exists(&name))
+    owner().is_some()
 }
 
-/// Opens the device, sends a request, and closes the device.
-pub(super) fn send(request: &Request) {
-    let Some(Ok(file)) = device_name().and_then(|name| device::open(&name)) else {
-        return;
-    };
-    let mut recorder = Recorder {
-        file,
-        phase: ControlPhase::DuringTraffic,
-    };
-    recorder.send(request);
-    device::close(recorder.file);
+/// The first image of the stack that has the device, and the device's name.
+fn owner() -> Option<(u8, String)> {
+    let name = device_name()?;
+    let has = |image: &u8| sched::on_behalf(*image, || device::exists(&name));
+    let image = stack::from_top().find(has)?;
+    Some((image, name))
+}
+
+/// Opens the device, sends a request, and closes the device; gives the answer, if it could be opened.
+pub(super) fn send(request: &Request) -> Option<Answer> {
+    let (image, name) = owner()?;
+    sched::on_behalf(image, || {
+        let file = device::open(&name, "")?.ok()?;
+        let phase = ControlPhase::DuringTraffic;
+        let mut recorder = Recorder { file, phase };
+        let answer = recorder.send(request);
+        device::close(recorder.file);
+        Some(answer)
+    })
 }
 
 /// Opens the device, asks, closes it.
@@ -100,7 +108,7 @@ pub(super) fn ask(phase: ControlPhase) {
     };
     if device::exists(&control.device) {
         FOUND.set(true);
-        if let Some(Ok(file)) = device::open(&control.device) {
+        if let Some(Ok(file)) = device::open(&control.device, "") {
             let mut recorder = Recorder { file, phase };
             (control.ask)(phase, &mut recorder);
             device::close(recorder.file);
@@ -135,7 +143,7 @@ fn unknown(method: u32) -> Request {
 /// way that is in order, and with memory of each kind that is not.
 pub(super) fn try_methods() {
     for name in device::names() {
-        let Some(Ok(file)) = device::open(&name) else {
+        let Some(Ok(file)) = device::open(&name, "") else {
             continue;
         };
         for method in [METHOD_IN_DIRECT, METHOD_OUT_DIRECT] {
@@ -168,7 +176,7 @@ pub(super) fn try_others() {
         {
             continue;
         }
-        if let Some(Ok(file)) = device::open(&other) {
+        if let Some(Ok(file)) = device::open(&other, "") {
             device::send(&file, &unknown(METHOD_BUFFERED));
             device::close(file);
         }

@@ -2,6 +2,8 @@
 
 mod chaos;
 mod control;
+mod operation;
+mod script;
 mod stage;
 
 use std::cell::{Cell, RefCell};
@@ -115,6 +117,9 @@ pub(crate) fn run(mut config: RunConfig, progress: Show) -> Result<Report, Failu
     // schedules.
     let guards_packets = config.chaos.is_none() || seed.is_multiple_of(4);
     ndis::disturb(config.disturb || config.chaos.is_some());
+    ndis::follow_script(config.script.is_some());
+    operation::reset();
+    script::reset();
     ndis::follow_packets(config.demands != Demands::default());
     ndis::version::offer(config.ndis_minor);
     let macs: Vec<[u8; 6]> = config.adapters.iter().map(|adapter| adapter.mac).collect();
@@ -150,6 +155,7 @@ pub(crate) fn run(mut config: RunConfig, progress: Show) -> Result<Report, Failu
         stop: config.stop,
         frames_total,
         chaos: config.chaos,
+        script: config.script,
         loads: config.loads,
     };
     let end = machine.run(move || {
@@ -436,7 +442,8 @@ fn report(
         control_device_found: device.map(|_| control::was_found()),
         control: control::take_records(),
         machine: MachineReport::default(),
-        operations: chaos::take_counts(),
+        operations: operation::take_counts(),
+        steps: script::take(),
         call_sites: Vec::new(),
         timeline: Vec::new(),
         stack: Vec::new(),

@@ -6,14 +6,14 @@ use lab_rules::event::{Callback, Left, Lent, ModuleEvent, NblPath, Overdue, Rema
 use std::cell::Cell;
 use std::rc::Rc;
 
-use super::{REFUSAL, SHOW, VERSION, chaos, control};
+use super::{REFUSAL, SHOW, VERSION, chaos, control, script};
 use crate::abi::nt::{DRIVER_EXTENSION, DRIVER_OBJECT};
 use crate::ndis::handle::{Handle, remaining};
 use crate::ndis::module::State;
 use crate::ndis::{self, adapter, filter, module, stack, traffic};
 use crate::rt::sched::{self, Wait};
 use crate::watch::{self, OrFault, emit, emit_about};
-use crate::{Chaos, ControlPhase, NextLoad, Progress, Stop, driver, nt, rt, worker};
+use crate::{Chaos, ControlPhase, NextLoad, Progress, Script, Stop, driver, nt, rt, worker};
 
 /// Driver Verifier's limit for a pause, in ns.
 const PAUSE_NS: u64 = 10_000_000_000;
@@ -34,6 +34,7 @@ pub(super) struct Play {
     pub(super) stop: Stop,
     pub(super) frames_total: u64,
     pub(super) chaos: Option<Chaos>,
+    pub(super) script: Option<Script>,
     pub(super) loads: Option<NextLoad>,
 }
 
@@ -45,6 +46,7 @@ pub(super) fn play(play: Play) {
         stop,
         frames_total,
         chaos,
+        script,
         loads,
     } = play;
     let show = |phase| show(phase, frames_total);
@@ -68,15 +70,19 @@ pub(super) fn play(play: Play) {
     show("traffic");
     match loads {
         Some(mut next) => ndis::bench::measure_all(&mut next),
-        None => run_traffic(&show, stop, chaos, frames_total),
+        None => run_traffic(&show, stop, chaos, script, frames_total),
     }
     if stop != Stop::Busy {
         adapter::keep_counts();
         control::ask(ControlPhase::BeforePause);
-        control::try_others();
-        control::try_methods();
+        if !ndis::is_scripted() {
+            stack::each(|| {
+                control::try_others();
+                control::try_methods();
+            });
+        }
         if ndis::is_disturbed() {
-            control::try_without_file();
+            stack::each(control::try_without_file);
         }
     }
     if stop != Stop::InUnload {
@@ -227,8 +233,14 @@ fn overdue(callback: Callback, adapter: u32, waited_ns: u64, pending: Option<Ove
 }
 
 /// Lets the frames flow, with a status indication and PnP events in between, until all is quiet; in a
-/// hard life with more in between, and maybe only until most of the frames are through.
-fn run_traffic(show: &dyn Fn(&'static str), stop: Stop, chaos: Option<Chaos>, frames_total: u64) {
+/// hard life with more in between, and maybe only until most of the frames are through; with a script what that says.
+fn run_traffic(
+    show: &dyn Fn(&'static str),
+    stop: Stop,
+    chaos: Option<Chaos>,
+    script: Option<Script>,
+    frames_total: u64,
+) {
     let operating = Rc::new(Cell::new(0_u32));
     let lanes = if chaos.is_some() { LANES } else { 1 };
     let ends_early = chaos.is_some() && sched::chance(1, 2);
@@ -244,6 +256,10 @@ fn run_traffic(show: &dyn Fn(&'static str), stop: Stop, chaos: Option<Chaos>, fr
         traffic::start_traffic(adapter, lanes);
         if let Some(chaos) = &chaos {
             chaos::start(adapter, chaos, begin(&operating));
+        }
+        if ndis::is_scripted() {
+            adapter::with_mut(adapter, |adapter| adapter.events_done = true);
+            continue;
         }
         if ndis::has_oid_handlers() {
             operating.set(operating.get() + 1);
@@ -267,8 +283,12 @@ fn run_traffic(show: &dyn Fn(&'static str), stop: Stop, chaos: Option<Chaos>, fr
             adapter::with_mut(adapter, |adapter| adapter.events_done = true);
         });
     }
+    if let Some(script) = script {
+        script::start(Rc::new(script), begin(&operating));
+    }
     // Progress moves the limit: it is for what stands still.
-    let mut done = adapter::frames_done();
+    let progress = || adapter::frames_done() + script::progress();
+    let mut done = progress();
     let mut limit_ns = sched::now() + LIMIT_NS;
     let is_quiet = || {
         operating.get() == 0
@@ -280,7 +300,7 @@ fn run_traffic(show: &dyn Fn(&'static str), stop: Stop, chaos: Option<Chaos>, fr
     };
     while sched::wait_until(sched::now() + SHOW_NS, &mut || is_quiet()) == Wait::TimedOut {
         show("traffic");
-        let now_done = adapter::frames_done();
+        let now_done = progress();
         if now_done != done {
             (done, limit_ns) = (now_done, sched::now() + LIMIT_NS);
         } else if ndis::is_disturbed() && adapter::all_given() && operating.get() == 0 {
@@ -360,7 +380,7 @@ fn stop_stacks(show: &dyn Fn(&'static str)) {
         adapter::begin_change(adapter);
         if !stack::all(|| module::state(adapter) != State::Running) {
             adapter::close(adapter, NblPath::Send);
-            if pause_in_time(adapter) {
+            if pause_in_time(adapter) && !ndis::is_scripted() {
                 // Nobody waits with these for a restart.
                 ndis::ask_oids(adapter, 2);
             }

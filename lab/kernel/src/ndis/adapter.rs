@@ -7,7 +7,7 @@ use lab_rules::event::NblPath;
 use super::edge::Edge;
 use super::stack;
 use crate::per_image::per_image;
-use crate::rt::sched;
+use crate::rt::sched::{self, Wait};
 use crate::{AdapterConfig, Direction, Frame, ParameterValue, TrafficCount};
 
 /// Structures that may be outstanding per adapter and direction.
@@ -181,15 +181,23 @@ pub(crate) fn wait_for_window(adapter: u32, path: NblPath) {
 
 /// Enters the stack from one of its ends, once that is not paused.
 pub(crate) fn enter(adapter: u32, path: NblPath) {
+    at_source(path, || sched::wait(&mut || try_to_enter(adapter, path)));
+}
+
+/// The same, if that is so before `deadline_ns`; tells whether it was.
+pub(crate) fn enter_until(adapter: u32, path: NblPath, deadline_ns: u64) -> bool {
+    at_source(path, || {
+        sched::wait_until(deadline_ns, &mut || try_to_enter(adapter, path)) == Wait::Satisfied
+    })
+}
+
+fn try_to_enter(adapter: u32, path: NblPath) -> bool {
     let side = side(path);
-    let mut enter = || {
-        with_mut(adapter, |adapter| {
-            let is_open = !adapter.closed[side];
-            adapter.inside[side] += u32::from(is_open);
-            is_open
-        })
-    };
-    at_source(path, || sched::wait(&mut enter));
+    with_mut(adapter, |adapter| {
+        let is_open = !adapter.closed[side];
+        adapter.inside[side] += u32::from(is_open);
+        is_open
+    })
 }
 
 /// Leaves the stack again.
@@ -312,6 +320,11 @@ pub(crate) fn most_done() -> bool {
 /// Whether every adapter of every image is as wanted.
 fn every(is: impl Fn(&Adapter) -> bool) -> bool {
     stack::all(|| ADAPTERS.with_borrow(|adapters| adapters.iter().all(&is)))
+}
+
+/// Whether every structure of every adapter is home.
+pub(crate) fn all_quiet() -> bool {
+    every(|adapter| adapter.outstanding == [0; 2])
 }
 
 /// Whether every adapter's stack has been told of events.

@@ -20,6 +20,7 @@ const LOOPED_BACK: u64 = 8;
 
 thread_local! {
     static IS_ON: Cell<bool> = const { Cell::new(false) };
+    static IS_SCRIPTED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// A run begins, with or without such things.
@@ -30,6 +31,21 @@ pub(super) fn configure(is_on: bool) {
 /// Whether this run has such things.
 pub(super) fn is_on() -> bool {
     IS_ON.get()
+}
+
+/// A run begins in which a script says what is asked and indicated, or in which that is left to the lab.
+pub(super) fn follow_script(is_scripted: bool) {
+    IS_SCRIPTED.set(is_scripted);
+}
+
+/// Whether this run follows a script: nobody asks for anything beside it.
+pub(super) fn is_scripted() -> bool {
+    IS_SCRIPTED.get()
+}
+
+/// Whether what can be had may be refused all the same.
+pub(super) fn may_refuse() -> bool {
+    IS_ON.get() || !IS_SCRIPTED.get()
 }
 
 /// A protocol has sent with this cancel id, and may think better of it.

@@ -33,7 +33,10 @@ pub(crate) mod stack;
 pub(crate) mod traffic;
 pub(crate) mod version;
 
-use crate::abi::constant::{NdisDeviceStateD0, NdisDeviceStateD3};
+use crate::PowerState;
+use crate::abi::constant::{
+    NdisDeviceStateD0, NdisDeviceStateD1, NdisDeviceStateD2, NdisDeviceStateD3,
+};
 use crate::rt::{Import, sched};
 
 /// Everything that `ndis.sys` offers.
@@ -67,8 +70,10 @@ pub(crate) const IMPORTS: [&[Import]; 26] = [
 ];
 
 pub(crate) use nbl::with_next_filter;
+pub(crate) use netpnp::{give as give_event, notify};
 pub(crate) use oid::{
-    ask_all as ask_all_oids, ask_some as ask_oids, concerns_filter as has_oid_handlers,
+    ask_all as ask_all_oids, ask_one as ask_oid, ask_some as ask_oids,
+    concerns_filter as has_oid_handlers,
 };
 pub(crate) use timer::set_count as timers_set;
 
@@ -99,6 +104,16 @@ pub(crate) fn disturb(is_on: bool) {
     disturbance::configure(is_on);
 }
 
+/// A script says what is asked and indicated, if so.
+pub(crate) fn follow_script(is_scripted: bool) {
+    disturbance::follow_script(is_scripted);
+}
+
+/// Whether a run is like that: see [`follow_script`].
+pub(crate) fn is_scripted() -> bool {
+    disturbance::is_scripted()
+}
+
 /// Packets are followed one by one, copies included, if so: no two of them are alike then.
 pub(crate) fn follow_packets(is_on: bool) {
     nbl::mark::configure(is_on);
@@ -113,23 +128,33 @@ pub(crate) fn follows_packets() -> bool {
 /// not sent.
 pub(crate) fn indicate_events(adapter: u32) {
     status::indicate_link_state(adapter, true);
-    netpnp::notify(adapter);
+    notify(adapter);
     stack::at_top(|| {
         traffic::at_some_level(|| path::cancel(adapter, sched::random(u64::MAX)));
     });
 }
 
-/// PnP events reach an adapter's stack.
-pub(crate) fn notify(adapter: u32) {
-    netpnp::notify(adapter);
-}
-
 /// The adapter goes to D3 and comes back; `meanwhile` it is there.
 pub(crate) fn change_power(adapter: u32, meanwhile: impl FnOnce()) {
-    netpnp::query_power(adapter);
-    netpnp::set_power(adapter, NdisDeviceStateD3);
-    oid::set_power(adapter);
+    set_power(adapter, PowerState::D3);
     meanwhile();
-    oid::set_power(adapter);
-    netpnp::set_power(adapter, NdisDeviceStateD0);
+    set_power(adapter, PowerState::D0);
+}
+
+/// The adapter goes to another power state.
+pub(crate) fn set_power(adapter: u32, state: PowerState) {
+    let code = match state {
+        PowerState::D0 => NdisDeviceStateD0,
+        PowerState::D1 => NdisDeviceStateD1,
+        PowerState::D2 => NdisDeviceStateD2,
+        PowerState::D3 => NdisDeviceStateD3,
+    };
+    if state == PowerState::D0 {
+        oid::set_power(adapter, code);
+        netpnp::set_power(adapter, code);
+    } else {
+        netpnp::query_power(adapter, code);
+        netpnp::set_power(adapter, code);
+        oid::set_power(adapter, code);
+    }
 }

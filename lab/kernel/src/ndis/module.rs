@@ -136,7 +136,7 @@ fn start(adapter: u32) {
     sched::sleep_until(sched::now() + sched::random(20_000));
     adapter::begin_change(adapter);
     pause_all(adapter);
-    if attach(adapter) {
+    if attach(adapter) && !disturbance::is_scripted() {
         // Requests come before the first restart too.
         oid::ask_some(adapter, EARLY_REQUESTS);
     }
@@ -163,11 +163,17 @@ pub(crate) fn restart_all(adapter: u32) {
     });
 }
 
-/// The filter is inserted into a running stack again. Nothing flows meanwhile.
-pub(crate) fn reattach(adapter: u32) {
-    attach(adapter);
-    restart_all(adapter);
+/// The running image's filter is inserted into a stack again, which is paused; tells whether it has attached.
+pub(crate) fn insert(adapter: u32) -> bool {
+    let has_attached = attach(adapter);
     change(adapter, |module| module.is_settled = true);
+    has_attached
+}
+
+/// The same in a stack that runs again then. Nothing flows meanwhile.
+pub(crate) fn reattach(adapter: u32) {
+    insert(adapter);
+    restart_all(adapter);
 }
 
 /// Attaches; tells whether it worked.

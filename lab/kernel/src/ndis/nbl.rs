@@ -4,6 +4,7 @@ mod adopt;
 mod answer;
 mod away;
 mod build;
+pub(super) mod count;
 mod facts;
 pub(super) mod mark;
 mod offload;
@@ -52,6 +53,10 @@ pub(super) struct Making {
     pub(super) is_loopback: bool,
     /// Beside the frames of the adapter: no progress when it is home.
     pub(super) is_extra: bool,
+    /// The port that it is for, or comes from.
+    pub(super) port: u32,
+    /// Who waits for it, by a number of [`count`]; 0 for nobody.
+    pub(super) waiter: u32,
 }
 
 impl Making {
@@ -66,6 +71,8 @@ impl Making {
             cancel_id: sched::random(u64::MAX),
             is_loopback: false,
             is_extra: false,
+            port: 0,
+            waiter: 0,
         }
     }
 }
@@ -126,6 +133,7 @@ pub(super) fn set_slot(
 /// Forgets everything: a run begins.
 pub(super) fn reset() {
     RECORDS.take();
+    count::reset();
 }
 
 /// Notes that the filter is given structures.
@@ -148,6 +156,14 @@ fn note(nbls: &[u64], change: impl Fn(&mut Record)) {
             }
         }
     });
+}
+
+/// The port of structures of one call.
+pub(super) fn port(nbls: &[u64]) -> u64 {
+    RECORDS.with_borrow(|records| {
+        let first = nbls.first().and_then(|nbl| records.get(nbl));
+        first.map_or(0, |record| record.making.port.into())
+    })
 }
 
 /// How many NET_BUFFERs a structure has.
@@ -358,6 +374,9 @@ fn end(nbl: u64) -> Option<(u8, u32, NblPath)> {
             counts.past += packets;
         }
     });
+    if origin.is_none() {
+        count::note_home(making.waiter, packets, was_passed || !was_given);
+    }
     let (image, is_lent) = origin?;
     (!is_lent).then_some((image, adapter, path))
 }

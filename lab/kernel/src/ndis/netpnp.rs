@@ -8,8 +8,7 @@ use super::{adapter, filter, handle, module, stack};
 use crate::abi::constant::{
     NDIS_OBJECT_TYPE_DEFAULT, NDIS_SIZEOF_NET_DEVICE_PNP_EVENT_REVISION_1,
     NDIS_SIZEOF_NET_PNP_EVENT_NOTIFICATION_REVISION_1, NdisDevicePnPEventPowerProfileChanged,
-    NdisDeviceStateD3, NetEventFilterPreDetach, NetEventPnPCapabilities, NetEventQueryPower,
-    NetEventSetPower,
+    NetEventFilterPreDetach, NetEventPnPCapabilities, NetEventQueryPower, NetEventSetPower,
 };
 use crate::abi::ndis::{NET_DEVICE_PNP_EVENT as D, NET_PNP_EVENT, NET_PNP_EVENT_NOTIFICATION as N};
 use crate::driver;
@@ -18,6 +17,7 @@ use crate::rt::Call;
 use crate::rt::mem::Field;
 use crate::rt::sched::{self, Wait};
 use crate::watch::{self, OrFault, emit};
+use crate::{Event, EventWay};
 
 imports! {
     "ndis.sys":
@@ -31,25 +31,47 @@ const NET_EVENT: Field<i32> = Field::at(N::NetPnPEvent + NET_PNP_EVENT::NetEvent
 const BUFFER: Field<u64> = Field::at(N::NetPnPEvent + NET_PNP_EVENT::Buffer.offset());
 const BUFFER_LENGTH: Field<u32> = Field::at(N::NetPnPEvent + NET_PNP_EVENT::BufferLength.offset());
 
-/// NDIS notifies of an event that concerns nothing the filter holds.
+/// NDIS notifies of events that concern nothing the filter holds.
 pub(crate) fn notify(adapter: u32) {
-    from_below(adapter, NetEventPnPCapabilities, None);
-    let mut images = stack::from_top();
-    let image =
-        images.find(|image| sched::on_behalf(*image, || device_listener(adapter).is_some()));
-    if let Some(image) = image {
-        sched::on_behalf(image, || send_down(adapter));
+    /// `NdisPowerProfileAcOnLine`.
+    const ON_LINE: u32 = 1;
+    from_below(adapter, NetEventPnPCapabilities, &[]);
+    if let Some(image) = highest(adapter) {
+        let profile = ON_LINE.to_le_bytes();
+        sched::on_behalf(image, || {
+            send_down(adapter, NdisDevicePnPEventPowerProfileChanged, &profile)
+        });
+    }
+}
+
+/// The filter `image` hears of an event, or the first on the event's way that has a handler for it; gives what it makes
+/// of it, which of a device event is nothing. `None` if there is no such filter.
+pub(crate) fn give(adapter: u32, image: Option<u8>, event: &Event) -> Option<Option<u32>> {
+    let code = event.code.cast_signed();
+    match event.way {
+        EventWay::Up => {
+            let hears = |image: &u8| sched::on_behalf(*image, || listener(adapter).is_some());
+            let image = image.or_else(|| lowest(adapter)).filter(hears)?;
+            sched::on_behalf(image, || send_up(adapter, code, &event.data)).map(Some)
+        }
+        EventWay::Down => {
+            let hears =
+                |image: &u8| sched::on_behalf(*image, || device_listener(adapter).is_some());
+            let image = image.or_else(|| highest(adapter)).filter(hears)?;
+            sched::on_behalf(image, || send_down(adapter, code, &event.data));
+            Some(None)
+        }
     }
 }
 
 /// The last chance to use indications before detach.
 pub(super) fn filter_pre_detach(adapter: u32) {
-    send_up(adapter, NetEventFilterPreDetach, None);
+    send_up(adapter, NetEventFilterPreDetach, &[]);
 }
 
-/// May the adapter sleep?
-pub(super) fn query_power(adapter: u32) {
-    from_below(adapter, NetEventQueryPower, Some(NdisDeviceStateD3));
+/// May the adapter sleep like that?
+pub(super) fn query_power(adapter: u32, state: i32) {
+    from_below(adapter, NetEventQueryPower, &state.to_le_bytes());
 }
 
 /// The longest time that `FilterNetPnPEvent` may take for a power state, in ns.
@@ -70,7 +92,7 @@ pub(super) fn set_power(adapter: u32, state: i32) {
         sched::spawn(&format!("power {adapter}"), None, move || {
             wait_for_power(adapter)
         });
-        send_up(adapter, NetEventSetPower, Some(state));
+        send_up(adapter, NetEventSetPower, &state.to_le_bytes());
     });
     note(false);
 }
@@ -112,18 +134,32 @@ fn lowest(adapter: u32) -> Option<u8> {
     images.find(|image| sched::on_behalf(*image, || listener(adapter).is_some()))
 }
 
+/// The highest filter that listens to device events.
+fn highest(adapter: u32) -> Option<u8> {
+    let mut images = stack::from_top();
+    images.find(|image| sched::on_behalf(*image, || device_listener(adapter).is_some()))
+}
+
 /// The lowest filter that listens hears of an event.
-fn from_below(adapter: u32, event: i32, state: Option<i32>) {
+fn from_below(adapter: u32, event: i32, data: &[u8]) {
     if let Some(image) = lowest(adapter) {
-        sched::on_behalf(image, || send_up(adapter, event, state));
+        sched::on_behalf(image, || send_up(adapter, event, data));
     }
 }
 
-/// Calls `FilterNetPnPEvent`, with a buffer that holds a power state where the event has one.
-fn send_up(adapter: u32, event: i32, state: Option<i32>) {
-    let Some((context, handler)) = listener(adapter) else {
-        return;
-    };
+/// Calls the running image's `FilterNetPnPEvent`, with a buffer where the event has one, unless it is being detached;
+/// gives what it makes of the event.
+fn send_up(adapter: u32, event: i32, data: &[u8]) -> Option<u32> {
+    if !adapter::enter_control(adapter) {
+        return None;
+    }
+    let status = listener(adapter)
+        .map(|(context, handler)| call_up(adapter, (context, handler), event, data));
+    adapter::leave_control(adapter);
+    status
+}
+
+fn call_up(adapter: u32, (context, handler): (u64, u64), event: i32, data: &[u8]) -> u32 {
     let notification = driver::object(N::SIZE);
     write_header(
         notification,
@@ -132,38 +168,54 @@ fn send_up(adapter: u32, event: i32, state: Option<i32>) {
         NDIS_SIZEOF_NET_PNP_EVENT_NOTIFICATION_REVISION_1,
     );
     NET_EVENT.write(notification, event).or_fault();
-    let buffer = state.map_or(0, |state| {
-        let buffer = driver::object(4);
-        driver::write(buffer, &state.to_le_bytes());
-        BUFFER.write(notification, buffer).or_fault();
-        BUFFER_LENGTH.write(notification, 4).or_fault();
-        buffer
-    });
+    let buffer = lend(data);
+    BUFFER.write(notification, buffer).or_fault();
+    BUFFER_LENGTH.write(notification, length(data)).or_fault();
     emit(Kind::NetPnp(NetPnpEvent::Given {
         adapter,
         code: event.cast_unsigned(),
     }));
     let arguments = [context, notification];
-    driver::call_status(
-        Callback::FilterNetPnPEvent,
-        Some(adapter),
-        handler,
-        &arguments,
-    );
+    let callback = Callback::FilterNetPnPEvent;
+    let status = driver::call_status(callback, Some(adapter), handler, &arguments);
     driver::release(notification);
+    take_back(buffer);
+    status
+}
+
+/// The buffer of an event; 0 for none.
+fn lend(data: &[u8]) -> u64 {
+    if data.is_empty() {
+        return 0;
+    }
+    let buffer = driver::object(data.len());
+    driver::write(buffer, data);
+    buffer
+}
+
+fn take_back(buffer: u64) {
     if buffer != 0 {
         driver::release(buffer);
     }
 }
 
-fn send_down(adapter: u32) {
-    /// `NdisPowerProfileAcOnLine`.
-    const ON_LINE: u32 = 1;
-    let Some((context, handler)) = device_listener(adapter) else {
+fn length(data: &[u8]) -> u32 {
+    u32::try_from(data.len()).unwrap_or(u32::MAX)
+}
+
+/// Calls the running image's `FilterDevicePnPEventNotify`, unless it is being detached.
+fn send_down(adapter: u32, code: i32, data: &[u8]) {
+    if !adapter::enter_control(adapter) {
         return;
-    };
-    let profile = driver::object(4);
-    driver::write(profile, &ON_LINE.to_le_bytes());
+    }
+    if let Some(listener) = device_listener(adapter) {
+        call_down(adapter, listener, code, data);
+    }
+    adapter::leave_control(adapter);
+}
+
+fn call_down(adapter: u32, (context, handler): (u64, u64), code: i32, data: &[u8]) {
+    let buffer = lend(data);
     let event = driver::object(D::SIZE);
     write_header(
         event,
@@ -172,15 +224,15 @@ fn send_down(adapter: u32) {
         NDIS_SIZEOF_NET_DEVICE_PNP_EVENT_REVISION_1,
     );
     let fill = || {
-        D::DevicePnPEvent.write(event, NdisDevicePnPEventPowerProfileChanged)?;
-        D::InformationBuffer.write(event, profile)?;
-        D::InformationBufferLength.write(event, 4)
+        D::DevicePnPEvent.write(event, code)?;
+        D::InformationBuffer.write(event, buffer)?;
+        D::InformationBufferLength.write(event, length(data))
     };
     fill().or_fault();
     let callback = Callback::FilterDevicePnPEventNotify;
     driver::call(callback, Some(adapter), handler, &[context, event]);
     driver::release(event);
-    driver::release(profile);
+    take_back(buffer);
 }
 
 fn net_pnp_event(call: &Call<'_>) -> u64 {

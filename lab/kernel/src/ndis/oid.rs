@@ -8,8 +8,8 @@ mod request;
 use lab_rules::Kind;
 use lab_rules::event::{Header, Lent, OidAlteration, OidEvent, OidPath};
 
-use super::handle;
 use super::register::read_header;
+use super::{disturbance, handle};
 use crate::abi::constant::{
     NDIS_OBJECT_TYPE_OID_REQUEST, NDIS_OID_REQUEST_REVISION_1, NDIS_OID_REQUEST_REVISION_2,
     NDIS_SIZEOF_OID_REQUEST_REVISION_1, NDIS_SIZEOF_OID_REQUEST_REVISION_2,
@@ -22,7 +22,7 @@ use crate::rt::mem::{self, BadAddress};
 use crate::rt::{Call, pool, sched};
 use crate::watch::{OrFault, emit};
 
-pub(crate) use above::{ask_all, ask_some, concerns_filter, set_power};
+pub(crate) use above::{ask_all, ask_one, ask_some, concerns_filter, set_power};
 
 imports! {
     "ndis.sys":
@@ -139,7 +139,7 @@ fn allocate_clone(call: &Call<'_>) -> u64 {
         emit(Kind::Oid(OidEvent::CloneRefused { source }));
         return status(NDIS_STATUS_INVALID_PARAMETER);
     }
-    let clone = if sched::chance(1, NO_CLONE) {
+    let clone = if disturbance::may_refuse() && sched::chance(1, NO_CLONE) {
         0
     } else {
         let clone = driver::lend(Lent::Request, NDIS_OID_REQUEST::SIZE);

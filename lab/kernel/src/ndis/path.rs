@@ -25,8 +25,6 @@ imports! {
     NdisFCancelSendNetBufferLists => cancel_send,
 }
 
-/// The default port.
-const PORT: u64 = 0;
 /// How long a protocol takes to copy what it is lent, at most, in ns; and how often others come in
 /// between.
 const COPY_NS: u64 = 60_000;
@@ -58,7 +56,7 @@ pub(super) fn send_down(adapter: u32, nbls: Vec<u64>) {
             let arguments = [
                 context,
                 first,
-                PORT,
+                nbl::port(&nbls),
                 at_level(NDIS_SEND_FLAGS_DISPATCH_LEVEL, 0),
             ];
             driver::call(
@@ -93,7 +91,7 @@ pub(super) fn indicate_up(adapter: u32, nbls: Vec<u64>, low_resources: bool) {
                 0
             };
             let flags = at_level(NDIS_RECEIVE_FLAGS_DISPATCH_LEVEL, resources);
-            let arguments = [context, first, PORT, count(&nbls).into(), flags];
+            let arguments = [context, first, nbl::port(&nbls), count(&nbls).into(), flags];
             driver::call(
                 Callback::FilterReceiveNetBufferLists,
                 Some(adapter),
@@ -153,7 +151,7 @@ pub(crate) fn cancel_any(adapter: u32) {
 /// A protocol cancels its sends with an identifier. Without a handler NDIS goes past the filter.
 pub(crate) fn cancel(adapter: u32, id: u64) {
     match module::path(adapter) {
-        Some((context, path)) if path.cancel_send != 0 => {
+        Some((context, path)) if path.cancel_send != 0 && adapter::enter_control(adapter) => {
             emit(Kind::Nbl(NblEvent::CancelAsked {
                 adapter,
                 nbls: nbl::given_with(adapter, id),
@@ -164,6 +162,7 @@ pub(crate) fn cancel(adapter: u32, id: u64) {
                 path.cancel_send,
                 &[context, id],
             );
+            adapter::leave_control(adapter);
         }
         _ => cancel_at_miniport(adapter, id),
     }

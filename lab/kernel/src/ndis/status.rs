@@ -8,6 +8,7 @@ use lab_rules::event::{Callback, Lent, ModuleEvent};
 
 use super::register::{read_header, write_header};
 use super::{adapter, filter, handle, module, stack};
+use crate::StatusIndication;
 use crate::abi::constant::{
     MediaConnectStateConnected, MediaConnectStateDisconnected, MediaDuplexStateFull,
     NDIS_LINK_STATE_REVISION_1, NDIS_OBJECT_TYPE_DEFAULT, NDIS_OBJECT_TYPE_STATUS_INDICATION,
@@ -47,17 +48,35 @@ fn listener(adapter: u32) -> Option<(u64, u64)> {
 
 /// The miniport says how the link is: up, or down if `is_up` is false. The lowest filter that listens hears it.
 pub(crate) fn indicate_link_state(adapter: u32, is_up: bool) {
-    let mut images = stack::from_top().rev();
-    let image = images.find(|image| sched::on_behalf(*image, || listener(adapter).is_some()));
-    if let Some(image) = image {
+    if let Some(image) = lowest(adapter) {
         sched::on_behalf(image, || tell_link_state(adapter, is_up));
     }
 }
 
+/// The miniport says something; the filter `image` hears it, or the lowest that listens. Tells whether there is one.
+pub(crate) fn indicate(adapter: u32, image: Option<u8>, status: &StatusIndication) -> bool {
+    let hears = |image: &u8| sched::on_behalf(*image, || listener(adapter).is_some());
+    let image = image.or_else(|| lowest(adapter)).filter(hears);
+    if let Some(image) = image {
+        sched::on_behalf(image, || {
+            let buffer = driver::lend(Lent::Status, status.data.len());
+            driver::write(buffer, &status.data);
+            let length = u32::try_from(status.data.len()).unwrap_or(u32::MAX);
+            let at = if length == 0 { 0 } else { buffer };
+            tell_of(adapter, status.code, status.port, (at, length));
+            driver::release(buffer);
+        });
+    }
+    image.is_some()
+}
+
+/// The lowest filter that listens.
+fn lowest(adapter: u32) -> Option<u8> {
+    let mut images = stack::from_top().rev();
+    images.find(|image| sched::on_behalf(*image, || listener(adapter).is_some()))
+}
+
 fn tell_link_state(adapter: u32, is_up: bool) {
-    let Some((context, handler)) = listener(adapter) else {
-        return;
-    };
     let link = driver::lend(Lent::Status, L::SIZE);
     write_header(
         link,
@@ -65,8 +84,6 @@ fn tell_link_state(adapter: u32, is_up: bool) {
         NDIS_LINK_STATE_REVISION_1,
         NDIS_SIZEOF_LINK_STATE_REVISION_1,
     );
-    let indication = driver::lend(Lent::Status, S::SIZE);
-    write_header(indication, HEADER.0, HEADER.1, HEADER.2);
     let fill = || {
         let state = if is_up {
             MediaConnectStateConnected
@@ -76,18 +93,39 @@ fn tell_link_state(adapter: u32, is_up: bool) {
         L::MediaConnectState.write(link, state)?;
         L::MediaDuplexState.write(link, MediaDuplexStateFull)?;
         L::XmitLinkSpeed.write(link, 1_000_000_000)?;
-        L::RcvLinkSpeed.write(link, 1_000_000_000)?;
-        // The miniport's handle, which nobody below NDIS may compare with anything.
-        S::SourceHandle.write(indication, link)?;
-        S::StatusCode.write(indication, NDIS_STATUS_LINK_STATE)?;
-        S::StatusBuffer.write(indication, link)?;
-        S::StatusBufferSize.write(indication, u32::from(NDIS_SIZEOF_LINK_STATE_REVISION_1))
+        L::RcvLinkSpeed.write(link, 1_000_000_000)
     };
     fill().or_fault();
-    watch::note_lent(Lent::Status, link, handler);
-    tell(adapter, context, handler, indication);
-    driver::release(indication);
+    let length = u32::from(NDIS_SIZEOF_LINK_STATE_REVISION_1);
+    let code = NDIS_STATUS_LINK_STATE.cast_unsigned();
+    tell_of(adapter, code, 0, (link, length));
     driver::release(link);
+}
+
+/// Tells the running image's filter of a status with a buffer, unless it is being detached.
+fn tell_of(adapter: u32, code: u32, port: u32, (buffer, length): (u64, u32)) {
+    if !adapter::enter_control(adapter) {
+        return;
+    }
+    if let Some((context, handler)) = listener(adapter) {
+        let indication = driver::lend(Lent::Status, S::SIZE);
+        write_header(indication, HEADER.0, HEADER.1, HEADER.2);
+        let fill = || {
+            // The miniport's handle, which nobody below NDIS may compare with anything.
+            S::SourceHandle.write(indication, indication)?;
+            S::StatusCode.write(indication, code.cast_signed())?;
+            S::PortNumber.write(indication, port)?;
+            S::StatusBuffer.write(indication, buffer)?;
+            S::StatusBufferSize.write(indication, length)
+        };
+        fill().or_fault();
+        if buffer != 0 {
+            watch::note_lent(Lent::Status, buffer, handler);
+        }
+        tell(adapter, context, handler, indication);
+        driver::release(indication);
+    }
+    adapter::leave_control(adapter);
 }
 
 fn indicate_status(call: &Call<'_>) -> u64 {

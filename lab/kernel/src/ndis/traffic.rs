@@ -11,8 +11,8 @@ use super::module::{self, State};
 use super::nbl::Making;
 use super::{disturbance, nbl, path, stack};
 use crate::abi::constant::NDIS_STATUS_RESET_IN_PROGRESS;
-use crate::rt::sched::{self, DISPATCH_LEVEL};
-use crate::{Direction, Frame};
+use crate::rt::sched::{self, DISPATCH_LEVEL, Wait};
+use crate::{Direction, Frame, Outcome, Traffic};
 
 /// The most structures of one call: of most, of one in [`BURSTS`], and of less than [`FEW_OFTEN`].
 const BATCH: u64 = 16;
@@ -28,6 +28,9 @@ const LOW_RESOURCES_OFTEN: u64 = 4;
 /// One in so many protocols lingers, so long and up to as long again, in ns.
 const LINGERS: u64 = 4;
 const LINGER_NS: u64 = 1_500_000_000;
+/// How long packets wait for an adapter that is paused, and somebody for packets to come home, at most, in ns.
+const PAUSED_NS: u64 = 12_000_000_000;
+const AWAY_NS: u64 = 20_000_000_000;
 /// The most NET_BUFFERs of one send.
 const BUFFERS: usize = 4;
 
@@ -250,25 +253,84 @@ fn receive_all(adapter: u32, frames: &[usize]) {
         } else {
             LOW_RESOURCES
         };
-        let low_resources = sched::chance(1, one_in);
-        if sched::chance(1, 4) {
-            path::indicate_up(adapter, batch, low_resources);
-        } else {
-            let processor = sched::random(sched::processors().into()) as u32;
-            let is_over = Rc::new(Cell::new(false));
-            let ends = Rc::clone(&is_over);
-            sched::queue_dpc(&format!("receive {adapter}"), processor, move || {
-                path::indicate_up(adapter, batch, low_resources);
-                ends.set(true);
-            });
-            sched::wait(&mut || is_over.get());
-        }
+        indicate(adapter, batch, sched::chance(1, one_in));
         adapter::leave(adapter, NblPath::Receive);
         pause();
     }
     adapter::with_mut(adapter, |adapter| {
         adapter.sources[side(NblPath::Receive)] -= 1
     });
+}
+
+/// A miniport indicates structures, in a DPC of its own or not.
+fn indicate(adapter: u32, batch: Vec<u64>, low_resources: bool) {
+    if sched::chance(1, 4) {
+        return path::indicate_up(adapter, batch, low_resources);
+    }
+    let processor = sched::random(sched::processors().into()) as u32;
+    let is_over = Rc::new(Cell::new(false));
+    let ends = Rc::clone(&is_over);
+    sched::queue_dpc(&format!("receive {adapter}"), processor, move || {
+        path::indicate_up(adapter, batch, low_resources);
+        ends.set(true);
+    });
+    sched::wait(&mut || is_over.get());
+}
+
+/// Gives an adapter's stack packets, and waits until they are home.
+pub(crate) fn give(adapter: u32, traffic: &Traffic) -> Outcome {
+    let path = match traffic.direction {
+        Direction::Send => NblPath::Send,
+        Direction::Receive => NblPath::Receive,
+    };
+    let waiter = nbl::count::open();
+    let mut undone = None;
+    for frames in traffic.frames.chunks(traffic.batch.max(1) as usize) {
+        if !adapter::enter_until(adapter, path, sched::now() + PAUSED_NS) {
+            undone = Some("the adapter stays paused");
+            break;
+        }
+        adapter::wait_for_window(adapter, path);
+        nbl::count::note_given(waiter, frames.len() as u64);
+        give_batch(adapter, traffic, frames, waiter);
+        adapter::leave(adapter, path);
+        pause();
+    }
+    let until = sched::now() + AWAY_NS;
+    let are_home = sched::wait_until(until, &mut || nbl::count::are_home(waiter));
+    Outcome {
+        undone,
+        note: (are_home == Wait::TimedOut).then_some("not all packets are home"),
+        packets: Some(nbl::count::close(waiter)),
+        ..Outcome::default()
+    }
+}
+
+fn give_batch(adapter: u32, traffic: &Traffic, frames: &[Frame], waiter: u32) {
+    let direction = traffic.direction;
+    let build = |frame: &Frame| {
+        let making = Making {
+            is_extra: true,
+            port: traffic.port,
+            waiter,
+            ..Making::of(direction)
+        };
+        let frame = Frame {
+            direction,
+            ..frame.clone()
+        };
+        nbl::build(adapter, &[frame], making)
+    };
+    match direction {
+        Direction::Send => stack::at_top(|| {
+            let batch = frames.iter().map(build).collect();
+            at_some_level(|| path::send_down(adapter, batch));
+        }),
+        Direction::Receive => stack::at_bottom(|| {
+            let batch = frames.iter().map(build).collect();
+            indicate(adapter, batch, traffic.is_lent);
+        }),
+    }
 }
 
 /// Whether two sends may share a structure: same headers up to the ports, no fragments, no

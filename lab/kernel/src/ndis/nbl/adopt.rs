@@ -67,6 +67,8 @@ fn of_own(adapter: u32, path: NblPath, nbl: u64, blocks: Vec<u64>) -> Result<Pas
             cancel_id: slot_value(nbl, NetBufferListCancelId)?,
             is_loopback: false,
             is_extra: true,
+            port: 0,
+            waiter: 0,
         },
         packets,
         bytes,

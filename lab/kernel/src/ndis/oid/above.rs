@@ -7,7 +7,7 @@ use std::rc::Rc;
 use lab_rules::Kind;
 use lab_rules::event::{Callback, OidAlteration, OidEvent, OidPath};
 
-use super::ask::{self, Ask};
+use super::ask;
 use super::{PENDING, below, request};
 use crate::abi::constant::{NDIS_STATUS_ALREADY_COMPLETE, NDIS_STATUS_SUCCESS};
 use crate::driver;
@@ -17,6 +17,7 @@ use crate::per_image::per_image;
 use crate::rt::mem;
 use crate::rt::sched::{self, Wait};
 use crate::watch::{self, OrFault, emit};
+use crate::{OidAsk, Outcome};
 
 /// How long the filter may take for a request, in ns: Driver Verifier's 12 seconds and a bit.
 const LIMIT_NS: u64 = 12_500_000_000;
@@ -92,7 +93,7 @@ pub(crate) fn ask_some(adapter: u32, count: u32) {
         let regular = paths.first().filter(|_| sched::chance(1, 2));
         let path = regular.or_else(|| paths.get(sched::random(paths.len().max(1) as u64) as usize));
         if let Some(path) = path {
-            ask(adapter, ask::any(*path));
+            ask(adapter, None, &ask::any(*path));
         }
     }
 }
@@ -102,64 +103,106 @@ pub(crate) fn ask_all(adapter: u32) {
     let asks = paths().into_iter().flat_map(ask::all);
     for one in asks {
         ask_some(adapter, sched::random(2) as u32);
-        ask(adapter, one);
+        ask(adapter, None, &one);
     }
 }
 
 /// Tells an adapter's stack of a new power state.
-pub(crate) fn set_power(adapter: u32) {
+pub(crate) fn set_power(adapter: u32, state: i32) {
     if paths().contains(&OidPath::Regular) {
-        ask(adapter, ask::power());
+        ask(adapter, None, &ask::power(state));
     }
 }
 
-/// Asks once the topmost filter that has a handler, of those that are attached if there is one.
-fn ask(adapter: u32, ask: Ask) {
-    let is_concerned = || has_handler(ask.path);
+/// Asks an adapter's stack once: the filter `image`, or the topmost that has a handler. Past them the adapter answers.
+pub(crate) fn ask_one(adapter: u32, image: Option<u8>, request: &OidAsk) -> Outcome {
+    ask(adapter, image, request).unwrap_or_else(|| {
+        let built = request::build(request, next_id());
+        let status = below::answer(built.request).or_fault();
+        let outcome = Outcome {
+            note: Outcome::past().note,
+            ..outcome(built.request, status)
+        };
+        built.release();
+        outcome
+    })
+}
+
+/// What a request has ended with.
+fn outcome(request: u64, status: u32) -> Outcome {
+    let (output, bytes) = request::answer(request).or_fault();
+    Outcome {
+        status: Some(status),
+        output: if status >> 30 == 3 {
+            Vec::new()
+        } else {
+            output
+        },
+        bytes: Some(bytes.into()),
+        ..Outcome::default()
+    }
+}
+
+/// Asks once the topmost filter that has a handler, of those that are attached if there is one; or the filter `image`, if
+/// it is one of those. `None` if none has it.
+fn ask(adapter: u32, image: Option<u8>, request: &OidAsk) -> Option<Outcome> {
+    let is_concerned = || has_handler(request.path);
     let is_there = || is_concerned() && module::path(adapter).is_some();
     let find = |is: &dyn Fn() -> bool| {
-        let mut images = stack::from_top();
+        let is_meant = |it: &u8| image.is_none_or(|image| image == *it);
+        let mut images = stack::from_top().filter(is_meant);
         images.find(|image| sched::on_behalf(*image, is))
     };
-    if let Some(image) = find(&is_there).or_else(|| find(&is_concerned)) {
-        sched::on_behalf(image, || ask_running(adapter, ask));
-    }
+    let image = find(&is_there).or_else(|| find(&is_concerned))?;
+    sched::on_behalf(image, || ask_running(adapter, request))
+}
+
+fn next_id() -> u64 {
+    let id = LAST_ID.get() + 1;
+    LAST_ID.set(id);
+    id
 }
 
 /// Asks the running image once, unless its module is being detached.
-fn ask_running(adapter: u32, ask: Ask) {
+fn ask_running(adapter: u32, ask: &OidAsk) -> Option<Outcome> {
     if !adapter::enter_control(adapter) {
-        return;
+        return None;
     }
+    let mut ended = None;
     if ask.path == OidPath::Regular {
         sched::wait(&mut || BUSY.with_borrow_mut(|busy| busy.insert(adapter)));
     }
     if let (Some(filter), Some((context, _))) = (filter::registered(), module::path(adapter)) {
-        let id = LAST_ID.get() + 1;
-        LAST_ID.set(id);
-        let built = request::build(&ask, id);
+        let built = request::build(ask, next_id());
+        let mut status = None;
         match ask.path {
             OidPath::Synchronous => {
                 traffic::at_some_level(|| {
-                    ask_synchronously(adapter, &filter.handlers, context, built.request);
+                    let handlers = &filter.handlers;
+                    let ended = ask_synchronously(adapter, handlers, context, built.request);
+                    status = Some(ended);
                 });
             }
-            path => give(
-                adapter,
-                path,
-                &filter.handlers,
-                context,
-                built.request,
-                built.can_be_cancelled.then_some(built.id),
-            ),
+            path => {
+                let cancels = match ask.is_cancelled {
+                    Some(false) => None,
+                    None if ask::must_succeed(ask) => None,
+                    is_sure => Some((built.id, is_sure.is_some())),
+                };
+                let handlers = &filter.handlers;
+                give(adapter, path, handlers, context, built.request, cancels);
+            }
         }
-        GIVEN.with_borrow_mut(|given| given.remove(&built.request));
+        let given = GIVEN.with_borrow_mut(|given| given.remove(&built.request));
+        let status = status.or_else(|| given?.status);
+        ended = status.map(|status| outcome(built.request, status));
         built.release();
     }
     if ask.path == OidPath::Regular {
         BUSY.with_borrow_mut(|busy| busy.remove(&adapter));
     }
     adapter::leave_control(adapter);
+    ended
 }
 
 /// Notes that the filter has a request.
@@ -227,23 +270,25 @@ pub(super) fn cancel(adapter: u32, path: OidPath, id: u64) {
         ),
     };
     match module::path(adapter) {
-        Some((context, _)) if handler != 0 => {
+        Some((context, _)) if handler != 0 && adapter::enter_control(adapter) => {
             let arguments = [context, id];
             traffic::at_some_level(|| driver::call(callback, Some(adapter), handler, &arguments));
+            adapter::leave_control(adapter);
         }
         // NDIS goes past the filter.
         _ => below::cancel(adapter, id),
     }
 }
 
-/// Gives the filter a request that it may finish later; with an identifier it may be cancelled.
+/// Gives the filter a request that it may finish later; with an identifier it may be cancelled, or surely is if it takes
+/// any time.
 fn give(
     adapter: u32,
     path: OidPath,
     handlers: &Handlers,
     context: u64,
     request: u64,
-    cancel_id: Option<u64>,
+    cancels: Option<(u64, bool)>,
 ) {
     let (callback, handler) = match path {
         OidPath::Direct => (
@@ -252,9 +297,10 @@ fn give(
         ),
         _ => (Callback::FilterOidRequest, handlers.oid_request),
     };
-    let impatient = cancel_id.filter(|_| sched::chance(1, IMPATIENT));
+    let one_in = |is_sure| if is_sure { 2 } else { IMPATIENT };
+    let impatient = cancels.filter(|(_, is_sure)| sched::chance(1, one_in(*is_sure)));
     let cancelled = Rc::new(Cell::new(impatient.is_none()));
-    if let Some(id) = impatient {
+    if let Some((id, _)) = impatient {
         let cancelled = Rc::clone(&cancelled);
         // It may come before the filter knows of the request, while its handler runs, or after that.
         sched::spawn(&format!("oid canceller {adapter}"), None, move || {
@@ -284,8 +330,8 @@ fn give(
     let patience_ns = sched::now() + sched::random(PATIENCE_NS);
     let is_over = sched::wait_until(patience_ns, &mut || is_done(request));
     if is_over == Wait::TimedOut
-        && let Some(id) = cancel_id
-        && sched::chance(1, 2)
+        && let Some((id, is_sure)) = cancels
+        && (is_sure || sched::chance(1, 2))
     {
         cancel(adapter, path, id);
     }

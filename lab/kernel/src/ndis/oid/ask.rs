@@ -2,6 +2,7 @@
 
 use lab_rules::event::{OidKind, OidPath};
 
+use crate::OidAsk;
 use crate::abi::constant::{
     OID_802_3_CURRENT_ADDRESS, OID_802_3_MULTICAST_LIST, OID_GEN_CURRENT_PACKET_FILTER,
     OID_GEN_LINK_STATE, OID_GEN_MAXIMUM_FRAME_SIZE, OID_GEN_RCV_OK,
@@ -10,21 +11,6 @@ use crate::abi::constant::{
 };
 use crate::ndis::is_disturbed;
 use crate::rt::sched;
-
-/// A request as it is asked for.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Ask {
-    pub(super) path: OidPath,
-    pub(super) kind: OidKind,
-    pub(super) oid: u32,
-    pub(super) port: u32,
-    /// `InformationBufferLength`, or `InputBufferLength`.
-    pub(super) length: u32,
-    /// `OutputBufferLength`.
-    pub(super) output_length: u32,
-    /// Whether its header is that of a request: some protocols fill in none.
-    pub(super) has_header: bool,
-}
 
 /// An OID that the adapter knows.
 pub(super) struct Known {
@@ -96,27 +82,35 @@ pub(super) fn find(kind: OidKind, oid: u32) -> Option<&'static Known> {
 }
 
 /// To another power state.
-pub(super) fn power() -> Ask {
-    Ask {
+pub(super) fn power(state: i32) -> OidAsk {
+    OidAsk {
         path: OidPath::Regular,
         kind: OidKind::Set,
         oid: OID_PNP_SET_POWER,
         port: 0,
+        input: Some(state.to_le_bytes().to_vec()),
         length: 4,
         output_length: 0,
         has_header: true,
+        is_cancelled: None,
     }
 }
 
+/// Whether nobody cancels a request who does not say so: it may not fail.
+pub(super) fn must_succeed(ask: &OidAsk) -> bool {
+    MUST_SUCCEED.contains(&ask.oid)
+}
+
 /// All that the adapter knows of an interface, with buffers that fit.
-pub(super) fn all(path: OidPath) -> Vec<Ask> {
+pub(super) fn all(path: OidPath) -> Vec<OidAsk> {
     let known = KNOWN.iter().filter(|known| known.path == path);
     known
-        .map(|known| Ask {
+        .map(|known| OidAsk {
             path,
             kind: known.kind,
             oid: known.oid,
             port: 0,
+            input: None,
             length: known.length,
             output_length: if known.kind == OidKind::Method {
                 known.length
@@ -124,12 +118,13 @@ pub(super) fn all(path: OidPath) -> Vec<Ask> {
                 0
             },
             has_header: true,
+            is_cancelled: None,
         })
         .collect()
 }
 
 /// Anything, on an interface.
-pub(super) fn any(path: OidPath) -> Ask {
+pub(super) fn any(path: OidPath) -> OidAsk {
     /// The longest buffer: far more than anything needs, in bytes.
     const LONG: u64 = 256 * 1024;
     /// Vendors' OIDs begin here.
@@ -150,15 +145,17 @@ pub(super) fn any(path: OidPath) -> Ask {
         _ => needed,
     } as u32;
     let (length, more) = (length(), length());
-    Ask {
+    OidAsk {
         path,
         kind,
         oid,
         port: if sched::chance(3, 4) { 0 } else { 1 },
+        input: None,
         length,
         output_length: if kind == OidKind::Method { more } else { 0 },
         has_header: !(is_disturbed()
             && !MUST_SUCCEED.contains(&oid)
             && sched::chance(1, NO_HEADER)),
+        is_cancelled: None,
     }
 }

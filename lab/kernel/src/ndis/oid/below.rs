@@ -13,7 +13,7 @@ use crate::abi::constant::{
 };
 use crate::abi::ndis::NDIS_OID_REQUEST as R;
 use crate::driver;
-use crate::ndis::{filter, module, stack, traffic};
+use crate::ndis::{disturbance, filter, module, stack, traffic};
 use crate::per_image::per_image;
 use crate::rt::mem::{self, BadAddress};
 use crate::rt::sched;
@@ -210,7 +210,7 @@ pub(super) fn answer(request: u64) -> Result<u32, BadAddress> {
         members.needed.write(request, known.length)?;
         return refusal(NDIS_STATUS_INVALID_LENGTH);
     }
-    if !ask::MUST_SUCCEED.contains(&oid) && sched::chance(1, 16) {
+    if !ask::MUST_SUCCEED.contains(&oid) && disturbance::may_refuse() && sched::chance(1, 16) {
         return refusal(if sched::chance(1, 2) {
             NDIS_STATUS_RESOURCES
         } else {

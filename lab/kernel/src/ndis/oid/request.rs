@@ -3,7 +3,7 @@
 use lab_rules::Kind;
 use lab_rules::event::{Exposure, Lent, OidKind, OidRequest};
 
-use super::ask::{Ask, MUST_SUCCEED};
+use crate::OidAsk;
 use crate::abi::constant::{
     NDIS_OBJECT_TYPE_OID_REQUEST, NDIS_OID_REQUEST_REVISION_1, NDIS_OID_REQUEST_REVISION_2,
     NDIS_SIZEOF_OID_REQUEST_REVISION_1, NDIS_SIZEOF_OID_REQUEST_REVISION_2, NdisRequestMethod,
@@ -114,6 +114,26 @@ pub(super) fn gone(request: u64) -> OidRequest {
     }
 }
 
+/// What a request that has ended tells: the bytes that were written, and how many were written, of a set read.
+pub(super) fn answer(request: u64) -> Result<(Vec<u8>, u32), BadAddress> {
+    let members = members(request)?;
+    let room = members
+        .output_length
+        .unwrap_or(members.length)
+        .read(request)?;
+    let Some(written) = members.written else {
+        let read = members.read.map_or(Ok(0), |read| read.read(request))?;
+        return Ok((Vec::new(), read));
+    };
+    let bytes = written.read(request)?;
+    let there = bytes.min(room) as usize;
+    let output = match there {
+        0 => Vec::new(),
+        _ => mem::read_bytes(members.buffer.read(request)?, there)?,
+    };
+    Ok((output, bytes))
+}
+
 /// Whether what lies there cannot be paged out, as far as the lab knows.
 fn is_resident(address: u64) -> bool {
     pool::find(address).is_none_or(|block| block.kind != pool::Kind::Paged)
@@ -129,8 +149,6 @@ pub(super) fn image(request: u64) -> Result<Vec<u8>, BadAddress> {
 pub(super) struct Built {
     pub(super) request: u64,
     pub(super) id: u64,
-    /// Nobody cancels what may not fail.
-    pub(super) can_be_cancelled: bool,
     buffer: Option<u64>,
 }
 
@@ -143,7 +161,7 @@ impl Built {
 }
 
 /// Builds a request; what its receiver has no business with is rubbish.
-pub(super) fn build(ask: &Ask, id: u64) -> Built {
+pub(super) fn build(ask: &OidAsk, id: u64) -> Built {
     let request = driver::lend(Lent::Request, R::SIZE);
     let (revision, size) = if sched::chance(1, 2) {
         (
@@ -175,6 +193,9 @@ pub(super) fn build(ask: &Ask, id: u64) -> Built {
             .map(|_| sched::random(256) as u8)
             .collect();
         driver::write(buffer, &input);
+        if let Some(given) = &ask.input {
+            driver::write(buffer, &given[..given.len().min(input.len())]);
+        }
     }
     if !is_given {
         // No byte may be touched.
@@ -216,7 +237,6 @@ pub(super) fn build(ask: &Ask, id: u64) -> Built {
     Built {
         request,
         id,
-        can_be_cancelled: !MUST_SUCCEED.contains(&ask.oid),
         buffer: is_given.then_some(buffer),
     }
 }

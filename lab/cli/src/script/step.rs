@@ -1,0 +1,253 @@
+//! Steps: what all of them have, and groups of them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use lab_kernel::{Act, Operation, Step, Target};
+use toml::de::DeArray;
+
+use super::expect::Expectation;
+use super::source::{Keys, Source, Value, within, wrong};
+use super::{Known, MOST_STEPS, MOST_WAITING_NS, operation};
+use crate::error::Error;
+use crate::run;
+
+/// The most bytes that a buffer of a step has.
+pub(super) const MOST_BYTES: usize = 1 << 20;
+/// Sequences of one group, at most: each is a thread.
+const MOST_BRANCHES: usize = 64;
+
+/// Reads steps.
+pub(super) struct Reader<'a> {
+    pub(super) source: &'a Source,
+    /// Names of the adapters.
+    adapters: &'a [String],
+    /// Paths of the images, from the top.
+    images: &'a [&'a Path],
+    /// Numbers of files that are opened, by name.
+    pub(super) files: BTreeMap<String, u32>,
+    pub(super) captures: operation::Captures,
+    known: Vec<Known>,
+    /// How often all that is read now is done.
+    times: u64,
+    /// Whether a group is read now.
+    is_inside: bool,
+    total: u64,
+    waiting_ns: u64,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(source: &'a Source, adapters: &'a [String], images: &'a [&'a Path]) -> Self {
+        Self {
+            source,
+            adapters,
+            images,
+            files: BTreeMap::new(),
+            captures: operation::Captures::default(),
+            known: Vec::new(),
+            times: 1,
+            is_inside: false,
+            total: 0,
+            waiting_ns: 0,
+        }
+    }
+
+    /// What is known of all steps that were read.
+    pub(super) fn into_known(self) -> Vec<Known> {
+        self.known
+    }
+
+    /// Steps that come one after the other.
+    pub(super) fn steps(&mut self, array: &'a DeArray<'a>) -> Result<Vec<Step>, Error> {
+        array.iter().map(|value| self.step(value)).collect()
+    }
+
+    fn step(&mut self, value: Value<'a>) -> Result<Step, Error> {
+        let mut keys = Keys::of(self.source, "a step", value)?;
+        let word = keys.text("do")?;
+        let word = keys.need("do", word)?;
+        keys.rename(format!("a step `{}`", word.text.escape_debug()));
+        let times = keys.number_u32("times", 1..=100_000)?.unwrap_or(1);
+        let outside = self.times;
+        self.times = outside.saturating_mul(times.into());
+        let what = if word.text == "parallel" {
+            Act::Parallel(self.branches(&mut keys)?)
+        } else {
+            Act::One(self.target(&mut keys, &word)?)
+        };
+        self.times = outside;
+        keys.finish()?;
+        Ok(Step { times, what })
+    }
+
+    /// The sequences of a group.
+    fn branches(&mut self, keys: &mut Keys<'a>) -> Result<Vec<Vec<Step>>, Error> {
+        if self.is_inside {
+            return Err(keys.refuse("a group within a group: there are none"));
+        }
+        let branches = keys.array("branches")?;
+        let branches = keys.need("branches", branches)?;
+        if !(2..=MOST_BRANCHES).contains(&branches.len()) {
+            let count = branches.len();
+            let why = format!("`branches` has {count} sequences: it has 2 to {MOST_BRANCHES}");
+            return Err(keys.refuse(why));
+        }
+        self.is_inside = true;
+        let read = |value: Value<'a>| {
+            let array = value.get_ref().as_array();
+            let array = array.ok_or_else(|| {
+                wrong(
+                    self.source,
+                    "a sequence of `branches`",
+                    value,
+                    "an array of steps",
+                )
+            })?;
+            self.steps(array)
+        };
+        let all = branches.iter().map(read).collect();
+        self.is_inside = false;
+        all
+    }
+
+    fn target(
+        &mut self,
+        keys: &mut Keys<'a>,
+        word: &super::source::Text<'a>,
+    ) -> Result<Target, Error> {
+        self.total = self.total.saturating_add(self.times);
+        if self.total > MOST_STEPS {
+            return Err(keys.refuse(format!(
+                "that makes {} steps, those that are done again included: {MOST_STEPS} at most",
+                self.total
+            )));
+        }
+        let adapter = self.adapter(keys)?;
+        let image = self.image(keys)?;
+        let expected = match keys.take("expect") {
+            Some(value) => Expectation::read(self.source, value)?,
+            None => Expectation::default(),
+        };
+        let done = operation::read(self, keys, word, adapter)?;
+        if let Operation::Sleep(ns) | Operation::Settle(ns) = done.operation {
+            let all = ns.saturating_mul(self.times);
+            self.waiting_ns = self.waiting_ns.saturating_add(all);
+            if self.waiting_ns > MOST_WAITING_NS {
+                let most = MOST_WAITING_NS / 1_000_000_000;
+                return Err(keys.refuse(format!("all waits take more than {most} s, the limit")));
+            }
+        }
+        self.known.push(Known {
+            line: keys.line(),
+            word: done.word,
+            about: done.about,
+            adapter,
+            expected,
+        });
+        Ok(Target {
+            number: u32::try_from(self.known.len()).unwrap_or(u32::MAX),
+            adapter,
+            image,
+            operation: done.operation,
+        })
+    }
+
+    /// The adapter of a step: by name, or by number from 0; the first if none is named.
+    fn adapter(&self, keys: &mut Keys<'a>) -> Result<u32, Error> {
+        let Some(value) = keys.take("adapter") else {
+            return Ok(0);
+        };
+        let count = self.adapters.len() as u64;
+        let found = match (value.get_ref().as_str(), value.get_ref().as_integer()) {
+            (Some(name), _) => {
+                let mut names = self.adapters.iter();
+                names.position(|known| known == name).map(|at| at as u64)
+            }
+            (None, Some(number)) => within(number, &(0..=count.saturating_sub(1))),
+            (None, None) => {
+                let is = "an adapter's name, or its number";
+                return Err(wrong(self.source, "`adapter`", value, is));
+            }
+        };
+        found.and_then(|at| u32::try_from(at).ok()).ok_or_else(|| {
+            let all: Vec<String> = self
+                .adapters
+                .iter()
+                .map(|name| format!("`{name}`"))
+                .collect();
+            let why = format!(
+                "there is no such adapter; from 0 there are {}",
+                all.join(", ")
+            );
+            self.source.refuse(&value.span(), why)
+        })
+    }
+
+    /// The image of a step: by file name, or by number from the top.
+    fn image(&self, keys: &mut Keys<'a>) -> Result<Option<u8>, Error> {
+        let Some(value) = keys.take("image") else {
+            return Ok(None);
+        };
+        let names: Vec<String> = self
+            .images
+            .iter()
+            .map(|path| run::file_name(path))
+            .collect();
+        let count = names.len() as u64;
+        let found = match (value.get_ref().as_str(), value.get_ref().as_integer()) {
+            (Some(name), _) => {
+                let mut same = (0_u64..).zip(&names).filter(|(_, known)| *known == name);
+                let first = same.next().map(|(at, _)| at);
+                if same.next().is_some() {
+                    let why = "several images have this name: give its number, from 0 at the top";
+                    return Err(self.source.refuse(&value.span(), why));
+                }
+                first
+            }
+            (None, Some(number)) => within(number, &(0..=count.saturating_sub(1))),
+            (None, None) => {
+                let is = "an image's file name, or its number";
+                return Err(wrong(self.source, "`image`", value, is));
+            }
+        };
+        found
+            .and_then(|at| u8::try_from(at).ok())
+            .map(Some)
+            .ok_or_else(|| {
+                let all = names.join(", ");
+                let why = format!("there is no such image; from the top there are {all}");
+                self.source.refuse(&value.span(), why)
+            })
+    }
+}
+
+/// A 32-bit value by its C name, which begins with one of `prefixes`, or as a number.
+pub(super) fn code(
+    source: &Source,
+    key: &str,
+    value: Value<'_>,
+    prefixes: &[&str],
+) -> Result<u32, Error> {
+    let name = format!("`{key}`");
+    if let Some(integer) = value.get_ref().as_integer() {
+        let number = within(integer, &(0..=u32::MAX.into()));
+        return number
+            .and_then(|number| u32::try_from(number).ok())
+            .ok_or_else(|| {
+                let why = format!("{name} is {integer}: it is from 0 to 0xffffffff");
+                source.refuse(&value.span(), why)
+            });
+    }
+    let Some(text) = value.get_ref().as_str() else {
+        return Err(wrong(source, &name, value, "a name, or a number"));
+    };
+    let is_of_kind = prefixes.iter().any(|prefix| text.starts_with(prefix));
+    let known = lab_kernel::value_of(text).filter(|_| is_of_kind);
+    known.ok_or_else(|| {
+        let (text, prefixes) = (text.escape_debug(), prefixes.join("... or "));
+        let why = format!(
+            "{name} is `{text}`, which is no name of {prefixes}... that the lab knows: give its number"
+        );
+        source.refuse(&value.span(), why)
+    })
+}
