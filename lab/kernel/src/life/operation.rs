@@ -207,7 +207,9 @@ fn pause(adapter: u32) -> bool {
 
 /// The running image's filter is removed from the stack, and inserted again.
 fn reattach(adapter: u32) -> Outcome {
-    let is_removed = pause(adapter) && stage::detach_in_time(adapter);
+    // One whose attach has failed is not there, though others of the stack run.
+    let is_there = module::state(adapter) == State::Running;
+    let is_removed = is_there && pause(adapter) && stage::detach_in_time(adapter);
     if is_removed {
         sched::sleep_until(sched::now() + sched::random(REST_NS));
         module::reattach(adapter);
