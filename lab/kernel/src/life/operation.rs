@@ -207,18 +207,25 @@ fn pause(adapter: u32) -> bool {
 
 /// The running image's filter is removed from the stack, and inserted again.
 fn reattach(adapter: u32) -> Outcome {
-    // One whose attach has failed is not there, though others of the stack run.
-    let is_there = module::state(adapter) == State::Running;
-    let is_removed = is_there && pause(adapter) && stage::detach_in_time(adapter);
+    let has_paused = pause(adapter);
+    let is_removed = has_paused && remove(adapter);
     if is_removed {
         sched::sleep_until(sched::now() + sched::random(REST_NS));
         module::reattach(adapter);
+    } else if has_paused {
+        // The others of the stack.
+        module::restart_all(adapter);
     }
     module::open(adapter);
     match is_removed {
         true => Outcome::done(),
         false => Outcome::undone("no filter runs there"),
     }
+}
+
+/// Detaches the running image's filter, if it is paused; tells whether it is gone.
+fn remove(adapter: u32) -> bool {
+    module::state(adapter) == State::Paused && stage::detach_in_time(adapter)
 }
 
 /// The running image's filter is removed from the stack; what runs goes on.
@@ -228,9 +235,12 @@ fn detach(adapter: u32) -> Outcome {
     }
     let was_paused = adapter::is_closed(adapter, NblPath::Send);
     pause(adapter);
-    stage::detach_in_time(adapter);
+    let is_removed = remove(adapter);
     go_on(adapter, was_paused);
-    Outcome::done()
+    match is_removed {
+        true => Outcome::done(),
+        false => Outcome::undone("the filter has not paused"),
+    }
 }
 
 /// The running image's filter is inserted into the stack; what ran goes on.

@@ -121,7 +121,7 @@ pub(crate) fn ask_one(adapter: u32, image: Option<u8>, request: &OidAsk) -> Outc
         let status = below::answer(built.request).or_fault();
         let outcome = Outcome {
             note: Outcome::past().note,
-            ..outcome(&built, status)
+            ..outcome(built.request, request, status)
         };
         built.release();
         outcome
@@ -129,8 +129,8 @@ pub(crate) fn ask_one(adapter: u32, image: Option<u8>, request: &OidAsk) -> Outc
 }
 
 /// What a request has ended with.
-fn outcome(built: &request::Built, status: u32) -> Outcome {
-    let (output, bytes) = built.answer().or_fault();
+fn outcome(request: u64, ask: &OidAsk, status: u32) -> Outcome {
+    let (output, bytes) = request::answer(request, ask).or_fault();
     Outcome {
         status: Some(status),
         output: if status >> 30 == 3 {
@@ -195,7 +195,7 @@ fn ask_running(adapter: u32, ask: &OidAsk) -> Option<Outcome> {
         }
         let given = GIVEN.with_borrow_mut(|given| given.remove(&built.request));
         let status = status.or_else(|| given?.status);
-        ended = status.map(|status| outcome(&built, status));
+        ended = status.map(|status| outcome(built.request, ask, status));
         built.release();
     }
     if ask.path == OidPath::Regular {

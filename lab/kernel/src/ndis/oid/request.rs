@@ -114,6 +114,27 @@ pub(super) fn gone(request: u64) -> OidRequest {
     }
 }
 
+/// What a request that has ended tells who asked: the bytes that were written, and how many were written, of a set read.
+/// What it says of the room by now is not believed.
+pub(super) fn answer(request: u64, ask: &OidAsk) -> Result<(Vec<u8>, u32), BadAddress> {
+    let members = members(request)?;
+    let room = match members.output_length {
+        Some(_) => ask.output_length,
+        None => ask.length,
+    };
+    let Some(written) = members.written else {
+        let read = members.read.map_or(Ok(0), |read| read.read(request))?;
+        return Ok((Vec::new(), read));
+    };
+    let bytes = written.read(request)?;
+    let there = bytes.min(room) as usize;
+    let output = match there {
+        0 => Vec::new(),
+        _ => mem::read_bytes(members.buffer.read(request)?, there)?,
+    };
+    Ok((output, bytes))
+}
+
 /// Whether what lies there cannot be paged out, as far as the lab knows.
 fn is_resident(address: u64) -> bool {
     pool::find(address).is_none_or(|block| block.kind != pool::Kind::Paged)
@@ -130,26 +151,9 @@ pub(super) struct Built {
     pub(super) request: u64,
     pub(super) id: u64,
     buffer: Option<u64>,
-    /// Bytes that there are for the answer, whatever is said of them since.
-    room: u32,
 }
 
 impl Built {
-    /// What it tells when it has ended: the bytes that were written, and how many were written, of a set read.
-    pub(super) fn answer(&self) -> Result<(Vec<u8>, u32), BadAddress> {
-        let members = members(self.request)?;
-        let Some(written) = members.written else {
-            let read = members.read.map_or(Ok(0), |read| read.read(self.request))?;
-            return Ok((Vec::new(), read));
-        };
-        let bytes = written.read(self.request)?;
-        let output = match (self.buffer, bytes.min(self.room) as usize) {
-            (None, _) | (_, 0) => Vec::new(),
-            (Some(buffer), there) => mem::read_bytes(buffer, there)?,
-        };
-        Ok((output, bytes))
-    }
-
     /// Takes its memory away.
     pub(super) fn release(self) {
         self.buffer.into_iter().for_each(driver::release);
@@ -235,11 +239,6 @@ pub(super) fn build(ask: &OidAsk, id: u64) -> Built {
         request,
         id,
         buffer: is_given.then_some(buffer),
-        room: if ask.kind == OidKind::Method {
-            ask.output_length
-        } else {
-            ask.length
-        },
     }
 }
 
