@@ -17,7 +17,7 @@ use crate::rt::sched;
 use crate::watch::{OrFault, emit};
 use crate::{DeviceRequestReport, Request, driver, nt};
 use request::Sent;
-pub(crate) use request::{complete, send};
+pub(crate) use request::{complete, requestor, send};
 
 /// How long the caller of a request waits before it gives up, and then for its end, in ns.
 const PATIENCE_NS: u64 = 30_000_000_000;

@@ -238,6 +238,9 @@ static NTSTATUS dispatch(DEVICE_OBJECT *device, IRP *irp)
 
 	if (device == filter_device && *(ULONG64 *)device->DeviceExtension != DEVICE_MARK)
 		KeBugCheckEx(0xDEAD, 90, (ULONG64)device, (ULONG64)filter_device, 0);
+	/* It comes in the thread of who has sent it. */
+	if ((ULONG)(ULONG64)PsGetCurrentProcessId() != IoGetRequestorProcessId(irp))
+		KeBugCheckEx(0xDEAD, 91, IoGetRequestorProcessId(irp), 0, 0);
 	if (location->MajorFunction == IRP_MJ_DEVICE_CONTROL)
 		return (location->Parameters.DeviceIoControl.IoControlCode & 3) == METHOD_BUFFERED ?
 			       queue_request(irp) : play_request(irp);

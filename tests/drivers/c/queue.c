@@ -58,6 +58,9 @@ static void release(IO_CSQ *csq, KIRQL irql)
 
 static void complete(IRP *irp, NTSTATUS status)
 {
+	/* Wherever this runs, that is still known. */
+	if (!IoGetRequestorProcessId(irp))
+		KeBugCheckEx(0xDEAD, 92, (ULONG64)irp, 0, 0);
 	irp->IoStatus.Status = status;
 	irp->IoStatus.Information = 0;
 	IofCompleteRequest(irp, IO_NO_INCREMENT);

@@ -193,6 +193,7 @@ pub(crate) const IRQL: &[(&str, u8, u8)] = &[
     ("IoGetIommuInterface", 0, 0),
     ("IoGetNextIrpStackLocation", 0, 15),
     ("IoGetRelatedDeviceObject", 0, 2),
+    ("IoGetRequestorProcessId", 0, 2),
     ("IoGetStackLimits", 0, 1),
     ("IoGetTopLevelIrp", 0, 2),
     ("IoInitializeDpcRequest", 0, 15),

@@ -22,6 +22,8 @@ use crate::{Answer, DeviceRequestReport, Request, RequestKind, Requestor};
 #[derive(Clone, Copy)]
 pub(super) struct Sent {
     pub(super) completed: bool,
+    /// The process whose thread has sent it.
+    process: u32,
     buffers: Buffers,
 }
 
@@ -62,7 +64,7 @@ fn send_as(file: &File, major: u32, request: &Request) -> Answer {
     };
     match Buffers::make(request, method(file, request), process) {
         Ok(buffers) => sched::in_process(process, || {
-            send_made(file, major, routine, request, buffers)
+            send_made(file, major, routine, request, (buffers, process))
         }),
         // The driver never hears of it.
         Err(status) => refused(status),
@@ -83,12 +85,24 @@ fn method(file: &File, request: &Request) -> Method {
     }
 }
 
-fn send_made(file: &File, major: u32, routine: u64, request: &Request, buffers: Buffers) -> Answer {
+/// The process whose thread has sent an IRP that has not ended.
+pub(crate) fn requestor(irp: u64) -> Option<u32> {
+    DEVICES.with_borrow(|devices| devices.irps.get(&irp).map(|sent| sent.process))
+}
+
+fn send_made(
+    file: &File,
+    major: u32,
+    routine: u64,
+    request: &Request,
+    (buffers, process): (Buffers, u32),
+) -> Answer {
     let irp = driver::lend(Lent::Irp, IRP::SIZE + L::SIZE);
     let stack = irp + IRP::SIZE as u64;
     fill(irp, stack, file, major, request, &buffers).or_fault();
     let sent = Sent {
         completed: false,
+        process,
         buffers,
     };
     DEVICES.with_borrow_mut(|devices| devices.irps.insert(irp, sent));

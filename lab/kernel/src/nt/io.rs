@@ -3,7 +3,7 @@
 use lab_rules::event::{Lent, WorkItemOwner};
 
 use super::imports;
-use crate::abi::nt::{DEVICE_OBJECT, DRIVER_OBJECT};
+use crate::abi::nt::{DEVICE_OBJECT, DRIVER_OBJECT, IRP};
 use crate::rt::{Call, mem};
 use crate::watch::OrFault;
 use crate::worker::{self, Shape};
@@ -12,6 +12,7 @@ use crate::{device, driver};
 imports! {
     "ntoskrnl.exe":
     IofCompleteRequest => complete_request,
+    IoGetRequestorProcessId => requestor_process_id,
     IoAcquireCancelSpinLock => acquire_cancel_lock,
     IoReleaseCancelSpinLock => release_cancel_lock,
     IoAllocateWorkItem => allocate_work_item,
@@ -27,6 +28,14 @@ imports! {
 fn complete_request(call: &Call<'_>) -> u64 {
     device::complete(call.arg(0));
     0
+}
+
+/// 0 of what no thread has sent.
+fn requestor_process_id(call: &Call<'_>) -> u64 {
+    let irp = call.arg(0);
+    // One that has ended is out of reach.
+    IRP::Tail_Overlay_Thread.read(irp).or_fault();
+    device::requestor(irp).map_or(0, super::ps::process_id)
 }
 
 fn acquire_cancel_lock(call: &Call<'_>) -> u64 {
