@@ -52,7 +52,8 @@ fn the_table_is_aligned() {
     let mut lines = output.stdout.lines().skip(2);
     let header = lines.next().expect("a header");
     let end = header.find("no filter").expect("a column") + "no filter".len();
-    for line in lines {
+    // Behind an empty line is a word on samples that were interrupted, if any.
+    for line in lines.take_while(|line| !line.is_empty()) {
         let cell = line.get(..end).expect("a column");
         assert!(cell.ends_with(|last: char| last.is_ascii_digit()), "{line}");
     }

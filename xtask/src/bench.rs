@@ -17,6 +17,11 @@ const PAIRS: &[(&str, Subject, Option<Subject>)] = &[
         TAP,
         Some(TAP),
     ),
+    (
+        "A filter that spends 5 % more on each packet that is sent, against itself without",
+        SLOWER,
+        Some(SLOW),
+    ),
     ("Mode inline against mode tap", INLINE, Some(TAP)),
     ("Mode off: NDIS goes past the filter", OFF, None),
 ];
@@ -27,6 +32,8 @@ const PASSTHRU: Subject = ("passthru.sys", "Mode=0");
 const OFF: Subject = ("deferlwf.sys", "Mode=0");
 const TAP: Subject = ("deferlwf.sys", "Mode=1");
 const INLINE: Subject = ("deferlwf.sys", "Mode=2");
+const SLOW: Subject = ("c-faulty.sys", "Rounds=400");
+const SLOWER: Subject = ("c-faulty.sys", "Rounds=420");
 
 /// Measure what deferlwf, in each mode, and the smallest filter cost per packet: the tables of docs/performance.md.
 #[derive(clap::Args)]
@@ -77,6 +84,8 @@ fn build(arguments: &Arguments) -> Result<()> {
         "deferlwf",
         "--package",
         "passthru",
+        "--package",
+        "c-faulty",
     ]);
     if arguments.yes {
         command.arg("--yes");

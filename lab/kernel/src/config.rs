@@ -98,6 +98,8 @@ pub struct Sample {
     pub driver_ns: f64,
     /// Calls of imports.
     pub imports: u64,
+    /// Whether another process had the processor meanwhile.
+    pub is_interrupted: bool,
 }
 
 /// Another filter of the stack.

@@ -25,8 +25,10 @@ of them in turn (`cold`).
 
 The times are of this machine, in ns per packet. `raw` is all of it; `lab` the part that is spent in the lab, which
 stands for NDIS and NT and costs other than they do; `net` the part in the driver's own code. Each is the median of all
-samples; `spread` is that of the medians of the repetitions: the largest less the least, over their median. The ratio of
-two nets is told where the lab has no more than half of the raw time in both.
+samples; `spread` is that of the medians of the repetitions: the largest less the least, over their median. Two images
+take turns on one processor: first, second, second, first. Within a repetition, each has several processes. The ratio of two
+nets is the median of those of the turns, and is told where the lab has no more than half of the raw time in both.
+A sample that another process interrupts is taken again.
 
 Exit codes: 0 measured; 1 the driver broke down meanwhile; 2 bad input or usage; 3 fault of the lab.";
 
@@ -49,12 +51,12 @@ pub struct BenchArguments {
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub repeat: u32,
 
-    /// Samples of each load in a repetition
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    /// Turns of each load in a repetition: a sample, or with two images two samples of each
+    #[arg(long, value_name = "N", default_value_t = 25, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub samples: u32,
 
     /// The least time of a sample, in milliseconds
-    #[arg(long, value_name = "MS", default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    #[arg(long, value_name = "MS", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=60_000))]
     pub time: u64,
 
     /// Print one JSON object, as the last line of standard output, instead of the table

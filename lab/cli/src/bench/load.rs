@@ -96,6 +96,7 @@ pub(super) struct Taken {
     pub(super) elapsed_ns: f64,
     pub(super) driver_ns: f64,
     pub(super) imports: u64,
+    pub(super) is_interrupted: bool,
 }
 
 impl From<Sample> for Taken {
@@ -105,6 +106,7 @@ impl From<Sample> for Taken {
             elapsed_ns: sample.elapsed_ns,
             driver_ns: sample.driver_ns,
             imports: sample.imports,
+            is_interrupted: sample.is_interrupted,
         }
     }
 }

@@ -1,7 +1,9 @@
 //! `lwf-lab bench`: what images cost per packet.
 //!
 //! Each image lives in a process of its own (`work`), which measures one load at a time when it is asked; so two of them
-//! take turns and never run at the same time.
+//! take turns and never run at the same time, and both on the same processor. A turn of two images is A, B, B, A, so that a
+//! machine that becomes faster or slower does so for both. Within a repetition the processes are replaced some times: where
+//! Linux puts their memory makes a difference that no number of turns takes away.
 
 mod load;
 mod table;
@@ -27,6 +29,12 @@ pub use table::render;
 
 /// The command that measures.
 const MEASURER: &str = "bench-worker";
+/// Processes of an image in a repetition, at most.
+const PROCESSES: u32 = 5;
+/// How often a sample is taken again that another process has interrupted.
+const AGAIN: u32 = 20;
+/// Of the time of a sample, the part that it takes to get warm before.
+const WARM: u64 = 4;
 
 /// What was measured.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -37,10 +45,12 @@ pub struct Summary {
     pub processor: String,
     /// Repetitions of the whole.
     pub repetitions: u32,
-    /// Samples of each load in a repetition.
-    pub samples: u32,
+    /// Turns of each load in a repetition.
+    pub turns: u32,
     /// The least time of a sample, in ms.
     pub sample_ms: u64,
+    /// Samples that another process has interrupted, and that were taken again.
+    pub discarded: u64,
     /// One for each load.
     pub rows: Vec<Row>,
 }
@@ -142,33 +152,31 @@ pub(crate) fn execute(arguments: &BenchArguments) -> Result<Summary, Error> {
     }
     let loads = Load::all();
     let asked = u64::from(arguments.repeat) * u64::from(arguments.samples);
-    let progress = CountLine::start(
-        "samples",
-        asked * loads.len() as u64 * subjects.len() as u64,
-    );
-    let mut measurers = Vec::new();
-    for subject in &subjects {
-        measurers.push(Measurer {
-            worker: Worker::start(MEASURER, subject)?,
-            image: run::file_name(&subject.image),
-        });
-    }
+    let progress = CountLine::start("turns", asked * loads.len() as u64);
     let mut gathered: Vec<Gathered> = loads
         .iter()
         .map(|_| Gathered::new(subjects.len()))
         .collect();
-    for repetition in 0..arguments.repeat {
-        for (load, gathered) in loads.iter().zip(&mut gathered) {
-            let added = gathered.add(*load, repetition, arguments, &mut measurers, &progress);
-            if let Err(Silent { index, why }) = added {
-                return Err(measurers.swap_remove(index).end(why));
+    let mut discarded = 0;
+    let processes = arguments.samples.min(PROCESSES);
+    for _ in 0..arguments.repeat {
+        for process in 0..processes {
+            let mut measurers = Measurers::start(&subjects)?;
+            for (load, gathered) in loads.iter().zip(&mut gathered) {
+                for turn in (process..arguments.samples).step_by(processes as usize) {
+                    let added = gathered.add(*load, turn, arguments.time, &mut measurers);
+                    if let Err(Silent { index, why }) = added {
+                        return Err(measurers.all.swap_remove(index).end(why));
+                    }
+                    progress.advance(|| load.to_string());
+                }
             }
+            discarded += measurers.discarded;
+            measurers.end();
         }
+        gathered.iter_mut().for_each(Gathered::end_repetition);
     }
     drop(progress);
-    measurers
-        .into_iter()
-        .for_each(|measurer| measurer.worker.end());
     Ok(Summary {
         images: subjects
             .iter()
@@ -176,14 +184,24 @@ pub(crate) fn execute(arguments: &BenchArguments) -> Result<Summary, Error> {
             .collect(),
         processor: processor(),
         repetitions: arguments.repeat,
-        samples: arguments.samples,
+        turns: arguments.samples,
         sample_ms: arguments.time,
+        discarded,
         rows: loads
             .iter()
             .zip(gathered)
             .map(|(load, it)| it.row(*load))
             .collect(),
     })
+}
+
+/// Who measures in a turn, one after the other. Who begins has it neither always better nor always worse.
+fn order(images: usize, turn: u32) -> &'static [usize] {
+    match (images, turn % 2) {
+        (2, 0) => &[0, 1, 1, 0],
+        (2, _) => &[1, 0, 0, 1],
+        _ => &[0],
+    }
 }
 
 /// The processor of this machine.
@@ -223,15 +241,57 @@ impl Measurer {
     }
 }
 
-/// One sample of the process at a place.
-fn ask(measurers: &mut [Measurer], index: usize, question: Question) -> Result<Taken, Silent> {
-    match measurers[index].worker.ask(&question) {
-        Some(Ok(taken)) => Ok(taken),
-        Some(Err(why)) => Err(Silent {
-            index,
-            why: Some(why),
-        }),
-        None => Err(Silent { index, why: None }),
+/// The processes of a repetition.
+struct Measurers {
+    all: Vec<Measurer>,
+    discarded: u64,
+}
+
+impl Measurers {
+    fn start(subjects: &[Subject]) -> Result<Self, Error> {
+        let mut all = Vec::new();
+        for subject in subjects {
+            all.push(Measurer {
+                worker: Worker::start(MEASURER, subject)?,
+                image: run::file_name(&subject.image),
+            });
+        }
+        Ok(Self { all, discarded: 0 })
+    }
+
+    fn end(self) {
+        let measurers = self.all.into_iter();
+        measurers.for_each(|measurer| measurer.worker.end());
+    }
+
+    /// One sample of the process at a place, taken again while others interrupt it.
+    fn sample(&mut self, index: usize, question: Question) -> Result<Taken, Silent> {
+        let warm = Question {
+            least_ns: question.least_ns / WARM,
+            ..question
+        };
+        let mut again = 0;
+        loop {
+            // What a process did not do for a while is not in its caches.
+            self.ask(index, warm)?;
+            let taken = self.ask(index, question)?;
+            if !taken.is_interrupted || again == AGAIN {
+                return Ok(taken);
+            }
+            again += 1;
+            self.discarded += 1;
+        }
+    }
+
+    fn ask(&mut self, index: usize, question: Question) -> Result<Taken, Silent> {
+        match self.all[index].worker.ask(&question) {
+            Some(Ok(taken)) => Ok(taken),
+            Some(Err(why)) => Err(Silent {
+                index,
+                why: Some(why),
+            }),
+            None => Err(Silent { index, why: None }),
+        }
     }
 }
 
@@ -240,10 +300,25 @@ struct Gathered {
     without_filter_ns: Vec<f64>,
     /// For each image, all samples.
     samples: Vec<Vec<Taken>>,
-    /// For each image, the medians of the net costs in the repetitions.
+    /// What this repetition has, and the medians of those that have ended.
+    now: Parts,
+    medians: Parts,
+}
+
+/// Of a load, what is compared.
+struct Parts {
+    /// For each image, net costs.
     nets: Vec<Vec<f64>>,
-    /// The medians of the ratios.
     ratios: Vec<f64>,
+}
+
+impl Parts {
+    fn new(images: usize) -> Self {
+        Self {
+            nets: vec![Vec::new(); images],
+            ratios: Vec::new(),
+        }
+    }
 }
 
 impl Gathered {
@@ -251,68 +326,61 @@ impl Gathered {
         Self {
             without_filter_ns: Vec::new(),
             samples: vec![Vec::new(); images],
-            nets: vec![Vec::new(); images],
-            ratios: Vec::new(),
+            now: Parts::new(images),
+            medians: Parts::new(images),
         }
     }
 
-    /// One repetition.
+    /// One turn.
     fn add(
         &mut self,
         load: Load,
-        repetition: u32,
-        arguments: &BenchArguments,
-        measurers: &mut [Measurer],
-        progress: &CountLine,
+        turn: u32,
+        sample_ms: u64,
+        measurers: &mut Measurers,
     ) -> Result<(), Silent> {
-        let question = |is_past, ms| Question {
+        let question = |is_past| Question {
             load,
             is_past,
-            least_ns: ms * 1_000_000,
+            least_ns: sample_ms * 1_000_000,
         };
-        let mut nets = vec![Vec::new(); measurers.len()];
-        let mut ratios = Vec::new();
-        for sample in 0..arguments.samples {
-            let mut turn = vec![0.0; measurers.len()];
-            let mut order: Vec<usize> = (0..measurers.len()).collect();
-            // Who goes first has it neither always better nor always worse.
-            if (repetition + sample) % 2 == 1 {
-                order.reverse();
-            }
-            for index in order {
-                // What a process did not do for a while is not in its caches.
-                ask(measurers, index, question(false, 1))?;
-                let taken = ask(measurers, index, question(false, arguments.time))?;
-                let net = taken.driver_ns / taken.packets as f64;
-                nets[index].push(net);
-                turn[index] = net;
-                self.samples[index].push(taken);
-                progress.advance(|| load.to_string());
-            }
-            if let [first, second] = turn[..]
-                && second > 0.0
-            {
-                ratios.push(first / second);
-            }
+        let images = measurers.all.len();
+        let mut sums = vec![0.0; images];
+        for &index in order(images, turn) {
+            let taken = measurers.sample(index, question(false))?;
+            let net = taken.driver_ns / taken.packets as f64;
+            self.now.nets[index].push(net);
+            sums[index] += net;
+            self.samples[index].push(taken);
+        }
+        if let [first, second] = sums[..]
+            && second > 0.0
+        {
+            self.now.ratios.push(first / second);
         }
         // The lab alone is the same with any image.
-        let taken = ask(measurers, 0, question(true, arguments.time))?;
+        let taken = measurers.sample(turn as usize % images, question(true))?;
         self.without_filter_ns
             .push(taken.elapsed_ns / taken.packets as f64);
-        for (all, these) in self.nets.iter_mut().zip(&nets) {
-            all.push(median(these));
-        }
-        if !ratios.is_empty() {
-            self.ratios.push(median(&ratios));
-        }
         Ok(())
+    }
+
+    fn end_repetition(&mut self) {
+        for (medians, nets) in self.medians.nets.iter_mut().zip(&mut self.now.nets) {
+            medians.push(median(nets));
+            nets.clear();
+        }
+        if !self.now.ratios.is_empty() {
+            self.medians.ratios.push(median(&self.now.ratios));
+            self.now.ratios.clear();
+        }
     }
 
     fn row(self, load: Load) -> Row {
         let costs: Vec<Cost> = self
             .samples
             .iter()
-            .zip(&self.nets)
+            .zip(&self.medians.nets)
             .map(|(samples, nets)| {
                 let middle = |value: fn(&Taken) -> f64| {
                     let values: Vec<f64> = samples
@@ -333,7 +401,8 @@ impl Gathered {
         Row {
             load,
             without_filter_ns: median(&self.without_filter_ns),
-            ratio: (is_told && !self.ratios.is_empty()).then(|| Figure::of(&self.ratios)),
+            ratio: (is_told && !self.medians.ratios.is_empty())
+                .then(|| Figure::of(&self.medians.ratios)),
             costs,
         }
     }
@@ -445,7 +514,7 @@ fn adapter() -> AdapterConfig {
 
 #[cfg(test)]
 mod tests {
-    use super::{Figure, median};
+    use super::{Figure, median, order};
 
     #[test]
     fn the_median_is_in_the_middle() {
@@ -457,6 +526,16 @@ mod tests {
         ] {
             assert!((median(values) - expected).abs() < 1e-9, "{values:?}");
         }
+    }
+
+    #[test]
+    fn a_turn_is_as_much_the_one_image_as_the_other() {
+        for turn in 0..4 {
+            let of = |image| order(2, turn).iter().filter(|at| **at == image).count();
+            assert_eq!((of(0), of(1)), (2, 2));
+        }
+        assert_ne!(order(2, 0), order(2, 1));
+        assert_eq!(order(1, 1), [0]);
     }
 
     #[test]

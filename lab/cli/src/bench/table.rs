@@ -1,6 +1,7 @@
 //! The table that a person reads.
 
 use super::{Figure, Summary};
+use crate::quantity::count;
 use crate::table::{Align, Table};
 
 /// The screen of `lwf-lab bench`.
@@ -46,16 +47,23 @@ pub fn render(summary: &Summary) -> String {
         table.row(cells);
     }
     let mut out = format!(
-        "{} - ns per packet, {} repetitions of {} samples of {} ms; {}\n\n",
+        "{} - ns per packet, {} repetitions of {} {}, samples of {} ms; {}\n\n",
         summary.images.join(" against "),
         summary.repetitions,
-        summary.samples,
+        summary.turns,
+        if is_pair { "turns" } else { "samples" },
         summary.sample_ms,
         summary.processor
     );
     table.write(&mut out);
     if is_pair {
         out.push_str("\nFigures of the first image, then those of the second. No ratio where the lab has more than half of the raw time.\n");
+    }
+    if summary.discarded > 0 {
+        out.push_str(&format!(
+            "\nTaken again, as other processes interrupted them: {} samples.\n",
+            count(summary.discarded)
+        ));
     }
     out
 }

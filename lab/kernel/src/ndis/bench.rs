@@ -1,15 +1,17 @@
 //! Packets through a module's handlers as fast as they go, with neighbours that do nothing.
 //!
 //! A protocol sends and a miniport indicates at `DISPATCH_LEVEL`, one batch after another; what the filter passes on comes
-//! back at once, as one list, after its handler has returned. Its work items run after every [`DEFERRED`] packets.
+//! back at once, as one list, after its handler has returned. Its work items run after every [`DEFERRED`] packets. What it
+//! calls often ([`LEAVES`]) runs on its own stack and costs next to nothing.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::io;
 use std::time::Instant;
 
 use lab_rules::event::NblPath;
 
-use super::adapter::{self, side};
+use super::adapter;
 use super::filter::PathHandlers;
 use super::module;
 use super::nbl::Making;
@@ -19,22 +21,23 @@ use crate::abi::constant::{
     NDIS_SEND_FLAGS_DISPATCH_LEVEL,
 };
 use crate::abi::ndis::{NET_BUFFER, NET_BUFFER_LIST};
-use crate::nt::mdl;
+use crate::nt::{ke, mdl};
+use crate::rt::leaf::{self, Leaf, LeafImport, List};
 use crate::rt::mem::{self, BadAddress};
 use crate::rt::meter::{self, Overhead};
 use crate::rt::sched::{self, DISPATCH_LEVEL, Wait};
-use crate::rt::{Call, Import, call_driver};
 use crate::watch::OrFault;
 use crate::{Direction, Load, NextLoad, Sample, worker};
 
-/// Packets between two runs of what the filter deferred.
+/// Packets between two runs of what the filter deferred, and two looks at the time.
 const DEFERRED: u64 = 256;
+/// Packets in a row that the filter gets at least, in one call or more, before any of them comes back. The clock is read
+/// once for all of them.
+const ROW: usize = 32;
 /// The longest virtual time that a filter may keep a packet, in ns.
 const KEPT_NS: u64 = 10_000_000_000;
-/// Virtual time of a batch, in ns.
-const BATCH_NS: u64 = 1_000;
-/// Batches between two looks at the clock.
-const LOOK: u32 = 16;
+/// Virtual time of a packet, in ns.
+const PACKET_NS: u64 = 100;
 /// The adapter, and the port of its packets.
 const ADAPTER: u32 = 0;
 const PORT: u64 = 0;
@@ -44,42 +47,125 @@ const BEYOND_CACHES: u64 = 64 << 20;
 /// Structures where caches are to hit, beside those of a batch: what a filter may have deferred.
 const AT_HAND: u64 = 2 * DEFERRED;
 
-/// The datapath in place of [`super::path`], and spin locks that nobody else can want.
-const IMPORTS: [&Import; 8] = [
-    &ndis("NdisFSendNetBufferLists", send),
-    &ndis("NdisFIndicateReceiveNetBufferLists", indicate),
-    &ndis("NdisFSendNetBufferListsComplete", finish),
-    &ndis("NdisFReturnNetBufferLists", finish),
-    &nt("KeAcquireSpinLockRaiseToDpc", raise),
-    &nt("KeReleaseSpinLock", lower),
-    &nt("KeAcquireSpinLockAtDpcLevel", stay),
-    &nt("KeReleaseSpinLockFromDpcLevel", stay),
+/// Chains that the filter has passed on, per direction, and those that are home.
+const SENT: List = List::First;
+const INDICATED: List = List::Second;
+const HOME: List = List::Third;
+
+/// The datapath in place of [`super::path`], spin locks that nobody else can want, the level, the time, and copies.
+const LEAVES: [LeafImport; 24] = [
+    ndis("NdisFSendNetBufferLists", Leaf::Note(SENT)),
+    ndis("NdisFIndicateReceiveNetBufferLists", Leaf::Note(INDICATED)),
+    ndis("NdisFSendNetBufferListsComplete", Leaf::Note(HOME)),
+    ndis("NdisFReturnNetBufferLists", Leaf::Note(HOME)),
+    nt("KeAcquireSpinLockRaiseToDpc", Leaf::RaiseToDispatch),
+    nt("KeReleaseSpinLock", Leaf::LowerToSecond),
+    nt("KeAcquireSpinLockAtDpcLevel", Leaf::Nothing),
+    nt("KeReleaseSpinLockFromDpcLevel", Leaf::Nothing),
+    nt("KeTryToAcquireSpinLockAtDpcLevel", Leaf::True),
+    nt("KeGetCurrentIrql", Leaf::Level),
+    nt("KeRaiseIrqlToDpcLevel", Leaf::RaiseToDispatch),
+    nt("KfRaiseIrql", Leaf::Raise),
+    nt("KeLowerIrql", Leaf::Lower),
+    nt("KeQueryPerformanceCounter", Leaf::Counter),
+    nt("KeQueryInterruptTimePrecise", Leaf::Time),
+    nt("KeQueryUnbiasedInterruptTimePrecise", Leaf::Time),
+    nt("KeQueryUnbiasedInterruptTime", Leaf::Counter),
+    nt("KeAcquireInStackQueuedSpinLock", Leaf::RaiseQueued),
+    nt("KeReleaseInStackQueuedSpinLock", Leaf::LowerQueued),
+    nt("KeAcquireInStackQueuedSpinLockAtDpcLevel", Leaf::Nothing),
+    nt("KeReleaseInStackQueuedSpinLockFromDpcLevel", Leaf::Nothing),
+    nt("memcpy", Leaf::Copy),
+    nt("memmove", Leaf::Copy),
+    nt("memset", Leaf::Fill),
 ];
 
-const fn ndis(name: &'static str, run: fn(&Call<'_>) -> u64) -> Import {
+const fn ndis(name: &'static str, leaf: Leaf) -> LeafImport {
     let module = "ndis.sys";
-    Import { module, name, run }
+    LeafImport { module, name, leaf }
 }
 
-const fn nt(name: &'static str, run: fn(&Call<'_>) -> u64) -> Import {
+const fn nt(name: &'static str, leaf: Leaf) -> LeafImport {
     let module = "ntoskrnl.exe";
-    Import { module, name, run }
+    LeafImport { module, name, leaf }
 }
 
 thread_local! {
-    /// First structures of the lists that the filter has passed on, per direction, and of those that are home.
-    static PASSED: RefCell<[Vec<u64>; 2]> = const { RefCell::new([const { Vec::new() }; 2]) };
-    static HOME: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
     static CIRCULATION: RefCell<Option<Circulation>> = const { RefCell::new(None) };
-    static OVERHEAD: Cell<Option<Overhead>> = const { Cell::new(None) };
+    static OVERHEAD: RefCell<Option<Overhead>> = const { RefCell::new(None) };
 }
 
 /// The structures of one load.
 struct Circulation {
     load: Load,
-    /// Those that nobody has.
-    free: VecDeque<u64>,
-    all: usize,
+    /// Chains of a whole batch that nobody has, by their first structures.
+    batches: VecDeque<u64>,
+    /// First structures of others, and how many they are in all.
+    loose: VecDeque<u64>,
+    loose_length: usize,
+    /// Structures that the filter has.
+    away: usize,
+}
+
+impl Circulation {
+    /// A chain for the filter.
+    fn take(&mut self) -> Option<u64> {
+        let is_loose_enough = self.loose_length >= self.load.batch as usize;
+        // What came home last is what caches hold, what came first is what they have lost.
+        let batch = if self.load.is_hot {
+            self.batches.pop_back()
+        } else if is_loose_enough {
+            None
+        } else {
+            self.batches.pop_front()
+        };
+        let batch = match batch {
+            None if is_loose_enough => self.join(),
+            batch => batch,
+        }?;
+        self.away += self.load.batch as usize;
+        Some(batch)
+    }
+
+    /// Makes a batch of what is loose, which is enough.
+    fn join(&mut self) -> Option<u64> {
+        let wanted = self.load.batch as usize;
+        let (mut first, mut last, mut length) = (0, 0, 0);
+        while length < wanted {
+            let loose = if self.load.is_hot {
+                self.loose.pop_back()
+            } else {
+                self.loose.pop_front()
+            }?;
+            let chain = meter::follow(loose, wanted - length)?;
+            if chain.next != 0 {
+                self.loose.push_front(chain.next);
+                NET_BUFFER_LIST::Next.write(chain.last, 0).or_fault();
+            }
+            if first == 0 {
+                first = loose;
+            } else {
+                NET_BUFFER_LIST::Next.write(last, loose).or_fault();
+            }
+            last = chain.last;
+            length += chain.length;
+        }
+        self.loose_length -= wanted;
+        Some(first)
+    }
+
+    /// Takes a chain back. None if it is not of what was given.
+    fn give_back(&mut self, first: u64) -> Option<()> {
+        let chain = meter::follow(first, self.away + 1).filter(|chain| chain.length > 0)?;
+        self.away = self.away.checked_sub(chain.length)?;
+        if chain.length == self.load.batch as usize {
+            self.batches.push_back(first);
+        } else {
+            self.loose.push_back(first);
+            self.loose_length += chain.length;
+        }
+        Some(())
+    }
 }
 
 /// One direction of a module, or of the stack without it.
@@ -91,47 +177,11 @@ struct Side {
     handlers: PathHandlers,
 }
 
-fn send(call: &Call<'_>) -> u64 {
-    note_passed(NblPath::Send, call.arg(1))
-}
-
-fn indicate(call: &Call<'_>) -> u64 {
-    note_passed(NblPath::Receive, call.arg(1))
-}
-
-fn note_passed(path: NblPath, first: u64) -> u64 {
-    PASSED.with_borrow_mut(|passed| passed[side(path)].push(first));
-    0
-}
-
-fn finish(call: &Call<'_>) -> u64 {
-    note_home(call.arg(1));
-    0
-}
-
-/// Acquires a spin lock: what else there is waits only outside of one.
-fn raise(_: &Call<'_>) -> u64 {
-    sched::raise(DISPATCH_LEVEL.max(sched::irql())).into()
-}
-
-fn lower(call: &Call<'_>) -> u64 {
-    sched::lower(call.arg_u8(1).min(sched::irql()));
-    0
-}
-
-fn stay(_: &Call<'_>) -> u64 {
-    0
-}
-
-fn note_home(first: u64) {
-    HOME.with_borrow_mut(|home| home.push(first));
-}
-
 /// Measures what `next` asks for, until it asks no more.
 pub(crate) fn measure_all(next: &mut NextLoad) {
-    meter::configure(&IMPORTS);
     let mut outcome = None;
-    match meter::calibrate() {
+    meter::stay();
+    match meter::calibrate(&LEAVES) {
         Ok(overhead) => OVERHEAD.set(Some(overhead)),
         Err(error) => {
             outcome = Some(Err(format!(
@@ -143,10 +193,21 @@ pub(crate) fn measure_all(next: &mut NextLoad) {
         outcome = Some(measure(load));
     }
     CIRCULATION.take();
+    OVERHEAD.take();
+    meter::unmap();
+}
+
+/// Does something with what the calibration found.
+fn with_overhead<R>(body: impl FnOnce(&Overhead) -> io::Result<R>) -> Result<R, String> {
+    OVERHEAD.with_borrow(|overhead| {
+        let overhead = overhead
+            .as_ref()
+            .ok_or("the measurement is not calibrated")?;
+        body(overhead).map_err(|error| format!("imports cannot be exchanged: {error}"))
+    })
 }
 
 fn measure(load: Load) -> Result<Sample, String> {
-    let overhead = OVERHEAD.get().ok_or("the measurement is not calibrated")?;
     prepare(load)?;
     let (context, handlers) = module::path(ADAPTER).ok_or("the filter is not attached")?;
     let (path, handler) = match load.direction {
@@ -160,113 +221,120 @@ fn measure(load: Load) -> Result<Sample, String> {
         handlers,
     };
     sched::wait(&mut worker::is_idle);
+    leaf::clear();
     let mut packets = 0;
+    let interruptions = meter::interruptions();
+    with_overhead(meter::start)?;
     let (began, first_tick) = (Instant::now(), meter::now());
-    meter::start();
     let done = play(load, &side, began, &mut packets);
-    let reading = meter::stop();
     let (elapsed, ticks) = (began.elapsed(), meter::now().wrapping_sub(first_tick));
+    let reading = with_overhead(meter::stop)?;
     done?;
+    if leaf::clear() {
+        return Err("the filter passes on more chains at once than can be noted".to_owned());
+    }
     let elapsed_ns = elapsed.as_nanos() as f64;
     let ns_per_tick = elapsed_ns / ticks.max(1) as f64;
+    let driver_ticks = with_overhead(|overhead| Ok(reading.driver_ticks(overhead)))?;
     Ok(Sample {
         packets,
         elapsed_ns,
-        driver_ns: reading.driver_ticks(overhead) * ns_per_tick,
-        imports: reading.imports,
+        driver_ns: driver_ticks * ns_per_tick,
+        imports: reading.imports(),
+        is_interrupted: meter::interruptions() != interruptions,
     })
 }
 
 fn play(load: Load, side: &Side, began: Instant, packets: &mut u64) -> Result<(), String> {
-    let batch = u64::from(load.batch);
-    let mut deferred = 0;
+    let batches = (ROW / load.batch as usize).max(1);
+    let row = batches as u64 * u64::from(load.batch);
     loop {
-        for _ in 0..LOOK {
-            let old = sched::raise(DISPATCH_LEVEL);
-            give(load, side)?;
-            settle(side);
-            sched::lower(old);
-            sched::charge(BATCH_NS);
-            *packets += batch;
-            deferred += batch;
-            if deferred >= DEFERRED {
-                deferred = 0;
-                drain(side)?;
-            }
+        let old = sched::raise(DISPATCH_LEVEL);
+        for _ in 0..(DEFERRED / row).max(1) {
+            give(load, side, batches)?;
+            settle(side)?;
+            *packets += row;
         }
+        sched::lower(old);
+        sched::charge(PACKET_NS * DEFERRED);
+        leaf::set_time(ke::interrupt_time());
+        drain(side)?;
         if began.elapsed().as_nanos() >= u128::from(load.least_ns) {
-            return drain(side);
+            return Ok(());
         }
     }
 }
 
-/// Gives the filter one batch.
-fn give(load: Load, side: &Side) -> Result<(), String> {
-    let first = CIRCULATION.with_borrow_mut(|circulation| {
-        let free = &mut circulation.as_mut()?.free;
-        let mut first = 0;
-        for _ in 0..load.batch {
-            // The last that came home is the one that caches hold, the first the one that they have lost.
-            let next = if load.is_hot {
-                free.pop_back()
-            } else {
-                free.pop_front()
-            };
-            let nbl = next?;
-            NET_BUFFER_LIST::Next.write(nbl, first).or_fault();
-            first = nbl;
+fn with_circulation<R>(body: impl FnOnce(&mut Circulation) -> Option<R>) -> Option<R> {
+    CIRCULATION.with_borrow_mut(|circulation| body(circulation.as_mut()?))
+}
+
+/// Gives the filter so many batches.
+fn give(load: Load, side: &Side, batches: usize) -> Result<(), String> {
+    let mut calls = [[side.context, 0, PORT, 0, 0]; ROW];
+    let calls = &mut calls[..batches];
+    with_circulation(|circulation| {
+        for [_, first, ..] in calls.iter_mut() {
+            *first = circulation.take()?;
         }
-        Some(first)
-    });
-    let first = first.ok_or("there are no packets left: the filter keeps them")?;
+        Some(())
+    })
+    .ok_or("there are no packets left: the filter keeps them")?;
     if side.give == 0 {
-        note_home(first);
+        calls.iter().for_each(|[_, first, ..]| HOME.push(*first));
         return Ok(());
     }
-    let (count, send_flags, receive_flags) = (
-        load.batch.into(),
-        NDIS_SEND_FLAGS_DISPATCH_LEVEL.into(),
-        NDIS_RECEIVE_FLAGS_DISPATCH_LEVEL.into(),
-    );
-    match side.path {
-        NblPath::Send => call_driver(side.give, &[side.context, first, PORT, send_flags]),
-        NblPath::Receive => call_driver(
-            side.give,
-            &[side.context, first, PORT, count, receive_flags],
-        ),
+    let arguments = match side.path {
+        NblPath::Send => 4,
+        NblPath::Receive => 5,
     };
+    for [.., third, fourth] in calls.iter_mut() {
+        (*third, *fourth) = match side.path {
+            NblPath::Send => (NDIS_SEND_FLAGS_DISPATCH_LEVEL.into(), 0),
+            NblPath::Receive => (load.batch.into(), NDIS_RECEIVE_FLAGS_DISPATCH_LEVEL.into()),
+        };
+    }
+    meter::call_each(side.give, calls.iter().map(|call| &call[..arguments]));
     Ok(())
 }
 
 /// What was passed on comes back, and what is home can be given again. At `DISPATCH_LEVEL`.
-fn settle(whole: &Side) {
-    for path in [NblPath::Send, NblPath::Receive] {
-        let (handler, flags) = match path {
-            NblPath::Send => (
-                whole.handlers.send_complete,
-                NDIS_SEND_COMPLETE_FLAGS_DISPATCH_LEVEL,
-            ),
-            NblPath::Receive => (whole.handlers.return_, NDIS_RETURN_FLAGS_DISPATCH_LEVEL),
-        };
-        while let Some(first) = PASSED.with_borrow_mut(|passed| passed[side(path)].pop()) {
+fn settle(whole: &Side) -> Result<(), String> {
+    let passed = [
+        (
+            SENT,
+            whole.handlers.send_complete,
+            NDIS_SEND_COMPLETE_FLAGS_DISPATCH_LEVEL,
+        ),
+        (
+            INDICATED,
+            whole.handlers.return_,
+            NDIS_RETURN_FLAGS_DISPATCH_LEVEL,
+        ),
+    ];
+    for (list, handler, flags) in passed {
+        while !list.is_empty() {
+            let mut calls = [[whole.context, 0, flags.into()]; ROW];
+            let mut length = 0;
+            for (call, first) in calls.iter_mut().zip(std::iter::from_fn(|| list.pop())) {
+                call[1] = first;
+                length += 1;
+            }
+            let calls = &calls[..length];
             if handler == 0 {
-                note_home(first);
+                calls.iter().for_each(|[_, first, _]| HOME.push(*first));
             } else {
-                call_driver(handler, &[whole.context, first, flags.into()]);
+                meter::call_each(handler, calls.iter().map(<[u64; 3]>::as_slice));
             }
         }
     }
-    while let Some(first) = HOME.with_borrow_mut(Vec::pop) {
-        CIRCULATION.with_borrow_mut(|circulation| {
-            let mut nbl = first;
-            while let Some(circulation) = circulation
-                && nbl != 0
-            {
-                circulation.free.push_back(nbl);
-                nbl = NET_BUFFER_LIST::Next.read(nbl).or_fault();
-            }
-        });
-    }
+    with_circulation(|circulation| {
+        while let Some(first) = HOME.pop() {
+            circulation.give_back(first)?;
+        }
+        Some(())
+    })
+    .ok_or_else(|| "the filter gave back a chain of packets that it was not given".to_owned())
 }
 
 /// Lets the filter do what it has deferred, until all packets are home.
@@ -275,10 +343,9 @@ fn drain(side: &Side) -> Result<(), String> {
     loop {
         let waited = sched::wait_until(deadline_ns, &mut || worker::is_idle() || has_news());
         let old = sched::raise(DISPATCH_LEVEL);
-        settle(side);
+        settle(side)?;
         sched::lower(old);
-        let missing = CIRCULATION
-            .with_borrow(|circulation| circulation.as_ref().map_or(0, |it| it.all - it.free.len()));
+        let missing = with_circulation(|circulation| Some(circulation.away)).unwrap_or(0);
         if missing == 0 && worker::is_idle() {
             return Ok(());
         }
@@ -296,8 +363,7 @@ fn drain(side: &Side) -> Result<(), String> {
 }
 
 fn has_news() -> bool {
-    PASSED.with_borrow(|passed| passed.iter().any(|lists| !lists.is_empty()))
-        || HOME.with_borrow(|home| !home.is_empty())
+    [SENT, INDICATED, HOME].iter().any(|list| !list.is_empty())
 }
 
 /// Makes the structures of a load, unless the last one had the same.
@@ -328,16 +394,18 @@ fn prepare(load: Load) -> Result<(), String> {
     if frames.is_empty() {
         return Err(format!("no frames of {} bytes are configured", load.bytes));
     }
-    let mut free = VecDeque::new();
+    let mut loose = VecDeque::new();
     for (index, frame) in (0..all).zip(frames.iter().cycle()) {
         let nbl = room + index * stride;
         build(nbl, load.direction, frame).or_fault();
-        free.push_back(nbl);
+        loose.push_back(nbl);
     }
     CIRCULATION.set(Some(Circulation {
         load,
-        all: free.len(),
-        free,
+        batches: VecDeque::new(),
+        loose_length: loose.len(),
+        loose,
+        away: 0,
     }));
     Ok(())
 }
@@ -348,6 +416,7 @@ fn build(nbl: u64, direction: Direction, frame: &[u8]) -> Result<(), BadAddress>
     let mdl = nb + (NET_BUFFER::SIZE as u64).next_multiple_of(16);
     let data = nbl + STRUCTURES;
     let length = frame.len() as u32;
+    mem::fill(nbl, STRUCTURES as usize, 0)?;
     NET_BUFFER_LIST::FirstNetBuffer.write(nbl, nb)?;
     NET_BUFFER_LIST::SourceHandle.write(nbl, Making::of(direction).source)?;
     NET_BUFFER::MdlChain.write(nb, mdl)?;

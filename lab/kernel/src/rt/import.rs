@@ -25,7 +25,7 @@ const GUARD_DISPATCH: &str = "(control-flow guard: dispatch)";
 pub(super) struct Registry {
     pub(super) functions: Vec<&'static Import>,
     addresses: BTreeMap<(&'static str, &'static str), u64>,
-    _stubs: Mapping,
+    stubs: Mapping,
     _data: Mapping,
 }
 
@@ -42,7 +42,7 @@ impl Registry {
         Ok(Self {
             functions,
             addresses,
-            _stubs: stubs,
+            stubs,
             _data: data,
         })
     }
@@ -57,6 +57,24 @@ impl Registry {
         };
         let find = |module| self.addresses.get(&(module, name)).copied();
         find(module).or_else(|| find(forwarded))
+    }
+
+    /// The first bytes of the stub at `address`.
+    pub(super) fn read_stub(&self, address: u64, target: &mut [u8]) {
+        self.stubs.read(address - self.stubs.address(), target);
+    }
+
+    /// Writes the first bytes of stubs, each at its address.
+    pub(super) fn write_stubs<const N: usize>(
+        &self,
+        stubs: impl Iterator<Item = (u64, [u8; N])>,
+    ) -> io::Result<()> {
+        const { assert!(N <= STUB_BYTES as usize) };
+        self.stubs.protect_all(Access::ReadWrite)?;
+        for (address, bytes) in stubs {
+            self.stubs.write(address - self.stubs.address(), &bytes);
+        }
+        self.stubs.protect_all(Access::ReadExecute)
     }
 
     /// The import slots of `image` with the addresses that they take.

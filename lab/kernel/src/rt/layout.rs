@@ -20,6 +20,8 @@ pub(super) const IMAGE: u64 = LOW;
 pub(super) const IMAGE_STRIDE: u64 = 64 << 20;
 /// Stubs of the imports.
 pub(super) const STUBS: u64 = 0x6001_0000_0000;
+/// Counters and targets of those stubs that are leaves, near enough to be reached from there.
+pub(super) const LEAVES: u64 = 0x6001_0100_0000;
 /// Exported variables.
 pub(super) const DATA: u64 = 0x6002_0000_0000;
 /// Processor control regions.

@@ -93,12 +93,29 @@ impl Mapping {
         self.address
     }
 
+    /// Its bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Reads bytes, which must be readable.
     pub(super) fn read(&self, offset: u64, target: &mut [u8]) {
         self.check(offset, target.len());
         let source = ptr::with_exposed_provenance::<u8>((self.address + offset) as usize);
         // SAFETY: the bytes lie in this mapping (checked), which is no memory of Rust's, and are readable.
         unsafe { ptr::copy_nonoverlapping(source, target.as_mut_ptr(), target.len()) };
+    }
+
+    /// The word at `address`, if it lies in this mapping, which must be readable.
+    pub(super) fn word(&self, address: u64) -> Option<u64> {
+        let offset = address.checked_sub(self.address)?;
+        let end = offset.checked_add(8)?;
+        if end > self.bytes as u64 {
+            return None;
+        }
+        let source = ptr::with_exposed_provenance::<u64>(address as usize);
+        // SAFETY: as in `read`.
+        Some(unsafe { source.read_unaligned() })
     }
 
     /// Whether these bytes lie there, which must be readable.
@@ -124,6 +141,11 @@ impl Mapping {
         let target = ptr::with_exposed_provenance_mut::<u8>((self.address + offset) as usize);
         // SAFETY: as in `write`.
         unsafe { ptr::write_bytes(target, byte, bytes) };
+    }
+
+    /// Changes what all of its pages allow.
+    pub(super) fn protect_all(&self, access: Access) -> io::Result<()> {
+        self.protect(0, self.bytes, access)
     }
 
     /// Changes what the pages at `offset` allow.

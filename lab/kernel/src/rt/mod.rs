@@ -30,6 +30,7 @@ mod image;
 mod import;
 pub(crate) mod journal;
 mod layout;
+pub(crate) mod leaf;
 mod machine;
 mod mapping;
 pub(crate) mod mem;

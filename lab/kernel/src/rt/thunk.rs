@@ -26,7 +26,7 @@ use std::{
 
 use super::{
     context::{CURRENT, Context, ImportFrame, Interrupted},
-    layout, processor,
+    layout, leaf, processor,
 };
 
 /// What a driver finds in the registers that it is given nothing in: not canonical, so that a wild
@@ -59,6 +59,15 @@ pub(super) fn note_fs() {
         unsafe { asm!("rdfsbase {}", out(reg) base, options(nomem, nostack, preserves_flags)) };
     }
     HOST_FS.store(base, Ordering::Relaxed);
+}
+
+/// Lets driver code have the FS of this thread, or not.
+pub(super) fn share_fs(is_shared: bool) {
+    if is_shared {
+        HOST_FS.store(0, Ordering::Relaxed);
+    } else {
+        note_fs();
+    }
 }
 
 /// Makes FS the thread's own again, and gives what it was if it was not. Called on the machine's thread, before
@@ -219,7 +228,14 @@ lab_call:
     wrfsbase r10
 6:
 lab_call_driver:
-    rep movsq
+    // `rep movsq` takes as long as the rest for a handful of words.
+    jrcxz 8f
+7:
+    mov r10, [rsi + 8 * rcx - 8]
+    mov [rdi + 8 * rcx - 8], r10
+    dec rcx
+    jnz 7b
+8:
     mov rsp, r11
     mov rcx, [rsp]
     mov rdx, [rsp + 8]
@@ -453,6 +469,7 @@ pub(super) fn acts_for_driver(rip: u64) -> bool {
         || within(lab_call_driver as *const (), lab_call_return as *const ())
         || within(lab_chkstk as *const (), lab_chkstk_end as *const ())
         || within(lab_guard_check as *const (), lab_guard_end as *const ())
+        || leaf::acts_for_driver(rip)
 }
 
 /// Whether `rip` is the return from an import to wherever the driver's stack pointer says.

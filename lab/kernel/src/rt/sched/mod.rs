@@ -22,6 +22,7 @@ mod thread;
 use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, VecDeque},
+    sync::atomic::{AtomicU8, Ordering},
 };
 
 pub(super) use self::hang::hang;
@@ -113,7 +114,6 @@ struct Fast {
     odds: Cell<u64>,
     current: Cell<Option<ThreadId>>,
     processor: Cell<u32>,
-    irql: Cell<u8>,
     /// The image on whose behalf the running thread runs.
     image: Cell<u8>,
     /// The process whose thread it is; 0 for the system's.
@@ -142,7 +142,6 @@ thread_local! {
             odds: Cell::new(1),
             current: Cell::new(None),
             processor: Cell::new(0),
-            irql: Cell::new(0),
             image: Cell::new(0),
             process: Cell::new(0),
             dispatch_since_ns: Cell::new(0),
@@ -155,6 +154,10 @@ thread_local! {
         }
     };
 }
+
+/// IRQL of the running thread. Not thread-local as the rest: [`super::leaf`] has it in driver code too, and the only
+/// thread that ever uses it is the machine's.
+pub(super) static IRQL: AtomicU8 = AtomicU8::new(PASSIVE_LEVEL);
 
 fn fast<R>(read: impl FnOnce(&Fast) -> R) -> R {
     FAST.with(read)
@@ -252,7 +255,7 @@ fn start(name: &str, processor: Option<u32>, body: Box<dyn FnOnce()>) -> ThreadI
 pub(crate) fn point() {
     check_dispatch();
     let switch = fast(|fast| {
-        let dispatch = fast.irql.get() >= DISPATCH_LEVEL;
+        let dispatch = irql() >= DISPATCH_LEVEL;
         fast.has_dpc.get() && !dispatch || random(fast.odds.get()) == 0
     });
     if switch {
@@ -262,7 +265,7 @@ pub(crate) fn point() {
 
 /// Ends the run when the processor has been at DISPATCH_LEVEL for too long.
 fn check_dispatch() {
-    let stay_ns = fast(|fast| match fast.irql.get() {
+    let stay_ns = fast(|fast| match irql() {
         DISPATCH_LEVEL.. => fast.now_ns.get() - fast.dispatch_since_ns.get(),
         _ => 0,
     });
@@ -388,7 +391,12 @@ pub(super) fn use_shared_clock() {
 
 /// IRQL of the running thread.
 pub(crate) fn irql() -> u8 {
-    fast(|fast| fast.irql.get())
+    IRQL.load(Ordering::Relaxed)
+}
+
+/// Sets the IRQL, and nothing that follows from it.
+pub(super) fn set_irql(level: u8) {
+    IRQL.store(level, Ordering::Relaxed);
 }
 
 /// The number of the image on whose behalf the running thread runs.
@@ -420,13 +428,11 @@ pub(crate) fn in_process<R>(process: u32, body: impl FnOnce() -> R) -> R {
 
 /// Sets a higher (or the same) IRQL and gives back the old one. Legality is the caller's to check.
 pub(crate) fn raise(level: u8) -> u8 {
-    let old = fast(|fast| {
-        let old = fast.irql.replace(level);
-        if old < DISPATCH_LEVEL && level >= DISPATCH_LEVEL {
-            fast.dispatch_since_ns.set(fast.now_ns.get());
-        }
-        old
-    });
+    let old = irql();
+    set_irql(level);
+    if old < DISPATCH_LEVEL && level >= DISPATCH_LEVEL {
+        fast(|fast| fast.dispatch_since_ns.set(fast.now_ns.get()));
+    }
     journal::note(|| What::Level);
     if level >= DISPATCH_LEVEL {
         paged::close();
@@ -437,10 +443,8 @@ pub(crate) fn raise(level: u8) -> u8 {
 
 /// Sets a lower (or the same) IRQL. DPCs that were waiting for it run before this returns.
 pub(crate) fn lower(level: u8) {
-    let has_dpc = fast(|fast| {
-        fast.irql.set(level);
-        fast.has_dpc.get()
-    });
+    set_irql(level);
+    let has_dpc = fast(|fast| fast.has_dpc.get());
     journal::note(|| What::Level);
     if level < DISPATCH_LEVEL && has_dpc {
         suspend();

@@ -6,7 +6,7 @@ use corosensei::{Coroutine, CoroutineResult, stack::DefaultStack};
 
 use super::{
     CURRENT, DISPATCH_LEVEL, MACHINE, Machine, PASSIVE_LEVEL, Processors, Reason, ThreadId, Wait,
-    fast, stack::STACK_BYTES, thread_object,
+    fast, irql, set_irql, stack::STACK_BYTES, thread_object,
 };
 use crate::rt::{
     context::{self, Context},
@@ -205,7 +205,7 @@ pub(super) fn resume(id: ThreadId, processors: &Processors) -> bool {
             fast.processor.set(processor);
             fast.spent_ns
                 .set(machine.processors[processor as usize].spent_ns);
-            fast.irql.set(thread.irql);
+            set_irql(thread.irql);
             fast.image.set(thread.image);
             fast.process.set(thread.process);
             fast.dispatch_since_ns.set(thread.dispatch_since_ns);
@@ -238,7 +238,7 @@ pub(super) fn resume(id: ThreadId, processors: &Processors) -> bool {
         fast(|fast| {
             let processor = fast.processor.get() as usize;
             machine.processors[processor].spent_ns = fast.spent_ns.get();
-            thread.irql = fast.irql.get();
+            thread.irql = irql();
             thread.image = fast.image.get();
             thread.process = fast.process.get();
             thread.dispatch_since_ns = fast.dispatch_since_ns.get();
@@ -247,7 +247,7 @@ pub(super) fn resume(id: ThreadId, processors: &Processors) -> bool {
             fast.current.set(None);
             journal::note_of(id, fast.processor.get(), thread.irql, || What::Rests);
             // What the scheduler looks at for threads may be paged.
-            fast.irql.set(PASSIVE_LEVEL);
+            set_irql(PASSIVE_LEVEL);
         });
         thread.coroutine = Some(coroutine);
     });
