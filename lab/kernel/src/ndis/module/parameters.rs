@@ -167,10 +167,12 @@ impl Restart {
         fill().or_fault();
         let mut addresses = Vec::new();
         if sched::chance(1, 2) {
-            addresses.extend([general_attributes(), private_attributes()]);
-        }
-        if sched::chance(1, 2) {
-            addresses.reverse();
+            // Where there are any, the general ones are the first: the page of the structure calls others the remaining,
+            // and Microsoft's sample takes the first for them.
+            addresses.push(general_attributes());
+            if sched::chance(3, 4) {
+                addresses.push(private_attributes());
+            }
         }
         let mut next = 0;
         for address in addresses.iter().rev() {

@@ -105,6 +105,12 @@ pub(crate) const PLAYS: &[Play] = &[
         traffic: Some(ask_for_restart),
         ..super::oid::FORWARD
     },
+    Play {
+        name: "restart-attributes-first",
+        restart: Some(change_first),
+        traffic: Some(ask_for_restart),
+        ..super::oid::FORWARD
+    },
     handlers("restart-attributes-unanswered", |it| {
         it.RestartHandler = Some(change_unanswered)
     }),
@@ -132,6 +138,7 @@ pub(crate) const PLAYS: &[Play] = &[
 // legal: restart-fails near restart-return-values, restart-attributes-on-failure
 // legal: restart-attributes-changed near restart-attributes-unknown-oid, restart-attributes-null
 // legal: restart-attributes-changed near restart-attributes-need-oid
+// legal: restart-attributes-first near restart-attributes-unknown-oid
 // legal: restart-attributes-replaced near restart-attributes-memory
 
 #[rustfmt::skip] // The mark stays on this line.
@@ -505,6 +512,15 @@ fn change_known(
     parameters: *mut NDIS_FILTER_RESTART_PARAMETERS,
 ) -> NDIS_STATUS {
     spoil(find(parameters, |oid| oid == GENERAL), 4);
+    NDIS_STATUS_SUCCESS
+}
+
+/// As [`change_known`], of the first entry, as Microsoft's sample does.
+fn change_first(
+    _: &'static Module,
+    parameters: *mut NDIS_FILTER_RESTART_PARAMETERS,
+) -> NDIS_STATUS {
+    spoil(find(parameters, |_| true), 4);
     NDIS_STATUS_SUCCESS
 }
 
