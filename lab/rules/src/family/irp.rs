@@ -6,10 +6,14 @@ use crate::event::{Event, IrpEvent, Kind};
 use crate::family::state::PENDING;
 use crate::{BugCheck, Finding, Monitor, Origin, Rule, catalogue as rule};
 
+/// `IRP_MJ_CREATE`.
+const CREATE: u8 = 0;
+
 /// One IRP in the driver's hands.
 #[derive(Clone, Copy, Debug, Default)]
 struct Irp {
-    output_len: u64,
+    /// None where `IoStatus.Information` is no number of bytes.
+    output_len: Option<u64>,
     completed: Option<u32>,
 }
 
@@ -49,10 +53,12 @@ impl IrpMonitor {
                 BugCheck::new(0xC9, &[6, status.into(), irp]),
             );
         }
-        if information > state.output_len && status < 0xC000_0000 {
+        if let Some(output_len) = state.output_len
+            && information > output_len
+            && status < 0xC000_0000
+        {
             let happened = format!(
-                "IRP {irp:#x} was completed with {information} bytes of output; its buffer has {}",
-                state.output_len
+                "IRP {irp:#x} was completed with {information} bytes of output; its buffer has {output_len}"
             );
             return fail(
                 &rule::IRP_INFORMATION_BOUNDS,
@@ -129,12 +135,15 @@ impl Monitor for IrpMonitor {
         };
         match *event {
             IrpEvent::Sent {
-                irp, output_len, ..
+                irp,
+                major,
+                output_len,
             } => {
                 self.irps.insert(
                     irp,
                     Irp {
-                        output_len,
+                        // There it says what became of the file: `FILE_OPENED`, for one.
+                        output_len: (major != CREATE).then_some(output_len),
                         completed: None,
                     },
                 );
@@ -177,7 +186,7 @@ impl Monitor for IrpMonitor {
 
 #[cfg(test)]
 mod tests {
-    use super::IrpMonitor;
+    use super::{CREATE, IrpMonitor};
     use crate::event::{Event, IrpEvent, Kind};
     use crate::table::{at, broken};
 
@@ -302,6 +311,19 @@ mod tests {
                 "too much output",
                 vec![sent(), completed(0, 9)],
                 vec!["irp-information-bounds"],
+            ),
+            (
+                "opened",
+                vec![
+                    irp(IrpEvent::Sent {
+                        irp: IRP,
+                        major: CREATE,
+                        output_len: 0,
+                    }),
+                    completed(0, 1),
+                    returned(0, false),
+                ],
+                vec![],
             ),
             (
                 "pending afterwards",
