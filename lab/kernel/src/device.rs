@@ -12,7 +12,7 @@ use lab_rules::event::{Callback, DeviceEvent, Lent};
 use crate::abi::constant::{IRP_MJ_CLEANUP, IRP_MJ_CLOSE, IRP_MJ_CREATE, STATUS_SUCCESS};
 use crate::abi::nt::{DEVICE_OBJECT, DRIVER_OBJECT, FILE_OBJECT, IRP, UNICODE_STRING};
 use crate::per_image::{MOST, per_image};
-use crate::rt::mem;
+use crate::rt::mem::{self, BadAddress};
 use crate::rt::sched;
 use crate::watch::{OrFault, emit};
 use crate::{DeviceRequestReport, Request, driver, nt};
@@ -157,6 +157,7 @@ pub(crate) fn create(new: NewDevice) -> u64 {
         majors: new.majors,
         extension,
     };
+    link(new.driver_object, object).or_fault();
     DEVICES.with_borrow_mut(|devices| devices.devices.insert(handle, device));
     emit(Kind::Device(DeviceEvent::Created {
         device: handle,
@@ -175,9 +176,41 @@ pub(crate) fn delete(handle: u64) -> bool {
         known: device.is_some(),
     }));
     let Some(device) = device else { return false };
+    unlink(device.object).or_fault();
     driver::release(device.extension);
     driver::release(device.object);
     true
+}
+
+/// Puts a device in front of those of its driver object, as a driver finds them that deletes all it has.
+fn link(driver_object: u64, object: u64) -> Result<(), BadAddress> {
+    let next = DRIVER_OBJECT::DeviceObject.read(driver_object)?;
+    DEVICE_OBJECT::NextDevice.write(object, next)?;
+    DRIVER_OBJECT::DeviceObject.write(driver_object, object)
+}
+
+/// Undoes [`link`].
+fn unlink(object: u64) -> Result<(), BadAddress> {
+    let next = DEVICE_OBJECT::NextDevice.read(object)?;
+    let driver_object = DEVICE_OBJECT::DriverObject.read(object)?;
+    let first = DRIVER_OBJECT::DeviceObject.read(driver_object)?;
+    if first == object {
+        return DRIVER_OBJECT::DeviceObject.write(driver_object, next);
+    }
+    /// More devices than a driver has: it may have made a circle of them.
+    const MOST: u32 = 10_000;
+    let mut before = first;
+    for _ in 0..MOST {
+        if before == 0 {
+            break;
+        }
+        let after = DEVICE_OBJECT::NextDevice.read(before)?;
+        if after == object {
+            return DEVICE_OBJECT::NextDevice.write(before, next);
+        }
+        before = after;
+    }
+    Ok(())
 }
 
 /// The driver's part of a device's extension.

@@ -245,7 +245,7 @@ static NTSTATUS dispatch(DEVICE_OBJECT *device, IRP *irp)
 		return (location->Parameters.DeviceIoControl.IoControlCode & 3) == METHOD_BUFFERED ?
 			       queue_request(irp) : play_request(irp);
 	irp->IoStatus.Status = STATUS_SUCCESS;
-	irp->IoStatus.Information = 0;
+	irp->IoStatus.Information = location->MajorFunction == IRP_MJ_CREATE ? FILE_OPENED : 0;
 	IofCompleteRequest(irp, IO_NO_INCREMENT);
 	return STATUS_SUCCESS;
 }
@@ -269,8 +269,10 @@ INIT_CODE static void make_device(DRIVER_OBJECT *driver)
 
 static void delete_device(void)
 {
-	if (filter_device)
-		IoDeleteDevice(filter_device);
+	/* As a driver does that need not know what it has made. */
+	while (filter_object->DeviceObject)
+		IoDeleteDevice(filter_object->DeviceObject);
+	filter_device = NULL;
 	queue_end();
 }
 
