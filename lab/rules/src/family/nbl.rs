@@ -124,6 +124,7 @@ impl NblMonitor {
                         lent: *low_resources,
                         pool: None,
                         in_running,
+                        was_away: false,
                     };
                     self.ledger.insert(*nbl, entry);
                 }
@@ -131,7 +132,7 @@ impl NblMonitor {
             }
             NblEvent::Back { nbls, .. } => {
                 for nbl in nbls {
-                    self.ledger.move_to(*nbl, Holder::Filter);
+                    self.ledger.take_back(*nbl);
                 }
                 None
             }
@@ -163,6 +164,8 @@ impl NblMonitor {
                         entry.holder == Holder::Filter
                             && entry.origin == Origin::Foreign(*path)
                             && !entry.in_running
+                            // What has come back meanwhile, another handler has.
+                            && !entry.was_away
                     })
                 })?;
                 let rule = match path {
@@ -235,6 +238,7 @@ impl NblMonitor {
                     lent: false,
                     pool: Some(*pool),
                     in_running: true,
+                    was_away: false,
                 };
                 self.ledger.insert(*nbl, entry);
                 None
@@ -304,13 +308,16 @@ impl NblMonitor {
         }
         match (call, entry.origin) {
             (NblCall::Send, Origin::Foreign(NblPath::Send)) => {
-                if state != ModuleState::Running && !entry.in_running {
+                let is_late = state != ModuleState::Running && !entry.in_running;
+                self.ledger.move_to(nbl, Holder::Ndis);
+                if is_late {
+                    // What comes of that is no other fault: it is not held, and its status is the miniport's.
+                    self.ledger.admit(nbl);
                     return fail(
                         &rule::PAUSE_REJECT_SENDS,
                         "it arrived while the module was not running",
                     );
                 }
-                self.ledger.move_to(nbl, Holder::Ndis);
                 None
             }
             (NblCall::Send, Origin::Own(_)) => {

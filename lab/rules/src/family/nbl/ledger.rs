@@ -39,6 +39,8 @@ pub(super) struct Entry {
     pub(super) pool: Option<u64>,
     /// Whether it was given while the module was running.
     pub(super) in_running: bool,
+    /// Whether it was passed on and has come back.
+    pub(super) was_away: bool,
 }
 
 /// All structures that concern the filter at the moment.
@@ -66,6 +68,21 @@ impl Ledger {
     pub(super) fn move_to(&mut self, nbl: u64, holder: Holder) {
         if let Some(entry) = self.entries.get_mut(&nbl) {
             entry.holder = holder;
+        }
+    }
+
+    /// One that was passed on comes back.
+    pub(super) fn take_back(&mut self, nbl: u64) {
+        if let Some(entry) = self.entries.get_mut(&nbl) {
+            entry.holder = Holder::Filter;
+            entry.was_away = true;
+        }
+    }
+
+    /// One that came too late counts as if it had come in time.
+    pub(super) fn admit(&mut self, nbl: u64) {
+        if let Some(entry) = self.entries.get_mut(&nbl) {
+            entry.in_running = true;
         }
     }
 

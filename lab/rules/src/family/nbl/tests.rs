@@ -345,6 +345,30 @@ fn sends_that_arrive_while_paused_are_rejected() {
         &["pause-reject-sends"],
     );
     check(
+        "forwarded, and completed as others are",
+        &paused(&[
+            given(Down, &[1]),
+            hand(Send, &[1]),
+            returned(Down, &[1]),
+            back(Down, &[1]),
+            hand(SendComplete, &[1]),
+        ]),
+        &["pause-reject-sends"],
+    );
+    check(
+        "forwarded while the pause completes, which nothing is held in",
+        &[
+            enter(Callback::FilterPause, Some(0)),
+            given(Down, &[1]),
+            hand(Send, &[1]),
+            returned(Down, &[1]),
+            leave(Callback::FilterPause, Some(0), Some(0)),
+            back(Down, &[1]),
+            hand(SendComplete, &[1]),
+        ],
+        &["pause-reject-sends"],
+    );
+    check(
         "kept",
         &paused(&[given(Down, &[1]), returned(Down, &[1])]),
         &["pause-reject-sends"],
@@ -357,6 +381,23 @@ fn sends_that_arrive_while_paused_are_rejected() {
     check(
         "receive passed on",
         &paused(&[given(Up, &[1]), hand(Indicate, &[1]), returned(Up, &[1])]),
+        &[],
+    );
+}
+
+#[test]
+fn what_comes_back_before_its_handler_returns_is_not_kept() {
+    let on = |thread, event: Event| Event { thread, ..event };
+    let events = [
+        on(1, given(Up, &[1])),
+        on(1, hand(Indicate, &[1])),
+        on(2, back(Up, &[1])),
+        on(1, returned(Up, &[1])),
+        on(2, hand(Return, &[1])),
+    ];
+    check(
+        "a receive that arrived while paused",
+        &[&pause()[..], &events].concat(),
         &[],
     );
 }
