@@ -336,6 +336,14 @@ static NTSTATUS user_elsewhere(IRP *irp)
 	return STATUS_SUCCESS;
 }
 
+/* What `ASSERT` of the WDK's headers does in checked builds. */
+NOINLINE static void assert_wrong(MODULE *module)
+{
+	if (module->busy)
+		RtlAssert("!module->busy", "fault.c", __LINE__, NULL); /* caught: c-assert by debug-break */
+	stay();
+}
+
 static const struct play plays[] = {
 	{ .name = L"c-pool-past", .attach = pool_past },
 	{ .name = L"c-pool-freed", .work = pool_freed },
@@ -364,6 +372,7 @@ static const struct play plays[] = {
 	{ .name = L"c-user-declined", .request = user_declined },
 	{ .name = L"c-user-at-dispatch", .request = user_at_dispatch },
 	{ .name = L"c-user-elsewhere", .request = user_elsewhere, .work = user_elsewhere_work },
+	{ .name = L"c-assert", .work = assert_wrong },
 };
 
 static const struct play *chosen;

@@ -20,6 +20,7 @@ imports! {
     DbgPrintEx => print_ex,
     vDbgPrintEx => print_list,
     vDbgPrintExWithPrefix => print_list_with_prefix,
+    RtlAssert => failed_assertion,
 }
 
 /// Lines that are kept.
@@ -48,6 +49,19 @@ fn break_point(call: &Call<'_>) -> u64 {
         in_import: Some(call.import().name),
     }));
     SUCCESS
+}
+
+/// What `ASSERT` calls in checked builds: it says what does not hold, and stops where no debugger is.
+fn failed_assertion(call: &Call<'_>) -> u64 {
+    let read = |index| match call.arg(index) {
+        0 => String::new(),
+        address => text(address, None).or_fault(),
+    };
+    let (assertion, file, line, message) = (read(0), read(1), call.arg_u32(2), read(3));
+    keep(&format!(
+        "assertion failed: {message}{assertion} ({file}, line {line})\n"
+    ));
+    break_point(call)
 }
 
 fn print(call: &Call<'_>) -> u64 {
@@ -89,9 +103,15 @@ fn emit(format: u64, prefix: &str, argument: &mut dyn FnMut() -> Result<u64, Bad
     let formatted = text(format, None)
         .and_then(|format| render(&format, argument))
         .or_fault();
+    keep(prefix);
+    keep(&formatted);
+    SUCCESS
+}
+
+/// Keeps what was printed, in lines.
+fn keep(printed: &str) {
     OUTPUT.with_borrow_mut(|(lines, rest)| {
-        rest.push_str(prefix);
-        rest.push_str(&formatted);
+        rest.push_str(printed);
         while let Some(end) = rest.find('\n') {
             let line = rest[..end].trim_end_matches('\r').to_owned();
             rest.drain(..=end);
@@ -100,7 +120,6 @@ fn emit(format: u64, prefix: &str, argument: &mut dyn FnMut() -> Result<u64, Bad
             }
         }
     });
-    SUCCESS
 }
 
 /// Zero-terminated text, or exactly at most `limit` bytes of it.
