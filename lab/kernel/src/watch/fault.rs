@@ -166,6 +166,12 @@ fn restricted(block: &pool::Block) -> Region {
             block: address,
             object,
         },
+        // A buffer of no bytes.
+        pool::Reach::None if object == Lent::Request => Region::PoolPast {
+            block: address,
+            size: 0,
+            tag: block.tag,
+        },
         pool::Reach::None => Region::GivenAway {
             block: address,
             object,

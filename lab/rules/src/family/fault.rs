@@ -413,7 +413,7 @@ fn judge_memory(fault: &Fault, access: Access, irql: u8) -> Finding {
         Region::GivenAway { .. } => {
             let happened =
                 format!("{who} {address:#x}, in a structure that is no longer the driver's");
-            Finding::new(&rule::NBL_NO_TOUCH_AFTER_SEND, happened).with(plain())
+            Finding::new(&rule::MEM_USE_AFTER_FREE, happened).with(plain())
         }
         Region::ReadOnly { .. } => {
             let happened = format!("{who} {address:#x}, in a frame that is read-only");

@@ -14,7 +14,8 @@ use crate::driver;
 use crate::ndis::exposure;
 use crate::ndis::register::write_header;
 use crate::rt::mem::{self, BadAddress, Field};
-use crate::rt::{pool, sched};
+use crate::rt::pool::{self, Reach};
+use crate::rt::sched;
 use crate::watch::{self, OrFault};
 
 /// The members of one kind of request.
@@ -150,13 +151,13 @@ pub(super) fn image(request: u64) -> Result<Vec<u8>, BadAddress> {
 pub(super) struct Built {
     pub(super) request: u64,
     pub(super) id: u64,
-    buffer: Option<u64>,
+    buffer: u64,
 }
 
 impl Built {
     /// Takes its memory away.
     pub(super) fn release(self) {
-        self.buffer.into_iter().for_each(driver::release);
+        driver::release(self.buffer);
         driver::release(self.request);
     }
 }
@@ -200,7 +201,7 @@ pub(super) fn build(ask: &OidAsk, id: u64) -> Built {
     }
     if !is_given {
         // No byte may be touched.
-        driver::release(buffer);
+        pool::restrict(&[buffer], Reach::None);
     }
     let fill = || {
         let (kind, members) = match ask.kind {
@@ -238,7 +239,7 @@ pub(super) fn build(ask: &OidAsk, id: u64) -> Built {
     Built {
         request,
         id,
-        buffer: is_given.then_some(buffer),
+        buffer,
     }
 }
 
