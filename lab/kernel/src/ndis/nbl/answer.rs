@@ -67,15 +67,18 @@ fn large_answer(nbl: u64, asked: u64) -> Result<u64, BadAddress> {
     Ok(payload & ((1 << L::LsoV1TransmitComplete_TcpPayload.2) - 1))
 }
 
-/// What is in a slot is as it should be now, and a parent's may become so.
+/// What is in a slot is as it should be now, and that of what it is a clone of, or a clone of a clone, may become so.
 fn allow(nbl: u64, index: NDIS_NET_BUFFER_LIST_INFO) {
-    let parent = own::parent(nbl);
     RECORDS.with_borrow_mut(|records| {
         if let Some(record) = records.get_mut(&nbl) {
             record.shadow.renew(slot(nbl, index));
         }
-        if let Some(record) = records.get_mut(&parent) {
-            record.shadow.forget(slot(parent, index));
+        let mut parent = own::parent(nbl);
+        while parent != 0 {
+            if let Some(record) = records.get_mut(&parent) {
+                record.shadow.forget(slot(parent, index));
+            }
+            parent = own::parent(parent);
         }
     });
 }
