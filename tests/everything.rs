@@ -116,6 +116,7 @@ fn what_stands_beside_packets_is_read_each_way() {
                 "Mirrored",
                 "Replaced",
                 "Duplicated",
+                "Read",
             ] as &[&str],
         ),
         (
@@ -132,6 +133,7 @@ fn what_stands_beside_packets_is_read_each_way() {
                 "Mirrored",
                 "Replaced",
                 "Duplicated",
+                "Read",
             ],
         ),
     ] {
@@ -141,6 +143,10 @@ fn what_stands_beside_packets_is_read_each_way() {
     }
     // Nothing in these captures is damaged.
     assert_eq!(of(&seen, "BesideReceives", "Wrong"), 0);
+    // In whatever pieces a packet lies, reading it in parts says what reading it at once does.
+    for event in ["BesideSends", "BesideReceives"] {
+        assert_eq!(of(&seen, event, "Misread"), 0, "{event}");
+    }
 }
 
 #[test]

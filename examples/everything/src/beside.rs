@@ -1,6 +1,6 @@
 //! Packets that others stand in for, and what stands beside packets.
 //!
-//! Of every sixteen lists of a direction one is mirrored, three go on as clones, one as a copy, and one is copied beside.
+//! Of every sixteen lists of a direction one is mirrored, four go on as clones (one of them as a clone of one), one as a copy, and one is copied beside.
 
 use ndis::counter::Counter;
 use ndis::driver::Installed;
@@ -9,6 +9,7 @@ use ndis::irql::{Caller, Passive};
 use ndis::nbl::{Direction, LargeSend, Nbl, NblBatch, Nbls, Rx, Tx, Verdict};
 use ndis::trace;
 
+use crate::read::Reading;
 use crate::{Everything, count};
 
 /// After so many lists all begins again.
@@ -43,6 +44,10 @@ ndis::events! {
         replaced = "Replaced": u64,
         /// Packets that went twice, as a copy.
         duplicated = "Duplicated": u64,
+        /// Packets that were read at once and in parts, and those of which a part was something else.
+        read = "Read": u64,
+        /// Likewise.
+        misread = "Misread": u64,
     }
 
     /// The same of what was received, but that low-resources lists have no clones.
@@ -75,6 +80,10 @@ ndis::events! {
         replaced = "Replaced": u64,
         /// Packets that went twice, as a copy.
         duplicated = "Duplicated": u64,
+        /// Packets that were read at once and in parts, and those of which a part was something else.
+        read = "Read": u64,
+        /// Likewise.
+        misread = "Misread": u64,
     }
 }
 
@@ -96,6 +105,7 @@ struct Both {
     mirrored: Counter,
     replaced: Counter,
     duplicated: Counter,
+    reading: Reading,
 }
 
 /// What is counted.
@@ -171,6 +181,8 @@ impl Beside {
             mirrored: self.sends.mirrored.value(),
             replaced: self.sends.replaced.value(),
             duplicated: self.sends.duplicated.value(),
+            read: self.sends.reading.packets.value(),
+            misread: self.sends.reading.misread.value(),
         });
         trace::write(|| BesideReceives {
             right: self.right.value(),
@@ -187,6 +199,8 @@ impl Beside {
             mirrored: self.receives.mirrored.value(),
             replaced: self.receives.replaced.value(),
             duplicated: self.receives.duplicated.value(),
+            read: self.receives.reading.packets.value(),
+            misread: self.receives.reading.misread.value(),
         });
     }
 }
@@ -195,6 +209,7 @@ impl Both {
     fn look<D: Direction>(&self, list: &Nbl<'_, D>) {
         self.hashes.add(list.hash().is_some().into());
         self.tags.add(list.vlan_tag().is_some().into());
+        self.reading.look(list);
     }
 
     /// Whether a list's place in the round is one of `places`, as it is counted from `from`.
@@ -262,6 +277,8 @@ fn cast<'c, D: Direction>(
         irql,
     );
     both.cloned.add(asked);
+    // Some of those once more: clones of clones.
+    let packets = this.clone_in_place(packets, both.picks(from, &[8, 9]), irql);
     let (on, done) = this.replace(packets, both.picks(from, &[15]), irql);
     both.replaced.add(count(done.iter()));
     Cast {

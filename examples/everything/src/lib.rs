@@ -4,7 +4,7 @@
 //! |---|---|
 //! | send | holds each packet for its turn; a work item lets them go |
 //! | receive | counts packets by EtherType (`kind.rs`: a reader-writer lock, a lookaside list, a DPC) and passes them on; of low-resources ones it passes copies on, in their place |
-//! | stand in | mirrors some packets, lets clones and copies go in the place of others, counts what stands beside all (`beside.rs`) |
+//! | stand in | mirrors some packets, lets clones and copies go in the place of others, counts what stands beside all (`beside.rs`); reads some in parts (`read.rs`) |
 //! | originate | sends and indicates a frame of its own now and then |
 //! | cancel | counts held sends that a protocol has cancelled |
 //! | OID requests of three kinds | answers one, lets some wait for a work item, passes on the rest (`request.rs`) |
@@ -31,6 +31,7 @@ extern crate alloc;
 mod beside;
 mod device;
 mod kind;
+mod read;
 mod request;
 
 use alloc::vec::Vec;
