@@ -66,7 +66,6 @@ pub(crate) const DRIVERS: &[CDriver] = &[
 /// What C code imports from the kernel that has no prototype in `abi/`.
 const OTHER_IMPORTS: &[&str] = &[
     "ExRaiseAccessViolation",
-    "RtlAssert",
     "RtlCaptureContext",
     "RtlLookupFunctionEntry",
     "RtlRaiseException",

@@ -156,6 +156,8 @@ fn what_went_before_tells_more() {
             "rx-resources-copy-to-queue",
         ),
         (vec![gone(Lent::Configuration)], "config-memory-lifetime"),
+        // A request that was completed is no packet.
+        (vec![gone(Lent::Request)], "mem-use-after-free"),
         (vec![gone(Lent::Attach)], "attach-params-not-retained"),
         (vec![gone(Lent::Status)], "status-buffer-not-kept"),
         (vec![gone(Lent::WorkItem)], "wi-no-use-after-free"),

@@ -81,11 +81,6 @@ pub(crate) const PLAYS: &[Play] = &[
         ..FORWARD
     },
     Play {
-        name: "oid-read-empty-buffer",
-        oid: Some(read_empty),
-        ..FORWARD
-    },
-    Play {
         name: "oid-written-past-buffer",
         oid: Some(write_past),
         ..FORWARD
@@ -345,25 +340,6 @@ extern "system" fn too_short( // caught: oid-length-not-told by oid-query-buffer
 ) -> NDIS_STATUS {
     stay();
     NDIS_STATUS_INVALID_LENGTH
-}
-
-/// Takes for granted that there is what it is told of.
-#[inline(never)]
-fn read_empty(module: &'static Module, request: *mut NDIS_OID_REQUEST) -> NDIS_STATUS {
-    // SAFETY: given to this filter.
-    let data = unsafe { &mut (*request).DATA };
-    // SAFETY: plain data, whichever member is in use.
-    let set = unsafe { &mut data.SET_INFORMATION };
-    // SAFETY: given to this filter.
-    let kind = unsafe { (*request).RequestType };
-    let is_simple = kind == NdisRequestSetInformation || kind == NdisRequestQueryInformation;
-    if !is_simple || set.InformationBufferLength != 0 || set.InformationBuffer.is_null() {
-        return oid::forward(module, request);
-    }
-    let first = set.InformationBuffer.cast::<u8>();
-    // SAFETY: none: this is the fault.
-    let byte = unsafe { first.read_volatile() }; // caught: oid-read-empty-buffer by oid-query-buffer-length
-    NDIS_STATUS::from(byte)
 }
 
 /// Writes as much as it likes.
