@@ -2,9 +2,10 @@
 //! can be looked up and deleted; no packet goes through it, so that no callout is ever called.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
-use lab_rules::event::{Callback, Lent};
+use lab_rules::event::{Callback, Lent, Remaining};
 
 use crate::abi::constant::{
     STATUS_INSUFFICIENT_RESOURCES, STATUS_INVALID_HANDLE, STATUS_INVALID_PARAMETER,
@@ -25,7 +26,7 @@ imports! {
     FwpmEngineClose0 => engine_close,
     FwpmTransactionBegin0 => transaction_begin,
     FwpmTransactionCommit0 => transaction_end,
-    FwpmTransactionAbort0 => transaction_end,
+    FwpmTransactionAbort0 => transaction_abort,
     FwpmProviderAdd0 => add,
     FwpmProviderDeleteByKey0 => delete_keyed,
     FwpmSubLayerAdd0 => add,
@@ -58,6 +59,9 @@ const STATUS_FWP_ALREADY_EXISTS: i32 = 0xC022_0009_u32.cast_signed();
 const STATUS_FWP_NO_TXN_IN_PROGRESS: i32 = 0xC022_000D_u32.cast_signed();
 const STATUS_FWP_TXN_IN_PROGRESS: i32 = 0xC022_000E_u32.cast_signed();
 
+/// What reports call what was added, and what was registered.
+const ADDED: &str = "object of the filtering platform";
+const CALLOUT: &str = "registered callout";
 /// Bytes behind a handle.
 const HANDLE_BYTES: usize = 16;
 /// Bytes of a key, a GUID: the first member of everything that has one.
@@ -84,11 +88,15 @@ impl Handle {
     }
 }
 
+/// Keys of what was added, with the beginning of the names of its functions; and its number.
+type Added = BTreeMap<(&'static str, Vec<u8>), u32>;
+
 #[derive(Default)]
 struct Platform {
     handles: BTreeMap<u64, Handle>,
-    /// Keys of what was added, with the beginning of the names of its functions.
-    added: BTreeSet<(&'static str, Vec<u8>)>,
+    added: Added,
+    /// What had been added when the transaction began that is under way, and whose that is.
+    before: Option<(u64, Added)>,
     /// Registered callouts: identifier and key.
     callouts: BTreeMap<u32, Vec<u8>>,
     last_id: u32,
@@ -103,6 +111,27 @@ per_image! {
 /// Forgets everything: a run begins.
 pub(crate) fn reset() {
     PLATFORM.take();
+}
+
+/// What is left: open handles, registered callouts, and what was added and not deleted.
+pub(crate) fn remaining() -> Remaining {
+    PLATFORM.with_borrow(|platform| {
+        let handles = platform.handles.keys().copied();
+        let callouts = platform.callouts.keys().copied().map(place);
+        let added = platform.added.values().copied().map(place);
+        let mut all = handles.chain(callouts).chain(added);
+        let first = all.next();
+        Remaining {
+            count: u32::try_from(all.count() + usize::from(first.is_some())).unwrap_or(u32::MAX),
+            first: first.unwrap_or(0),
+        }
+    })
+}
+
+/// Under what reports know something that has a number and no address.
+fn place(number: u32) -> u64 {
+    const FIRST: u64 = 0xF000_0000;
+    FIRST + u64::from(number)
 }
 
 fn next_id() -> u32 {
@@ -147,7 +176,9 @@ fn engine_open(call: &Call<'_>) -> u64 {
     open(engine, call.arg(4))
 }
 
+/// A transaction that is under way ends with its session, without effect.
 fn engine_close(call: &Call<'_>) -> u64 {
+    roll_back(call.arg(0));
     close(call.arg(0), |handle| {
         matches!(handle, Handle::Engine { .. })
     })
@@ -158,6 +189,7 @@ fn set_transaction(engine: u64, begins: bool, refusal: i32) -> u64 {
     PLATFORM.with_borrow_mut(|platform| match platform.handles.get_mut(&engine) {
         Some(Handle::Engine { in_transaction }) if *in_transaction != begins => {
             *in_transaction = begins;
+            platform.before = begins.then(|| (engine, platform.added.clone()));
             SUCCESS
         }
         Some(Handle::Engine { .. }) => status(refusal),
@@ -171,6 +203,20 @@ fn transaction_begin(call: &Call<'_>) -> u64 {
 
 fn transaction_end(call: &Call<'_>) -> u64 {
     set_transaction(call.arg(0), false, STATUS_FWP_NO_TXN_IN_PROGRESS)
+}
+
+fn transaction_abort(call: &Call<'_>) -> u64 {
+    roll_back(call.arg(0));
+    transaction_end(call)
+}
+
+/// Undoes what has happened since an engine's transaction began, if it has one.
+fn roll_back(engine: u64) {
+    PLATFORM.with_borrow_mut(|platform| {
+        if let Some((_, before)) = platform.before.take_if(|(owner, _)| *owner == engine) {
+            platform.added = before;
+        }
+    });
 }
 
 /// What an import adds or deletes: the part of its name before `Add` or `Delete`.
@@ -190,12 +236,18 @@ fn add(call: &Call<'_>) -> u64 {
     if key.iter().all(|byte| *byte == 0) {
         key = next_id().to_le_bytes().to_vec();
     }
-    let added = PLATFORM.with_borrow_mut(|platform| platform.added.insert((kind(call), key)));
-    if added {
-        SUCCESS
-    } else {
-        status(STATUS_FWP_ALREADY_EXISTS)
+    let number = next_id();
+    let is_new = PLATFORM.with_borrow_mut(|platform| {
+        let entry = platform.added.entry((kind(call), key));
+        let is_new = matches!(entry, Entry::Vacant(_));
+        entry.or_insert(number);
+        is_new
+    });
+    if !is_new {
+        return status(STATUS_FWP_ALREADY_EXISTS);
     }
+    watch::note_object(ADDED, place(number), "allocated", Holder::Driver);
+    SUCCESS
 }
 
 fn add_callout(call: &Call<'_>) -> u64 {
@@ -227,7 +279,7 @@ fn delete_keyed(call: &Call<'_>) -> u64 {
         return status(STATUS_INVALID_HANDLE);
     }
     let known = (kind(call), key);
-    if PLATFORM.with_borrow_mut(|platform| platform.added.remove(&known)) {
+    if PLATFORM.with_borrow_mut(|platform| platform.added.remove(&known).is_some()) {
         SUCCESS
     } else {
         status(STATUS_FWP_NOT_FOUND)
@@ -274,6 +326,7 @@ fn callout_register(call: &Call<'_>) -> u64 {
     }
     let id = next_id();
     PLATFORM.with_borrow_mut(|platform| platform.callouts.insert(id, key));
+    watch::note_object(CALLOUT, place(id), "allocated", Holder::Driver);
     if call.arg(2) != 0 {
         mem::write(call.arg(2), id).or_fault();
     }

@@ -29,7 +29,7 @@ use digest::Digest;
 pub(crate) use fault::{OrFault, fault_event};
 pub(crate) use history::Holder;
 use history::{Histories, Object, Step};
-pub(crate) use hook::{after_import, before_import, cut_imports, tell_result};
+pub(crate) use hook::{after_import, before_import, current_import, cut_imports, tell_result};
 pub(crate) use tally::Tally;
 
 /// Events that a violation shows.

@@ -12,7 +12,7 @@ pub struct BugCheck {
 }
 
 /// Codes that are raised here, with their names.
-const NAMES: [(u32, &str); 28] = [
+const NAMES: [(u32, &str); 29] = [
     (0x0A, "IRQL_NOT_LESS_OR_EQUAL"),
     (0x1E, "KMODE_EXCEPTION_NOT_HANDLED"),
     (0x3B, "SYSTEM_SERVICE_EXCEPTION"),
@@ -21,6 +21,7 @@ const NAMES: [(u32, &str); 28] = [
     (0x7C, "BUGCODE_NDIS_DRIVER"),
     (0x7E, "SYSTEM_THREAD_EXCEPTION_NOT_HANDLED"),
     (0x7F, "UNEXPECTED_KERNEL_MODE_TRAP"),
+    (0x93, "INVALID_KERNEL_HANDLE"),
     (0xB8, "ATTEMPTED_SWITCH_FROM_DPC"),
     (0xBE, "ATTEMPTED_WRITE_TO_READONLY_MEMORY"),
     (0xC1, "SPECIAL_POOL_DETECTED_MEMORY_CORRUPTION"),

@@ -7,6 +7,7 @@ const CONSEQUENCES: &[(&[&str], &str)] = &[
     (
         &[
             "config-passive",
+            "ex-timer-delete",
             "irql-filter-driver",
             "irql-misc",
             "irql-netbuffer",
@@ -46,6 +47,11 @@ const CONSEQUENCES: &[(&[&str], &str)] = &[
     (
         &["devpnp-forward-before-return", "netpnp-forward-context"],
         "NDIS passes on an event that is over: drivers further down read a structure that is gone",
+    ),
+    (
+        &["unload-wfp-gone"],
+        "the filter engine keeps what the driver has given it: a callout is code that is no longer there, which is a stop \
+         0xCE with the next packet",
     ),
     (
         &["dev-handle"],

@@ -3,6 +3,7 @@
 mod callback;
 mod device;
 mod fault;
+mod handle;
 mod image;
 mod import;
 mod module;
@@ -17,6 +18,7 @@ mod work_item;
 pub use callback::Callback;
 pub use device::{DeviceEvent, IrpEvent};
 pub use fault::{Access, Fault, FaultKind, Lent, Region};
+pub use handle::HandleEvent;
 pub use image::Loaded;
 pub use import::{Arguments, Import, Returned};
 pub use module::{
@@ -103,6 +105,8 @@ pub enum Kind {
     NetPnp(NetPnpEvent),
     /// An OID request.
     Oid(OidEvent),
+    /// A handle of an object.
+    Handle(HandleEvent),
     /// A device object.
     Device(DeviceEvent),
     /// An IRP.

@@ -8,6 +8,7 @@ mod dispatch_flag;
 mod dpc;
 mod fault;
 mod frame;
+mod handle;
 mod image;
 mod irp;
 mod irql;
@@ -64,6 +65,7 @@ pub(crate) fn monitors(demands: passage::Demands) -> Vec<Box<dyn Monitor>> {
         Box::<device::DeviceMonitor>::default(),
         Box::<irp::IrpMonitor>::default(),
         Box::<unload::UnloadMonitor>::default(),
+        Box::<handle::HandleMonitor>::default(),
         Box::new(passage::PassageMonitor::new(demands)),
     ]
 }

@@ -54,6 +54,7 @@ pub(crate) const IRQL: &[(&str, u8, u8)] = &[
     ("ExDeleteNPagedLookasideList", 0, 2),
     ("ExDeletePagedLookasideList", 0, 1),
     ("ExDeleteResourceLite", 0, 1),
+    ("ExDeleteTimer", 0, 2),
     ("ExEnterCriticalRegionAndAcquireResourceExclusive", 0, 1),
     ("ExFlushLookasideListEx", 0, 2),
     ("ExFreeCacheAwareRundownProtection", 0, 1),

@@ -139,8 +139,8 @@ pub(crate) fn run(mut config: RunConfig, progress: Show) -> Result<Report, Failu
         ndis::module::reset();
         nt::etw::configure(None);
         injection::configure(None);
+        nt::registry::configure(&config.parameters);
     });
-    adapter::set_parameters(config.parameters);
     let device = config
         .control
         .as_ref()

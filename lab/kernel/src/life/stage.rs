@@ -489,6 +489,8 @@ fn left(entry_failed: bool) -> Left {
         nbl_pools: remaining(Handle::Pool),
         rw_locks: remaining(Handle::RwLock),
         etw_providers: nt::etw::registered(),
+        handles: nt::ob::remaining(),
+        platform: crate::fwp::remaining(),
     }
 }
 

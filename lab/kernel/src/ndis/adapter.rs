@@ -8,7 +8,7 @@ use super::edge::Edge;
 use super::stack;
 use crate::per_image::per_image;
 use crate::rt::sched::{self, Wait};
-use crate::{AdapterConfig, Direction, Frame, ParameterValue, TrafficCount};
+use crate::{AdapterConfig, Direction, Frame, TrafficCount};
 
 /// Structures that may be outstanding per adapter and direction.
 const WINDOW: usize = 96;
@@ -55,10 +55,6 @@ pub(crate) struct Adapter {
 
 per_image! {
     static ADAPTERS: RefCell<Vec<Adapter>> = const { RefCell::new(Vec::new()) };
-}
-
-thread_local! {
-    static PARAMETERS: RefCell<Vec<(String, ParameterValue)>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Index of a direction in an adapter's pairs.
@@ -126,11 +122,6 @@ pub(crate) fn configure(adapters: Vec<AdapterConfig>) {
     ADAPTERS.set(adapters.collect());
 }
 
-/// Sets the registry values, which all images read.
-pub(crate) fn set_parameters(parameters: Vec<(String, ParameterValue)>) {
-    PARAMETERS.set(parameters);
-}
-
 /// How many there are.
 pub(crate) fn count() -> u32 {
     ADAPTERS.with_borrow(|adapters| u32::try_from(adapters.len()).unwrap_or(u32::MAX))
@@ -149,29 +140,6 @@ pub(crate) fn with_mut<T>(adapter: u32, change: impl FnOnce(&mut Adapter) -> T) 
 /// The interface index of an adapter.
 pub(crate) fn if_index(adapter: u32) -> u32 {
     adapter + 2
-}
-
-/// A registry value of driver and adapters, by its name in any case.
-pub(crate) fn parameter(name: &str) -> Option<ParameterValue> {
-    PARAMETERS.with_borrow(|parameters| {
-        parameters
-            .iter()
-            .find(|(known, _)| known.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.clone())
-    })
-}
-
-/// Changes a registry value.
-pub(crate) fn set_parameter(name: &str, value: ParameterValue) {
-    PARAMETERS.with_borrow_mut(|parameters| {
-        match parameters
-            .iter_mut()
-            .find(|(known, _)| known.eq_ignore_ascii_case(name))
-        {
-            Some((_, old)) => *old = value,
-            None => parameters.push((name.to_owned(), value)),
-        }
-    });
 }
 
 /// Waits until another structure may go out in this direction.

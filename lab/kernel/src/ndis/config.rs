@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use lab_rules::event::Lent;
 
-use super::adapter;
 use super::handle::{self, Handle};
 use super::register::read_header;
 use crate::ParameterValue;
@@ -20,7 +19,7 @@ use crate::abi::ndis::{
 };
 use crate::abi::nt::UNICODE_STRING;
 use crate::driver;
-use crate::nt::{SUCCESS, imports, status};
+use crate::nt::{SUCCESS, imports, registry, status};
 use crate::per_image::per_image;
 use crate::rt::Call;
 use crate::rt::mem::{self, BadAddress};
@@ -78,7 +77,7 @@ fn read(call: &Call<'_>) -> u64 {
     let name = driver::read_unicode_string(keyword).or_fault();
     // The registry takes its time, and others go on meanwhile.
     sched::point();
-    let value = adapter::parameter(&name)
+    let value = registry::parameter(&name)
         .filter(|_| handle::look_up(configuration) == Some(Handle::Configuration));
     let Some(value) = value else {
         mem::write(value_out, 0u64).or_fault();
@@ -155,7 +154,7 @@ fn write(call: &Call<'_>) -> u64 {
             driver::read_unicode_string(parameter + P::ParameterData_StringData).or_fault(),
         )
     };
-    adapter::set_parameter(&name, value);
+    registry::set_parameter(&name, &value, sched::now());
     mem::write(status_out, NDIS_STATUS_SUCCESS).or_fault();
     0
 }

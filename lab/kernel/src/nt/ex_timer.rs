@@ -93,10 +93,18 @@ fn allocate(call: &Call<'_>) -> u64 {
     timer
 }
 
+/// Whether a timer is to go when it has expired: nothing can be done with it any more.
+fn is_disabled(timer: u64) -> bool {
+    change(timer, |timer| timer.is_deleted.is_some()) == Some(true)
+}
+
 /// Sets a timer; tells whether it was set already.
 fn set(call: &Call<'_>) -> u64 {
     let (timer, due_time, period) = (call.arg(0), call.arg(1).cast_signed(), call.arg(2));
     H::SignalState.write(timer, 0).or_fault();
+    if is_disabled(timer) {
+        return 0;
+    }
     let was_set = disarm(timer);
     change(timer, |timer| {
         timer.period_ns = period.saturating_mul(UNIT_NS)
@@ -158,6 +166,9 @@ fn disarm(timer: u64) -> bool {
 fn cancel(call: &Call<'_>) -> u64 {
     let timer = call.arg(0);
     H::SignalState.read(timer).or_fault();
+    if is_disabled(timer) {
+        return 0;
+    }
     emit(Kind::Timer(TimerEvent::Cancelled { timer }));
     disarm(timer).into()
 }
@@ -175,6 +186,9 @@ fn delete(call: &Call<'_>) -> u64 {
         )
     };
     H::SignalState.read(timer).or_fault();
+    if is_disabled(timer) {
+        return 0;
+    }
     let was_cancelled = cancels && {
         emit(Kind::Timer(TimerEvent::Cancelled { timer }));
         disarm(timer)

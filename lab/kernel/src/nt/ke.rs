@@ -202,6 +202,11 @@ fn wait_single(call: &Call<'_>) -> u64 {
     wait_for_object(call.arg(0), call.arg(4))
 }
 
+/// System time (100 ns since 1601) at a virtual time.
+pub(super) fn system_time_at(ns: u64) -> i64 {
+    processor::system_time_100ns(ns).cast_signed()
+}
+
 /// Waits for one object; `timeout` is the address of the time, or 0.
 pub(super) fn wait_for_object(object: u64, timeout: u64) -> u64 {
     match wait_for(object, deadline_at(timeout)) {

@@ -9,6 +9,7 @@ pub(crate) mod dpc;
 pub(crate) mod etw;
 mod ex;
 pub(crate) mod ex_timer;
+mod file;
 mod identity;
 pub(crate) mod io;
 pub(crate) mod ke;
@@ -36,7 +37,7 @@ mod zw;
 use crate::rt::{DataExport, Import};
 
 /// Everything that `ntoskrnl.exe` and `hal.dll` offer.
-pub(crate) const IMPORTS: [&[Import]; 31] = [
+pub(crate) const IMPORTS: [&[Import]; 33] = [
     ansi::IMPORTS,
     calendar::IMPORTS,
     csq::IMPORTS,
@@ -46,6 +47,7 @@ pub(crate) const IMPORTS: [&[Import]; 31] = [
     etw::IMPORTS,
     ex::IMPORTS,
     ex_timer::IMPORTS,
+    file::IMPORTS,
     identity::IMPORTS,
     io::IMPORTS,
     ke::IMPORTS,
@@ -58,6 +60,7 @@ pub(crate) const IMPORTS: [&[Import]; 31] = [
     pool::IMPORTS,
     ps::IMPORTS,
     registry::IMPORTS,
+    registry::RTL_IMPORTS,
     region::IMPORTS,
     resource::IMPORTS,
     rtl::IMPORTS,
@@ -146,7 +149,7 @@ pub(crate) fn reset() {
     region::reset();
     resource::reset();
     ob::reset();
-    registry::reset();
+    file::reset();
     ps::reset();
     dbg::take_output();
 }

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use lab_rules::Kind;
 use lab_rules::event::{Call as Activation, Callback};
 
-use super::{SUCCESS, imports, ob};
+use super::ob::{self, Object};
+use super::{SUCCESS, imports};
 use crate::abi::nt::{CLIENT_ID, DISPATCHER_HEADER as H};
 use crate::driver;
 use crate::per_image::per_image;
@@ -54,7 +55,8 @@ fn create_system_thread(call: &Call<'_>) -> u64 {
     // The object must exist before the thread can end.
     let object = driver::object(64);
     H::Type.write(object, THREAD_OBJECT).or_fault();
-    mem::write(handle, ob::open(object)).or_fault();
+    let opened = ob::open_by(call.arg(2), Object::Address(object));
+    mem::write(handle, opened).or_fault();
     let thread = sched::spawn("driver thread", None, move || {
         driver::call(Callback::SystemThread, None, routine, &[context]);
         end();

@@ -1,6 +1,6 @@
 //! `Zw*`: system services.
 
-use super::{SUCCESS, imports, ke, ob, registry, status};
+use super::{SUCCESS, imports, ke, ob, status};
 use crate::abi::constant::STATUS_INVALID_HANDLE;
 use crate::rt::Call;
 
@@ -11,7 +11,6 @@ imports! {
 }
 
 fn close(call: &Call<'_>) -> u64 {
-    registry::forget(call.arg(0));
     if ob::close(call.arg(0)) {
         SUCCESS
     } else {

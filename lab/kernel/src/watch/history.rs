@@ -11,8 +11,8 @@ use super::Place;
 use crate::rt::sched::{self, ThreadId};
 use crate::rt::trace::StackId;
 use step::{
-    ALLOCATED, ASKED, CLONED, DISPATCHED, DRIVER, GIVEN, HANDED, MODULE, Noun, QUEUED, SENT, SET,
-    STARTED, THREAD, each_step,
+    ALLOCATED, ASKED, CLONED, DISPATCHED, DRIVER, GIVEN, HANDED, MODULE, Noun, OPENED, QUEUED,
+    SENT, SET, STARTED, THREAD, each_step,
 };
 
 /// Steps of an object that are kept, at most: the first ones and the last ones.
@@ -156,7 +156,7 @@ impl Histories {
         let steps = |address| self.objects.get(address).map(|object| object.steps.iter());
         let step = match &origin {
             Origin::Allocated(address) => {
-                steps(address)?.find(|step| [ALLOCATED, CLONED].contains(&step.what))
+                steps(address)?.find(|step| [ALLOCATED, CLONED, OPENED].contains(&step.what))
             }
             Origin::Queued(address) => steps(address)?.rfind(|step| step.what == QUEUED),
             Origin::Set(address) => steps(address)?.rfind(|step| step.what == SET),

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use lab_rules::Kind;
-use lab_rules::event::{Arguments, Fault, FaultKind, Import, Region, Returned};
+use lab_rules::event::{Arguments, Fault, FaultKind, HandleEvent, Import, Region, Returned};
 
 use super::emit;
 use crate::abi::constant::POOL_FLAG_PAGED;
@@ -13,7 +13,7 @@ use crate::per_image::per_image;
 use crate::rt::journal::{self, What};
 use crate::rt::mem;
 use crate::rt::sched::{self, ThreadId};
-use crate::rt::{self, Call};
+use crate::rt::{self, Call, user};
 
 per_image! {
     /// The imports that each thread is in, outermost first.
@@ -32,7 +32,7 @@ pub(super) fn reset() {
 }
 
 /// The import that this thread is in.
-pub(super) fn current_import() -> Option<&'static str> {
+pub(crate) fn current_import() -> Option<&'static str> {
     IMPORTS.with_borrow(|imports| imports.get(&sched::current())?.last().copied())
 }
 
@@ -61,6 +61,14 @@ pub(crate) fn before_import(call: &Call<'_>) {
     }
     if let Some(used_bytes) = call.deeper_stack_bytes() {
         emit(Kind::Stack { used_bytes });
+    }
+    if import.name.starts_with("Zw")
+        && let Some(address) = call.first_args().into_iter().find(|it| user::holds(*it))
+    {
+        emit(Kind::Handle(HandleEvent::UserAddress {
+            function: import.name,
+            address,
+        }));
     }
     let (irql_min, irql_max) = irql_range(call);
     emit(Kind::Import(Import {
@@ -147,6 +155,7 @@ fn irql_range(call: &Call<'_>) -> (u8, u8) {
         name if name.starts_with("ExAllocatePoolWith") && call.arg_u32(0) & PAGED_POOL != 0 => {
             (0, sched::APC_LEVEL)
         }
+        "ExDeleteTimer" if call.arg_u8(2) != 0 => (0, sched::APC_LEVEL),
         "KeSetEvent" if call.arg_u8(2) != 0 => (0, sched::APC_LEVEL),
         "KfRaiseIrql" => (0, call.arg_u8(0)),
         "KeLowerIrql" => (call.arg_u8(0), 15),

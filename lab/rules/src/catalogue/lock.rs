@@ -74,6 +74,9 @@ super::rules! {
     TIMER_FREE_IDLE = "timer-free-idle": Corruption Derived,
         name None, stop "0xC4/0x15; 0xC7", page "ddi ndis/nf-ndis-ndisfreetimerobject.md",
         "A timer object is freed once, when neither queued nor in its callback.";
+    EX_TIMER_DELETE = "ex-timer-delete": BugCheck Must,
+        name None, stop None, page "kernel/deleting-a-system-allocated-timer-object.md",
+        "ExDeleteTimer waits for a timer only where it cancels it too, and at or below APC_LEVEL.";
     TIMER_IRQL = "timer-irql": BugCheck Must,
         name "Irql_Timer_Function", stop None, page "devtest/ndis-irql-timer-function.md",
         "Timer functions are called at the documented IRQL.";

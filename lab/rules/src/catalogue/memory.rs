@@ -62,6 +62,9 @@ super::rules! {
     KERNEL_HANDLE_VALID = "kernel-handle-valid": BugCheck Must,
         name "Driver Verifier: Miscellaneous Checks", stop "0x93; 0xC4/0xF6", page "devtest/miscellaneous-checks.md",
         "Closed or user handles are not used with kernel mode access.";
+    KERNEL_HANDLE_PRIVATE = "kernel-handle-private": Corruption Must,
+        name None, stop None, page "kernel/object-handles.md",
+        "A handle that a driver opens in a process of user mode for itself has OBJ_KERNEL_HANDLE.";
     DEBUG_BREAK = "debug-break": BugCheck Must,
         name "DebugBreakUsage", stop "0x7E/0x1E (0x80000003)", page "devtest/wdm-debugbreakusage.md",
         "Release builds do not call DbgBreakPoint.";

@@ -86,6 +86,12 @@ super::rules! {
     UNLOAD_WMI_ETW = "unload-wmi-etw": BugCheck Must,
         name "Driver Verifier: Miscellaneous Checks", stop "0xC4/0xDA, 0xC4/0xDD", page "devtest/miscellaneous-checks.md",
         "WMI callbacks and ETW providers are unregistered before unload.";
+    UNLOAD_HANDLES_CLOSED = "unload-handles-closed": Leak Must,
+        name None, stop None, page "kernel/object-handles.md",
+        "Handles of keys, files, threads and other objects are closed when they are no longer needed.";
+    UNLOAD_WFP_GONE = "unload-wfp-gone": BugCheck Must,
+        name None, stop None, page "network/unloading-a-callout-driver.md",
+        "Callouts are unregistered, and engine, injection and enumeration handles closed, before unload.";
     UNLOAD_LOCKS_OUTLIVE_DETACH = "unload-locks-outlive-detach": Corruption Derived,
         name None, stop None, page "network/unloading-a-filter-driver.md",
         "Locks and lists used by FilterDetach are not freed before NdisFDeregisterFilterDriver returns.";

@@ -253,6 +253,10 @@ pub struct Left {
     pub rw_locks: Remaining,
     /// ETW providers that are still registered.
     pub etw_providers: Remaining,
+    /// Handles of keys, files and threads that are still open.
+    pub handles: Remaining,
+    /// What is left in the Windows Filtering Platform: open handles, and callouts that are still registered.
+    pub platform: Remaining,
 }
 
 /// Objects of one kind that were not given back.

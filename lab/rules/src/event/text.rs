@@ -3,9 +3,9 @@
 use std::fmt::{Display, Formatter, Result};
 
 use super::{
-    Alteration, DeviceEvent, DpcEvent, IrpEvent, Kind, LockEvent, ModuleEvent, NblEvent, NblPath,
-    NetPnpEvent, OidAlteration, OidEvent, OidKind, OidPath, OidRequest, Overdue, PoolEvent,
-    TimerEvent, WorkItemEvent,
+    Alteration, DeviceEvent, DpcEvent, HandleEvent, IrpEvent, Kind, LockEvent, ModuleEvent,
+    NblEvent, NblPath, NetPnpEvent, OidAlteration, OidEvent, OidKind, OidPath, OidRequest, Overdue,
+    PoolEvent, TimerEvent, WorkItemEvent,
 };
 
 /// NBLs that a line names.
@@ -52,12 +52,27 @@ impl Display for Kind {
             Self::WorkItem(event) => event.fmt(f),
             Self::Pool(event) => event.fmt(f),
             Self::Lock(event) => event.fmt(f),
+            Self::Handle(event) => event.fmt(f),
             Self::Device(event) => event.fmt(f),
             Self::Irp(event) => event.fmt(f),
             Self::Fault(fault) => write!(f, "   fault at {:#x}", fault.address),
             Self::Stack { used_bytes } => write!(f, "   {used_bytes} bytes of stack in use"),
             Self::Overdue(overdue) => write!(f, "   overdue: {overdue}"),
             Self::Left(_) => write!(f, "   the driver is gone"),
+        }
+    }
+}
+
+impl Display for HandleEvent {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        match self {
+            Self::Opened { handle, .. } => write!(f, "   handle {handle:#x} opened"),
+            Self::Invalid { handle, function } => {
+                write!(f, "   {function}: handle {handle:#x} is not open")
+            }
+            Self::UserAddress { function, address } => {
+                write!(f, "   {function}: {address:#x} is of user mode")
+            }
         }
     }
 }

@@ -222,7 +222,8 @@ impl FaultMonitor {
                 Lent::WorkItem => &rule::WI_NO_USE_AFTER_FREE,
                 Lent::Irp => &rule::MEM_USE_AFTER_FREE,
                 Lent::Bait => &rule::IRP_USER_PROBE,
-                Lent::Request | Lent::SystemBuffer | Lent::Other => return None,
+                Lent::Other => &rule::MEM_USE_AFTER_FREE,
+                Lent::Request | Lent::SystemBuffer => return None,
             }),
             Region::PoolPast { tag, .. } => Some(match Lent::of_tag(tag)? {
                 Lent::Packet => &rule::NB_MULTIPLE_MDLS,

@@ -82,6 +82,7 @@ const RULE_BY_PREFIX: &[(&str, &Rule)] = &[
     ("ExAllocatePool", &rule::MEM_IRQL_ALLOC),
     ("ExFreePool", &rule::MEM_IRQL_FREE),
     ("IofCompleteRequest", &rule::IRP_COMPLETE_IRQL),
+    ("ExDeleteTimer", &rule::EX_TIMER_DELETE),
     ("Zw", &rule::ZW_IRQL_PASSIVE),
     ("Rtl", &rule::ZW_IRQL_PASSIVE),
     ("PsCreateSystemThread", &rule::ZW_IRQL_PASSIVE),
@@ -117,6 +118,7 @@ impl Monitor for IrqlMonitor {
             &rule::MEM_IRQL_ALLOC,
             &rule::MEM_IRQL_FREE,
             &rule::ZW_IRQL_PASSIVE,
+            &rule::EX_TIMER_DELETE,
             &rule::RESTART_COMPLETE_PASSIVE,
             &rule::REG_PASSIVE,
             &rule::IRP_COMPLETE_IRQL,
@@ -334,6 +336,7 @@ mod tests {
             ),
             ("ExAllocatePool2", 0, 2, 3, Some("mem-irql-alloc")),
             ("ZwClose", 0, 0, 1, Some("zw-irql-passive")),
+            ("ExDeleteTimer", 0, 1, 2, Some("ex-timer-delete")),
             ("NdisRegisterDeviceEx", 0, 0, 2, Some("irql-misc")),
             (
                 "NdisFDeregisterFilterDriver",

@@ -41,6 +41,7 @@ impl Monitor for TimerMonitor {
         &[
             &rule::TIMER_PERIODIC_CANCEL_PASSIVE,
             &rule::TIMER_FREE_IDLE,
+            &rule::EX_TIMER_DELETE,
             &rule::TIMER_ONESHOT_SYNC,
             &rule::TIMER_ALTERNATE,
             &rule::DV_UNLOAD_SCAN,
@@ -51,6 +52,19 @@ impl Monitor for TimerMonitor {
     fn observe(&mut self, event: &Event) -> Option<Finding> {
         let finding = match &event.kind {
             Kind::Timer(timer) => self.observe_timer(event, *timer),
+            Kind::Import(import) if import.name == "ExDeleteTimer" => {
+                let (timer, cancels, waits) = (
+                    import.arguments.word(0),
+                    import.arguments.byte(1) != 0,
+                    import.arguments.byte(2) != 0,
+                );
+                (waits && !cancels).then(|| {
+                    let happened = format!(
+                        "ExDeleteTimer is to wait for timer {timer:#x}, and not to cancel it"
+                    );
+                    Finding::new(&rule::EX_TIMER_DELETE, happened)
+                })
+            }
             Kind::Pool(PoolEvent::Freed { block, size, .. }) => {
                 self.check_free(event.thread, *block, *size)
             }

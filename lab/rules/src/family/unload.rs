@@ -15,6 +15,8 @@ impl Monitor for UnloadMonitor {
             &rule::DV_UNLOAD_SCAN,
             &rule::UNLOAD_NOTHING_PENDING,
             &rule::UNLOAD_WMI_ETW,
+            &rule::UNLOAD_HANDLES_CLOSED,
+            &rule::UNLOAD_WFP_GONE,
             &rule::CONFIG_ALTERNATE,
             &rule::DETACH_FREES_EVERYTHING,
             &rule::REG_FAIL_UNDO,
@@ -85,6 +87,12 @@ fn scan(left: &Left) -> Option<Finding> {
         (left.nbl_pools, "NET_BUFFER_LIST or NET_BUFFER pool", frees),
         (left.rw_locks, "reader-writer lock", frees),
         (left.timers_allocated, "timer object", frees),
+        (left.handles, "open handle", &rule::UNLOAD_HANDLES_CLOSED),
+        (
+            left.platform,
+            "object of the filtering platform",
+            &rule::UNLOAD_WFP_GONE,
+        ),
     ];
     let (remaining, noun, broken) = kinds
         .into_iter()
@@ -165,6 +173,20 @@ mod tests {
                     ..none
                 },
                 Some("detach-frees-everything"),
+            ),
+            (
+                Left {
+                    handles: ONE,
+                    ..none
+                },
+                Some("unload-handles-closed"),
+            ),
+            (
+                Left {
+                    platform: ONE,
+                    ..none
+                },
+                Some("unload-wfp-gone"),
             ),
             (
                 Left {

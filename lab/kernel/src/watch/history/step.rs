@@ -30,6 +30,7 @@ const IRP: Noun = "IRP";
 const DEVICE: Noun = "device";
 
 pub(super) const ALLOCATED: &str = "allocated";
+pub(super) const OPENED: &str = "opened";
 pub(super) const QUEUED: &str = "queued";
 pub(super) const SET: &str = "set";
 pub(super) const STARTED: &str = "started";

@@ -1,0 +1,177 @@
+//! What the disk holds: folders and files by their full names. It is the lab's own, and lasts for a run.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use crate::per_image::per_image;
+
+/// Folders that are there.
+const FOLDERS: &[&str] = &[
+    "\\??\\C:",
+    "\\??\\C:\\ProgramData",
+    "\\??\\C:\\Windows",
+    "\\??\\C:\\Windows\\System32",
+    "\\??\\C:\\Windows\\System32\\drivers",
+    "\\??\\C:\\Windows\\Temp",
+];
+
+/// A file or folder, by its full name in upper case: names of files do not tell case.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct FileName(String);
+
+impl FileName {
+    /// That of a path, in which the disk may have its other names.
+    pub(super) fn new(path: &str) -> Self {
+        let upper = path.trim_end_matches('\\').to_uppercase();
+        let others = [
+            ("\\DOSDEVICES\\", "\\??\\"),
+            ("\\GLOBAL??\\", "\\??\\"),
+            ("\\SYSTEMROOT", "\\??\\C:\\WINDOWS"),
+            ("\\DEVICE\\HARDDISKVOLUME1", "\\??\\C:"),
+        ];
+        let renamed = others.iter().find_map(|(other, name)| {
+            let rest = upper.strip_prefix(other)?;
+            Some(format!("{name}{rest}"))
+        });
+        Self(renamed.unwrap_or(upper))
+    }
+
+    /// A file below this folder.
+    pub(super) fn below(&self, path: &str) -> Self {
+        if path.is_empty() {
+            return self.clone();
+        }
+        Self::new(&format!("{}\\{path}", self.0))
+    }
+
+    fn parent(&self) -> Option<Self> {
+        let (parent, _) = self.0.rsplit_once('\\')?;
+        Some(Self(parent.to_owned()))
+    }
+}
+
+/// A file or folder.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Node {
+    /// What is in it; nothing for a folder.
+    pub(super) data: Option<Vec<u8>>,
+    /// When it was made, read and written, in virtual ns.
+    pub(super) created_ns: u64,
+    pub(super) read_ns: u64,
+    pub(super) written_ns: u64,
+    /// It is gone when nobody has it open any more.
+    pub(super) is_doomed: bool,
+    /// What those who have it open want to do, and let others do.
+    pub(super) opens: Vec<Sharing>,
+}
+
+/// How a file is opened: bits for reading, writing and deleting.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Sharing {
+    pub(super) wants: u32,
+    pub(super) lets: u32,
+}
+
+impl Node {
+    /// Whether somebody who has it open is in the way of this, or this of them.
+    pub(super) fn refuses(&self, new: Sharing) -> bool {
+        let is_in_the_way =
+            |old: &Sharing| new.wants & !old.lets != 0 || old.wants & !new.lets != 0;
+        self.opens.iter().any(is_in_the_way)
+    }
+}
+
+type Nodes = BTreeMap<FileName, Node>;
+
+per_image! {
+    static NODES: RefCell<Nodes> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// The disk as a run begins.
+pub(crate) fn reset() {
+    let folder = |path: &&str| (FileName::new(path), Node::default());
+    NODES.set(FOLDERS.iter().map(folder).collect());
+}
+
+/// Looks at a file or folder.
+pub(super) fn with<T>(name: &FileName, look: impl FnOnce(&Node) -> T) -> Option<T> {
+    NODES.with_borrow(|nodes| nodes.get(name).map(look))
+}
+
+/// Changes one.
+pub(super) fn change<T>(name: &FileName, change: impl FnOnce(&mut Node) -> T) -> Option<T> {
+    NODES.with_borrow_mut(|nodes| nodes.get_mut(name).map(change))
+}
+
+/// Whether there is a folder that a file of this name would be in.
+pub(super) fn has_folder(name: &FileName) -> bool {
+    let parent = name.parent();
+    parent.is_some_and(|parent| with(&parent, |node| node.data.is_none()) == Some(true))
+}
+
+/// Makes a file or folder.
+pub(super) fn insert(name: &FileName, node: Node) {
+    NODES.with_borrow_mut(|nodes| nodes.insert(name.clone(), node));
+}
+
+/// Whether a folder has something in it.
+pub(super) fn is_full(name: &FileName) -> bool {
+    NODES.with_borrow(|nodes| {
+        let mut names = nodes.keys();
+        names.any(|it| it.parent().as_ref() == Some(name))
+    })
+}
+
+/// Somebody who had it open so does not any more; tells nothing of it where it is gone.
+pub(super) fn close(name: &FileName, sharing: Sharing) {
+    NODES.with_borrow_mut(|nodes| {
+        let Some(node) = nodes.get_mut(name) else {
+            return;
+        };
+        if let Some(at) = node.opens.iter().position(|it| *it == sharing) {
+            node.opens.swap_remove(at);
+        }
+        if node.is_doomed && node.opens.is_empty() {
+            nodes.remove(name);
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FileName, Node, Sharing};
+
+    #[test]
+    fn the_disk_has_several_names() {
+        let name = FileName::new("\\??\\C:\\Windows\\Temp\\x.log");
+        for other in [
+            "\\SystemRoot\\Temp\\X.LOG",
+            "\\DosDevices\\c:\\windows\\temp\\x.log",
+            "\\Device\\HarddiskVolume1\\Windows\\Temp\\x.log",
+        ] {
+            assert_eq!(FileName::new(other), name, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_doomed_file_goes_with_its_last_user() {
+        super::reset();
+        let name = FileName::new("\\SystemRoot\\Temp\\x");
+        assert!(super::has_folder(&name));
+        let sharing = Sharing { wants: 2, lets: 1 };
+        let node = Node {
+            data: Some(Vec::new()),
+            is_doomed: true,
+            opens: vec![sharing, sharing],
+            ..Node::default()
+        };
+        assert!(node.refuses(Sharing { wants: 2, lets: 3 }));
+        assert!(node.refuses(Sharing { wants: 1, lets: 1 }));
+        assert!(!node.refuses(Sharing { wants: 1, lets: 3 }));
+        super::insert(&name, node);
+        super::close(&name, sharing);
+        assert!(super::with(&name, |_| ()).is_some());
+        super::close(&name, sharing);
+        assert!(super::with(&name, |_| ()).is_none());
+    }
+}
