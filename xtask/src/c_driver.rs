@@ -40,6 +40,7 @@ const FILTER: &[&str] = &[
     "seh.c",
     "library.c",
     "system.c",
+    "store.c",
 ];
 /// What the guards call.
 const GUARD: &str = "guard.s";
@@ -85,6 +86,7 @@ const PLATFORM_IMPORTS: &[&str] = &[
     "FwpmFreeMemory0",
     "FwpmProviderAdd0",
     "FwpmProviderDeleteByKey0",
+    "FwpmTransactionAbort0",
     "FwpmTransactionBegin0",
     "FwpmTransactionCommit0",
     "FwpsCalloutRegister3",

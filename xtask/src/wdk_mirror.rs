@@ -20,6 +20,7 @@ const LIBRARIES: &[&str] = &[
     "hal",
     "wmilib",
     "ndis",
+    "fwpkclnt",
     "arm64rt",
 ];
 

@@ -22,6 +22,8 @@ struct play {
 	void (*work)(MODULE *module);
 	/* Reads what a METHOD_NEITHER request brings; the status that it ends with. */
 	NTSTATUS (*request)(IRP *irp);
+	/* Answers a METHOD_BUFFERED request. */
+	NTSTATUS (*buffered)(IRP *irp);
 };
 
 static UCHAR *block(void)
@@ -344,6 +346,37 @@ NOINLINE static void assert_wrong(MODULE *module)
 	stay();
 }
 
+/* It is still in the queue, which has a cancel routine for it. */
+NOINLINE static NTSTATUS csq_completed_queued(IRP *irp)
+{
+	queue_request(irp);
+	irp->IoStatus.Status = STATUS_SUCCESS;
+	irp->IoStatus.Information = 0;
+	IofCompleteRequest(irp, IO_NO_INCREMENT); /* caught: c-csq-completed-queued by irp-cancel-cleared */
+	stay();
+	return STATUS_PENDING;
+}
+
+/* What the queue no longer has, nobody else has either. */
+NOINLINE static NTSTATUS csq_completed_twice(IRP *irp)
+{
+	queue_request(irp);
+	if (queue_take() == irp) {
+		request_end(irp, STATUS_SUCCESS, 0);
+		IofCompleteRequest(irp, IO_NO_INCREMENT); /* caught: c-csq-completed-twice by irp-complete-once */
+		stay();
+	}
+	return STATUS_PENDING;
+}
+
+/* Taken out, and given to nobody. */
+static NTSTATUS csq_lost(IRP *irp)
+{
+	queue_request(irp);
+	queue_take(); /* overdue: c-csq-lost by irp-complete-once */
+	return STATUS_PENDING;
+}
+
 static const struct play plays[] = {
 	{ .name = L"c-pool-past", .attach = pool_past },
 	{ .name = L"c-pool-freed", .work = pool_freed },
@@ -364,6 +397,9 @@ static const struct play plays[] = {
 	{ .name = L"c-spin", .work = spin },
 	{ .name = L"c-sleep", .attach = sleep_for_ever },
 	{ .name = L"c-block-at-dispatch", .work = block_at_dispatch },
+	{ .name = L"c-csq-completed-queued", .buffered = csq_completed_queued },
+	{ .name = L"c-csq-completed-twice", .buffered = csq_completed_twice },
+	{ .name = L"c-csq-lost", .buffered = csq_lost },
 	{ .name = L"c-user-no-try", .request = user_no_try },
 	{ .name = L"c-user-probe-no-try", .request = user_probe_no_try },
 	{ .name = L"c-user-after-try", .request = user_after_try },
@@ -447,8 +483,11 @@ NTSTATUS play_request(IRP *irp)
 {
 	IO_STACK_LOCATION *location = irp->Tail.Overlay.CurrentStackLocation;
 
-	if (!chosen || !chosen->request ||
-	    (location->Parameters.DeviceIoControl.IoControlCode & 3) != METHOD_NEITHER)
+	ULONG method = location->Parameters.DeviceIoControl.IoControlCode & 3;
+
+	if (method == METHOD_BUFFERED)
+		return chosen && chosen->buffered ? chosen->buffered(irp) : queue_request(irp);
+	if (!chosen || !chosen->request || method != METHOD_NEITHER)
 		return user_request(irp);
 	return request_end(irp, chosen->request(irp), 0);
 }

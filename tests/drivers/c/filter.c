@@ -242,8 +242,7 @@ static NTSTATUS dispatch(DEVICE_OBJECT *device, IRP *irp)
 	if ((ULONG)(ULONG64)PsGetCurrentProcessId() != IoGetRequestorProcessId(irp))
 		KeBugCheckEx(0xDEAD, 91, IoGetRequestorProcessId(irp), 0, 0);
 	if (location->MajorFunction == IRP_MJ_DEVICE_CONTROL)
-		return (location->Parameters.DeviceIoControl.IoControlCode & 3) == METHOD_BUFFERED ?
-			       queue_request(irp) : play_request(irp);
+		return play_request(irp);
 	irp->IoStatus.Status = STATUS_SUCCESS;
 	irp->IoStatus.Information = location->MajorFunction == IRP_MJ_CREATE ? FILE_OPENED : 0;
 	IofCompleteRequest(irp, IO_NO_INCREMENT);

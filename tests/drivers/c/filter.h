@@ -50,10 +50,10 @@ void play_detach(MODULE *module);
 void play_send(MODULE *module, NET_BUFFER_LIST *lists);
 void play_work(MODULE *module);
 
-/* A control request that is not METHOD_BUFFERED. */
+/* A control request. */
 NTSTATUS play_request(IRP *irp);
 
-/* How the well-behaved filter answers it; how any request ends; what the pages of an MDL are mapped at. */
+/* How the well-behaved filter answers one that is not METHOD_BUFFERED; how any request ends; what the pages of an MDL are mapped at. */
 NTSTATUS user_request(IRP *irp);
 NTSTATUS request_end(IRP *irp, NTSTATUS status, ULONG64 information);
 UCHAR *mdl_address(MDL *mdl);
@@ -61,11 +61,16 @@ UCHAR *mdl_address(MDL *mdl);
 /* Tries structured exception handling; the system stops where it is not as documented. */
 void seh(MODULE *module);
 
-/* Tries functions of the run-time library and of NDIS in the same way; and those of `system.c`. */
+/* Tries functions of the run-time library and of NDIS in the same way; and those of `system.c` and `store.c`. */
 void library(void);
 void system_calls(void);
+void store(void);
+
+/* The same of parameters, which NDIS reads as well: in attach. */
+void store_parameters(void);
 
 /* Requests to the filter's own device, which wait for a while: at load, for each, and when the device is gone. */
 void queue_begin(void);
 NTSTATUS queue_request(IRP *irp);
+IRP *queue_take(void);
 void queue_end(void);

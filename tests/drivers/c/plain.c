@@ -3,7 +3,11 @@
 
 void play_attach(MODULE *module)
 {
+	static LONG volatile tried;
+
 	(void)module;
+	if (__sync_bool_compare_and_swap(&tried, 0, 1))
+		store_parameters();
 }
 
 void play_detach(MODULE *module)
@@ -19,6 +23,10 @@ void play_send(MODULE *module, NET_BUFFER_LIST *lists)
 
 NTSTATUS play_request(IRP *irp)
 {
+	IO_STACK_LOCATION *location = irp->Tail.Overlay.CurrentStackLocation;
+
+	if ((location->Parameters.DeviceIoControl.IoControlCode & 3) == METHOD_BUFFERED)
+		return queue_request(irp);
 	return user_request(irp);
 }
 

@@ -103,6 +103,12 @@ NTSTATUS queue_request(IRP *irp)
 	return STATUS_PENDING;
 }
 
+/* Takes the oldest out, if any waits; it is the caller's then. */
+IRP *queue_take(void)
+{
+	return IoCsqRemoveNextIrp(&queue, NULL);
+}
+
 /* When nobody can send a request any more. */
 void queue_end(void)
 {

@@ -43,6 +43,7 @@ FWP FwpmEngineOpen0(PVOID server, ULONG service, PVOID identity, PVOID session, 
 FWP FwpmEngineClose0(HANDLE engine);
 FWP FwpmTransactionBegin0(HANDLE engine, ULONG flags);
 FWP FwpmTransactionCommit0(HANDLE engine);
+FWP FwpmTransactionAbort0(HANDLE engine);
 FWP FwpmProviderAdd0(HANDLE engine, const GUID *provider, PVOID security);
 FWP FwpmProviderDeleteByKey0(HANDLE engine, const GUID *key);
 FWP FwpmFilterCreateEnumHandle0(HANDLE engine, PVOID template, HANDLE *enumeration);
@@ -77,6 +78,15 @@ NOINLINE static void platform(void)
 		expect(213, (ULONG)FwpmTransactionCommit0(engine), STATUS_SUCCESS);
 	}
 	expect(214, FwpmTransactionCommit0(engine) == STATUS_SUCCESS, FALSE);
+	/* What was added within a transaction goes with it, if that is aborted. */
+	if (FwpmTransactionBegin0(engine, 0) == STATUS_SUCCESS) {
+		if (FwpmProviderAdd0(engine, &object.key, NULL) == STATUS_SUCCESS) {
+			expect(221, (ULONG)FwpmTransactionAbort0(engine), STATUS_SUCCESS);
+			expect(222, FwpmProviderDeleteByKey0(engine, &object.key) == STATUS_SUCCESS, FALSE);
+		} else {
+			expect(223, (ULONG)FwpmTransactionAbort0(engine), STATUS_SUCCESS);
+		}
+	}
 	if (FwpmFilterCreateEnumHandle0(engine, NULL, &enumeration) == STATUS_SUCCESS) {
 		expect(215, (ULONG)FwpmFilterEnum0(engine, enumeration, 8, &entries, &count), STATUS_SUCCESS);
 		expect(216, count, 0);
@@ -124,4 +134,5 @@ void system_calls(void)
 	timers();
 	platform();
 	inline_code();
+	store();
 }

@@ -22,6 +22,7 @@ mod control;
 mod derived;
 mod device;
 mod dispatch;
+mod ex_timer;
 mod frame;
 mod frame_hold;
 mod fresh;
@@ -65,6 +66,7 @@ mod trace;
 mod transition;
 mod unload;
 mod work;
+mod zw;
 
 use crate::play::{NOTHING, Play};
 
@@ -80,6 +82,7 @@ static AREAS: &[&[Play]] = &[
     frame_hold::PLAYS,
     fresh::PLAYS,
     dispatch::PLAYS,
+    ex_timer::PLAYS,
     image::PLAYS,
     irp::PLAYS,
     irp_user::PLAYS,
@@ -120,6 +123,7 @@ static AREAS: &[&[Play]] = &[
     transition::PLAYS,
     unload::PLAYS,
     work::PLAYS,
+    zw::PLAYS,
 ];
 
 // legal: none
