@@ -8,6 +8,7 @@ mod operation;
 mod source;
 mod step;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use lab_kernel::{AdapterConfig, Performance, Report};
@@ -23,6 +24,9 @@ use crate::summary;
 const MOST_STEPS: u64 = 100_000;
 /// The longest time that all waits of a script take, in ns of virtual time.
 const MOST_WAITING_NS: u64 = 30 * 60 * 1_000_000_000;
+/// Bytes that all frames of a script hold, at most, and that all its steps have room for.
+const MOST_FRAME_BYTES: u64 = 256 << 20;
+const MOST_ROOM_BYTES: u64 = 1 << 30;
 /// Adapters of a script, at most.
 const MOST_ADAPTERS: usize = 16;
 
@@ -130,8 +134,14 @@ impl Script {
     pub(crate) fn judge(&self, report: &Report) -> summary::Script {
         let adapters = report.adapters.iter();
         let names: Vec<&str> = adapters.map(|adapter| adapter.name.as_str()).collect();
+        let mut done: BTreeMap<u32, Vec<&Performance>> = BTreeMap::new();
+        for performance in &report.steps {
+            done.entry(performance.number)
+                .or_default()
+                .push(performance);
+        }
         let steps = (1_u32..).zip(&self.known).map(|(number, known)| {
-            let all = report.steps.iter().filter(|one| one.number == number);
+            let all = done.get(&number).map_or(&[][..], Vec::as_slice);
             known.judge(number, &names, all)
         });
         summary::Script {
@@ -142,14 +152,9 @@ impl Script {
 }
 
 impl Known {
-    fn judge<'a>(
-        &self,
-        number: u32,
-        names: &[&str],
-        performances: impl Iterator<Item = &'a Performance> + Clone,
-    ) -> summary::Step {
-        let ended = performances.clone().filter(|one| one.ended_ns.is_some());
-        let last = ended.clone().last();
+    fn judge(&self, number: u32, names: &[&str], performances: &[&Performance]) -> summary::Step {
+        let ended = performances.iter().filter(|one| one.ended_ns.is_some());
+        let last = ended.clone().next_back();
         let outcome = last.map(|last| &last.outcome);
         let failed = ended
             .clone()
@@ -163,7 +168,7 @@ impl Known {
                 .get(self.adapter as usize)
                 .map(|&name| name.to_owned()),
             times: ended.count() as u64,
-            begun_virtual_ns: performances.clone().next().map(|first| first.begun_ns),
+            begun_virtual_ns: performances.first().map(|first| first.begun_ns),
             ended_virtual_ns: last.and_then(|last| last.ended_ns),
             status: outcome.and_then(|outcome| outcome.status),
             status_name: outcome

@@ -17,6 +17,8 @@ pub(super) type Value<'a> = &'a Spanned<DeValue<'a>>;
 pub(super) struct Source {
     pub(super) path: PathBuf,
     text: String,
+    /// Where the lines begin.
+    lines: Vec<usize>,
 }
 
 impl Source {
@@ -36,8 +38,11 @@ impl Source {
             let at = error.utf8_error().valid_up_to();
             bad(&format!("is not UTF-8 at byte {at}"))
         })?;
+        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        let lines = std::iter::once(0).chain(ends.map(|(at, _)| at + 1));
         Ok(Self {
             path: path.to_owned(),
+            lines: lines.collect(),
             text,
         })
     }
@@ -52,9 +57,8 @@ impl Source {
 
     /// The number of the line that a place begins in.
     pub(super) fn line(&self, place: &Range<usize>) -> u32 {
-        let before = self.text.as_bytes().iter().take(place.start);
-        let ends = before.filter(|byte| **byte == b'\n').count();
-        u32::try_from(ends).unwrap_or(u32::MAX).saturating_add(1)
+        let begun = self.lines.partition_point(|begin| *begin <= place.start);
+        u32::try_from(begun).unwrap_or(u32::MAX)
     }
 
     /// The error that what is written at a place cannot be used.

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use lab_kernel::{Act, Operation, Step, Target};
+use lab_kernel::{Act, FileCall, FileOperation, Operation, Step, Target};
+use lab_rules::event::OidKind;
 use toml::de::DeArray;
 
 use super::expect::Expectation;
 use super::source::{Keys, Source, Value, within, wrong};
-use super::{Known, MOST_STEPS, MOST_WAITING_NS, operation};
+use super::{Known, MOST_FRAME_BYTES, MOST_ROOM_BYTES, MOST_STEPS, MOST_WAITING_NS, operation};
 use crate::error::Error;
 use crate::run;
 
@@ -34,6 +35,8 @@ pub(super) struct Reader<'a> {
     is_inside: bool,
     total: u64,
     waiting_ns: u64,
+    frame_bytes: u64,
+    room_bytes: u64,
 }
 
 impl<'a> Reader<'a> {
@@ -49,6 +52,8 @@ impl<'a> Reader<'a> {
             is_inside: false,
             total: 0,
             waiting_ns: 0,
+            frame_bytes: 0,
+            room_bytes: 0,
         }
     }
 
@@ -129,14 +134,7 @@ impl<'a> Reader<'a> {
             None => Expectation::default(),
         };
         let done = operation::read(self, keys, word, adapter)?;
-        if let Operation::Sleep(ns) | Operation::Settle(ns) = done.operation {
-            let all = ns.saturating_mul(self.times);
-            self.waiting_ns = self.waiting_ns.saturating_add(all);
-            if self.waiting_ns > MOST_WAITING_NS {
-                let most = MOST_WAITING_NS / 1_000_000_000;
-                return Err(keys.refuse(format!("all waits take more than {most} s, the limit")));
-            }
-        }
+        self.weigh(keys, &done.operation)?;
         self.known.push(Known {
             line: keys.line(),
             word: done.word,
@@ -150,6 +148,54 @@ impl<'a> Reader<'a> {
             image,
             operation: done.operation,
         })
+    }
+
+    /// Refuses what takes more than there is, with all that came before.
+    fn weigh(&mut self, keys: &Keys<'_>, operation: &Operation) -> Result<(), Error> {
+        match operation {
+            Operation::Sleep(ns) | Operation::Settle(ns) => {
+                let all = ns.saturating_mul(self.times);
+                self.waiting_ns = self.waiting_ns.saturating_add(all);
+            }
+            Operation::Traffic(traffic) => {
+                let lengths = traffic.frames.iter().map(|frame| frame.data.len() as u64);
+                self.frame_bytes += lengths.sum::<u64>();
+            }
+            other => {
+                let all = u64::from(room(other)).saturating_mul(self.times);
+                self.room_bytes = self.room_bytes.saturating_add(all);
+            }
+        }
+        let limits = [
+            (
+                "all waits take",
+                self.waiting_ns,
+                MOST_WAITING_NS,
+                1_000_000_000,
+                "s",
+            ),
+            (
+                "all frames hold",
+                self.frame_bytes,
+                MOST_FRAME_BYTES,
+                1 << 20,
+                "MiB",
+            ),
+            (
+                "all steps have room for",
+                self.room_bytes,
+                MOST_ROOM_BYTES,
+                1 << 20,
+                "MiB",
+            ),
+        ];
+        match limits.into_iter().find(|(_, found, most, ..)| found > most) {
+            Some((what, _, most, unit, name)) => {
+                let most = most / unit;
+                Err(keys.refuse(format!("{what} more than {most} {name}, the limit")))
+            }
+            None => Ok(()),
+        }
     }
 
     /// The adapter of a step: by name, or by number from 0; the first if none is named.
@@ -218,6 +264,22 @@ impl<'a> Reader<'a> {
                 let why = format!("there is no such image; from the top there are {all}");
                 self.source.refuse(&value.span(), why)
             })
+    }
+}
+
+/// Bytes of output that an operation has room for.
+fn room(operation: &Operation) -> u32 {
+    match operation {
+        Operation::Oid(Some(ask)) => match ask.kind {
+            OidKind::Query => ask.length,
+            OidKind::Method => ask.output_length,
+            OidKind::Set => 0,
+        },
+        Operation::File(FileOperation {
+            call: FileCall::Send(request),
+            ..
+        }) => request.output_len,
+        _ => 0,
     }
 }
 

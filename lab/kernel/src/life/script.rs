@@ -12,11 +12,13 @@ use crate::{Act, Operation, Outcome, Performance, Script, Step, Target};
 
 thread_local! {
     static PERFORMANCES: RefCell<Vec<Performance>> = const { RefCell::new(Vec::new()) };
+    static PROGRESS: Cell<u64> = const { Cell::new(0) };
 }
 
 /// Forgets all: a run begins.
 pub(super) fn reset() {
     PERFORMANCES.take();
+    PROGRESS.set(0);
 }
 
 /// How each step was done, in the order in which they began.
@@ -26,10 +28,7 @@ pub(super) fn take() -> Vec<Performance> {
 
 /// How many steps have begun or ended: it grows while the script goes on.
 pub(super) fn progress() -> u64 {
-    PERFORMANCES.with_borrow(|all| {
-        let ended = all.iter().filter(|one| one.ended_ns.is_some()).count();
-        (all.len() + ended) as u64
-    })
+    PROGRESS.get()
 }
 
 /// Starts to play a script; `done` is called at its end.
@@ -81,6 +80,7 @@ fn perform(target: &Target) {
         image,
         operation,
     } = target;
+    PROGRESS.set(PROGRESS.get() + 1);
     let place = PERFORMANCES.with_borrow_mut(|all| {
         all.push(Performance {
             number: *number,
@@ -95,6 +95,7 @@ fn perform(target: &Target) {
         image => operation::carry_out(*adapter, image.flatten(), operation),
     };
     operation::count(operation.name());
+    PROGRESS.set(PROGRESS.get() + 1);
     PERFORMANCES.with_borrow_mut(|all| {
         if let Some(performance) = all.get_mut(place) {
             performance.ended_ns = Some(sched::now());
