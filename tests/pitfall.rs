@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 
 use lab_cli::summary::{DeviceRequest, Summary};
 use lives::Lives;
-use tests::{Lab, Scratch, capture, driver};
+use tests::{Lab, Scratch, capture, driver, script};
 
 const SUCCESS: u32 = 0;
 /// `STATUS_INVALID_DEVICE_REQUEST`.
@@ -94,6 +94,18 @@ fn s4_unknown_ioctls_are_refused() {
         for request in unknown {
             assert_eq!(request.status, INVALID_DEVICE_REQUEST, "{request:x?}");
         }
+    }
+}
+
+#[test]
+fn s4_files_behind_a_device_are_refused() {
+    // Both scripts open the device with a name behind it, which nothing has.
+    for (name, play) in [("deferlwf", "device"), ("everything", "everything")] {
+        let played = Lab::run(&driver(name)).script(&script(play)).clean();
+        let steps = &played.script.expect("it was played").steps;
+        let behind = steps.iter().find(|step| step.about.starts_with("behind"));
+        let status = behind.and_then(|step| step.status_name.as_deref());
+        assert_eq!(status, Some("STATUS_OBJECT_NAME_INVALID"));
     }
 }
 

@@ -3,15 +3,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use lab_cli::summary::{Script, Step, Summary};
 use lab_cli::trial::stress;
 use tests::{Lab, Output, Scratch, driver, script};
-
-fn with_script(lab: Lab, path: &Path) -> Lab {
-    lab.with(["--script".as_ref(), path.as_os_str()])
-}
 
 fn steps(summary: &Summary) -> &[Step] {
     let script: &Script = summary.script.as_ref().expect("a script was played");
@@ -30,6 +26,7 @@ fn line(output: &Output) -> &str {
 /// The committed scripts, each with drivers that it is for.
 const PLAYS: &[(&str, &[&str])] = &[
     ("everything", &["everything"]),
+    ("oid", &["everything"]),
     ("device", &["deferlwf"]),
     ("life", &["passthru", "deferlwf", "everything", "c-filter"]),
 ];
@@ -38,7 +35,7 @@ const PLAYS: &[(&str, &[&str])] = &[
 fn scripts_do_what_they_say_in_each_driver() {
     for (name, drivers) in PLAYS {
         for image in *drivers {
-            let summary = with_script(Lab::run(&driver(image)), &script(name)).clean();
+            let summary = Lab::run(&driver(image)).script(&script(name)).clean();
             for step in steps(&summary) {
                 assert!(step.times > 0 && step.failed.is_none(), "{image}: {step:?}");
             }
@@ -49,7 +46,7 @@ fn scripts_do_what_they_say_in_each_driver() {
 #[test]
 fn a_seed_is_one_run_and_another_seed_another() {
     let play = |seed| {
-        let lab = with_script(Lab::run(&driver("everything")), &script("life"));
+        let lab = Lab::run(&driver("everything")).script(&script("life"));
         let output = lab.seed(seed).output();
         assert_eq!(output.exit, 0, "{output:?}");
         output
@@ -64,7 +61,7 @@ fn a_seed_is_one_run_and_another_seed_another() {
 fn stress_plays_a_script_under_many_schedules() {
     for (name, drivers) in PLAYS {
         for image in *drivers {
-            let lab = with_script(Lab::stress(&driver(image)), &script(name));
+            let lab = Lab::stress(&driver(image)).script(&script(name));
             let output = lab.with(["--seeds", "24"]).output();
             assert_eq!(output.exit, 0, "{image}: {output:?}");
             let found: stress::Summary = output.object();
@@ -76,7 +73,7 @@ fn stress_plays_a_script_under_many_schedules() {
 
 #[test]
 fn sweep_fails_the_calls_that_a_script_leads_to() {
-    let lab = with_script(Lab::sweep(&driver("passthru")), &script("life"));
+    let lab = Lab::sweep(&driver("passthru")).script(&script("life"));
     let output = lab.with(["--seeds", "2"]).output();
     assert_eq!(output.exit, 0, "{output:?}");
 }
@@ -100,7 +97,7 @@ expect = { status = 'STATUS_SUCCESS' }
 do = 'attach'
 ";
     let path = scratch.file("wrong.toml", text.as_bytes());
-    let lab = with_script(Lab::run(&driver("deferlwf")), &path);
+    let lab = Lab::run(&driver("deferlwf")).script(&path);
     let output = lab.output();
     assert_eq!(output.exit, 1, "{output:?}");
     let expected = format!(
@@ -118,7 +115,7 @@ do = 'attach'
     assert_eq!(failed, [2, 3]);
     assert!(summary.violation.is_none());
     // The same under many schedules: the command that it prints fails too.
-    let output = with_script(Lab::stress(&driver("deferlwf")), &path).output();
+    let output = Lab::stress(&driver("deferlwf")).script(&path).output();
     assert_eq!(output.exit, 1, "{output:?}");
     let found: stress::Summary = output.object();
     let failure = found.failure.expect("it failed");
@@ -192,7 +189,7 @@ pcap = 'ping.pcapng'
     let path = scratch.file("stack.toml", text.as_bytes());
     fs::copy(tests::capture("ping"), scratch.path().join("ping.pcapng")).unwrap();
     let below = driver("everything");
-    let lab = with_script(Lab::run(&driver("passthru")), &path);
+    let lab = Lab::run(&driver("passthru")).script(&path);
     let summary = lab.with(["--below".as_ref(), below.as_os_str()]).clean();
     let [_, past, ..] = steps(&summary) else {
         panic!("{summary:?}")
@@ -207,7 +204,9 @@ fn nothing_is_asked_that_the_script_does_not_say() {
     let scratch = Scratch::new("asked");
     let play = |name: &str, text: &str| {
         let path = scratch.file(name, text.as_bytes());
-        with_script(Lab::run(&driver("faulty")), &path).set("Fault", "oid-completed-twice")
+        Lab::run(&driver("faulty"))
+            .script(&path)
+            .set("Fault", "oid-completed-twice")
     };
     // This driver completes requests twice.
     let quiet = play("quiet.toml", "[[step]]\ndo = 'wait'\nms = 50\n").clean();
@@ -323,6 +322,10 @@ const BAD: &[(&str, &[&str])] = &[
         &["s.toml:3:", "`ms` is 20001"],
     ),
     (
+        "[[step]]\ndo = 'oid'\nkind = 'query'\noid = 1\nroom = 1000000\ntimes = 100000",
+        &["s.toml:1:", "room for more than 1024 MiB"],
+    ),
+    (
         "[[step]]\ndo = 'wait'\nms = 20000\ntimes = 100000",
         &["s.toml:1:", "1800 s"],
     ),
@@ -349,7 +352,7 @@ fn what_is_no_script_is_refused_with_its_line() {
     let scratch = Scratch::new("bad-scripts");
     for (text, words) in BAD {
         let path = scratch.file("s.toml", text.as_bytes());
-        let output = with_script(Lab::run(&driver("passthru")), &path).output();
+        let output = Lab::run(&driver("passthru")).script(&path).output();
         assert_eq!(
             (output.exit, output.stdout.as_str()),
             (2, ""),
@@ -376,22 +379,13 @@ fn what_is_no_text_and_what_has_no_place_is_refused() {
     let life = script("life");
     let capture = tests::capture("ping");
     for (lab, words) in [
+        (Lab::run(&image).script(&binary), "not UTF-8 at byte 1"),
+        (Lab::run(&image).script(&missing), "No such file"),
+        (Lab::stress(&image).script(&missing), "No such file"),
+        (Lab::run(&image).script(&life).pcap(&capture), "--pcap"),
+        (Lab::run(&image).script(&life).with(["--hard"]), "--hard"),
         (
-            with_script(Lab::run(&image), &binary),
-            "not UTF-8 at byte 1",
-        ),
-        (with_script(Lab::run(&image), &missing), "No such file"),
-        (with_script(Lab::stress(&image), &missing), "No such file"),
-        (
-            with_script(Lab::run(&image), &life).pcap(&capture),
-            "--pcap",
-        ),
-        (
-            with_script(Lab::run(&image), &life).with(["--hard"]),
-            "--hard",
-        ),
-        (
-            with_script(Lab::command(["bench".as_ref(), image.as_os_str()]), &life),
+            Lab::command(["bench".as_ref(), image.as_os_str()]).script(&life),
             "no --script",
         ),
     ] {
@@ -407,7 +401,7 @@ fn a_capture_may_flow_beside_a_script() {
     let text = "[[step]]\ndo = 'pause'\n[[step]]\ndo = 'wait'\nus = 40\n";
     let path = scratch.file("pause.toml", text.as_bytes());
     // What is still to come does not wait for ever for the adapter that the script has left paused.
-    let lab = with_script(Lab::run(&driver("deferlwf")), &path);
+    let lab = Lab::run(&driver("deferlwf")).script(&path);
     let summary = lab.pcap(&tests::capture("dns")).clean();
     assert_eq!(steps(&summary).len(), 2);
     let packets = summary.packets.ndis;

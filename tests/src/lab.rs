@@ -79,6 +79,11 @@ impl Lab {
         self.with([OsStr::new("--pcap"), capture.as_os_str()])
     }
 
+    /// Plays the script `path`.
+    pub fn script(self, path: &Path) -> Self {
+        self.with([OsStr::new("--script"), path.as_os_str()])
+    }
+
     /// Chooses the seed.
     pub fn seed(self, seed: u64) -> Self {
         self.with(["--seed", &seed.to_string()])
