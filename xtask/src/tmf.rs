@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use wpp_format::Package;
 
 use crate::repository::{Repository, create_folder, write_if_changed};
@@ -60,7 +60,11 @@ fn tracing_packages(repository: &Repository) -> Result<Vec<Package>> {
             .manifest_path
             .parent()
             .context("a manifest without a folder")?;
-        found.extend(Package::read(&package.name, folder.as_std_path())?);
+        let package = Package::read(&package.name, folder.as_std_path())?;
+        if let Some(problem) = package.as_ref().and_then(Package::problem) {
+            bail!("{problem}");
+        }
+        found.extend(package);
     }
     Ok(found)
 }

@@ -19,7 +19,17 @@ pub struct Package {
     /// The flags, each the bit of its place.
     pub flags: Vec<String>,
     files: Vec<File>,
+    broken: Vec<Broken>,
     pub(crate) names: BTreeMap<String, Names>,
+}
+
+/// A message that cannot be used; the others of its package can.
+#[derive(Debug)]
+struct Broken {
+    path: String,
+    line: usize,
+    column: usize,
+    error: Error,
 }
 
 /// A source file with messages.
@@ -105,9 +115,11 @@ impl std::error::Error for Error {}
 impl Package {
     /// Reads the sources below `src` of the package in `folder`; `None` if they have neither messages nor `control!`.
     ///
+    /// What is wrong with one message is that message's: [`problem`](Self::problem) and [`refusal`](Self::refusal) tell it.
+    ///
     /// # Errors
     ///
-    /// What cannot be read, and what is wrong in the sources.
+    /// What cannot be read, and what is wrong for all messages.
     pub fn read(component: &str, folder: &Path) -> Result<Option<Self>, Error> {
         let source_folder = folder.join("src");
         let mut paths = Vec::new();
@@ -128,6 +140,25 @@ impl Package {
     #[must_use]
     pub fn files(&self) -> &[File] {
         &self.files
+    }
+
+    /// The first message that cannot be used, and why.
+    #[must_use]
+    pub fn problem(&self) -> Option<&Error> {
+        self.broken.first().map(|broken| &broken.error)
+    }
+
+    /// Why the message whose text stands at this place of a file cannot be used, if it is there and cannot.
+    #[must_use]
+    pub fn refusal(&self, path: &str, line: usize, column: usize) -> Option<String> {
+        let mut broken = self.broken.iter();
+        let place = (path, line, column);
+        let broken =
+            broken.find(|broken| (broken.path.as_str(), broken.line, broken.column) == place)?;
+        Some(match &broken.error {
+            Error::Source { why, .. } => why.clone(),
+            other => other.to_string(),
+        })
     }
 
     /// The file at a path below `src`.
@@ -155,8 +186,10 @@ fn sources(folder: &Path, paths: &mut Vec<PathBuf>) -> Result<(), Error> {
 #[derive(Default)]
 struct Found {
     control: Option<(Guid, Vec<String>)>,
-    names: BTreeMap<String, Names>,
+    /// What is declared, or why that cannot be used.
+    names: BTreeMap<String, Result<Names, String>>,
     files: Vec<(String, Vec<Message>)>,
+    broken: Vec<Broken>,
 }
 
 impl Found {
@@ -179,10 +212,15 @@ impl Found {
                             .ok()
                             .and_then(|count| FIRST_NUMBER.checked_add(count))
                             .ok_or_else(|| refuse("too many messages in one file".to_owned()))?;
-                        messages.push(
-                            call.message(number, &function(&tokens[..at]))
-                                .map_err(refuse)?,
-                        );
+                        match call.message(number, &function(&tokens[..at])) {
+                            Ok(message) => messages.push(message),
+                            Err(why) => self.broken.push(Broken {
+                                path: below.to_owned(),
+                                line: call.line,
+                                column: call.column,
+                                error: refuse(why),
+                            }),
+                        }
                     }
                 }
                 "control" => {
@@ -194,10 +232,12 @@ impl Found {
                     }
                 }
                 _ => {
-                    for (name, names) in names(inside).map_err(refuse)? {
-                        if self.names.insert(name.clone(), names).is_some() {
-                            return Err(refuse(format!("two `wpp::names!` are called `{name}`")));
-                        }
+                    for (name, names) in names(inside) {
+                        let twice = || Err(format!("two `wpp::names!` are called `{name}`"));
+                        self.names
+                            .entry(name.clone())
+                            .and_modify(|known| *known = twice())
+                            .or_insert(names);
                     }
                 }
             }
@@ -211,24 +251,43 @@ impl Found {
     fn finish(self, component: &str, folder: &Path) -> Result<Option<Package>, Error> {
         let (control, flags) = match self.control {
             Some(control) => control,
-            None if self.files.is_empty() => return Ok(None),
+            None if self.files.is_empty() && self.broken.is_empty() => return Ok(None),
             None => return Err(Error::NoControl(folder.to_owned())),
         };
+        let mut names = BTreeMap::new();
+        let mut bad_names = BTreeMap::new();
+        for (name, declared) in self.names {
+            let _ = match declared {
+                Ok(declared) => names.insert(name, declared).is_some(),
+                Err(why) => bad_names.insert(name, why).is_some(),
+            };
+        }
         let mut package = Package {
             component: component.to_owned(),
             control,
             flags,
             files: Vec::new(),
-            names: self.names,
+            broken: self.broken,
+            names,
         };
         for (path, messages) in self.files {
-            for message in &messages {
-                package.check(message).map_err(|why| Error::Source {
-                    path: folder.join("src").join(&path),
-                    line: message.line,
-                    why,
-                })?;
+            let mut good = Vec::new();
+            for message in messages {
+                match package.check(&message, &bad_names) {
+                    Ok(()) => good.push(message),
+                    Err(why) => package.broken.push(Broken {
+                        path: path.clone(),
+                        line: message.line,
+                        column: message.column,
+                        error: Error::Source {
+                            path: folder.join("src").join(&path),
+                            line: message.line,
+                            why,
+                        },
+                    }),
+                }
             }
+            let messages = good;
             let mut content = format!("{component}/{path}\n");
             for message in &messages {
                 package.describe(message, &mut content);
@@ -245,7 +304,7 @@ impl Found {
 
 impl Package {
     /// Whether flag and names of a message are there.
-    fn check(&self, message: &Message) -> Result<(), String> {
+    fn check(&self, message: &Message, bad_names: &BTreeMap<String, String>) -> Result<(), String> {
         if !self.flags.contains(&message.flag) {
             return Err(format!("`wpp::control!` has no flag `{}`", message.flag));
         }
@@ -253,7 +312,8 @@ impl Package {
             if let Kind::Named(name) = kind
                 && !self.names.contains_key(name)
             {
-                return Err(format!("no `wpp::names!` has a type `{name}`"));
+                let none = || format!("no `wpp::names!` has a type `{name}`");
+                return Err(bad_names.get(name).cloned().unwrap_or_else(none));
             }
         }
         Ok(())
@@ -435,8 +495,8 @@ fn control(inside: &[Token<'_>]) -> Result<Option<(Guid, Vec<String>)>, String> 
     Ok(guid.map(|guid| (guid, flags)))
 }
 
-/// What `names!` declares.
-fn names(inside: &[Token<'_>]) -> Result<Vec<(String, Names)>, String> {
+/// What `names!` declares, or why that cannot be used.
+fn names(inside: &[Token<'_>]) -> Vec<(String, Result<Names, String>)> {
     let mut found = Vec::new();
     for (at, window) in inside.windows(2).enumerate() {
         let kind = match window[0].kind {
@@ -453,10 +513,11 @@ fn names(inside: &[Token<'_>]) -> Result<Vec<(String, Names)>, String> {
         else {
             continue;
         };
-        let members = members(group(&inside[at + open..]))?;
-        found.push((name.to_owned(), Names { kind, members }));
+        let members = members(group(&inside[at + open..]));
+        let names = members.map(|members| Names { kind, members });
+        found.push((name.to_owned(), names));
     }
-    Ok(found)
+    found
 }
 
 fn members(inside: &[Token<'_>]) -> Result<Vec<(String, u32)>, String> {

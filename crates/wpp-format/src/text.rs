@@ -49,7 +49,8 @@ pub struct Known {
 const IRQLS: &str = "ListLong(PASSIVE,APC,DISPATCH,DIRQL3,DIRQL4,DIRQL5,DIRQL6,DIRQL7,DIRQL8,DIRQL9,DIRQL10,DIRQL11,DIRQL12,CLOCK,IPI,HIGH)";
 
 /// All of them. Narrow integers are written as 32 bits, which every reader shows: as `Long`, signed or not, for tracewpp
-/// leaves that to the letter too, and public readers do not know `ULong`.
+/// leaves that to the letter too, and public readers do not know `ULong`. `HEXDump` is spelt as by Microsoft's page about it:
+/// <https://learn.microsoft.com/windows-hardware/drivers/devtest/how-do-i-create-custom-wpp-extended-format-specification-strings->
 const KNOWN: &[Known] = &[
     known("i8", "I8", "Long", "d"),
     known("i16", "I16", "Long", "d"),
@@ -79,7 +80,7 @@ const KNOWN: &[Known] = &[
     known("port", "Port", "Port", "s"),
     known("str", "Str", "PString", "s"),
     known("wstr", "WideStr", "PWString", "s"),
-    known("bytes", "Bytes", "HexDump", "s"),
+    known("bytes", "Bytes", "HEXDump", "s"),
 ];
 
 const fn known(

@@ -10,6 +10,13 @@ use crate::text::{Kind, Piece};
 /// The number by which texts name the first value; those below are of what stands in front of a message.
 const FIRST_VALUE: usize = 10;
 
+impl File {
+    /// Its name, without folders.
+    fn name(&self) -> &str {
+        self.path.rsplit('/').next().unwrap_or_default()
+    }
+}
+
 impl Package {
     /// The TMF of one file; its name is the file's GUID with `.tmf`.
     #[must_use]
@@ -23,11 +30,13 @@ impl Package {
         let mut out = format!("// PDB:  {}.pdb\n", self.component);
         let mut named = BTreeSet::new();
         for file in files {
-            // The GUID's line is read up to the next blank.
+            // The GUID's line is read up to the next blank. The source is named without folders, as tracepdb does.
             let _ = writeln!(
                 out,
                 "{} {} // SRC={} MJ= MN=",
-                file.id, self.component, file.path
+                file.id,
+                self.component,
+                file.name()
             );
             for message in &file.messages {
                 self.write_message(file, message, &mut out);
@@ -46,8 +55,9 @@ impl Package {
     }
 
     fn write_message(&self, file: &File, message: &Message, out: &mut String) {
-        let name = file.path.rsplit('/').next().unwrap_or_default();
-        let symbol = name.replace(|character: char| !character.is_ascii_alphanumeric(), "_");
+        let symbol = file
+            .name()
+            .replace(|character: char| !character.is_ascii_alphanumeric(), "_");
         let _ = write!(
             out,
             "#typev {symbol}{} {} \"%0",

@@ -9,7 +9,6 @@
 
 use std::collections::HashMap;
 use std::env;
-use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
@@ -99,28 +98,26 @@ fn expand(input: TokenStream) -> Result<TokenStream, Refusal> {
             "the text has {wanted} values, and {given} are given"
         )));
     }
-    let mut kinds = String::new();
-    for (index, (_, kind)) in text.values().enumerate() {
-        let _ = match kind {
-            Kind::Known(known) => write!(kinds, "value{index}: ::wpp::kind::{},", known.type_name),
-            Kind::Named(name) => write!(kinds, "value{index}: {name},"),
-        };
-    }
     let bytes = id.in_memory();
     let parse = |text: String| {
         let parsed: Result<TokenStream, _> = text.parse();
         parsed.map_err(|error| refuse(error.to_string()))
     };
+    let mut pairs = TokenStream::new();
+    for (index, ((_, kind), value)) in text.values().zip(values).enumerate() {
+        pairs.extend(parse(match kind {
+            Kind::Known(known) => format!("value{index}: ::wpp::kind::{} =", known.type_name),
+            Kind::Named(name) => format!("value{index}: {name} ="),
+        })?);
+        // As it stands there: what is wrong with its type is said about it alone.
+        pairs.extend(group(Delimiter::Parenthesis, value.into_iter().collect()));
+        pairs.extend([TokenTree::Punct(Punct::new(',', Spacing::Alone))]);
+    }
     let mut output = parse("::wpp::made_message!".to_owned())?;
     let mut inside = group(Delimiter::Bracket, flag.into_iter().collect());
     inside.extend([TokenTree::Ident(level)]);
-    inside.extend(parse(format!("{bytes:?} {number} [{kinds}]"))?);
-    let mut tuple = TokenStream::new();
-    for value in values {
-        tuple.extend(value);
-        tuple.extend([TokenTree::Punct(Punct::new(',', Spacing::Alone))]);
-    }
-    inside.extend(group(Delimiter::Parenthesis, tuple));
+    inside.extend(parse(format!("{bytes:?} {number}"))?);
+    inside.extend(group(Delimiter::Bracket, pairs));
     output.extend(group(Delimiter::Brace, inside));
     Ok(output)
 }
@@ -191,6 +188,7 @@ fn place(span: Span) -> Result<(Guid, u16), String> {
     let (line, column) = (span.line(), span.column());
     let mut packages = PACKAGES.lock().unwrap_or_else(PoisonError::into_inner);
     let packages = packages.get_or_insert_default();
+    let mut refusal = None;
     for is_fresh in [false, true] {
         if is_fresh || !packages.contains_key(&folder) {
             let read = Package::read(&component, &folder).map_err(|error| error.to_string())?;
@@ -199,9 +197,9 @@ fn place(span: Span) -> Result<(Guid, u16), String> {
                 read.ok_or("the package has no `wpp::control!`")?,
             );
         }
-        let file = packages
-            .get(&folder)
-            .and_then(|package| package.file(&below));
+        let package = packages.get(&folder);
+        refusal = package.and_then(|package| package.refusal(&below, line, column));
+        let file = package.and_then(|package| package.file(&below));
         let message = file.and_then(|file| {
             let mut messages = file.messages.iter();
             let found = messages.find(|message| (message.line, message.column) == (line, column));
@@ -211,7 +209,9 @@ fn place(span: Span) -> Result<(Guid, u16), String> {
             return Ok(found);
         }
     }
-    Err(format!(
-        "{below}:{line}:{column} is not where a message is found: its level, flag and text are written out in `wpp!(…)`"
-    ))
+    Err(refusal.unwrap_or_else(|| {
+        format!(
+            "{below}:{line}:{column} is not where a message is found: its level, flag and text are written out in `wpp!(…)`"
+        )
+    }))
 }

@@ -29,6 +29,15 @@ pub trait Flag {
     fn control() -> &'static Control;
 }
 
+/// Where the system's call about a session is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// It begins: what it brings is not in effect yet.
+    Begins,
+    /// It ends.
+    Ends,
+}
+
 /// What a package's messages are enabled by; [`control!`](crate::control!) makes it.
 ///
 /// # Invariants
@@ -36,6 +45,8 @@ pub trait Flag {
 /// `handle` is 0, or one that `EtwRegisterClassicProvider` gave and `EtwUnregister` has not got back.
 pub struct Control {
     pub(crate) id: Guid,
+    /// Is told of the system's calls about sessions.
+    switched: Option<fn(Stage)>,
     /// For each level the flags whose messages are written.
     wanted: Wanted,
     /// What messages are written with: session, level and flags, as the system gave it; 0 for no session.
@@ -81,9 +92,10 @@ impl Control {
     /// For [`control!`](crate::control!).
     #[doc(hidden)]
     #[must_use]
-    pub const fn new(id: Guid) -> Self {
+    pub const fn new(id: Guid, switched: Option<fn(Stage)>) -> Self {
         Self {
             id,
+            switched,
             wanted: Wanted {
                 critical: AtomicU32::new(0),
                 error: AtomicU32::new(0),
@@ -130,6 +142,17 @@ impl Control {
         match self.logger.load(Ordering::Relaxed) {
             0 => None,
             logger => Some(logger),
+        }
+    }
+
+    /// The system's call about a session is at a stage.
+    #[cfg_attr(
+        not(any(windows, test)),
+        expect(dead_code, reason = "the system's call is at it")
+    )]
+    pub(crate) fn tell(&self, stage: Stage) {
+        if let Some(switched) = self.switched {
+            switched(stage);
         }
     }
 
@@ -186,20 +209,33 @@ impl fmt::Debug for Control {
 ///     pub(crate) flag Request;
 /// }
 /// ```
+///
+/// `static WPP = "…", switched: FUNCTION;` names a function that is told when the system calls about a session and when that
+/// call ends ([`Stage`]), at `PASSIVE_LEVEL`: what C drivers have as `WPP_PRIVATE_ENABLE_CALLBACK`.
 #[macro_export]
 macro_rules! control {
     (
         $(#[$about:meta])*
-        $visibility:vis static $control:ident = $id:literal;
+        $visibility:vis static $control:ident = $id:literal $(, switched: $switched:path)?;
         $($(#[$flag_about:meta])* $flag_visibility:vis flag $flag:ident;)*
     ) => {
         $(#[$about])*
-        $visibility static $control: $crate::Control =
-            $crate::Control::new($crate::Guid::parse($id));
+        $visibility static $control: $crate::Control = $crate::Control::new(
+            $crate::Guid::parse($id),
+            $crate::control!(@switched $($switched)?),
+        );
 
         $crate::control! {
             @flags $control 0_u32; $($(#[$flag_about])* $flag_visibility $flag;)*
         }
+    };
+
+    (@switched) => {
+        ::core::option::Option::None
+    };
+
+    (@switched $switched:path) => {
+        ::core::option::Option::Some($switched)
     };
 
     (@flags $control:ident $place:expr;) => {};
@@ -233,9 +269,15 @@ macro_rules! control {
 mod tests {
     use super::*;
 
+    static TOLD: AtomicU32 = AtomicU32::new(0);
+
+    fn switched(stage: Stage) {
+        TOLD.fetch_add(u32::from(stage == Stage::Begins), Ordering::Relaxed);
+    }
+
     crate::control! {
         /// Of these tests.
-        static TEST = "00112233-4455-6677-8899-aabbccddeeff";
+        static TEST = "00112233-4455-6677-8899-aabbccddeeff", switched: switched;
         /// The first.
         flag First;
         flag Second;
@@ -258,6 +300,8 @@ mod tests {
         assert_eq!(TEST.logger(), Some(0x0000_0002_0003_0007));
         TEST.enable(0xFFFF_FFFF_00FF_0008);
         assert_eq!(wants(Level::Verbose), (true, true));
+        TEST.tell(Stage::Begins);
+        assert_eq!(TOLD.load(Ordering::Relaxed), 1);
         // What tools assume is nothing.
         TEST.enable(8);
         assert_eq!(wants(Level::Critical), (false, false));

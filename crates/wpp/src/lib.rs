@@ -79,7 +79,7 @@ mod message;
 #[cfg(windows)]
 mod system;
 
-pub use control::{Control, Flag, Level};
+pub use control::{Control, Flag, Level, Stage};
 pub use guid::Guid;
 pub use kind::{Argument, Kind};
 #[cfg(windows)]
@@ -130,17 +130,16 @@ pub mod made {
 macro_rules! made_message {
     (
         [$flag:ty] $level:ident $id:tt $number:literal
-        [$($value:ident: $kind:ty,)*] ($($given:tt)*)
+        [$($value:ident: $kind:ty = ($($given:tt)*),)*]
     ) => {
         if $crate::Control::wants::<$flag>($crate::Level::$level) {
-            $crate::made::aside(|| match ($($given)*) {
+            $crate::made::aside(|| match ($(<_ as $crate::Argument<'_, $kind>>::into_value($($given)*),)*) {
                 ($($value,)*) => {
                     const ID: &$crate::Guid = &$crate::Guid::from_memory($id);
                     const _: () = ::core::assert!(
                         0 $(+ <$kind as $crate::Kind>::PIECES)* <= $crate::made::MOST_PIECES,
                         "too many values in one message"
                     );
-                    $(let $value = <_ as $crate::Argument<'_, $kind>>::into_value($value);)*
                     #[allow(unused_mut, reason = "a message without values")]
                     let mut message = $crate::made::Message::new();
                     $(<$kind as $crate::Kind>::describe(&$value, &mut message);)*

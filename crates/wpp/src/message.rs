@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn what_is_too_long_is_refused_and_counted() {
-        static CONTROL: Control = Control::new(Guid::from_memory([1; 16]));
+        static CONTROL: Control = Control::new(Guid::from_memory([1; 16]), None);
         static ID: Guid = Guid::from_memory([2; 16]);
         let write = |length: usize| {
             static BYTES: [u8; 0x1_0000] = [0; 0x1_0000];

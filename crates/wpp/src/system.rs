@@ -6,7 +6,7 @@ use core::ptr::{from_ref, null};
 use core::sync::atomic::Ordering;
 
 use crate::message::{MOST_PIECES, Piece};
-use crate::{Control, Guid};
+use crate::{Control, Guid, Stage};
 
 // What NT exports; every driver links its import library.
 unsafe extern "C" {
@@ -131,6 +131,7 @@ unsafe extern "system" fn enable(
     const ENABLE: u8 = 1;
     // SAFETY: `register` gave a `&'static Control` as the context.
     let control = unsafe { &*context.cast_const().cast::<Control>() };
+    control.tell(Stage::Begins);
     match code {
         DISABLE => control.disable(),
         ENABLE if !session.is_null() => {
@@ -140,6 +141,7 @@ unsafe extern "system" fn enable(
         }
         _ => {}
     }
+    control.tell(Stage::Ends);
 }
 
 /// Hands a message to a session; whether it was taken. One whose session has just gone is.

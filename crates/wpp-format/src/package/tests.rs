@@ -117,24 +117,53 @@ fn what_is_wrong_is_said_with_its_place() {
         ),
         ("wpp!(Error, Call, \"{a:u7}\", a)", "`u7` is no kind"),
         (
-            "names! { flags Bits { A = 1 } }",
+            "names! { flags Bits { A = 1 } } wpp!(Error, Call, \"{a:Bits}\", a)",
             "two `wpp::names!` are called `Bits`",
         ),
-        ("names! { flags C { A } }", "a member is written"),
         (
-            "names! { flags C { A = 4294967296 } }",
+            "names! { flags C { A } } wpp!(Error, Call, \"{a:C}\", a)",
+            "a member is written",
+        ),
+        (
+            "names! { flags C { A = 4294967296 } } wpp!(Error, Call, \"{a:C}\", a)",
             "no number of 32 bits",
         ),
         ("control! { static B = \"6f\"; }", "`6f` is no GUID"),
         ("/*", "without an end"),
     ] {
-        let error = read(&[("lib.rs", CONTROL), ("a.rs", source)]).expect_err(source);
-        assert!(error.to_string().contains(why), "{source}: {error}");
+        let error = match read(&[("lib.rs", CONTROL), ("a.rs", source)]) {
+            Ok(package) => package.problem().map(ToString::to_string),
+            Err(error) => Some(error.to_string()),
+        };
+        let error = error.expect(source);
+        assert!(error.contains(why), "{source}: {error}");
     }
     let twice = read(&[("a.rs", CONTROL), ("b.rs", CONTROL)]).expect_err("two");
     assert!(twice.to_string().contains("one `wpp::control!`"), "{twice}");
     let none = read(&[("a.rs", SOURCE)]).expect_err("none");
     assert!(none.to_string().contains("no `wpp::control!`"), "{none}");
+}
+
+#[test]
+fn what_is_wrong_with_one_message_is_not_wrong_with_others() {
+    let bad =
+        "fn f() { wpp!(Error, Call, \"{a\"); wpp!(Error, Call, \"good\"); wpp!(Error, No, \"b\") }";
+    let package = read(&[("lib.rs", CONTROL), ("a.rs", bad), ("b.rs", SOURCE)]).expect("a package");
+    let good = &package.file("a.rs").expect("it has a good one").messages;
+    assert_eq!((good.len(), good[0].number), (1, 10));
+    assert_eq!(package.file("b.rs").expect("it is good").messages.len(), 3);
+    let refusal = |text: &str| {
+        let column = bad.find(text).expect("it is there") + 1;
+        package.refusal("a.rs", 1, column).unwrap_or_default()
+    };
+    assert!(refusal("\"{a\"").contains("a brace"));
+    assert!(refusal("\"b\"").contains("no flag `No`"));
+    assert_eq!(package.refusal("a.rs", 1, good[0].column), None);
+    assert!(
+        package
+            .problem()
+            .is_some_and(|error| error.to_string().contains("a.rs:1: a brace"))
+    );
 }
 
 #[test]
@@ -171,4 +200,15 @@ Tap,0x1
         file.id
     );
     assert_eq!(package.tmf(file), expected);
+    // Folders are not named, and another folder is another GUID.
+    let nested = read(&[("a/b.rs", SOURCE), ("lib.rs", CONTROL)]).expect("as it should be");
+    let file = nested.file("a/b.rs").expect("messages");
+    let tmf = nested.tmf(file);
+    assert!(tmf.contains(&format!(
+        "{} mine // SRC=b.rs MJ= MN=\n#typev b_rs5 10 ",
+        file.id
+    )));
+    assert!(!tmf.contains("a/b.rs"));
+    let flat = read(&[("b.rs", SOURCE), ("lib.rs", CONTROL)]).expect("as it should be");
+    assert_ne!(flat.file("b.rs").expect("messages").id, file.id);
 }
