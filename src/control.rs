@@ -4,7 +4,7 @@ use core::net::IpAddr;
 use core::task::Poll;
 
 use inspect::{Direction, Flow, FlowKind, TcpState};
-use ndis::device::{ControlBuffer, ControlDevice, Longer, Opening};
+use ndis::device::{ControlBuffer, ControlDevice, Longer, Opening, Refused};
 use ndis::driver::{Driver, version_part};
 use ndis::filter::Attached;
 use ndis::irql::{Caller, Passive};
@@ -52,23 +52,12 @@ impl ControlDevice for Tap {
         buffer: &mut ControlBuffer<'_>,
         irql: &mut Passive,
     ) -> Result<usize, Status> {
-        wpp!(Verbose, Request, "{FUNC} begins: {code:x32}", code);
-        let answer = match code {
+        wpp!(Verbose, Request, "{FUNC}: {code:x32}", code);
+        match code {
             IOCTL_DEFERLWF_QUERY_STATISTICS => query_statistics(driver, buffer, irql),
             IOCTL_DEFERLWF_QUERY_FLOWS => query_flows(driver, buffer, irql),
             _ => Err(Status::INVALID_DEVICE_REQUEST),
-        };
-        if let Err(status) = answer {
-            refused(code, status);
         }
-        wpp!(
-            Verbose,
-            Request,
-            "{FUNC} ends: {code:x32}, {status:ntstatus}",
-            code,
-            message::status(&answer)
-        );
-        answer
     }
 
     /// A restart may be needed for them.
@@ -84,30 +73,26 @@ impl ControlDevice for Tap {
         request: &mut Longer<'_>,
         irql: &mut Passive,
     ) -> Poll<Result<usize, Status>> {
-        let code = request.code();
-        wpp!(Verbose, Request, "{FUNC} begins: {code:x32}", code);
-        let advanced = advance(driver, request, irql);
-        if let Poll::Ready(Err(status)) = advanced {
-            refused(code, status);
-        }
-        wpp!(
-            Verbose,
-            Request,
-            "{FUNC} ends: {code:x32}, done {done:bool}",
-            code,
-            advanced.is_ready()
-        );
+        wpp!(Verbose, Request, "{FUNC}: {code:x32}", request.code());
         // There is no answer but the status.
-        advanced.map(|result| result.map(|()| 0))
+        advance(driver, request, irql).map(|result| result.map(|()| 0))
+    }
+
+    fn refused(refused: &Refused) {
+        let &Refused { code, status, .. } = refused;
+        tell::request_refused(refused);
+        wpp!(
+            Warning,
+            Request,
+            "request {function:u8}, code {code:x32}, is refused: {status:ntstatus}",
+            refused.function,
+            code.unwrap_or_default(),
+            status
+        );
     }
 
     fn abandon(driver: &Driver<Self>, request: &Longer<'_>, irql: &mut impl Caller) {
-        wpp!(
-            Verbose,
-            Request,
-            "{FUNC} begins: {code:x32}",
-            request.code()
-        );
+        wpp!(Verbose, Request, "{FUNC}: {code:x32}", request.code());
         if let Ok((if_index, _)) = wanted(request) {
             // A module that has gone has nothing to forget.
             let _ = driver.find(
@@ -116,20 +101,7 @@ impl ControlDevice for Tap {
                 |tap, irql| tap.switch.abandon(request.note, irql),
             );
         }
-        wpp!(Verbose, Request, "{FUNC} ends: {code:x32}", request.code());
     }
-}
-
-/// Tells that a request was refused.
-fn refused(code: u32, status: Status) {
-    tell::request_refused(code, status);
-    wpp!(
-        Warning,
-        Request,
-        "request {code:x32} is refused: {status:ntstatus}",
-        code,
-        status
-    );
 }
 
 /// Looks after a change of one module.
@@ -192,6 +164,8 @@ fn query_statistics(
         }
         StatisticsHeader {
             untraced: untraced(),
+            refused_events: DEFERLWF.refused(),
+            refused_messages: message::WPP.refused(),
             adapter_count,
             driver: VERSION,
             ndis_minor: u16::from(version::registered_minor()),

@@ -10,11 +10,9 @@ use ndis::nbl::{
 use ndis::ring::NotWritten;
 use ndis::time;
 use protocol::Mode;
-use wpp::wpp;
 
 use crate::count::{Seen, Wire};
 use crate::inline::{self, Group, Way};
-use crate::message::Packets;
 use crate::module::Tap;
 use crate::tell::{Miss, Work};
 
@@ -36,53 +34,17 @@ pub(crate) struct Snapshot {
 
 impl SendPath for Tap {
     fn send(this: &Running<'_, Self>, packets: NblBatch<'_, Tx>, irql: &mut AtMostDispatch) {
-        wpp!(
-            Verbose,
-            Packets,
-            "{FUNC} begins: adapter {if_index:u32}",
-            this.if_index
-        );
         pass::<Tx>(this, packets, irql);
-        wpp!(
-            Verbose,
-            Packets,
-            "{FUNC} ends: adapter {if_index:u32}",
-            this.if_index
-        );
     }
 
     fn send_refused(this: &Attached<'_, Self>, packets: Nbls<'_, Tx>) {
-        wpp!(
-            Verbose,
-            Packets,
-            "{FUNC} begins: adapter {if_index:u32}",
-            this.if_index
-        );
         this.observe_refused(Direction::Send, packets);
-        wpp!(
-            Verbose,
-            Packets,
-            "{FUNC} ends: adapter {if_index:u32}",
-            this.if_index
-        );
     }
 }
 
 impl ReceivePath for Tap {
     fn receive(this: &Running<'_, Self>, packets: NblBatch<'_, Rx>, irql: &mut AtMostDispatch) {
-        wpp!(
-            Verbose,
-            Packets,
-            "{FUNC} begins: adapter {if_index:u32}",
-            this.if_index
-        );
         pass::<Rx>(this, packets, irql);
-        wpp!(
-            Verbose,
-            Packets,
-            "{FUNC} ends: adapter {if_index:u32}",
-            this.if_index
-        );
     }
 
     fn receive_low_resources(
@@ -90,12 +52,6 @@ impl ReceivePath for Tap {
         packets: LowResources<'_>,
         irql: &mut AtMostDispatch,
     ) {
-        wpp!(
-            Verbose,
-            Packets,
-            "{FUNC} begins: adapter {if_index:u32}",
-            this.if_index
-        );
         if let Some(overload) = holds::<Rx>(this) {
             inline::pass_lent(this, packets, overload, irql);
         } else {
@@ -103,28 +59,10 @@ impl ReceivePath for Tap {
             packets.forward(irql);
             this.wake_worker(wrote, irql);
         }
-        wpp!(
-            Verbose,
-            Packets,
-            "{FUNC} ends: adapter {if_index:u32}",
-            this.if_index
-        );
     }
 
     fn receive_refused(this: &Attached<'_, Self>, packets: Nbls<'_, Rx>) {
-        wpp!(
-            Verbose,
-            Packets,
-            "{FUNC} begins: adapter {if_index:u32}",
-            this.if_index
-        );
         this.observe_refused(Direction::Receive, packets);
-        wpp!(
-            Verbose,
-            Packets,
-            "{FUNC} ends: adapter {if_index:u32}",
-            this.if_index
-        );
     }
 }
 
@@ -162,6 +100,8 @@ impl Tap {
         let wrote = seen.written > 0;
         self.counters.direction(direction).add_seen(&seen);
         self.tell_lost(direction, seen.ring_full);
+        self.tell_unreadable(direction, Unreadable::NotMapped, seen.no_memory);
+        self.tell_unreadable(direction, Unreadable::Inconsistent, seen.unreadable);
         self.counters.written.add(seen.written);
         self.counters
             .waiting_peak

@@ -40,6 +40,12 @@ ndis::events! {
         ndis_minor = "NdisMinor": u8,
     }
 
+    /// The system does not register what WPP messages are written with: the driver runs without them.
+    event MessagesNotRegistered(Error, keyword::LIFECYCLE | keyword::ERROR, Info) {
+        /// Why.
+        status = "Status": NtStatus,
+    }
+
     /// `DriverEntry` fails.
     event DriverNotLoaded(Error, keyword::LIFECYCLE | keyword::ERROR, Stop) {
         /// Why.
@@ -50,6 +56,8 @@ ndis::events! {
     event DriverUnloaded(Information, keyword::LIFECYCLE, Stop) {
         /// Events that the system did not take.
         refused_events = "RefusedEvents": u64,
+        /// WPP messages that it did not take.
+        refused_messages = "RefusedMessages": u64,
     }
 
     /// The driver is there: told to a session that asks.
@@ -60,6 +68,8 @@ ndis::events! {
         ndis_minor = "NdisMinor": u8,
         /// Events that the system did not take.
         refused_events = "RefusedEvents": u64,
+        /// WPP messages that it did not take.
+        refused_messages = "RefusedMessages": u64,
     }
 
     /// A module is attached to an adapter.
@@ -102,6 +112,16 @@ ndis::events! {
         status = "Status": NtStatus,
         /// How long it took.
         duration_ns = "DurationNs": u64,
+    }
+
+    /// Memory was too short for all copies that mode `inline` wants: packets that need one are missed earlier.
+    event CopiesShort(Warning, keyword::OVERFLOW, Info) {
+        /// Interface index of the module.
+        if_index = "IfIndex": u32,
+        /// How many there are.
+        made = "Made": u32,
+        /// How many there should be.
+        wanted = "Wanted": u32,
     }
 
     /// A module is paused.
@@ -184,6 +204,28 @@ ndis::events! {
         status = "Status": NtStatus,
     }
 
+    /// NDIS could not read a parameter: the default is used.
+    event ParameterNotRead(Error, keyword::SETTING | keyword::ERROR, Info) {
+        /// Interface index of the module.
+        if_index = "IfIndex": u32,
+        /// The parameter.
+        name = "Name": Utf16,
+        /// Why.
+        status = "Status": NtStatus,
+    }
+
+    /// Other rules than before are in effect.
+    event RulesChanged<'a>(Information, keyword::SETTING, Info) {
+        /// Interface index of the module.
+        if_index = "IfIndex": u32,
+        /// How many there were.
+        from = "From": u32,
+        /// How many there are.
+        to = "To": u32,
+        /// What they are.
+        text = "Text": Ascii,
+    }
+
     /// A parameter is not a number in its range: the default is used.
     event BadParameter<'a>(Warning, keyword::SETTING, Info) {
         /// Interface index of the module.
@@ -256,13 +298,13 @@ ndis::events! {
         capacity = "Capacity": u32,
     }
 
-    /// Packets passed or were dropped without a verdict.
+    /// Packets passed or were dropped without being looked at.
     event PacketsMissed<'a>(Warning, keyword::OVERFLOW, Info) {
         /// Interface index of the module.
         if_index = "IfIndex": u32,
         /// `send` or `receive`.
         direction = "Direction": Ascii,
-        /// Why: `paused`, `overload`, `late`, `unholdable` or `cancelled`.
+        /// Why: `paused`, `overload`, `late`, `unholdable`, `cancelled`, `unmapped` or `unreadable`.
         reason = "Reason": Ascii,
         /// How many.
         packets = "Packets": u64,
@@ -392,9 +434,11 @@ ndis::events! {
 
     /// A request to the control device was refused.
     event RequestRefused(Warning, keyword::REQUEST, Info) {
-        /// The IOCTL code.
+        /// The IOCTL code; 0 for a request without one.
         code = "Code": Hex32,
         /// The answer.
         status = "Status": NtStatus,
+        /// What was asked for: its `IRP_MJ_XXX`.
+        function = "Function": u8,
     }
 }

@@ -22,7 +22,7 @@ use wpp::wpp;
 
 use crate::count::{Seen, Wire};
 use crate::datapath::{ETHERNET_HEADER_LENGTH, ListFacts, Snapshot};
-use crate::message::{Directions, Packets, Worker};
+use crate::message::{Directions, Worker};
 use crate::module::Tap;
 use crate::tell::{self, Miss, Work};
 
@@ -218,13 +218,6 @@ fn see_to_the_rest<D: Way, R>(
 pub(crate) fn judge<D: Way>(this: &Attached<'_, Tap>, irql: &mut Passive) -> NextRun {
     let work = Work::Judge(D::DIRECTION);
     let started_ns = time::now_ns();
-    wpp!(
-        Verbose,
-        Worker,
-        "{FUNC} begins: adapter {if_index:u32}, {direction:Directions}",
-        this.if_index,
-        D::DIRECTION
-    );
     this.tell_started(work);
     let mut taken: u64 = 0;
     let released = this.while_running(irql, |running, irql| {
@@ -248,33 +241,16 @@ pub(crate) fn judge<D: Way>(this: &Attached<'_, Tap>, irql: &mut Passive) -> Nex
     wpp!(
         Verbose,
         Worker,
-        "{FUNC} ends: adapter {if_index:u32}, {direction:Directions}",
+        "{FUNC}: adapter {if_index:u32}, {direction:Directions}, {packets:u64} packets",
         this.if_index,
-        D::DIRECTION
+        D::DIRECTION,
+        taken
     );
     next
 }
 
 /// The timer: lets go what has been held for too long.
 pub(crate) fn expire<D: Way>(this: &Attached<'_, Tap>, irql: &mut AtMostDispatch) {
-    wpp!(
-        Verbose,
-        Worker,
-        "{FUNC} begins: adapter {if_index:u32}, {direction:Directions}",
-        this.if_index,
-        D::DIRECTION
-    );
-    release_overdue::<D>(this, irql);
-    wpp!(
-        Verbose,
-        Worker,
-        "{FUNC} ends: adapter {if_index:u32}, {direction:Directions}",
-        this.if_index,
-        D::DIRECTION
-    );
-}
-
-fn release_overdue<D: Way>(this: &Attached<'_, Tap>, irql: &mut AtMostDispatch) {
     let max_hold_ns = this.settings.max_hold_ns();
     let released = this.while_running(irql, |running, irql| {
         running.release::<D, _, _>(irql, |release, irql| {
@@ -372,6 +348,7 @@ impl Tap {
                 Ok(filled) => filled,
                 Err(why) => {
                     counters.add_unreadable(why);
+                    self.tell_unreadable(D::DIRECTION, why, 1);
                     continue;
                 }
             };
@@ -413,50 +390,14 @@ impl OriginatePath for Tap {
 
 impl HoldPath for Tap {
     fn sends_drained(this: &Attached<'_, Self>, packets: Nbls<'_, Tx>) {
-        wpp!(
-            Verbose,
-            Packets,
-            "{FUNC} begins: adapter {if_index:u32}",
-            this.if_index
-        );
         this.miss(Direction::Send, Miss::Paused, Group::of(packets), true);
-        wpp!(
-            Verbose,
-            Packets,
-            "{FUNC} ends: adapter {if_index:u32}",
-            this.if_index
-        );
     }
 
     fn receives_drained(this: &Attached<'_, Self>, packets: Nbls<'_, Rx>) {
-        wpp!(
-            Verbose,
-            Packets,
-            "{FUNC} begins: adapter {if_index:u32}",
-            this.if_index
-        );
         this.miss(Direction::Receive, Miss::Paused, Group::of(packets), true);
-        wpp!(
-            Verbose,
-            Packets,
-            "{FUNC} ends: adapter {if_index:u32}",
-            this.if_index
-        );
     }
 
     fn sends_cancelled(this: &Attached<'_, Self>, packets: Nbls<'_, Tx>) {
-        wpp!(
-            Verbose,
-            Packets,
-            "{FUNC} begins: adapter {if_index:u32}",
-            this.if_index
-        );
         this.miss(Direction::Send, Miss::Cancelled, Group::of(packets), true);
-        wpp!(
-            Verbose,
-            Packets,
-            "{FUNC} ends: adapter {if_index:u32}",
-            this.if_index
-        );
     }
 }

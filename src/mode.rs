@@ -246,7 +246,11 @@ pub(crate) fn advance(
     } else {
         match this.switch.settled(*ticket, irql) {
             Ok(None) => Poll::Pending,
-            Ok(Some(Settled::Mode(result))) => Poll::Ready(result),
+            Ok(Some(Settled::Mode(result))) => {
+                // What became of it was told in `FilterSetModuleOptions`.
+                this.switch.abandon(*ticket, irql);
+                return Poll::Ready(result);
+            }
             Ok(Some(Settled::Parameters(Ok(mode)))) => change(this, mode, irql),
             Ok(Some(Settled::Parameters(Err(status)))) | Err(status) => Poll::Ready(Err(status)),
         }

@@ -1,11 +1,14 @@
 //! The life of a module: one per adapter.
+//!
+//! It has nothing to do in `FilterPause`: when that comes, the worker has drained the ring, and nothing is held.
 
 use core::sync::atomic::AtomicU64;
 
 use inspect::{FlowTable, Slot};
 use ndis::driver::Installed;
 use ndis::filter::{
-    Attached, Attaching, BypassPath, FilterModule, Medium, Moment, StatusIndication, StatusPath,
+    Attached, Attaching, BypassPath, Call, FilterModule, Medium, Moment, Stage, StatusIndication,
+    StatusPath,
 };
 use ndis::irql::{AtMostDispatch, Passive};
 use ndis::lock::SpinLock;
@@ -60,108 +63,6 @@ impl FilterModule for Tap {
     type Departed = AdapterStatistics;
 
     fn attach(attaching: &mut Attaching<'_, Self>, irql: &mut Passive) -> Result<Self, Status> {
-        let if_index = attaching.parameters().if_index;
-        wpp!(
-            Verbose,
-            Life,
-            "{FUNC} begins: adapter {if_index:u32}",
-            if_index
-        );
-        let made = Self::make(attaching, irql);
-        let status = message::status(&made);
-        wpp!(
-            Verbose,
-            Life,
-            "{FUNC} ends: adapter {if_index:u32}, {status:ntstatus}",
-            if_index,
-            status
-        );
-        made
-    }
-
-    fn restart(this: &Attached<'_, Self>, irql: &mut Passive) -> Result<(), Status> {
-        wpp!(
-            Verbose,
-            Life,
-            "{FUNC} begins: adapter {if_index:u32}",
-            this.if_index
-        );
-        this.switch.reread(irql, |irql| setting::reread(this, irql));
-        this.switch.wake(irql);
-        wpp!(
-            Verbose,
-            Life,
-            "{FUNC} ends: adapter {if_index:u32}, mode {mode:Modes}",
-            this.if_index,
-            this.settings.mode()
-        );
-        Ok(())
-    }
-
-    // There is nothing to do: when it comes, the worker has drained the ring, and nothing is held.
-    fn pause(this: &Attached<'_, Self>, _irql: &mut Passive) {
-        wpp!(
-            Verbose,
-            Life,
-            "{FUNC} begins: adapter {if_index:u32}",
-            this.if_index
-        );
-        wpp!(
-            Verbose,
-            Life,
-            "{FUNC} ends: adapter {if_index:u32}",
-            this.if_index
-        );
-    }
-
-    fn detaching(this: &Attached<'_, Self>, irql: &mut Passive) {
-        wpp!(
-            Verbose,
-            Life,
-            "{FUNC} begins: adapter {if_index:u32}",
-            this.if_index
-        );
-        // Who waits for a change of this module does not find it any more.
-        Self::driver().advance_requests(irql);
-        wpp!(
-            Verbose,
-            Life,
-            "{FUNC} ends: adapter {if_index:u32}",
-            this.if_index
-        );
-    }
-
-    fn detach(this: &Attached<'_, Self>, irql: &mut Passive) {
-        wpp!(
-            Verbose,
-            Life,
-            "{FUNC} begins: adapter {if_index:u32}",
-            this.if_index
-        );
-        tell::flows_detached(this, irql);
-        wpp!(
-            Verbose,
-            Life,
-            "{FUNC} ends: adapter {if_index:u32}",
-            this.if_index
-        );
-    }
-
-    fn witness(moment: Moment<'_, Self>) {
-        tell::witness(moment);
-    }
-
-    fn wants_times() -> bool {
-        tell::wants_times()
-    }
-
-    fn depart(this: &Attached<'_, Self>, departed: &mut AdapterStatistics) {
-        departed.add_departed(&crate::count::statistics(this));
-    }
-}
-
-impl Tap {
-    fn make(attaching: &mut Attaching<'_, Self>, irql: &mut Passive) -> Result<Self, Status> {
         if attaching.parameters().medium != Medium::ETHERNET {
             return Err(Status::UNSUPPORTED_MEDIA);
         }
@@ -195,44 +96,59 @@ impl Tap {
             told_ns: AtomicU64::new(0),
         })
     }
+
+    fn restart(this: &Attached<'_, Self>, irql: &mut Passive) -> Result<(), Status> {
+        this.switch.reread(irql, |irql| setting::reread(this, irql));
+        this.switch.wake(irql);
+        wpp!(
+            Verbose,
+            Life,
+            "{FUNC}: adapter {if_index:u32} in mode {mode:Modes}",
+            this.if_index,
+            this.settings.mode()
+        );
+        Ok(())
+    }
+
+    fn detaching(_this: &Attached<'_, Self>, irql: &mut Passive) {
+        // Who waits for a change of this module does not find it any more.
+        Self::driver().advance_requests(irql);
+    }
+
+    fn detach(this: &Attached<'_, Self>, irql: &mut Passive) {
+        tell::flows_detached(this, irql);
+    }
+
+    fn witness(moment: Moment<'_, Self>) {
+        tell::witness(moment);
+    }
+
+    #[inline(always)]
+    fn called(call: Call, stage: Stage<'_>) {
+        message::called(call, stage);
+    }
+
+    fn wants_times() -> bool {
+        tell::wants_times()
+    }
+
+    fn depart(this: &Attached<'_, Self>, departed: &mut AdapterStatistics) {
+        departed.add_departed(&crate::count::statistics(this));
+    }
 }
 
 impl BypassPath for Tap {
     fn is_bypassed(this: &Attached<'_, Self>, irql: &mut Passive) -> bool {
-        wpp!(
-            Verbose,
-            Life,
-            "{FUNC} begins: adapter {if_index:u32}",
-            this.if_index
-        );
-        let is_bypassed = this.switch.take(this.settings.mode(), irql) == Mode::Off;
-        wpp!(
-            Verbose,
-            Life,
-            "{FUNC} ends: adapter {if_index:u32}, {bypassed:bool}",
-            this.if_index,
-            is_bypassed
-        );
-        is_bypassed
+        this.switch.take(this.settings.mode(), irql) == Mode::Off
     }
 
     fn bypass_settled(this: &Attached<'_, Self>, result: Result<(), Status>, irql: &mut Passive) {
-        wpp!(
-            Verbose,
-            Life,
-            "{FUNC} begins: adapter {if_index:u32}, {status:ntstatus}",
-            this.if_index,
-            message::status(&result)
-        );
         if let Some(mode) = this.switch.settle(result, irql) {
             tell::change_mode(this, mode);
         }
-        wpp!(
-            Verbose,
-            Life,
-            "{FUNC} ends: adapter {if_index:u32}",
-            this.if_index
-        );
+        if let Err(status) = result {
+            tell::mode_not_changed(this, status);
+        }
     }
 }
 
@@ -254,16 +170,10 @@ impl StatusPath for Tap {
         wpp!(
             Verbose,
             Life,
-            "{FUNC} begins: adapter {if_index:u32}, {code:ndis_status}",
+            "{FUNC}: adapter {if_index:u32}, {code:ndis_status}",
             this.if_index,
             indication.code()
         );
         indication.forward(irql);
-        wpp!(
-            Verbose,
-            Life,
-            "{FUNC} ends: adapter {if_index:u32}",
-            this.if_index
-        );
     }
 }

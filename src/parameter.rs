@@ -29,7 +29,7 @@
 //! module. `SnapLen`, `RingEntries` and `MaxFlows` then stay as they were: memory was allocated by them.
 
 use inspect::{BlockTable, Slot};
-use ndis::config::{Configuration, NotAscii, Parameter};
+use ndis::config::{BadText, Configuration, Parameter};
 use ndis::filter::Attaching;
 use ndis::irql::Passive;
 use ndis::nbl::Overload;
@@ -157,7 +157,7 @@ impl Parameters {
         let if_index = attaching.parameters().if_index;
         attaching
             .configuration(irql, |configuration, irql| {
-                Self::of(if_index, configuration, irql)
+                Self::of(if_index, &BlockTable::EMPTY, configuration, irql)
             })
             .unwrap_or_else(|status| {
                 tell::parameters_not_read(if_index, status);
@@ -165,24 +165,35 @@ impl Parameters {
             })
     }
 
-    /// Reads the parameters in a configuration.
+    /// Reads the parameters in a configuration; `before` are the rules in effect, of which a change is told.
     pub(crate) fn of(
         if_index: u32,
+        before: &BlockTable,
         configuration: &mut Configuration<'_>,
         irql: &mut Passive,
     ) -> Self {
         let mut room = [0; BLOCK_LENGTH];
-        let blocked = match configuration.ascii(BLOCK, &mut room, irql) {
-            Ok(None) => BlockTable::EMPTY,
-            Ok(Some(rules)) => BlockTable::parse(rules).unwrap_or_else(|why| {
-                tell::bad_rules(if_index, Some(why), rules);
-                BlockTable::EMPTY
-            }),
-            Err(NotAscii) => {
+        let (blocked, text) = match configuration.ascii(BLOCK, &mut room, irql) {
+            Ok(None) => (BlockTable::EMPTY, &[][..]),
+            Ok(Some(rules)) => match BlockTable::parse(rules) {
+                Ok(blocked) => (blocked, rules),
+                Err(why) => {
+                    tell::bad_rules(if_index, Some(why), rules);
+                    (BlockTable::EMPTY, &[][..])
+                }
+            },
+            Err(BadText::NotAscii) => {
                 tell::bad_rules(if_index, None, b"");
-                BlockTable::EMPTY
+                (BlockTable::EMPTY, &[][..])
+            }
+            Err(BadText::Unreadable(status)) => {
+                tell::parameter_not_read(if_index, BLOCK, status);
+                (BlockTable::EMPTY, &[][..])
             }
         };
+        if blocked != *before {
+            tell::rules_changed(if_index, before, &blocked, text);
+        }
         Self::with(|range| range.read(if_index, configuration, irql), blocked)
     }
 
@@ -234,6 +245,9 @@ impl Range {
                 tell::bad_parameter(if_index, self.keyword, Some(value), self.default);
             }
             Parameter::WrongType => tell::bad_parameter(if_index, self.keyword, None, self.default),
+            Parameter::Unreadable(status) => {
+                tell::parameter_not_read(if_index, self.keyword, status);
+            }
             Parameter::Absent => {}
         }
         self.default

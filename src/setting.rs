@@ -94,6 +94,11 @@ impl Settings {
         self.worker_budget_ns.load(Ordering::Relaxed)
     }
 
+    /// The rules in effect.
+    fn blocked(&self, irql: &mut impl Caller) -> BlockTable {
+        self.blocked.with(irql, |blocked, _| *blocked)
+    }
+
     /// What becomes of a packet.
     pub(crate) fn verdict(&self, facts: &PacketFacts, irql: &mut impl Caller) -> Verdict {
         self.blocked.with(irql, |blocked, _| blocked.verdict(facts))
@@ -111,8 +116,9 @@ const fn drops(overload: Overload) -> bool {
 ///
 /// NDIS cannot open them, and nothing changes.
 pub(crate) fn reread(this: &Attached<'_, Tap>, irql: &mut Passive) -> Result<Mode, Status> {
+    let blocked = this.settings.blocked(irql);
     let read = this.configuration(irql, |configuration, irql| {
-        Parameters::of(this.if_index, configuration, irql)
+        Parameters::of(this.if_index, &blocked, configuration, irql)
     });
     let parameters =
         read.inspect_err(|&status| tell::parameters_not_read(this.if_index, status))?;

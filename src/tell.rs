@@ -1,23 +1,26 @@
 //! Telling Windows' tracing what happens.
 
+mod packet;
+
+pub(crate) use packet::{Miss, Work};
+
 use core::sync::atomic::Ordering;
 
-use inspect::{
-    Direction, Flow, FlowChange, FlowEnd, FlowKind, Network, PacketFacts, Transport, Verdict,
-};
+use inspect::{BlockTable, Direction, Flow, FlowEnd, FlowKind};
+use ndis::device::Refused;
 use ndis::driver::Installed;
 use ndis::filter::{AttachParameters, Attached, ModuleState, Moment};
-use ndis::irql::{Caller, Passive};
+use ndis::irql::Passive;
 use ndis::nbl::Overload;
 use ndis::text::Text;
 use ndis::trace::{self, Event, SocketAddress};
-use ndis::work::{NextRun, NotAttached, Queued, WorkItem};
 use ndis::{Status, time, version};
 use protocol::Mode;
+use wpp::wpp;
 
 use crate::count;
 use crate::event::*;
-use crate::inline::Group;
+use crate::message::{Life, WPP};
 use crate::module::Tap;
 use crate::parameter::Parameters;
 
@@ -35,10 +38,30 @@ pub(crate) fn witness(moment: Moment<'_, Tap>) {
             version: VERSION,
             ndis_minor: version::registered_minor(),
         }),
+        Moment::EventsNotRegistered(status) => wpp!(
+            Error,
+            Life,
+            "events are not registered: {status:ntstatus}",
+            status
+        ),
+        Moment::MessagesNotRegistered(status) => {
+            trace::write(|| MessagesNotRegistered { status });
+        }
         Moment::NotLoaded(status) => trace::write(|| DriverNotLoaded { status }),
-        Moment::Unloaded => trace::write(|| DriverUnloaded {
-            refused_events: DEFERLWF.refused(),
-        }),
+        Moment::Unloaded => {
+            let (refused_events, refused_messages) = (DEFERLWF.refused(), WPP.refused());
+            trace::write(|| DriverUnloaded {
+                refused_events,
+                refused_messages,
+            });
+            wpp!(
+                Verbose,
+                Life,
+                "refused were {events:u64} events, {messages:u64} messages",
+                refused_events,
+                refused_messages
+            );
+        }
         Moment::Attached { module, took_ns } => trace::write(|| {
             let AttachParameters {
                 if_index,
@@ -57,7 +80,7 @@ pub(crate) fn witness(moment: Moment<'_, Tap>) {
             why,
             took_ns,
         } => trace::write(|| ModuleNotAttached {
-            if_index: parameters.if_index,
+            if_index: parameters.map_or(0, |parameters| parameters.if_index),
             status: why,
             duration_ns: took_ns,
         }),
@@ -78,6 +101,15 @@ pub(crate) fn witness(moment: Moment<'_, Tap>) {
             if_index: module.if_index,
             status,
             duration_ns: took_ns,
+        }),
+        Moment::OwnPacketsShort {
+            module,
+            made,
+            wanted,
+        } => trace::write(|| CopiesShort {
+            if_index: module.if_index,
+            made: made.receive,
+            wanted: wanted.receive,
         }),
         Moment::Paused {
             module,
@@ -114,6 +146,7 @@ pub(crate) fn rundown(irql: &mut Passive) {
         version: VERSION,
         ndis_minor: version::registered_minor(),
         refused_events: DEFERLWF.refused(),
+        refused_messages: WPP.refused(),
     });
     Tap::driver().census(irql, |census| {
         for module in census.modules() {
@@ -183,8 +216,12 @@ pub(crate) fn flows_detached(tap: &Tap, irql: &mut Passive) {
 }
 
 /// Writes that a request was refused.
-pub(crate) fn request_refused(code: u32, status: Status) {
-    trace::write(|| RequestRefused { code, status });
+pub(crate) fn request_refused(refused: &Refused) {
+    trace::write(|| RequestRefused {
+        code: refused.code.unwrap_or_default(),
+        status: refused.status,
+        function: refused.function,
+    });
 }
 
 /// Writes that a flow is over.
@@ -305,164 +342,6 @@ fn state(tap: &Attached<'_, Tap>) -> &'static [u8] {
     }
 }
 
-/// A work item of a module.
-#[derive(Clone, Copy)]
-pub(crate) enum Work {
-    /// What drains the ring.
-    Tap,
-    /// What judges packets of a direction.
-    Judge(Direction),
-}
-
-impl Work {
-    const fn name(self) -> &'static [u8] {
-        match self {
-            Self::Tap => b"tap",
-            Self::Judge(Direction::Send) => b"judge-send",
-            Self::Judge(Direction::Receive) => b"judge-receive",
-        }
-    }
-}
-
-/// Why packets were not looked at.
-#[derive(Clone, Copy)]
-pub(crate) enum Miss {
-    /// The module was not running.
-    Paused,
-    /// Too many waited.
-    Overload,
-    /// They waited for too long.
-    Late,
-    /// They cannot be held.
-    Unholdable,
-    /// Their sender has cancelled them.
-    Cancelled,
-}
-
-impl Miss {
-    const fn name(self) -> &'static [u8] {
-        match self {
-            Self::Paused => b"paused",
-            Self::Overload => b"overload",
-            Self::Late => b"late",
-            Self::Unholdable => b"unholdable",
-            Self::Cancelled => b"cancelled",
-        }
-    }
-}
-
-impl Tap {
-    const fn work_item(&self, work: Work) -> &WorkItem<Self> {
-        match work {
-            Work::Tap => &self.worker,
-            Work::Judge(direction) => &self.judge(direction).worker,
-        }
-    }
-
-    /// Wishes for a run.
-    pub(crate) fn wish_for(
-        &self,
-        work: Work,
-        irql: &mut impl Caller,
-    ) -> Result<Queued, NotAttached> {
-        let queued = self.work_item(work).queue(irql)?;
-        trace::write(|| WorkQueued {
-            if_index: self.if_index,
-            work: work.name(),
-            is_coalesced: queued == Queued::Coalesced,
-        });
-        Ok(queued)
-    }
-
-    /// A run begins.
-    pub(crate) fn tell_started(&self, work: Work) {
-        trace::write(|| WorkStarted {
-            if_index: self.if_index,
-            work: work.name(),
-            queued_ns: self.work_item(work).waited_ns(),
-        });
-    }
-
-    /// A run that has dealt with so many packets ends; `next` is what it wants.
-    pub(crate) fn tell_stopped(&self, work: Work, packets: u64, started_ns: u64, next: NextRun) {
-        trace::write(|| WorkStopped {
-            if_index: self.if_index,
-            work: work.name(),
-            packets,
-            duration_ns: time::now_ns().saturating_sub(started_ns),
-            is_budget_spent: next == NextRun::Again,
-        });
-    }
-
-    /// The ring had no room for snapshots of so many packets.
-    pub(crate) fn tell_lost(&self, way: Direction, packets: u64) {
-        if packets > 0 {
-            trace::write(|| SnapshotsLost {
-                if_index: self.if_index,
-                direction: direction(way),
-                packets,
-                capacity: u32::try_from(self.ring.capacity()).unwrap_or(u32::MAX),
-            });
-        }
-    }
-
-    /// Counts packets that pass or are dropped without a verdict.
-    pub(crate) fn miss(&self, way: Direction, why: Miss, group: Group, are_dropped: bool) {
-        self.counters
-            .direction(way)
-            .missed(why)
-            .add(group, are_dropped);
-        if group.all > 0 {
-            trace::write(|| PacketsMissed {
-                if_index: self.if_index,
-                direction: direction(way),
-                reason: why.name(),
-                packets: group.all,
-                are_dropped,
-            });
-        }
-    }
-
-    /// A packet was judged.
-    pub(crate) fn tell_verdict(&self, way: Direction, facts: &PacketFacts, verdict: Verdict) {
-        let Network::Ip(ip) = facts.network else {
-            return;
-        };
-        trace::write(|| {
-            let (source_port, destination_port) = match facts.transport {
-                Transport::Tcp(tcp) => (tcp.source_port, tcp.destination_port),
-                Transport::Udp(udp) => (udp.source_port, udp.destination_port),
-                Transport::Icmp(_) | Transport::Other => (0, 0),
-            };
-            PacketJudged {
-                if_index: self.if_index,
-                direction: direction(way),
-                is_blocked: verdict == Verdict::Block,
-                protocol: ip.protocol,
-                source: SocketAddress::new(ip.source, source_port),
-                destination: SocketAddress::new(ip.destination, destination_port),
-                length: facts.wire_length,
-            }
-        });
-    }
-
-    /// Tells what a packet changed about a flow.
-    pub(crate) fn tell_flow(&self, change: FlowChange, flow: &Flow) {
-        match change {
-            FlowChange::Started => flow_started(self.if_index, flow),
-            FlowChange::Ended(why) => flow_ended(self.if_index, flow, end(why)),
-        }
-    }
-
-    /// A flow was refused.
-    pub(crate) fn tell_refused(&self) {
-        trace::write(|| FlowRefused {
-            if_index: self.if_index,
-            capacity: self.max_flows,
-        });
-    }
-}
-
 /// Tells what a module has counted, if it has not done so for a while.
 pub(crate) fn once_in_a_while(tap: &Attached<'_, Tap>) {
     if Statistics::is_enabled() {
@@ -517,6 +396,25 @@ pub(crate) fn parameters_read(if_index: u32, parameters: &Parameters) {
 /// Parameters could not be opened.
 pub(crate) fn parameters_not_read(if_index: u32, status: Status) {
     trace::write(|| ParametersNotRead { if_index, status });
+}
+
+/// NDIS could not read a parameter: its default is used.
+pub(crate) fn parameter_not_read(if_index: u32, name: Text, status: Status) {
+    trace::write(|| ParameterNotRead {
+        if_index,
+        name,
+        status,
+    });
+}
+
+/// Other rules are in effect from here on, as this text has them.
+pub(crate) fn rules_changed(if_index: u32, from: &BlockTable, to: &BlockTable, text: &[u8]) {
+    trace::write(|| RulesChanged {
+        if_index,
+        from: u32::try_from(from.count()).unwrap_or_default(),
+        to: u32::try_from(to.count()).unwrap_or_default(),
+        text,
+    });
 }
 
 /// A parameter is not what it should be; `value` is its number, if it is one.

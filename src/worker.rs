@@ -30,12 +30,6 @@ pub(crate) fn drain(this: &Attached<'_, Tap>, irql: &mut Passive) -> NextRun {
     } else {
         u64::MAX
     };
-    wpp!(
-        Verbose,
-        Worker,
-        "{FUNC} begins: adapter {if_index:u32}",
-        this.if_index
-    );
     this.tell_started(Work::Tap);
     let mut taken: u64 = 0;
     let drained = this.ring.drain(|snapshot, frame| {
@@ -58,7 +52,7 @@ pub(crate) fn drain(this: &Attached<'_, Tap>, irql: &mut Passive) -> NextRun {
     wpp!(
         Verbose,
         Worker,
-        "{FUNC} ends: adapter {if_index:u32}, {packets:u64} packets",
+        "{FUNC}: adapter {if_index:u32}, {packets:u64} packets",
         this.if_index,
         taken
     );

@@ -4,7 +4,7 @@
 //!
 //! ```no_run
 //! use ndis::Status;
-//! use ndis::config::{Configuration, NotAscii, Parameter};
+//! use ndis::config::{BadText, Configuration, Parameter};
 //! use ndis::filter::{Attaching, FilterModule};
 //! use ndis::irql::Passive;
 //! use ndis::text;
@@ -24,13 +24,16 @@
 //! fn settings(configuration: &mut Configuration<'_>, irql: &mut Passive) -> Settings {
 //!     let every_ms = match configuration.integer(text!("EveryMs"), irql) {
 //!         Parameter::Integer(every_ms @ 1..=1000) => every_ms,
-//!         // Out of range, of another type, or not there.
-//!         Parameter::Integer(_) | Parameter::WrongType | Parameter::Absent => 10,
+//!         // Out of range, of another type, not there, or not to be had.
+//!         Parameter::Integer(_)
+//!         | Parameter::WrongType
+//!         | Parameter::Absent
+//!         | Parameter::Unreadable(_) => 10,
 //!     };
 //!     let mut room = [0; 32];
 //!     let has_name = match configuration.ascii(text!("Label"), &mut room, irql) {
 //!         Ok(name) => name.is_some(),
-//!         Err(NotAscii) => false,
+//!         Err(BadText::NotAscii | BadText::Unreadable(_)) => false,
 //!     };
 //!     Settings { every_ms, has_name }
 //! }
@@ -70,11 +73,18 @@ pub enum Parameter {
     Integer(u32),
     /// Something else than an integer.
     WrongType,
+    /// NDIS could not read it; nobody knows whether it is there.
+    Unreadable(Status),
 }
 
-/// A parameter is no ASCII string, or too long.
+/// Why there is no text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotAscii;
+pub enum BadText {
+    /// The parameter is no ASCII string, or too long.
+    NotAscii,
+    /// NDIS could not read it; nobody knows whether it is there.
+    Unreadable(Status),
+}
 
 impl Configuration<'_> {
     /// Reads an integer parameter. It is what somebody wrote into the registry: check its range.
@@ -85,8 +95,10 @@ impl Configuration<'_> {
     ///
     /// <https://learn.microsoft.com/windows-hardware/drivers/ddi/ndis/nf-ndis-ndisreadconfiguration>
     pub fn integer(&mut self, keyword: Text, irql: &mut Passive) -> Parameter {
-        let Some(parameter) = self.read(keyword, NdisParameterInteger, irql) else {
-            return Parameter::Absent;
+        let parameter = match self.read(keyword, NdisParameterInteger, irql) {
+            Ok(Some(parameter)) => parameter,
+            Ok(None) => return Parameter::Absent,
+            Err(status) => return Parameter::Unreadable(status),
         };
         if parameter.ParameterType != NdisParameterInteger
             && parameter.ParameterType != NdisParameterHexInteger
@@ -101,7 +113,7 @@ impl Configuration<'_> {
     ///
     /// # Errors
     ///
-    /// [`NotAscii`]: it is something else than a string, not all ASCII, or has no room in `to`.
+    /// It is something else than a string, not all ASCII, or has no room in `to`; or NDIS cannot read it.
     ///
     /// # IRQL
     ///
@@ -113,38 +125,43 @@ impl Configuration<'_> {
         keyword: Text,
         to: &'t mut [u8],
         irql: &mut Passive,
-    ) -> Result<Option<&'t [u8]>, NotAscii> {
-        let Some(parameter) = self.read(keyword, NdisParameterString, irql) else {
+    ) -> Result<Option<&'t [u8]>, BadText> {
+        let read = self.read(keyword, NdisParameterString, irql);
+        let Some(parameter) = read.map_err(BadText::Unreadable)? else {
             return Ok(None);
         };
         if parameter.ParameterType != NdisParameterString {
-            return Err(NotAscii);
+            return Err(BadText::NotAscii);
         }
         // SAFETY: the type says that it is a string.
         let string = unsafe { parameter.ParameterData.StringData };
         let length = usize::from(string.Length / 2);
-        let to = to.get_mut(..length).ok_or(NotAscii)?;
+        let to = to.get_mut(..length).ok_or(BadText::NotAscii)?;
         for (index, byte) in to.iter_mut().enumerate() {
             // SAFETY: the string has `length` characters, and NDIS keeps it until the configuration is closed.
             let character = unsafe { string.Buffer.add(index) };
             // SAFETY: likewise; nobody writes to it.
             let character = unsafe { character.read_unaligned() };
-            *byte = u8::try_from(character).map_err(|_| NotAscii)?;
+            *byte = u8::try_from(character).map_err(|_| BadText::NotAscii)?;
         }
         if to.is_ascii() {
             Ok(Some(to))
         } else {
-            Err(NotAscii)
+            Err(BadText::NotAscii)
         }
     }
 
-    /// Reads a parameter.
+    /// Reads a parameter. `None`: there is none of that name.
+    ///
+    /// # Errors
+    ///
+    /// What NDIS gives, but for `NDIS_STATUS_FAILURE`: its page has that for what cannot be found.
     fn read(
         &mut self,
         keyword: Text,
         kind: NDIS_PARAMETER_TYPE,
         _irql: &mut Passive,
-    ) -> Option<NDIS_CONFIGURATION_PARAMETER> {
+    ) -> Result<Option<NDIS_CONFIGURATION_PARAMETER>, Status> {
         let mut status = Status::FAILURE.into_raw();
         let mut parameter: *mut NDIS_CONFIGURATION_PARAMETER = core::ptr::null_mut();
         let mut keyword = keyword.as_unicode_string();
@@ -159,11 +176,14 @@ impl Configuration<'_> {
                 kind,
             );
         }
-        if Status::from_raw(status).ok().is_err() || parameter.is_null() {
-            return None;
+        match Status::from_raw(status).ok() {
+            Ok(()) if !parameter.is_null() => {
+                // SAFETY: NDIS has given a parameter, which lives until the configuration is closed.
+                Ok(Some(unsafe { parameter.read() }))
+            }
+            Ok(()) | Err(Status::FAILURE) => Ok(None),
+            Err(status) => Err(status),
         }
-        // SAFETY: NDIS has given a parameter, which lives until the configuration is closed.
-        Some(unsafe { parameter.read() })
     }
 }
 

@@ -115,7 +115,7 @@ pub use item::{IoWorkItem, NdisWorkItem, Routine};
 pub use longer::{Longer, MAX_LONGER_REQUESTS};
 
 pub(crate) use self::core::{DeviceCore, Registration, registration};
-pub(crate) use irp::dispatch;
+pub(crate) use irp::{call_of, dispatch};
 pub(crate) use longer::cancel;
 
 /// A driver with a device that programs can open and send control codes to.
@@ -198,6 +198,16 @@ pub trait ControlDevice: Installed {
         Poll::Ready(Err(Status::INVALID_DEVICE_REQUEST))
     }
 
+    /// Is told of a request that is refused: by this trait's methods, or before they see it, as a create with a file name or
+    /// a code of another method is. What is cancelled is not.
+    ///
+    /// # IRQL
+    ///
+    /// `PASSIVE_LEVEL`.
+    fn refused(refused: &Refused) {
+        let _ = refused;
+    }
+
     /// Is told of a longer request that was cancelled, or whose file was closed: it fails with `STATUS_CANCELLED`, and
     /// [`advance`](Self::advance) does not see it any more.
     ///
@@ -207,6 +217,17 @@ pub trait ControlDevice: Installed {
     fn abandon(driver: &Driver<Self>, request: &Longer<'_>, irql: &mut impl Caller) {
         let _ = (driver, request, irql);
     }
+}
+
+/// A request that the device refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// What is asked for: the `IRP_MJ_XXX`.
+    pub function: u8,
+    /// The code of a control request.
+    pub code: Option<u32>,
+    /// What it fails with.
+    pub status: Status,
 }
 
 /// The buffer of a request: first it holds the input, then it takes the output.

@@ -15,9 +15,10 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 
 use ndis_sys::{NDIS_HANDLE, NdisFDeregisterFilterDriver, NdisFRegisterFilterDriver};
 use wdk_sys::DRIVER_OBJECT;
+use wpp::NotRegistered;
 
 use crate::device::{ControlDevice, DeviceCore};
-use crate::filter::{Attached, FilterModule, Handlers, ModuleCore, Moment};
+use crate::filter::{Attached, Call, FilterModule, Handlers, ModuleCore, Moment, Stage};
 use crate::irql::{Caller, Passive};
 use crate::lock::SpinLock;
 use crate::mem::PoolArc;
@@ -309,33 +310,41 @@ impl<M: FilterModule> Census<'_, M> {
 pub unsafe fn entry<M: Installed>(object: *mut DRIVER_OBJECT) -> i32 {
     // SAFETY: the I/O manager calls DriverEntry at PASSIVE_LEVEL; this is its one token.
     let mut irql = unsafe { Passive::assume() };
-    if let Some(control) = M::wpp() {
-        // Where it fails WPP is off.
+    let messages = M::wpp().map_or(Ok(()), |control| {
         // SAFETY: DriverEntry is at PASSIVE_LEVEL, and called once; `end_trace` comes before the image goes.
-        let _ = unsafe { control.register() };
+        unsafe { control.register() }
+    });
+    M::called(Call::DriverEntry, Stage::Begins(None));
+    let events = M::trace().map_or(Ok(()), |provider| provider.register::<M>(&mut irql));
+    // Of either the other channel tells.
+    if let Err(why) = messages {
+        M::witness(Moment::MessagesNotRegistered(match why {
+            NotRegistered::Absent => Status::NOT_SUPPORTED,
+            NotRegistered::Refused(status) => Status::from_raw(status).into_failure(),
+        }));
     }
-    if let Some(provider) = M::trace() {
-        provider.register(&mut irql);
+    if let Err(status) = events {
+        M::witness(Moment::EventsNotRegistered(status));
     }
     // SAFETY: this function's contract.
-    match unsafe { load::<M>(object, &mut irql) } {
-        Ok(()) => {
-            M::witness(Moment::Loaded);
-            Status::SUCCESS.into_raw()
-        }
-        Err(status) => {
-            // Else the image would stay, and nobody be registered.
-            let status = status.into_failure();
-            // Nobody will call DriverUnload.
-            end_trace(Moment::<M>::NotLoaded(status), &mut irql);
-            status.into_raw()
-        }
+    let result = unsafe { load::<M>(object, &mut irql) };
+    // Else the image would stay, and nobody be registered.
+    let result = result.map_err(Status::into_failure);
+    M::witness(match result {
+        Ok(()) => Moment::Loaded,
+        Err(status) => Moment::NotLoaded(status),
+    });
+    let status = result.err().unwrap_or(Status::SUCCESS);
+    M::called(Call::DriverEntry, Stage::Ends(Some(status)));
+    if result.is_err() {
+        // Nobody will call DriverUnload.
+        end_trace::<M>(&mut irql);
     }
+    status.into_raw()
 }
 
-/// Ends the traces with a last moment.
-pub(crate) fn end_trace<M: Installed>(last: Moment<'_, M>, irql: &mut Passive) {
-    M::witness(last);
+/// Ends the traces.
+pub(crate) fn end_trace<M: Installed>(irql: &mut Passive) {
     if let Some(provider) = M::trace() {
         provider.unregister(irql);
     }

@@ -24,9 +24,9 @@
 //! ```no_run
 //! use ndis::Status;
 //! use ndis::filter::{
-//!     AttachParameters, Attached, Attaching, BypassPath, DevicePnpEvent, FilterModule, MacAddress,
-//!     Medium, ModuleState, Moment, NetPnpEvent, PnpPath, ReceivePath, Running, SendPath,
-//!     StatusIndication, StatusPath,
+//!     AttachParameters, Attached, Attaching, BypassPath, Call, DevicePnpEvent, FilterModule,
+//!     MacAddress, Medium, ModuleState, Moment, NetPnpEvent, PnpPath, ReceivePath, Running, SendPath,
+//!     Stage, StatusIndication, StatusPath,
 //! };
 //! use ndis::irql::{AtMostDispatch, Passive};
 //! use ndis::nbl::{LowResources, NblBatch, Rx, Tx};
@@ -56,6 +56,13 @@
 //!         if let Moment::NotAttached { why, .. } = moment {
 //!             // Somebody wants to know.
 //!             let _ = why;
+//!         }
+//!     }
+//!
+//!     #[inline(always)]
+//!     fn called(call: Call, stage: Stage<'_>) {
+//!         if let (Call::FilterAttach, Stage::Ends(Some(status))) = (call, stage) {
+//!             let _ = status;
 //!         }
 //!     }
 //! }
@@ -122,6 +129,7 @@
 //! ```
 
 mod attach;
+mod call;
 mod handlers;
 mod indication;
 mod module;
@@ -129,12 +137,15 @@ mod moment;
 mod view;
 
 pub use attach::{AttachParameters, Attaching, MacAddress, Medium};
+pub use call::{Call, Stage};
 pub use handlers::Handlers;
 pub use indication::{DevicePnpEvent, NetPnpEvent, StatusIndication};
 pub use module::ModuleState;
 pub use moment::Moment;
 pub use view::{Attached, Running};
 
+pub(crate) use attach::restart_medium;
+pub(crate) use call::{around, ending};
 pub(crate) use module::{ModuleCore, TAG};
 pub(crate) use moment::Stopwatch;
 
@@ -223,6 +234,17 @@ pub trait FilterModule: Sized + Send + Sync + 'static {
     /// `PASSIVE_LEVEL`.
     fn witness(moment: Moment<'_, Self>) {
         let _ = moment;
+    }
+
+    /// Is told when the system calls the driver, and when that call ends, for traces: one place for all calls. Make it
+    /// `#[inline(always)]`, and let it do nothing but look whether somebody wants to know: it stands on the way of every packet.
+    ///
+    /// # IRQL
+    ///
+    /// That of the call: at or below `DISPATCH_LEVEL`. A cancel routine begins with the cancel spin lock held.
+    #[inline(always)]
+    fn called(call: Call, stage: Stage<'_>) {
+        let _ = (call, stage);
     }
 
     /// Whether [`witness`](Self::witness) wants to know how long things take; asked before each.

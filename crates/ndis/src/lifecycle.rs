@@ -12,12 +12,12 @@ use crate::Status;
 use crate::driver::Installed;
 use crate::event::Event;
 use crate::filter::{
-    AttachParameters, Attached, Attaching, BothWays, HoldPath, ModuleCore, ModuleState, Moment,
-    Stopwatch, TAG,
+    AttachParameters, Attached, Attaching, BothWays, Call, HoldPath, Medium, ModuleCore,
+    ModuleState, Moment, Stage, Stopwatch, TAG, around,
 };
 use crate::irql::Passive;
 use crate::mem::PoolArc;
-use crate::nbl::{Callback, Rx, Tx};
+use crate::nbl::{Callback, OwnPackets, Rx, Tx};
 use crate::order::{self, Stop};
 use crate::rundown::Rundown;
 use crate::work::State;
@@ -29,15 +29,18 @@ use crate::work::State;
 /// NDIS has given both with `FilterAttach`.
 pub(crate) unsafe fn attach<M: Installed>(
     handle: NDIS_HANDLE,
-    parameters: AttachParameters,
+    parameters: Result<AttachParameters, Status>,
     irql: &mut Passive,
 ) -> Result<(), Status> {
     let watch = Stopwatch::start::<M>();
-    // SAFETY: this function's contract.
-    let result = unsafe { make::<M>(handle, parameters, watch, irql) };
+    let result = match parameters {
+        // SAFETY: this function's contract.
+        Ok(parameters) => unsafe { make::<M>(handle, parameters, watch, irql) },
+        Err(status) => Err(status),
+    };
     if let Err(why) = result {
         M::witness(Moment::NotAttached {
-            parameters: &parameters,
+            parameters: parameters.as_ref().ok(),
             why,
             took_ns: watch.took_ns(),
         });
@@ -103,31 +106,36 @@ unsafe fn make<M: Installed>(
     Ok(())
 }
 
+/// Restarts a module, with the medium that NDIS names for it now.
+///
 /// # Safety
 ///
 /// Called in `FilterRestart`.
 pub(crate) unsafe fn restart<M: Installed>(
     core: &ModuleCore<M>,
+    medium: Result<Medium, Status>,
     irql: &mut Passive,
 ) -> Result<(), Status> {
     let watch = Stopwatch::start::<M>();
     core.set_state(ModuleState::Restarting);
     // SAFETY: NDIS calls FilterRestart between attach and detach.
     let attached = unsafe { Attached::new(core) };
-    let result = match M::restart(&attached, irql) {
+    // What the module was made for at attach does not fit another medium.
+    let medium = medium.and_then(|medium| {
+        if medium == core.parameters().medium {
+            Ok(())
+        } else {
+            Err(Status::UNSUPPORTED_MEDIA)
+        }
+    });
+    let result = match medium.and_then(|()| M::restart(&attached, irql)) {
         Ok(()) => {
             if let Some(own_packets) = M::HANDLERS.own_packets
                 && !core.is_bypassed()
             {
-                let BothWays { send, receive } = own_packets(&attached, irql);
+                let wanted = own_packets(&attached, irql);
                 // SAFETY: this is restart, and pause empties; the handlers for the way back are there.
-                unsafe { core.side::<Tx>().own.fill(core.handle(), send, irql) };
-                // SAFETY: likewise.
-                unsafe { core.side::<Rx>().own.fill(core.handle(), receive, irql) };
-                // SAFETY: likewise.
-                unsafe { core.side::<Tx>().clones.fill(core.handle(), send.clones) };
-                // SAFETY: likewise.
-                unsafe { core.side::<Rx>().clones.fill(core.handle(), receive.clones) };
+                unsafe { make_own_packets(&attached, core, wanted, irql) };
             }
             core.set_state(ModuleState::Running);
             // INVARIANT: the restart has succeeded.
@@ -147,6 +155,41 @@ pub(crate) unsafe fn restart<M: Installed>(
     result
 }
 
+/// Makes the module's own packets, and tells it if there is no memory for all of them.
+///
+/// # Safety
+///
+/// Called in `FilterRestart`, for a module with the handlers through which they come back.
+unsafe fn make_own_packets<M: Installed>(
+    attached: &Attached<'_, M>,
+    core: &ModuleCore<M>,
+    wanted: BothWays<OwnPackets>,
+    irql: &mut Passive,
+) {
+    let BothWays { send, receive } = wanted;
+    let made = BothWays {
+        // SAFETY: this function's contract, and pause empties.
+        send: unsafe { core.side::<Tx>().own.fill(core.handle(), send, irql) },
+        // SAFETY: likewise.
+        receive: unsafe { core.side::<Rx>().own.fill(core.handle(), receive, irql) },
+    };
+    // SAFETY: likewise.
+    unsafe { core.side::<Tx>().clones.fill(core.handle(), send.clones) };
+    // SAFETY: likewise.
+    unsafe { core.side::<Rx>().clones.fill(core.handle(), receive.clones) };
+    let wanted = BothWays {
+        send: send.packets,
+        receive: receive.packets,
+    };
+    if made != wanted {
+        M::witness(Moment::OwnPacketsShort {
+            module: attached,
+            made,
+            wanted,
+        });
+    }
+}
+
 /// # Safety
 ///
 /// Called in `FilterPause`.
@@ -156,6 +199,7 @@ pub(crate) unsafe fn pause<M: Installed>(core: &ModuleCore<M>, reason: u32, irql
     // INVARIANT: this is pause.
     order::pause(&Stopping(core), irql, || {
         watch = Some(Stopwatch::start::<M>());
+        M::called(Call::FilterPause, Stage::Begins(Some(core.parameters())));
     });
     core.set_state(ModuleState::Paused);
     M::witness(Moment::Paused {
@@ -199,11 +243,13 @@ pub(crate) unsafe fn detach<M: Installed>(context: NonNull<ModuleCore<M>>, irql:
     // SAFETY: `attach` has made the pointer, and NDIS gives it back once.
     let core = unsafe { PoolArc::from_raw(context) };
     core.set_state(ModuleState::Detached);
-    // INVARIANT: this is detach.
-    order::detach(&Stopping(&core), irql);
-    M::witness(Moment::Detached {
-        parameters: core.parameters(),
-        took_ns: watch.took_ns(),
+    around::<M, ()>(Call::FilterDetach, Some(core.parameters()), || {
+        // INVARIANT: this is detach.
+        order::detach(&Stopping(&core), irql);
+        M::witness(Moment::Detached {
+            parameters: core.parameters(),
+            took_ns: watch.took_ns(),
+        });
     });
 }
 

@@ -29,8 +29,9 @@ use crate::device::{self, ControlDevice};
 use crate::dpc::Deferred;
 use crate::driver::{self, Installed};
 use crate::filter::{
-    AttachParameters, Attached, BypassPath, DevicePnpEvent, FilterModule, HoldPath, ModuleCore,
-    Moment, NetPnpEvent, PnpPath, ReceivePath, Running, SendPath, StatusIndication, StatusPath,
+    AttachParameters, Attached, BypassPath, Call, DevicePnpEvent, FilterModule, HoldPath,
+    ModuleCore, Moment, NetPnpEvent, PnpPath, ReceivePath, Running, SendPath, Stage,
+    StatusIndication, StatusPath, around, ending, restart_medium,
 };
 use crate::irql::{AtMostDispatch, Passive};
 use crate::nbl::{Callback, Chain, LowResources, Nbls, Rx, Tx};
@@ -44,12 +45,14 @@ pub(crate) use oid::{
 };
 
 /// `FilterSetOptions`.
-pub(crate) unsafe extern "system" fn set_options(
+pub(crate) unsafe extern "system" fn set_options<M: FilterModule>(
     driver: NDIS_HANDLE,
     _context: NDIS_HANDLE,
 ) -> NDIS_STATUS {
-    driver::publish_filter_driver_handle(driver);
-    Status::SUCCESS.into_raw()
+    around::<M, _>(Call::FilterSetOptions, None, || {
+        driver::publish_filter_driver_handle(driver);
+        Status::SUCCESS.into_raw()
+    })
 }
 
 /// `FilterAttach`.
@@ -61,12 +64,11 @@ pub(crate) unsafe extern "system" fn attach<M: Installed>(
     // SAFETY: NDIS calls FilterAttach at PASSIVE_LEVEL.
     let mut irql = unsafe { Passive::assume() };
     // SAFETY: NDIS has lent the parameters.
-    let result = match unsafe { AttachParameters::read(parameters) } {
+    let parameters = unsafe { AttachParameters::read(parameters) };
+    around::<M, _>(Call::FilterAttach, parameters.as_ref().ok(), || {
         // SAFETY: NDIS has given the handle.
-        Ok(parameters) => unsafe { lifecycle::attach::<M>(handle, parameters, &mut irql) },
-        Err(status) => Err(status),
-    };
-    failure_or_success(result)
+        failure_or_success(unsafe { lifecycle::attach::<M>(handle, parameters, &mut irql) })
+    })
 }
 
 /// `FilterSetModuleOptions`: whether packets come here or go past.
@@ -79,32 +81,43 @@ pub(crate) unsafe extern "system" fn set_module_options<M: BypassPath + Installe
     let core = unsafe { ModuleCore::<M>::called_back(context) };
     // SAFETY: the module is attached as long as this runs.
     let attached = unsafe { Attached::new(core) };
-    let is_bypassed = M::is_bypassed(&attached, &mut irql);
-    let mut characteristics = M::HANDLERS.partial_characteristics(is_bypassed);
-    // SAFETY: this is FilterSetModuleOptions, at PASSIVE_LEVEL, where the handlers of this module may change; NDIS copies
-    // the characteristics.
-    let status =
-        unsafe { NdisSetOptionalHandlers(core.handle(), (&raw mut characteristics).cast()) };
-    let result = Status::from_raw(status).ok();
-    if result.is_ok() {
-        core.set_bypassed(is_bypassed);
-    }
-    M::bypass_settled(&attached, result, &mut irql);
-    // With the handlers that it had the module can go on.
-    Status::SUCCESS.into_raw()
+    around::<M, _>(
+        Call::FilterSetModuleOptions,
+        Some(core.parameters()),
+        || {
+            let is_bypassed = M::is_bypassed(&attached, &mut irql);
+            let mut characteristics = M::HANDLERS.partial_characteristics(is_bypassed);
+            // SAFETY: this is FilterSetModuleOptions, at PASSIVE_LEVEL, where the handlers of this module may change; NDIS
+            // copies the characteristics.
+            let status = unsafe {
+                NdisSetOptionalHandlers(core.handle(), (&raw mut characteristics).cast())
+            };
+            let result = Status::from_raw(status).ok();
+            if result.is_ok() {
+                core.set_bypassed(is_bypassed);
+            }
+            M::bypass_settled(&attached, result, &mut irql);
+            // With the handlers that it had the module can go on.
+            Status::SUCCESS.into_raw()
+        },
+    )
 }
 
 /// `FilterRestart`.
 pub(crate) unsafe extern "system" fn restart<M: Installed>(
     context: NDIS_HANDLE,
-    _parameters: *mut NDIS_FILTER_RESTART_PARAMETERS,
+    parameters: *mut NDIS_FILTER_RESTART_PARAMETERS,
 ) -> NDIS_STATUS {
     // SAFETY: NDIS calls FilterRestart at PASSIVE_LEVEL.
     let mut irql = unsafe { Passive::assume() };
     // SAFETY: NDIS calls it between attach and detach.
     let core = unsafe { ModuleCore::<M>::called_back(context) };
-    // SAFETY: this is FilterRestart.
-    failure_or_success(unsafe { lifecycle::restart(core, &mut irql) })
+    // SAFETY: NDIS has lent the parameters.
+    let medium = unsafe { restart_medium(parameters) };
+    around::<M, _>(Call::FilterRestart, Some(core.parameters()), || {
+        // SAFETY: this is FilterRestart.
+        failure_or_success(unsafe { lifecycle::restart(core, medium, &mut irql) })
+    })
 }
 
 /// `FilterPause`. It cannot fail, and is complete when it returns.
@@ -119,10 +132,13 @@ pub(crate) unsafe extern "system" fn pause<M: Installed>(
     let core = unsafe { ModuleCore::<M>::called_back(context) };
     // SAFETY: NDIS has lent the parameters to this activation; null would be none.
     let reason = unsafe { parameters.as_ref() }.map_or(0, |parameters| parameters.PauseReason);
-    // SAFETY: this is FilterPause.
-    unsafe { lifecycle::pause(core, reason, &mut irql) };
-    irql.look();
-    Status::SUCCESS.into_raw()
+    // `pause` says when the call has begun.
+    ending::<M, _>(Call::FilterPause, || {
+        // SAFETY: this is FilterPause.
+        unsafe { lifecycle::pause(core, reason, &mut irql) };
+        irql.look();
+        Status::SUCCESS.into_raw()
+    })
 }
 
 /// `FilterDetach`.
@@ -147,21 +163,27 @@ pub(crate) unsafe extern "system" fn send<M: SendPath>(
     let at_dispatch = flags & NDIS_SEND_FLAGS_DISPATCH_LEVEL != 0;
     // SAFETY: NDIS calls it at or below DISPATCH_LEVEL, and says so if it knows that it is DISPATCH_LEVEL.
     let mut irql = unsafe { AtMostDispatch::assume(at_dispatch) };
-    let chain = Chain::new(chain);
-    // SAFETY: the module is attached as long as this runs.
-    let callback = unsafe { Callback::<Tx>::new(core.handle(), core.side::<Tx>(), true) };
-    // SAFETY: NDIS has given the chain to this activation, for it to send. (Nobody asks how many NBLs it has.)
-    let batch = unsafe { callback.batch(chain, 0, port, flags) };
-    if core.datapath.acquire() {
-        // SAFETY: a reference of `datapath` is held.
-        M::send(&unsafe { Running::new(core) }, batch, &mut irql);
-        core.report_leaked(callback.settle(&mut irql));
-        core.datapath.release();
-    } else {
-        // SAFETY: the module is attached as long as this runs.
-        M::send_refused(&unsafe { Attached::new(core) }, batch.iter());
-        batch.complete(Status::PAUSED, &mut irql);
-    }
+    around::<M, ()>(
+        Call::FilterSendNetBufferLists,
+        Some(core.parameters()),
+        || {
+            let chain = Chain::new(chain);
+            // SAFETY: the module is attached as long as this runs.
+            let callback = unsafe { Callback::<Tx>::new(core.handle(), core.side::<Tx>(), true) };
+            // SAFETY: NDIS has given the chain to this activation, for it to send. (Nobody asks how many NBLs it has.)
+            let batch = unsafe { callback.batch(chain, 0, port, flags) };
+            if core.datapath.acquire() {
+                // SAFETY: a reference of `datapath` is held.
+                M::send(&unsafe { Running::new(core) }, batch, &mut irql);
+                core.report_leaked(callback.settle(&mut irql));
+                core.datapath.release();
+            } else {
+                // SAFETY: the module is attached as long as this runs.
+                M::send_refused(&unsafe { Attached::new(core) }, batch.iter());
+                batch.complete(Status::PAUSED, &mut irql);
+            }
+        },
+    );
 }
 
 /// `FilterCancelSendNetBufferLists`: what is held is completed, the rest is for those below.
@@ -173,20 +195,23 @@ pub(crate) unsafe extern "system" fn cancel_send<M: HoldPath>(
     let core = unsafe { ModuleCore::<M>::from_context(context) };
     // SAFETY: NDIS calls it at or below DISPATCH_LEVEL.
     let mut irql = unsafe { AtMostDispatch::assume(false) };
-    // Without the rundown pause would not wait for what is taken out here; with it closed, pause completes all of them.
-    if core.datapath.acquire() {
-        let chain = core.held::<Tx>().take_cancelled(cancel_id, &mut irql);
-        // SAFETY: the module is attached as long as this runs.
-        let callback = unsafe { Callback::<Tx>::new(core.handle(), core.side::<Tx>(), false) };
-        // SAFETY: the sends were held, so they are the module's, and no one else has them. (Nobody asks how many.)
-        let sends = unsafe { callback.batch(chain, 0, 0, 0) };
-        // SAFETY: the module is attached as long as this runs.
-        M::sends_cancelled(&unsafe { Attached::new(core) }, sends.iter());
-        sends.complete(Status::SEND_ABORTED, &mut irql);
-        core.datapath.release();
-    }
-    // SAFETY: the module is attached as long as this runs; NDIS has given the identifier.
-    unsafe { NdisFCancelSendNetBufferLists(core.handle(), cancel_id) };
+    let parameters = Some(core.parameters());
+    around::<M, ()>(Call::FilterCancelSendNetBufferLists, parameters, || {
+        // Without the rundown pause would not wait for what is taken out here; with it closed, pause completes all of them.
+        if core.datapath.acquire() {
+            let chain = core.held::<Tx>().take_cancelled(cancel_id, &mut irql);
+            // SAFETY: the module is attached as long as this runs.
+            let callback = unsafe { Callback::<Tx>::new(core.handle(), core.side::<Tx>(), false) };
+            // SAFETY: the sends were held, so they are the module's, and no one else has them. (Nobody asks how many.)
+            let sends = unsafe { callback.batch(chain, 0, 0, 0) };
+            // SAFETY: the module is attached as long as this runs.
+            M::sends_cancelled(&unsafe { Attached::new(core) }, sends.iter());
+            sends.complete(Status::SEND_ABORTED, &mut irql);
+            core.datapath.release();
+        }
+        // SAFETY: the module is attached as long as this runs; NDIS has given the identifier.
+        unsafe { NdisFCancelSendNetBufferLists(core.handle(), cancel_id) };
+    });
 }
 
 /// `FilterSendNetBufferListsComplete`: the module's own go back to it, all others up.
@@ -205,8 +230,11 @@ pub(crate) unsafe extern "system" fn send_complete<M: FilterModule>(
         unsafe { NdisFSendNetBufferListsComplete(core.handle(), chain.as_ptr(), flags) };
     };
     let side = core.side::<Tx>();
-    // SAFETY: NDIS has given the chain back: its NBLs came as sends through this module, or are its own.
-    unsafe { side.settle::<Tx, _>(Chain::new(chain), &mut irql, hand_over) };
+    let parameters = Some(core.parameters());
+    around::<M, ()>(Call::FilterSendNetBufferListsComplete, parameters, || {
+        // SAFETY: NDIS has given the chain back: its NBLs came as sends through this module, or are its own.
+        unsafe { side.settle::<Tx, _>(Chain::new(chain), &mut irql, hand_over) };
+    });
 }
 
 /// `FilterReceiveNetBufferLists`.
@@ -222,35 +250,39 @@ pub(crate) unsafe extern "system" fn receive<M: ReceivePath>(
     let at_dispatch = flags & NDIS_RECEIVE_FLAGS_DISPATCH_LEVEL != 0;
     // SAFETY: NDIS calls it at or below DISPATCH_LEVEL, and says so if it knows that it is DISPATCH_LEVEL.
     let mut irql = unsafe { AtMostDispatch::assume(at_dispatch) };
-    let chain = Chain::new(chain);
-    if !core.datapath.acquire() {
-        // SAFETY: NDIS has given or lent the chain to this activation.
-        let packets = unsafe { Nbls::new(chain) };
-        // SAFETY: the module is attached as long as this runs.
-        M::receive_refused(&unsafe { Attached::new(core) }, packets);
-        if flags & NDIS_RECEIVE_FLAGS_RESOURCES == 0 {
+    let parameters = Some(core.parameters());
+    around::<M, ()>(Call::FilterReceiveNetBufferLists, parameters, || {
+        let chain = Chain::new(chain);
+        if !core.datapath.acquire() {
+            // SAFETY: NDIS has given or lent the chain to this activation.
+            let packets = unsafe { Nbls::new(chain) };
             // SAFETY: the module is attached as long as this runs.
-            let callback = unsafe { Callback::<Rx>::new(core.handle(), core.side::<Rx>(), true) };
-            // SAFETY: NDIS has given the chain of `count` to this activation, without low resources.
-            unsafe { callback.batch(chain, count, port, flags) }.return_(&mut irql);
+            M::receive_refused(&unsafe { Attached::new(core) }, packets);
+            if flags & NDIS_RECEIVE_FLAGS_RESOURCES == 0 {
+                // SAFETY: the module is attached as long as this runs.
+                let callback =
+                    unsafe { Callback::<Rx>::new(core.handle(), core.side::<Rx>(), true) };
+                // SAFETY: NDIS has given the chain of `count` to this activation, without low resources.
+                unsafe { callback.batch(chain, count, port, flags) }.return_(&mut irql);
+            }
+            return;
         }
-        return;
-    }
-    // SAFETY: a reference of `datapath` is held until the end.
-    let running = unsafe { Running::new(core) };
-    // SAFETY: the module is attached as long as this runs.
-    let callback = unsafe { Callback::<Rx>::new(core.handle(), core.side::<Rx>(), true) };
-    if flags & NDIS_RECEIVE_FLAGS_RESOURCES != 0 {
-        // SAFETY: NDIS has lent the chain to this activation, whose module is attached and running.
-        let packets = unsafe { LowResources::new(&callback, chain, count, port, flags) };
-        M::receive_low_resources(&running, packets, &mut irql);
-    } else {
-        // SAFETY: NDIS has given the chain of `count` to this activation, without low resources.
-        let batch = unsafe { callback.batch(chain, count, port, flags) };
-        M::receive(&running, batch, &mut irql);
-    }
-    core.report_leaked(callback.settle(&mut irql));
-    core.datapath.release();
+        // SAFETY: a reference of `datapath` is held until the end.
+        let running = unsafe { Running::new(core) };
+        // SAFETY: the module is attached as long as this runs.
+        let callback = unsafe { Callback::<Rx>::new(core.handle(), core.side::<Rx>(), true) };
+        if flags & NDIS_RECEIVE_FLAGS_RESOURCES != 0 {
+            // SAFETY: NDIS has lent the chain to this activation, whose module is attached and running.
+            let packets = unsafe { LowResources::new(&callback, chain, count, port, flags) };
+            M::receive_low_resources(&running, packets, &mut irql);
+        } else {
+            // SAFETY: NDIS has given the chain of `count` to this activation, without low resources.
+            let batch = unsafe { callback.batch(chain, count, port, flags) };
+            M::receive(&running, batch, &mut irql);
+        }
+        core.report_leaked(callback.settle(&mut irql));
+        core.datapath.release();
+    });
 }
 
 /// `FilterReturnNetBufferLists`: the module's own go back to it, all others down.
@@ -269,8 +301,11 @@ pub(crate) unsafe extern "system" fn return_<M: FilterModule>(
         unsafe { NdisFReturnNetBufferLists(core.handle(), chain.as_ptr(), flags) };
     };
     let side = core.side::<Rx>();
-    // SAFETY: NDIS has given the chain back: its NBLs came as receives through this module, or are its own.
-    unsafe { side.settle::<Rx, _>(Chain::new(chain), &mut irql, hand_over) };
+    let parameters = Some(core.parameters());
+    around::<M, ()>(Call::FilterReturnNetBufferLists, parameters, || {
+        // SAFETY: NDIS has given the chain back: its NBLs came as receives through this module, or are its own.
+        unsafe { side.settle::<Rx, _>(Chain::new(chain), &mut irql, hand_over) };
+    });
 }
 
 /// `FilterStatus`.
@@ -286,7 +321,9 @@ pub(crate) unsafe extern "system" fn status<M: StatusPath>(
     let attached = unsafe { Attached::new(core) };
     // SAFETY: NDIS has lent the indication to this activation.
     let indication = unsafe { StatusIndication::new(core.handle(), indication) };
-    M::status(&attached, indication, &mut irql);
+    around::<M, ()>(Call::FilterStatus, Some(core.parameters()), || {
+        M::status(&attached, indication, &mut irql);
+    });
 }
 
 /// `FilterNetPnPEvent`.
@@ -303,11 +340,13 @@ pub(crate) unsafe extern "system" fn net_pnp_event<M: PnpPath>(
     // SAFETY: NDIS has lent the event to this activation.
     let event = unsafe { NetPnpEvent::new(core.handle(), event) };
     let may_be_refused = event.may_be_refused();
-    if event.code() == NetPnpEvent::FILTER_PRE_DETACH {
-        M::pre_detach(&attached, &mut irql);
-    }
-    let result = M::net_pnp_event(&attached, event, &mut irql);
-    failure_or_success(if may_be_refused { result } else { Ok(()) })
+    around::<M, _>(Call::FilterNetPnPEvent, Some(core.parameters()), || {
+        if event.code() == NetPnpEvent::FILTER_PRE_DETACH {
+            M::pre_detach(&attached, &mut irql);
+        }
+        let result = M::net_pnp_event(&attached, event, &mut irql);
+        failure_or_success(if may_be_refused { result } else { Ok(()) })
+    })
 }
 
 /// `FilterDevicePnPEventNotify`.
@@ -323,7 +362,10 @@ pub(crate) unsafe extern "system" fn device_pnp_event<M: PnpPath>(
     let attached = unsafe { Attached::new(core) };
     // SAFETY: NDIS has lent the event to this activation.
     let event = unsafe { DevicePnpEvent::new(core.handle(), event) };
-    M::device_pnp_event(&attached, event, &mut irql);
+    let parameters = Some(core.parameters());
+    around::<M, ()>(Call::FilterDevicePnPEventNotify, parameters, || {
+        M::device_pnp_event(&attached, event, &mut irql);
+    });
 }
 
 /// The routine of every NDIS work item (`NDIS_IO_WORKITEM_ROUTINE`).
@@ -418,11 +460,15 @@ pub(crate) unsafe extern "C" fn dispatch<M: ControlDevice>(
     // SAFETY: the I/O manager calls dispatch routines of a device like this at PASSIVE_LEVEL.
     let mut irql = unsafe { Passive::assume() };
     // SAFETY: the I/O manager has given the IRP to this activation.
-    unsafe { device::dispatch::<M>(irp, &mut irql) }.into_raw()
+    let call = unsafe { device::call_of(irp) };
+    around::<M, _>(call, None, || {
+        // SAFETY: likewise.
+        unsafe { device::dispatch::<M>(irp, &mut irql) }.into_raw()
+    })
 }
 
 /// `ETWENABLECALLBACK` of every provider.
-pub(crate) unsafe extern "C" fn enable_events(
+pub(crate) unsafe extern "C" fn enable_events<M: FilterModule>(
     _source: *const GUID,
     code: u32,
     level: u8,
@@ -435,7 +481,9 @@ pub(crate) unsafe extern "C" fn enable_events(
     let mut irql = unsafe { Passive::assume() };
     // SAFETY: the context of the registration.
     let provider = unsafe { trace::from_context(context) };
-    provider.control(code, level, any, all, &mut irql);
+    around::<M, ()>(Call::EtwEnableCallback, None, || {
+        provider.control(code, level, any, all, &mut irql);
+    });
 }
 
 /// `DRIVER_CANCEL` of longer requests.
@@ -443,19 +491,24 @@ pub(crate) unsafe extern "C" fn cancel<M: ControlDevice>(
     _device: *mut DEVICE_OBJECT,
     irp: *mut IRP,
 ) {
-    // SAFETY: the I/O manager calls it for the IRP, with the cancel spin lock held.
-    unsafe { device::cancel::<M>(irp) };
+    around::<M, ()>(Call::Cancel, None, || {
+        // SAFETY: the I/O manager calls it for the IRP, with the cancel spin lock held.
+        unsafe { device::cancel::<M>(irp) };
+    });
 }
 
 /// `DRIVER_UNLOAD`.
 pub(crate) unsafe extern "C" fn unload<M: Installed>(_driver: *mut DRIVER_OBJECT) {
     // SAFETY: the I/O manager calls DriverUnload at PASSIVE_LEVEL.
     let mut irql = unsafe { Passive::assume() };
+    M::called(Call::DriverUnload, Stage::Begins(None));
     if let Some(device) = M::HANDLERS.device {
         (device.undo)(M::driver(), &mut irql);
     }
     driver::deregister(&mut irql);
-    driver::end_trace(Moment::<M>::Unloaded, &mut irql);
+    M::witness(Moment::Unloaded);
+    M::called(Call::DriverUnload, Stage::Ends(None));
+    driver::end_trace::<M>(&mut irql);
 }
 
 /// What NDIS is told: success, or an error. Nothing is ever pending.

@@ -34,7 +34,7 @@
 //! ```no_run
 //! use ndis::Status;
 //! use ndis::irql::Passive;
-//! use ndis::trace::{self, Ascii, Bool, Mac, NtStatus};
+//! use ndis::trace::{self, Ascii, Binary, Bool, Bytes, Mac, NtStatus};
 //!
 //! mod keyword {
 //!     pub const LIFE: u64 = 1;
@@ -54,6 +54,8 @@
 //!         is_running = "IsRunning": Bool,
 //!         /// How it went.
 //!         status = "Status": NtStatus,
+//!         /// What it has said.
+//!         answer = "Answer": Binary,
 //!     }
 //! }
 //!
@@ -64,6 +66,7 @@
 //!         address: [2, 0, 0, 0, 0, 1],
 //!         is_running: true,
 //!         status: Status::SUCCESS,
+//!         answer: Bytes::new(&[1, 2, 3]),
 //!     });
 //! }
 //! # fn main() {}
@@ -81,7 +84,7 @@ pub(crate) use self::provider::from_context;
 #[cfg(windows)]
 pub use self::{
     blob::FieldFacts,
-    kind::{Ascii, Bool, Hex32, Kind, Mac, NtStatus, Pieces, SocketAddress, Utf16},
+    kind::{Ascii, Binary, Bool, Bytes, Hex32, Kind, Mac, NtStatus, Pieces, SocketAddress, Utf16},
     provider::{Event, Facts, Level, Opcode, Provider, write},
 };
 

@@ -12,6 +12,10 @@ record! {
     versioned pub struct StatisticsHeader {
         /// Tracing that the driver could not register for, and runs without: [`UNTRACED_EVENTS`], [`UNTRACED_MESSAGES`].
         pub untraced: u16,
+        /// Events (ETW) that the system did not take: too long, or no buffer was free.
+        pub refused_events: u64,
+        /// Messages (WPP) that it did not take.
+        pub refused_messages: u64,
         /// Filter modules attached now: the number of records there are, not of those that fit.
         pub adapter_count: u32,
         /// Version of the driver package.

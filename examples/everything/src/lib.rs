@@ -209,9 +209,10 @@ fn check_global_memory() -> Result<(), Status> {
 fn every_ns_of(configuration: &mut ndis::config::Configuration<'_>, irql: &mut Passive) -> u64 {
     match configuration.integer(text!("EveryMs"), irql) {
         Parameter::Integer(every_ms @ 1..=1000) => nanoseconds(every_ms),
-        Parameter::Integer(_) | Parameter::Absent | Parameter::WrongType => {
-            nanoseconds(DEFAULT_EVERY_MS)
-        }
+        Parameter::Integer(_)
+        | Parameter::Absent
+        | Parameter::WrongType
+        | Parameter::Unreadable(_) => nanoseconds(DEFAULT_EVERY_MS),
     }
 }
 

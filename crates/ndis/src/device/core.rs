@@ -24,6 +24,7 @@ use super::longer::{self, Pending};
 use super::{ControlDevice, IoWorkItem, NdisWorkItem};
 use crate::driver::{self, Driver};
 use crate::event::Event;
+use crate::filter::{Call, around};
 use crate::irql::{Caller, Passive};
 use crate::mem::{OutOfMemory, PoolArc, Tag};
 use crate::rundown::Rundown;
@@ -78,7 +79,8 @@ impl<M: ControlDevice> Owner for DeviceCore<M> {
 
     unsafe fn run(&self, routine: Routine<M>, irql: &mut Passive) -> NextRun {
         // SAFETY: this function's contract: a reference of the gate is held.
-        routine(&unsafe { Device::new(self) }, irql)
+        let device = unsafe { Device::new(self) };
+        around::<M, _>(Call::WorkItem, None, || routine(&device, irql))
     }
 }
 

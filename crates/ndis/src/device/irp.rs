@@ -8,7 +8,8 @@ use wdk_sys::{
     IRP_MJ_CREATE, IRP_MJ_DEVICE_CONTROL, METHOD_BUFFERED, METHOD_NEITHER, SL_PENDING_RETURNED,
 };
 
-use super::{ControlBuffer, ControlDevice};
+use super::{ControlBuffer, ControlDevice, Refused};
+use crate::filter::Call;
 use crate::irql::{Caller, Passive};
 use crate::{Status, thunk};
 
@@ -27,8 +28,50 @@ pub(crate) unsafe fn dispatch<M: ControlDevice>(irp: *mut IRP, irql: &mut Passiv
         // SAFETY: this function's contract, and the IRP is not pending.
         Ok(Answer::Done(information)) => unsafe { complete(irp, Ok(information), irql) },
         // SAFETY: likewise.
-        Err(status) => unsafe { complete(irp, Err(status), irql) },
+        Err(status) => unsafe { refuse::<M>(irp, status, irql) },
     }
+}
+
+/// Which call of the driver an IRP is.
+///
+/// # Safety
+///
+/// That of [`dispatch`].
+pub(crate) unsafe fn call_of(irp: *mut IRP) -> Call {
+    // SAFETY: this function's contract.
+    match u32::from(unsafe { function(irp) }) {
+        IRP_MJ_CREATE => Call::DispatchCreate,
+        IRP_MJ_CLEANUP => Call::DispatchCleanup,
+        IRP_MJ_CLOSE => Call::DispatchClose,
+        IRP_MJ_DEVICE_CONTROL => Call::DispatchDeviceControl,
+        _ => Call::Dispatch,
+    }
+}
+
+/// Tells the driver that a request is refused, completes it, and gives its status.
+///
+/// # Safety
+///
+/// As for [`complete`], with an IRP of this driver's device.
+pub(super) unsafe fn refuse<M: ControlDevice>(
+    irp: *mut IRP,
+    status: Status,
+    irql: &mut Passive,
+) -> Status {
+    let status = status.into_failure();
+    // SAFETY: this function's contract.
+    let function = unsafe { function(irp) };
+    let code = (u32::from(function) == IRP_MJ_DEVICE_CONTROL).then(|| {
+        // SAFETY: the function says that the parameters are those of a control request.
+        unsafe { code(irp) }
+    });
+    M::refused(&Refused {
+        function,
+        code,
+        status,
+    });
+    // SAFETY: this function's contract.
+    unsafe { complete(irp, Err(status), irql) }
 }
 
 /// What has become of a request.
@@ -69,10 +112,7 @@ pub(super) unsafe fn complete(
 /// That of [`dispatch`].
 unsafe fn answer<M: ControlDevice>(irp: *mut IRP, irql: &mut Passive) -> Result<Answer, Status> {
     // SAFETY: this function's contract.
-    let location = unsafe { current_location(irp) };
-    // SAFETY: the I/O manager has set the location up for this driver.
-    let function = unsafe { (*location).MajorFunction };
-    match u32::from(function) {
+    match u32::from(unsafe { function(irp) }) {
         IRP_MJ_CREATE => {
             // SAFETY: this function's contract.
             let file = unsafe { file(irp) };
@@ -161,6 +201,32 @@ pub(super) unsafe fn request<'a>(irp: *mut IRP) -> Result<(u32, ControlBuffer<'a
             output_length,
         },
     ))
+}
+
+/// The code of a control request.
+///
+/// # Safety
+///
+/// The IRP is a device control request, and the caller's.
+unsafe fn code(irp: *mut IRP) -> u32 {
+    // SAFETY: this function's contract.
+    let location = unsafe { current_location(irp) };
+    // SAFETY: this function's contract.
+    let parameters = unsafe { &raw const (*location).Parameters.DeviceIoControl };
+    // SAFETY: likewise: the member in use is this one.
+    unsafe { (*parameters).IoControlCode }
+}
+
+/// The major function of an IRP.
+///
+/// # Safety
+///
+/// That of [`dispatch`], or the IRP was left pending there.
+unsafe fn function(irp: *mut IRP) -> u8 {
+    // SAFETY: this function's contract.
+    let location = unsafe { current_location(irp) };
+    // SAFETY: the I/O manager has set the location up for this driver.
+    unsafe { (*location).MajorFunction }
 }
 
 /// The file object of an IRP.

@@ -3,7 +3,9 @@
 use core::marker::PhantomData;
 
 use ndis_sys::{
-    NDIS_FILTER_ATTACH_PARAMETERS, NDIS_OBJECT_TYPE_FILTER_ATTACH_PARAMETERS,
+    NDIS_FILTER_ATTACH_PARAMETERS, NDIS_FILTER_RESTART_PARAMETERS,
+    NDIS_OBJECT_TYPE_FILTER_ATTACH_PARAMETERS, NDIS_OBJECT_TYPE_FILTER_RESTART_PARAMETERS,
+    NDIS_SIZEOF__FILTER_RESTART_PARAMETERS_REVISION_1,
     NDIS_SIZEOF_FILTER_ATTACH_PARAMETERS_REVISION_1, NdisMedium802_3,
 };
 
@@ -96,6 +98,32 @@ impl AttachParameters {
             },
         })
     }
+}
+
+/// The medium that the parameters of a restart name.
+///
+/// <https://learn.microsoft.com/windows-hardware/drivers/ddi/ndis/ns-ndis-_ndis_filter_restart_parameters>
+///
+/// # Errors
+///
+/// [`Status::INVALID_PARAMETER`] when they are not what their header has to say they are.
+///
+/// # Safety
+///
+/// `raw` came with `FilterRestart`.
+pub(crate) unsafe fn restart_medium(
+    raw: *const NDIS_FILTER_RESTART_PARAMETERS,
+) -> Result<Medium, Status> {
+    // SAFETY: this function's contract: at least the header is there.
+    let header = unsafe { (*raw).Header };
+    if header.Type != NDIS_OBJECT_TYPE_FILTER_RESTART_PARAMETERS
+        || header.Revision == 0
+        || header.Size < NDIS_SIZEOF__FILTER_RESTART_PARAMETERS_REVISION_1
+    {
+        return Err(Status::INVALID_PARAMETER);
+    }
+    // SAFETY: the header says that the members of revision 1 are there.
+    Ok(Medium(unsafe { (*raw).MiniportMediaType }))
 }
 
 /// A module that is being made, lent to [`FilterModule::attach`].

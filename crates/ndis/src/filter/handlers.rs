@@ -280,7 +280,7 @@ impl<M: Installed> Handlers<M> {
             FriendlyName: names.friendly.as_unicode_string(),
             UniqueName: names.unique.as_unicode_string(),
             ServiceName: names.service.as_unicode_string(),
-            SetOptionsHandler: Some(thunk::set_options),
+            SetOptionsHandler: Some(thunk::set_options::<M>),
             SetFilterModuleOptionsHandler: self.module_options,
             AttachHandler: Some(thunk::attach::<M>),
             DetachHandler: Some(thunk::detach::<M>),

@@ -10,7 +10,7 @@ use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use ndis_sys::NDIS_HANDLE;
 use wdk_sys::ntddk;
 
-use super::{AttachParameters, Attached, FilterModule};
+use super::{AttachParameters, Attached, Call, FilterModule, around};
 use crate::Status;
 use crate::counter::Counter;
 use crate::debug;
@@ -490,7 +490,9 @@ impl<M: FilterModule> Owner for ModuleCore<M> {
     unsafe fn run(&self, routine: Routine<M>, irql: &mut Passive) -> NextRun {
         // SAFETY: this function's contract: a reference of `attached` is held.
         let attached = unsafe { Attached::new(self) };
-        routine(&attached, irql)
+        around::<M, _>(Call::WorkItem, Some(self.parameters()), || {
+            routine(&attached, irql)
+        })
     }
 }
 

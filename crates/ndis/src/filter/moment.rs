@@ -1,6 +1,6 @@
 //! What this crate does with a driver, told to the driver for its traces.
 
-use super::{AttachParameters, Attached, FilterModule};
+use super::{AttachParameters, Attached, BothWays, FilterModule};
 use crate::{Status, time};
 
 /// Something that has just happened to the driver or one of its modules; see [`FilterModule::witness`].
@@ -8,6 +8,10 @@ use crate::{Status, time};
 /// Times are 0 when the driver did not [ask](FilterModule::wants_times) for them.
 #[derive(Debug)]
 pub enum Moment<'a, M: FilterModule> {
+    /// The system does not register what events are written with: the driver runs without them.
+    EventsNotRegistered(Status),
+    /// The system does not register what WPP messages are written with: the driver runs without them.
+    MessagesNotRegistered(Status),
     /// `DriverEntry` is done: modules may attach, or have.
     Loaded,
     /// `DriverEntry` fails.
@@ -23,8 +27,8 @@ pub enum Moment<'a, M: FilterModule> {
     },
     /// A module could not be attached.
     NotAttached {
-        /// What NDIS said about its adapter.
-        parameters: &'a AttachParameters,
+        /// What NDIS said about its adapter, if that could be read.
+        parameters: Option<&'a AttachParameters>,
         /// Why.
         why: Status,
         /// How long it took.
@@ -38,6 +42,15 @@ pub enum Moment<'a, M: FilterModule> {
         result: Result<(), Status>,
         /// How long it took.
         took_ns: u64,
+    },
+    /// Memory was too short for all packets of the module's own that it wants from this restart on.
+    OwnPacketsShort {
+        /// The module.
+        module: &'a Attached<'a, M>,
+        /// Those for sends and for receives that there are.
+        made: BothWays<u32>,
+        /// Those that it wants.
+        wanted: BothWays<u32>,
     },
     /// `FilterPause` is done.
     Paused {

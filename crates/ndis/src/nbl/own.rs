@@ -86,7 +86,7 @@ impl OwnPool {
         })
     }
 
-    /// Makes packets: as many as memory allows.
+    /// Makes packets, as many as memory allows, and gives their number.
     ///
     /// <https://learn.microsoft.com/windows-hardware/drivers/ddi/nblapi/nf-nblapi-ndisallocatenetbufferlistpool>
     ///
@@ -94,20 +94,26 @@ impl OwnPool {
     ///
     /// Called in restart, with the handle of the module, after `empty` if it was called before. The handlers that packets
     /// come back through are registered.
-    pub(crate) unsafe fn fill(&self, module: NDIS_HANDLE, size: OwnPackets, irql: &mut Passive) {
+    pub(crate) unsafe fn fill(
+        &self,
+        module: NDIS_HANDLE,
+        size: OwnPackets,
+        irql: &mut Passive,
+    ) -> u32 {
         let OwnPackets { packets, bytes, .. } = size;
         let length = (packets as usize).saturating_mul(bytes as usize);
         if length == 0 {
-            return;
+            return 0;
         }
         let Ok(mut memory) = PoolVec::try_from_fn(Tag::new(TAG), length, |_| 0_u8) else {
-            return;
+            return 0;
         };
         // SAFETY: this function's contract.
         let Some(pool) = (unsafe { allocate_pool(module, true) }) else {
-            return;
+            return 0;
         };
         let mut chain = Chain::EMPTY;
+        let mut made: u32 = 0;
         for room in memory.chunks_exact_mut(bytes.max(1) as usize) {
             // SAFETY: this function's contract; the room is a part of `memory`, which stays until `empty`.
             let Some(packet) = (unsafe { allocate_packet(module, pool, room) }) else {
@@ -118,6 +124,7 @@ impl OwnPool {
             chain = Chain {
                 first: Some(packet),
             };
+            made = made.saturating_add(1);
         }
         // SAFETY: by invariant 1 and this function's contract nobody else looks at it.
         unsafe { *self.memory.get() = Some(memory) };
@@ -127,6 +134,7 @@ impl OwnPool {
         // INVARIANT: all of the pool's NBLs are here.
         self.free.with(irql, |free, _| free.0 = chain);
         self.out.open();
+        made
     }
 
     /// Waits until all packets are back, and frees them.

@@ -11,7 +11,7 @@ use ndis_sys::{
 };
 
 use crate::Status;
-use crate::filter::{Attached, FilterModule, ModuleCore};
+use crate::filter::{Attached, Call, FilterModule, ModuleCore, around};
 use crate::irql::AtMostDispatch;
 use crate::oid::{self, Answered, CallContext, Course, Raw, Route, SyncOidPath};
 
@@ -24,11 +24,13 @@ pub(crate) unsafe extern "system" fn request<M: FilterModule, P: Route<M>>(
     let core = unsafe { ModuleCore::<M>::called_back(context) };
     // SAFETY: NDIS calls it at or below DISPATCH_LEVEL.
     let mut irql = unsafe { AtMostDispatch::assume(false) };
-    // SAFETY: NDIS has given the request, and detaches no module that has one.
-    match unsafe { oid::arrive::<M, P>(core, request, &mut irql) } {
-        Some(status) => status.into_raw(),
-        None => NDIS_STATUS_PENDING,
-    }
+    around::<M, _>(Call::FilterOidRequest, Some(core.parameters()), || {
+        // SAFETY: NDIS has given the request, and detaches no module that has one.
+        match unsafe { oid::arrive::<M, P>(core, request, &mut irql) } {
+            Some(status) => status.into_raw(),
+            None => NDIS_STATUS_PENDING,
+        }
+    })
 }
 
 /// `FilterOidRequestComplete`, `FilterDirectOidRequestComplete`.
@@ -41,8 +43,14 @@ pub(crate) unsafe extern "system" fn request_complete<M: FilterModule, P: Route<
     let core = unsafe { ModuleCore::<M>::called_back(context) };
     // SAFETY: NDIS calls it at or below DISPATCH_LEVEL.
     let mut irql = unsafe { AtMostDispatch::assume(false) };
-    // SAFETY: NDIS gives back what the module has sent, and detaches no module that has a request.
-    unsafe { oid::come_back::<M, P>(core, request, Status::from_raw(status), &mut irql) };
+    around::<M, ()>(
+        Call::FilterOidRequestComplete,
+        Some(core.parameters()),
+        || {
+            // SAFETY: NDIS gives back what the module has sent, and detaches no module that has a request.
+            unsafe { oid::come_back::<M, P>(core, request, Status::from_raw(status), &mut irql) };
+        },
+    );
 }
 
 /// `FilterCancelOidRequest`, `FilterCancelDirectOidRequest`.
@@ -54,8 +62,14 @@ pub(crate) unsafe extern "system" fn cancel_request<M: FilterModule, P: Route<M>
     let core = unsafe { ModuleCore::<M>::called_back(context) };
     // SAFETY: NDIS calls it at or below DISPATCH_LEVEL.
     let mut irql = unsafe { AtMostDispatch::assume(false) };
-    // SAFETY: the module is attached as long as this runs.
-    unsafe { oid::cancel::<M, P>(core, id, &mut irql) };
+    around::<M, ()>(
+        Call::FilterCancelOidRequest,
+        Some(core.parameters()),
+        || {
+            // SAFETY: the module is attached as long as this runs.
+            unsafe { oid::cancel::<M, P>(core, id, &mut irql) };
+        },
+    );
 }
 
 /// `FilterSynchronousOidRequest`.
@@ -68,16 +82,19 @@ pub(crate) unsafe extern "system" fn synchronous_request<M: SyncOidPath>(
     let core = unsafe { ModuleCore::<M>::called_back(context) };
     // SAFETY: NDIS calls it at or below DISPATCH_LEVEL.
     let mut irql = unsafe { AtMostDispatch::assume(false) };
-    // SAFETY: NDIS lends the request to this activation.
-    match unsafe { oid::arrive_synchronously(core, request, &mut irql) } {
-        Course::On(context) => {
-            // SAFETY: NDIS lends the place, for a value that only its completion looks at.
-            unsafe { call_context.write(context.into_raw()) };
-            Status::SUCCESS.into_raw()
+    let parameters = Some(core.parameters());
+    around::<M, _>(Call::FilterSynchronousOidRequest, parameters, || {
+        // SAFETY: NDIS lends the request to this activation.
+        match unsafe { oid::arrive_synchronously(core, request, &mut irql) } {
+            Course::On(context) => {
+                // SAFETY: NDIS lends the place, for a value that only its completion looks at.
+                unsafe { call_context.write(context.into_raw()) };
+                Status::SUCCESS.into_raw()
+            }
+            Course::Done => NDIS_STATUS_ALREADY_COMPLETE,
+            Course::Ended(status) => status.into_raw(),
         }
-        Course::Done => NDIS_STATUS_ALREADY_COMPLETE,
-        Course::Ended(status) => status.into_raw(),
-    }
+    })
 }
 
 /// `FilterSynchronousOidRequestComplete`.
@@ -100,7 +117,14 @@ pub(crate) unsafe extern "system" fn synchronous_request_complete<M: SyncOidPath
     let mut answer = Answered::new(raw, room, Status::from_raw(unsafe { status.read() }));
     // SAFETY: the module is attached as long as this runs.
     let attached = unsafe { Attached::new(core) };
-    M::synchronous_oid_answered(&attached, word, &mut answer, &mut irql);
+    let parameters = Some(core.parameters());
+    around::<M, ()>(
+        Call::FilterSynchronousOidRequestComplete,
+        parameters,
+        || {
+            M::synchronous_oid_answered(&attached, word, &mut answer, &mut irql);
+        },
+    );
     // SAFETY: as above.
     unsafe { status.write(answer.status().into_raw()) };
 }

@@ -244,6 +244,49 @@ impl Kind for Mac {
     }
 }
 
+/// Bytes.
+#[derive(Debug)]
+pub enum Binary {}
+
+/// Bytes of an event: up to 65,535, and what is longer is cut there. An event of more than 64 KiB is refused as a whole.
+#[derive(Clone, Copy)]
+pub struct Bytes<'v> {
+    length: [u8; 2],
+    bytes: &'v [u8],
+}
+
+impl<'v> Bytes<'v> {
+    /// These bytes.
+    #[must_use]
+    pub fn new(bytes: &'v [u8]) -> Self {
+        let bytes = bytes.get(..usize::from(u16::MAX)).unwrap_or(bytes);
+        let length = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
+        Self {
+            length: length.to_le_bytes(),
+            bytes,
+        }
+    }
+}
+
+impl fmt::Debug for Bytes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bytes")
+            .field("length", &self.bytes.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl sealed::Sealed for Binary {}
+impl Kind for Binary {
+    type Value<'v> = Bytes<'v>;
+    const IN_TYPE: u8 = 14;
+
+    fn describe<'v>(value: &'v Bytes<'v>, pieces: &mut Pieces<'_, 'v>) {
+        pieces.push(Piece::of(&value.length, 0));
+        pieces.push(Piece::of(value.bytes, 0));
+    }
+}
+
 /// An end of a connection, as a `SOCKADDR_IN` or `SOCKADDR_IN6`: tools show address and port.
 #[derive(Clone, Copy, Debug)]
 pub struct SocketAddress {

@@ -11,8 +11,10 @@ use ndis_sys::nt::{
 use wdk_sys::{EVENT_DESCRIPTOR, GUID, ntddk};
 
 use super::kind::{PIECES_PER_FIELD, Piece, Pieces};
+use crate::Status;
 use crate::counter::Counter;
 use crate::debug;
+use crate::filter::FilterModule;
 use crate::irql::Passive;
 use crate::thunk;
 
@@ -169,10 +171,17 @@ impl Provider {
         self.handle.load(Ordering::Relaxed) != 0
     }
 
-    /// Registers the provider. If it cannot be, the driver runs untraced; a debug build says so.
+    /// Registers the provider.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be, and the driver runs untraced; a debug build says so.
     ///
     /// <https://learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-etwregister>
-    pub(crate) fn register(&'static self, _irql: &mut Passive) {
+    pub(crate) fn register<M: FilterModule>(
+        &'static self,
+        _irql: &mut Passive,
+    ) -> Result<(), Status> {
         let mut handle = 0;
         let context: *const Self = self;
         // SAFETY: all pointers are to what lives as long as the image, but for the result, which is valid for the length
@@ -180,7 +189,7 @@ impl Provider {
         let status = unsafe {
             ntddk::EtwRegister(
                 &raw const self.id,
-                Some(thunk::enable_events),
+                Some(thunk::enable_events::<M>),
                 context.cast_mut().cast(),
                 &raw mut handle,
             )
@@ -190,7 +199,7 @@ impl Provider {
                 c"ndis: EtwRegister failed",
                 u64::from(status.cast_unsigned()),
             );
-            return;
+            return Err(Status::from_raw(status).into_failure());
         }
         // Without the traits the system does not know the types of an event's pieces.
         // SAFETY: the handle was just given; the system only reads the bytes; the token says PASSIVE_LEVEL.
@@ -206,10 +215,11 @@ impl Provider {
             // SAFETY: the handle was just given, and nobody else has it; the token says PASSIVE_LEVEL.
             let _ = unsafe { ntddk::EtwUnregister(handle) };
             self.enabled.store(0, Ordering::Relaxed);
-            return;
+            return Err(Status::from_raw(status));
         }
         // INVARIANT: `EtwRegister` gave it.
         self.handle.store(handle, Ordering::Release);
+        Ok(())
     }
 
     /// Ends the registration: no callback runs when this has returned.
