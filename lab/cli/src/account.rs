@@ -182,6 +182,7 @@ pub(crate) fn summarise(
         .map(|reading| flow::summarise(reading, report));
     notes.extend(report.refusal.clone());
     notes.extend(before_pause.as_ref().and_then(Reading::untraced));
+    notes.extend(before_unload.as_ref().and_then(Reading::refused));
     Summary {
         image: image.to_owned(),
         driver_version: before_pause

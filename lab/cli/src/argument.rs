@@ -10,10 +10,11 @@ mod stack;
 mod trial;
 
 pub use bench::BenchArguments;
-pub use decode::{DecodeArguments, Keywords};
+pub use decode::{DecodeArguments, Keywords, TraceArguments};
 pub use demand::DemandArguments;
 pub use run::{ModeName, RunArguments, StopWhen};
 pub use setting::Setting;
+pub(crate) use setting::values;
 pub use site::Site;
 pub use stack::StackArguments;
 use trial::{STRESS_HELP, SWEEP_HELP};
@@ -22,6 +23,7 @@ pub use trial::{StressArguments, Subject, SweepArguments, WorkerArguments};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use lab_kernel::Media;
 use lab_rules::{Monitors, SwitchError};
 
 /// Runs NDIS lightweight filter drivers (.sys files) in this process, on any Linux machine, and reports
@@ -96,6 +98,19 @@ fn ndis_minor(text: &str) -> Result<u8, String> {
     (84..=89)
         .find(|minor| text == format!("6.{minor}"))
         .ok_or_else(|| "the lab offers 6.84, 6.85, 6.86, 6.87, 6.88 and 6.89".to_owned())
+}
+
+fn media(text: &str) -> Result<Media, String> {
+    let (attach, restart) = text.split_once(',').unwrap_or((text, text));
+    let number = |text: &str| {
+        let number: Option<i32> = text.parse().ok();
+        let number = number.and_then(|number| u32::try_from(number).ok());
+        number.ok_or("expected a number of NDIS_MEDIUM, or two with a comma")
+    };
+    Ok(Media {
+        attach: number(attach)?,
+        restart: number(restart)?,
+    })
 }
 
 fn rule(text: &str) -> Result<String, SwitchError> {
@@ -192,6 +207,8 @@ mod tests {
             "9",
             "--ndis",
             "6.85",
+            "--medium",
+            "0,9",
             "--local",
             "10.0.0.0/8",
             "--local",
@@ -231,7 +248,7 @@ mod tests {
         ];
         assert_eq!(
             run_arguments(&words).unwrap().replay(),
-            r"lwf-lab run 'dir one/a.sys' --pcap x.pcap --pcap 'y'\''s.pcap' --seed 9 --trace all --trace-level 3 --ndis 6.85 \
+            r"lwf-lab run 'dir one/a.sys' --pcap x.pcap --pcap 'y'\''s.pcap' --seed 9 --trace all --trace-level 3 --medium 0,9 --ndis 6.85 \
               --local 10.0.0.0/8 --local 02:00:00:00:00:0a --vlan-tags in-frame --set Mode=tap --set Ring=0x10 --processors 4 --workers 3 \
               --modes inline,off --script s.toml --fail NdisFRestartFilter --fail ExAllocatePool2@1a.2b --without pause-within-10s --stop busy --pdb a.pdb --disturb --ordered --hold-limit=7"
                 .replace("\\\n              ", "")
@@ -251,6 +268,12 @@ mod tests {
             &["a.sys", "--trace", "0x"],
             &["a.sys", "--trace", "all", "--trace-level", "0"],
             &["a.sys", "--trace", "all", "--trace-level", "loud"],
+            // What is for a session, without one.
+            &["a.sys", "--trace-level", "warning"],
+            &["a.sys", "--tmf", "a.tmf"],
+            &["a.sys", "--etl", "a.etl", "--tmf", "a.tmf"],
+            &["a.sys", "--medium", "-1"],
+            &["a.sys", "--medium", "0,x"],
             &["a.sys", "--hard", "--pcap", "x"],
             &["a.sys", "--hard", "--script", "x"],
             &["a.sys", "--fail", "ExAllocatePool2@x"],

@@ -11,6 +11,7 @@ use crate::argument::{Command, CommandLine, RunArguments};
 use crate::error::{Error, Exit};
 use crate::run::{self, Outcome};
 use crate::summary::Script;
+use crate::trace::Beside;
 use crate::{bench, imports, screen, trace, trial};
 
 /// Runs what the command line asks for.
@@ -39,9 +40,9 @@ fn execute() -> Result<Exit, Error> {
             }
             Command::Decode(arguments) => {
                 let mut out = io::BufWriter::new(io::stdout().lock());
-                let problems = trace::decode(&arguments, &mut out)?;
+                let Beside { problems, note } = trace::decode(&arguments, &mut out)?;
                 let flushed = out.flush();
-                for line in &problems {
+                for line in note.iter().chain(&problems) {
                     complain(line);
                 }
                 match flushed {

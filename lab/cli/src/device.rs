@@ -3,11 +3,12 @@
 //! The questions run inside the simulated machine, the answers are read after the run from the record
 //! that the lab kept, so that nothing of ours lives where a driver's fault can cut.
 
-use lab_kernel::{Answer, Control, ControlPhase, ControlRecord, Device, Request};
+use lab_kernel::{Answer, Control, ControlPhase, ControlRecord, Device, ParameterValue, Request};
 use protocol::{
-    AdapterStatistics, DEVICE_NAME, FLOW_CURSOR_END, FlowHeader, FlowQuery, FlowRecord,
-    IOCTL_DEFERLWF_QUERY_FLOWS, IOCTL_DEFERLWF_QUERY_STATISTICS, IOCTL_DEFERLWF_SET_MODE, Mode,
-    ModeRequest, Record, Reply, StatisticsHeader, UNTRACED_EVENTS, UNTRACED_MESSAGES,
+    AdapterRequest, AdapterStatistics, DEVICE_NAME, FLOW_CURSOR_END, FlowHeader, FlowQuery,
+    FlowRecord, IOCTL_DEFERLWF_QUERY_FLOWS, IOCTL_DEFERLWF_QUERY_STATISTICS,
+    IOCTL_DEFERLWF_REREAD_PARAMETERS, IOCTL_DEFERLWF_SET_MODE, Mode, ModeRequest, Record, Reply,
+    StatisticsHeader, UNTRACED_EVENTS, UNTRACED_MESSAGES,
 };
 
 use crate::summary::ModeChange;
@@ -17,16 +18,33 @@ const FIRST_ROOM: u32 = 16;
 /// Flows that one request has room for.
 const FLOWS_PER_PAGE: u32 = 128;
 
-/// The administrator who asks for everything there is, and for these modes while packets flow.
-pub(crate) fn administrator(modes: &[Mode], adapters: u32) -> Control {
-    let requests = modes.iter().flat_map(|&mode| {
-        (0..adapters).map(move |adapter| set_mode(lab_kernel::if_index(adapter), mode))
-    });
+/// The administrator who asks for everything there is. While packets flow he writes these registry values and has the driver
+/// read them, and asks for these modes.
+pub(crate) fn administrator(
+    writes: Vec<(String, ParameterValue)>,
+    modes: &[Mode],
+    adapters: u32,
+) -> Control {
+    let indexes = || (0..adapters).map(lab_kernel::if_index);
+    let rereads = indexes().map(reread).filter(|_| !writes.is_empty());
+    let changes = modes
+        .iter()
+        .flat_map(|&mode| indexes().map(move |if_index| set_mode(if_index, mode)));
     Control {
         device: DEVICE_NAME.to_owned(),
         ask: Box::new(ask),
-        during: requests.collect(),
+        during: rereads.chain(changes).collect(),
+        writes,
     }
+}
+
+/// A request to read the parameters again.
+pub(crate) fn reread(if_index: u32) -> Request {
+    let request = AdapterRequest {
+        if_index,
+        ..AdapterRequest::default()
+    };
+    Request::io_control(IOCTL_DEFERLWF_REREAD_PARAMETERS, &encoded(&request), 0)
 }
 
 /// A request for a mode.
@@ -196,6 +214,14 @@ impl Reading {
             .collect::<Vec<_>>();
         let names = missing.join(" and ");
         (!missing.is_empty()).then(|| format!("the driver could not register its {names}"))
+    }
+
+    /// Records that the system did not take of the driver, if there are any.
+    pub(crate) fn refused(&self) -> Option<String> {
+        let (events, messages) = (self.header.refused_events, self.header.refused_messages);
+        (events > 0 || messages > 0).then(|| {
+            format!("the system did not take {events} events (ETW) and {messages} messages (WPP) of the driver")
+        })
     }
 
     /// What the driver counted on the adapter with this interface index.

@@ -86,7 +86,8 @@ pub(crate) fn execute(arguments: &RunArguments) -> Result<Outcome, Error> {
         sources = adapters.iter().map(|_| source()).collect();
     }
     let modes: Vec<Mode> = arguments.modes.iter().map(|&mode| mode.into()).collect();
-    let control = device::administrator(&modes, adapters.len() as u32);
+    let writes = argument::values(&arguments.later_settings);
+    let control = device::administrator(writes, &modes, adapters.len() as u32);
     let chaos = arguments
         .hard
         .then(|| life::chaos(adapters.len() as u32, arguments.demand));
@@ -105,17 +106,14 @@ pub(crate) fn execute(arguments: &RunArguments) -> Result<Outcome, Error> {
             above: others.above,
             below: others.below,
             seed: arguments.seed,
+            media: arguments.medium,
             ndis_minor: arguments.ndis,
             processors: arguments.processors,
             workers: arguments.workers,
             stop: arguments.stop.into(),
             disturb: arguments.disturb,
             adapters,
-            parameters: arguments
-                .settings
-                .iter()
-                .map(|setting| (setting.name.clone(), setting.value.clone()))
-                .collect(),
+            parameters: argument::values(&arguments.settings),
             control: Some(control),
             chaos,
             script: script.as_ref().map(|script| script.play.clone()),
@@ -139,6 +137,7 @@ pub(crate) fn execute(arguments: &RunArguments) -> Result<Outcome, Error> {
             .map_err(|error| timeline::refuse(path, &error))?;
     }
     if let Some(session) = session {
+        notes.extend(session.note());
         session.finish()?;
     }
     notes.extend(argument::switched_off(&arguments.without));

@@ -13,7 +13,7 @@ use std::rc::Rc;
 
 use lab_kernel::{TraceRecord, TraceSession, Wanted};
 
-use crate::argument::{DecodeArguments, RunArguments};
+use crate::argument::{DecodeArguments, RunArguments, TraceArguments};
 use crate::error::Error;
 use decode::Decoded;
 use tmf::Formats;
@@ -22,6 +22,8 @@ use tmf::Formats;
 pub(crate) struct Session {
     state: Rc<RefCell<State>>,
     etl: Option<(PathBuf, File)>,
+    /// What is wrong with the formats, though they can be used.
+    note: Option<String>,
 }
 
 struct State {
@@ -41,7 +43,10 @@ impl Session {
     ///
     /// When the log cannot be created.
     pub(crate) fn new(arguments: &RunArguments) -> Result<Option<Self>, Error> {
-        if arguments.trace.is_none() && arguments.etl.is_none() {
+        let TraceArguments {
+            trace, tmf, etl, ..
+        } = &arguments.tracing;
+        if !arguments.tracing.is_session() {
             return Ok(None);
         }
         let create = |path: &PathBuf| {
@@ -49,22 +54,29 @@ impl Session {
                 .map(|file| (path.clone(), file))
                 .map_err(|error| refuse(path, &error))
         };
-        let etl = arguments.etl.as_ref().map(create).transpose()?;
+        let etl = etl.as_ref().map(create).transpose()?;
         let beside_image = arguments.image.with_extension("tmf");
-        let tmf = match &arguments.tmf {
+        let tmf = match tmf {
             Some(path) => Some(path.as_path()),
             None => beside_image.is_file().then_some(beside_image.as_path()),
         };
+        let (formats, note) = formats(tmf)?;
         Ok(Some(Self {
             state: Rc::new(RefCell::new(State {
-                is_shown: arguments.trace.is_some(),
+                is_shown: trace.is_some(),
                 is_json: arguments.json,
-                formats: formats(tmf)?,
+                formats,
                 kept: etl.is_some().then(Vec::new),
                 failed: None,
             })),
             etl,
+            note,
         }))
+    }
+
+    /// What a reader should know of what is printed.
+    pub(crate) fn note(&self) -> Option<String> {
+        self.note.clone()
     }
 
     /// The session for the kernel.
@@ -72,8 +84,11 @@ impl Session {
         let state = Rc::clone(&self.state);
         TraceSession {
             wanted: Wanted {
-                level: arguments.trace_level,
-                any_keyword: arguments.trace.map_or(u64::MAX, |keywords| keywords.0),
+                level: arguments.tracing.trace_level,
+                any_keyword: arguments
+                    .tracing
+                    .trace
+                    .map_or(u64::MAX, |keywords| keywords.0),
                 all_keywords: 0,
             },
             reader: Box::new(move |record| state.borrow_mut().take(record)),
@@ -114,10 +129,15 @@ impl State {
     }
 }
 
-/// The formats of WPP messages at `path`, a folder or a file.
-fn formats(path: Option<&Path>) -> Result<Formats, Error> {
-    path.map_or_else(|| Ok(Formats::default()), Formats::read)
-        .map_err(Error::bad_input)
+/// The formats of WPP messages at `path`, a folder or a file, and what of them is left out.
+fn formats(path: Option<&Path>) -> Result<(Formats, Option<String>), Error> {
+    let Some(path) = path else {
+        return Ok((Formats::default(), None));
+    };
+    let formats = Formats::read(path).map_err(Error::bad_input)?;
+    let skipped = formats.skipped();
+    let note = skipped.map(|skipped| format!("{}: {skipped}", path.display()));
+    Ok((formats, note))
 }
 
 fn line(decoded: &Decoded, is_json: bool) -> String {
@@ -132,18 +152,24 @@ fn refuse(path: &Path, error: &dyn std::fmt::Display) -> Error {
     Error::bad_input(format!("{}: {error}", path.display()))
 }
 
-/// `lwf-lab decode`: prints a log to `out`, and gives what is wrong with it, one line each.
+/// What is said beside the records of a log, a line each.
+#[derive(Default)]
+pub(crate) struct Beside {
+    /// What is wrong with the log.
+    pub(crate) problems: Vec<String>,
+    /// What of the formats is left out.
+    pub(crate) note: Option<String>,
+}
+
+/// `lwf-lab decode`: prints a log to `out`, and gives what there is to say beside.
 ///
 /// # Errors
 ///
 /// When it cannot be read at all, or `out` not be written.
-pub(crate) fn decode(
-    arguments: &DecodeArguments,
-    out: &mut dyn Write,
-) -> Result<Vec<String>, Error> {
+pub(crate) fn decode(arguments: &DecodeArguments, out: &mut dyn Write) -> Result<Beside, Error> {
     let path = &arguments.file;
     let bytes = std::fs::read(path).map_err(|error| refuse(path, &error))?;
-    let formats = formats(arguments.tmf.as_deref())?;
+    let (formats, note) = formats(arguments.tmf.as_deref())?;
     let log = etl::read(&bytes);
     for record in &log.records {
         let decoded = Decoded {
@@ -153,12 +179,15 @@ pub(crate) fn decode(
         let written = writeln!(out, "{}", line(&decoded, arguments.json));
         match written {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe && !arguments.json => {
-                return Ok(Vec::new());
+                return Ok(Beside::default());
             }
             Err(error) => return Err(Error::standard_output(&error)),
             Ok(()) => {}
         }
     }
     let name = |problem| format!("{}: {problem}", path.display());
-    Ok(log.problem.into_iter().map(name).collect())
+    Ok(Beside {
+        problems: log.problem.into_iter().map(name).collect(),
+        note,
+    })
 }

@@ -21,6 +21,8 @@ pub struct RunConfig {
     pub below: Vec<StackedImage>,
     /// Decides every choice that Windows leaves open.
     pub seed: u64,
+    /// What the adapters' medium is said to be.
+    pub media: Media,
     /// The NDIS minor version that the simulated system offers: 84 to 89 (6.84 to 6.89).
     pub ndis_minor: u8,
     /// Virtual processors, 1 to 16.
@@ -135,6 +137,15 @@ pub struct CallSite {
     pub stack: Vec<u32>,
 }
 
+/// The medium of an adapter (`NDIS_MEDIUM`) as filters are told; by default it is Ethernet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Media {
+    /// In `FilterAttach`.
+    pub attach: u32,
+    /// In `FilterRestart`.
+    pub restart: u32,
+}
+
 /// When the stacks stop. In all cases every packet is home by then.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Stop {
@@ -209,6 +220,8 @@ pub struct Control {
     /// Sent one after the other while packets flow: the frames are cut into as many parts as
     /// there are requests, and one more, and a request comes between two parts.
     pub during: Vec<Request>,
+    /// Registry values that are written before the first of these, as [`RunConfig::parameters`] are given.
+    pub writes: Vec<(String, ParameterValue)>,
 }
 
 /// A request to an open device. How its buffers reach the driver is told by the control code, or for reads and writes

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use crate::abi::constant::{
     NDIS_STATUS_FAILURE, NDIS_STATUS_RESOURCES, POOL_FLAG_RAISE_ON_FAILURE,
-    STATUS_INSUFFICIENT_RESOURCES,
+    STATUS_INSUFFICIENT_RESOURCES, STATUS_NO_MEMORY,
 };
 use crate::nt::{SUCCESS, lookaside, status};
 use crate::per_image::per_image;
@@ -55,6 +55,8 @@ const fn other(name: &'static str, how: How) -> CanFail {
 }
 
 const NO_MEMORY: How = How::Status(STATUS_INSUFFICIENT_RESOURCES);
+/// No buffer of the session is free.
+const NO_BUFFER: How = How::Status(STATUS_NO_MEMORY);
 const NDIS_NO_MEMORY: How = How::Status(NDIS_STATUS_RESOURCES);
 
 /// Every import of the lab that its page allows to fail.
@@ -100,6 +102,12 @@ const CAN_FAIL: &[CanFail] = &[
     other("EtwRegister", NO_MEMORY),
     other("EtwRegisterClassicProvider", NO_MEMORY),
     other("EtwSetInformation", NO_MEMORY),
+    other("EtwWrite", NO_BUFFER),
+    other("EtwWriteEx", NO_BUFFER),
+    other("EtwWriteString", NO_BUFFER),
+    other("EtwWriteTransfer", NO_BUFFER),
+    other("WmiTraceMessage", NO_BUFFER),
+    other("WmiTraceMessageVa", NO_BUFFER),
     allocation("IoCreateDevice", NO_MEMORY),
     allocation("IoCreateSymbolicLink", NO_MEMORY),
     allocation("ExAllocateTimer", How::Null),
@@ -122,7 +130,8 @@ const CAN_FAIL: &[CanFail] = &[
     other("NdisOpenConfigurationEx", NDIS_NO_MEMORY),
     other(
         "NdisReadConfiguration",
-        How::StatusAt(0, NDIS_STATUS_FAILURE),
+        // With NDIS_STATUS_FAILURE it says that there is no such value.
+        How::StatusAt(0, NDIS_STATUS_RESOURCES),
     ),
     other("NdisRegisterDeviceEx", NDIS_NO_MEMORY),
     other("NdisSetOptionalHandlers", NDIS_NO_MEMORY),

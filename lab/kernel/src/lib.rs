@@ -21,7 +21,7 @@ mod worker;
 
 pub use config::{
     AdapterConfig, Answer, Ask, CallSite, Chaos, Control, ControlPhase, Device, Direction, Frame,
-    Load, NextLoad, ParameterValue, Request, RequestKind, Requestor, RunConfig, Sample,
+    Load, Media, NextLoad, ParameterValue, Request, RequestKind, Requestor, RunConfig, Sample,
     StackedImage, Stop, UserMemory,
 };
 pub use operation::{

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 
 pub(super) const HELP: &str = "\
 Examples:
@@ -30,6 +30,57 @@ pub struct DecodeArguments {
     /// Print one JSON object for each record, a line each
     #[arg(long)]
     pub json: bool,
+}
+
+/// What `lwf-lab run` does with what the driver tells event tracing.
+#[derive(Args, Clone, Debug)]
+#[command(group = ArgGroup::new("session").args(["trace", "etl"]).multiple(true))]
+pub struct TraceArguments {
+    /// Print what the driver writes for event tracing, as it happens: all of it, or events with one of these keyword
+    /// bits (such as 0x21) and those without keywords. With --json an object a line, before the last
+    #[arg(long, value_name = "all|KEYWORDS", value_parser = Keywords::parse)]
+    pub trace: Option<Keywords>,
+
+    /// How much of it is printed or written: critical, error, warning, information or verbose, or a number from 1 to 255
+    #[arg(long, value_name = "LEVEL", default_value = "verbose", value_parser = level, requires = "session")]
+    pub trace_level: u8,
+
+    /// Texts of WPP messages, for --trace: a .tmf file, or a folder of them [default: the .tmf beside IMAGE, if there is
+    /// one]. Flags of WPP are the low 32 keyword bits
+    #[arg(long, value_name = "PATH", requires = "trace")]
+    pub tmf: Option<PathBuf>,
+
+    /// Write it to a trace log, as Windows would; without --trace all of it
+    #[arg(long, value_name = "FILE")]
+    pub etl: Option<PathBuf>,
+}
+
+impl TraceArguments {
+    /// No session.
+    pub(super) const NONE: Self = Self {
+        trace: None,
+        trace_level: VERBOSE,
+        tmf: None,
+        etl: None,
+    };
+
+    /// Whether there is a session.
+    pub(crate) const fn is_session(&self) -> bool {
+        self.trace.is_some() || self.etl.is_some()
+    }
+
+    /// Options that decide a run: a session takes its time, whoever reads it.
+    pub(super) fn words(&self) -> Vec<(&'static str, String)> {
+        let mut words = Vec::new();
+        if self.is_session() {
+            let keywords = self.trace.unwrap_or(Keywords::ALL);
+            words.push(("--trace", keywords.to_string()));
+            if self.trace_level != VERBOSE {
+                words.push(("--trace-level", self.trace_level.to_string()));
+            }
+        }
+        words
+    }
 }
 
 /// Keyword bits that a session wants.

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use lab_kernel::Stop;
+use lab_kernel::{Media, Stop};
 use lab_net::Local;
 
-use super::decode::{VERBOSE, level};
 use super::trial::Subject;
 use super::{
-    DemandArguments, Keywords, Setting, Site, StackArguments, ndis_minor, path_word, rule, word,
+    DemandArguments, Setting, Site, StackArguments, TraceArguments, media, ndis_minor, path_word,
+    rule, word,
 };
 use crate::capture::VlanTags;
 
@@ -83,10 +83,19 @@ pub struct RunArguments {
     #[arg(long, value_name = "PLACE", value_enum, default_value_t = VlanTags::OutOfBand)]
     pub vlan_tags: VlanTags,
 
+    /// Media of the adapters as the filter is told: a number of NDIS_MEDIUM for FilterAttach, and if it is another then one
+    /// for FilterRestart. 0 is Ethernet
+    #[arg(long, value_name = "N[,N]", default_value = "0", value_parser = media)]
+    pub medium: Media,
+
     /// Registry value for the driver's and the adapters' parameters: REG_DWORD for a number (decimal
     /// or 0x...), else REG_SZ; give it again for more
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = Setting::parse)]
     pub settings: Vec<Setting>,
+
+    /// Registry value that is written while packets flow; then deferlwf is asked, on every adapter, to read its parameters again
+    #[arg(long = "set-later", value_name = "NAME=VALUE", value_parser = Setting::parse)]
+    pub later_settings: Vec<Setting>,
 
     /// Virtual processors
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
@@ -115,7 +124,7 @@ pub struct RunArguments {
     pub stop: StopWhen,
 
     /// Play the life that stress plays for this seed: its traffic, and its control operations at any moment
-    #[arg(long, conflicts_with_all = ["pcap", "local", "vlan_tags", "stop", "modes"])]
+    #[arg(long, conflicts_with_all = ["pcap", "local", "vlan_tags", "stop", "modes", "later_settings"])]
     pub hard: bool,
 
     /// Fail this import, the first time that each of the driver's call stacks calls it, or the one that sweep
@@ -135,23 +144,9 @@ pub struct RunArguments {
     #[arg(long, value_name = "FILE")]
     pub timeline: Option<PathBuf>,
 
-    /// Print what the driver writes for event tracing, as it happens: all of it, or events with one of these keyword
-    /// bits (such as 0x21) and those without keywords. With --json an object a line, before the last
-    #[arg(long, value_name = "all|KEYWORDS", value_parser = Keywords::parse)]
-    pub trace: Option<Keywords>,
-
-    /// How much of it: critical, error, warning, information or verbose, or a number from 1 to 255
-    #[arg(long, value_name = "LEVEL", default_value = "verbose", value_parser = level)]
-    pub trace_level: u8,
-
-    /// Texts of WPP messages, for --trace: a .tmf file, or a folder of them [default: the .tmf beside IMAGE, if there is
-    /// one]. Flags of WPP are the low 32 keyword bits
-    #[arg(long, value_name = "PATH")]
-    pub tmf: Option<PathBuf>,
-
-    /// Write it to a trace log, as Windows would; without --trace all of it
-    #[arg(long, value_name = "FILE")]
-    pub etl: Option<PathBuf>,
+    /// What it tells event tracing.
+    #[command(flatten)]
+    pub tracing: TraceArguments,
 
     /// Print one JSON object, as the last line of standard output, instead of the screen
     #[arg(long)]
@@ -253,10 +248,9 @@ impl RunArguments {
             vlan_tags: VlanTags::OutOfBand,
             stop: StopWhen::Idle,
             timeline: None,
-            trace: None,
-            trace_level: VERBOSE,
-            etl: None,
-            tmf: None,
+            medium: Media::default(),
+            later_settings: Vec::new(),
+            tracing: TraceArguments::NONE,
             json: false,
         }
     }
@@ -274,12 +268,12 @@ impl RunArguments {
             option("--pcap", path_word(path));
         }
         option("--seed", self.seed.to_string());
-        // A session takes its time, whoever reads it.
-        if self.trace.is_some() || self.etl.is_some() {
-            option("--trace", self.trace.unwrap_or(Keywords::ALL).to_string());
-            if self.trace_level != VERBOSE {
-                option("--trace-level", self.trace_level.to_string());
-            }
+        for (name, value) in self.tracing.words() {
+            option(name, value);
+        }
+        let Media { attach, restart } = self.medium;
+        if self.medium != Media::default() {
+            option("--medium", format!("{attach},{restart}"));
         }
         if self.ndis != 89 {
             option("--ndis", format!("6.{}", self.ndis));
@@ -292,6 +286,9 @@ impl RunArguments {
         }
         for setting in &self.settings {
             option("--set", word(&setting.text));
+        }
+        for setting in &self.later_settings {
+            option("--set-later", word(&setting.text));
         }
         if self.processors != 2 {
             option("--processors", self.processors.to_string());

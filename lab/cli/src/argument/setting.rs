@@ -38,3 +38,9 @@ impl Setting {
         })
     }
 }
+
+/// Names and values, as the kernel wants them.
+pub(crate) fn values(settings: &[Setting]) -> Vec<(String, ParameterValue)> {
+    let value = |setting: &Setting| (setting.name.clone(), setting.value.clone());
+    settings.iter().map(value).collect()
+}

@@ -12,12 +12,12 @@ use std::cell::RefCell;
 use std::io::{self, BufRead, Write};
 use std::rc::Rc;
 
-use lab_kernel::{AdapterConfig, NextLoad, RunConfig, Stop};
+use lab_kernel::{AdapterConfig, Media, NextLoad, RunConfig, Stop};
 use lab_net::generator::{ADAPTER, Datagrams};
 use lab_rules::Demands;
 use serde::{Deserialize, Serialize};
 
-use crate::argument::{BenchArguments, Subject, WorkerArguments};
+use crate::argument::{self, BenchArguments, Subject, WorkerArguments};
 use crate::capture::{self, VlanTags};
 use crate::error::{Error, Exit};
 use crate::progress::CountLine;
@@ -426,16 +426,13 @@ pub(crate) fn work(arguments: &WorkerArguments) -> Result<Exit, Error> {
         pdb,
         above: Vec::new(),
         below: Vec::new(),
+        media: Media::default(),
         seed: 0,
         ndis_minor: subject.ndis,
         processors: subject.processors,
         workers: subject.workers,
         adapters: vec![adapter()],
-        parameters: subject
-            .settings
-            .iter()
-            .map(|setting| (setting.name.clone(), setting.value.clone()))
-            .collect(),
+        parameters: argument::values(&subject.settings),
         stop: Stop::default(),
         disturb: false,
         control: None,

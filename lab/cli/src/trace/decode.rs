@@ -81,7 +81,7 @@ fn decode_message(record: &TraceRecord, message: &TraceMessage, formats: &Format
         None => {
             let arguments = Value::Bytes(message.arguments.clone());
             decoded.fields.push(("Arguments".to_owned(), arguments));
-            decoded.problem = Some("no format of it is known: name a folder with --tmf".to_owned());
+            decoded.problem = Some(formats.refusal(guid, number));
         }
     }
     decoded

@@ -29,6 +29,8 @@ pub(crate) struct Formats {
     messages: BTreeMap<([u8; 16], u16), Message>,
     /// Of each file: two packages may have different ones of the same name.
     enumerations: Vec<BTreeMap<String, Vec<(u32, String)>>>,
+    /// Why some messages cannot be shown, though their formats are there.
+    skipped: BTreeMap<([u8; 16], u16), String>,
 }
 
 /// How a message is shown.
@@ -101,7 +103,29 @@ impl Formats {
         Ok(formats)
     }
 
-    /// Adds the content of a file.
+    /// That some formats are left out, in one line, if so.
+    pub(crate) fn skipped(&self) -> Option<String> {
+        let why = self.skipped.values().next()?;
+        let count = self.skipped.len();
+        let (formats, have) = match count {
+            1 => ("format", "has"),
+            _ => ("formats", "have"),
+        };
+        Some(format!(
+            "{count} {formats} {have} values that are not known here ({why}): messages are shown as bytes"
+        ))
+    }
+
+    /// Why a message cannot be shown.
+    pub(crate) fn refusal(&self, guid: &[u8; 16], number: u16) -> String {
+        let why = self.skipped.get(&(*guid, number));
+        why.map_or_else(
+            || "no format of it is known: name a folder with --tmf".to_owned(),
+            |why| format!("its format has a value that is not known here: {why}"),
+        )
+    }
+
+    /// Adds the content of a file. A message with a value of an unknown item is left out.
     ///
     /// # Errors
     ///
@@ -126,16 +150,28 @@ impl Formats {
                 message.file = file;
                 message.component.clone_from(component);
                 message.source.clone_from(source);
+                let mut unknown = None;
                 for line in braced(&mut lines).ok_or_else(|| bad("no braces behind a message"))? {
-                    let argument = Argument::parse(line);
-                    let mut argument =
-                        argument.ok_or_else(|| bad(&format!("no argument: {line}")))?;
-                    if text::is_unsigned(&message.text, argument.number) {
-                        argument.item = argument.item.unsigned();
+                    match Argument::parse(line) {
+                        Ok(mut argument) => {
+                            if text::is_unsigned(&message.text, argument.number) {
+                                argument.item = argument.item.unsigned();
+                            }
+                            message.arguments.push(argument);
+                        }
+                        Err(Some(item)) => unknown = unknown.or(Some(item)),
+                        Err(None) => return Err(bad(&format!("no argument: {line}"))),
                     }
-                    message.arguments.push(argument);
                 }
-                self.messages.insert((*guid, id), message);
+                match unknown {
+                    None => {
+                        self.skipped.remove(&(*guid, id));
+                        self.messages.insert((*guid, id), message);
+                    }
+                    Some(item) => {
+                        let _ = self.skipped.insert((*guid, id), item);
+                    }
+                }
             } else if let Some(name) = line.strip_prefix("#enumv ") {
                 let mut members = Vec::new();
                 for line in braced(&mut lines).ok_or_else(|| bad("no braces behind #enumv"))? {
@@ -271,13 +307,19 @@ impl Message {
 }
 
 impl Argument {
-    fn parse(line: &str) -> Option<Self> {
-        let (front, number) = line.rsplit_once(" -- ")?;
-        let (name, item) = front.rsplit_once(", Item")?;
-        Some(Self {
+    /// The argument of a line.
+    ///
+    /// # Errors
+    ///
+    /// The name of its item, if nothing else is wrong but that nobody knows it.
+    fn parse(line: &str) -> Result<Self, Option<String>> {
+        let (front, number) = line.rsplit_once(" -- ").ok_or(None)?;
+        let (name, item) = front.rsplit_once(", Item").ok_or(None)?;
+        let number = number.trim().parse().map_err(|_| None)?;
+        Ok(Self {
             name: name.to_owned(),
-            item: Item::parse(item)?,
-            number: number.trim().parse().ok()?,
+            item: Item::parse(item).ok_or_else(|| Some(format!("Item{item}")))?,
+            number,
         })
     }
 }
@@ -422,6 +464,22 @@ c, ItemLong -- 12
     }
 
     #[test]
+    fn a_format_with_an_unknown_item_is_left_out_alone() {
+        let odd = FILE.replace("mac, ItemMACAddr", "mac, ItemOdd(1,2)");
+        let mut formats = Formats::default();
+        formats.add(&odd).expect("it is as it should be");
+        assert_eq!(formats.show(&guid(), 10, &[0; 64]), None);
+        assert!(formats.show(&guid(), 11, &[]).is_some());
+        let line = formats.skipped().expect("one is left out");
+        assert!(line.starts_with("1 format has") && line.contains("ItemOdd(1,2)"));
+        assert!(formats.refusal(&guid(), 10).contains("ItemOdd"));
+        assert!(formats.refusal(&guid(), 99).contains("--tmf"));
+        // Another file may have it as it should be.
+        formats.add(FILE).expect("it is as it should be");
+        assert_eq!(formats.skipped(), None);
+    }
+
+    #[test]
     fn what_does_not_fit_is_said() {
         let shown = formats().show(&guid(), 10, &[1, 2]).expect("known");
         assert!(shown.problem.is_some_and(|problem| problem.contains("mac")));
@@ -432,7 +490,7 @@ c, ItemLong -- 12
             "nonsense",
             "#typev a1 10 \"%0\" //\n{\n}\n",
             "6f0d3a52-1c44-5a0b-9d6e-2b7a51c0e411 f // SRC=a\n#typev a1 10 \"%0x\" // L\n",
-            "6f0d3a52-1c44-5a0b-9d6e-2b7a51c0e411 f // SRC=a\n#typev a1 10 \"%0x\" // L\n{\na, ItemOdd -- 10\n}\n",
+            "6f0d3a52-1c44-5a0b-9d6e-2b7a51c0e411 f // SRC=a\n#typev a1 10 \"%0x\" // L\n{\na, ItemLong -- x\n}\n",
         ] {
             assert!(Formats::default().add(content).is_err(), "{content}");
         }

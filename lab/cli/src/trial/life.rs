@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use lab_kernel::{AdapterReport, Chaos, Failure, Request, RunConfig, Stop, TrafficCount};
+use lab_kernel::{AdapterReport, Chaos, Failure, Media, Request, RunConfig, Stop, TrafficCount};
 use protocol::{
     AdapterRequest, FlowQuery, IOCTL_DEFERLWF_QUERY_FLOWS, IOCTL_DEFERLWF_QUERY_STATISTICS,
     IOCTL_DEFERLWF_REREAD_PARAMETERS, Mode,
@@ -156,20 +156,16 @@ impl Stage {
             pdb: self.pdb.clone(),
             above: self.others.above.clone(),
             below: self.others.below.clone(),
+            media: Media::default(),
             seed: task.seed,
             ndis_minor: self.subject.ndis,
             processors: self.subject.processors,
             workers: self.subject.workers,
             adapters,
-            parameters: self
-                .subject
-                .settings
-                .iter()
-                .map(|setting| (setting.name.clone(), setting.value.clone()))
-                .collect(),
+            parameters: argument::values(&self.subject.settings),
             stop: Stop::default(),
             disturb: script.is_none(),
-            control: Some(device::administrator(&[], 0)),
+            control: Some(device::administrator(Vec::new(), &[], 0)),
             chaos,
             script: script.map(|script| script.play.clone()),
             faults,

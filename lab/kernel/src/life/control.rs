@@ -4,7 +4,8 @@ use std::cell::{Cell, RefCell};
 
 use crate::abi::constant::{METHOD_BUFFERED, METHOD_IN_DIRECT, METHOD_NEITHER, METHOD_OUT_DIRECT};
 use crate::device::{self, File};
-use crate::ndis::{adapter, stack};
+use crate::ndis::{self, adapter, stack};
+use crate::nt::registry;
 use crate::rt::sched;
 use crate::{Answer, Control, ControlPhase, ControlRecord, Device, Request, Requestor, UserMemory};
 
@@ -55,14 +56,20 @@ impl Device for Recorder {
 
 /// Starts the thread that sends what is to be sent while packets flow; `done` is called at its end.
 pub(super) fn start(frames_total: u64, done: impl FnOnce() + 'static) {
-    let requests = CONTROL.with_borrow(|control| Some(control.as_ref()?.during.clone()));
-    let Some(requests) = requests else {
+    let plan = CONTROL.with_borrow(|control| {
+        let control = control.as_ref()?;
+        Some((control.during.clone(), control.writes.clone()))
+    });
+    let Some((requests, mut writes)) = plan else {
         return done();
     };
     sched::spawn("administrator", None, move || {
         let parts = requests.len() as u64 + 1;
         for (part, request) in (1..).zip(requests) {
             sched::wait(&mut || adapter::frames_done() * parts >= frames_total * part);
+            for (name, value) in writes.drain(..) {
+                stack::each(|| registry::set_parameter(&name, &value, sched::now()));
+            }
             send(&request);
         }
         done();
@@ -112,6 +119,12 @@ pub(super) fn ask(phase: ControlPhase) {
             let mut recorder = Recorder { file, phase };
             (control.ask)(phase, &mut recorder);
             device::close(recorder.file);
+        }
+        if phase == ControlPhase::BeforeUnload && ndis::is_disturbed() {
+            // Most devices have no files below them.
+            if let Some(Ok(file)) = device::open(&control.device, "\\file") {
+                device::close(file);
+            }
         }
     }
     CONTROL.set(Some(control));

@@ -122,6 +122,7 @@ pub(crate) fn run(mut config: RunConfig, progress: Show) -> Result<Report, Failu
     script::reset();
     ndis::follow_packets(config.demands != Demands::default());
     ndis::version::offer(config.ndis_minor);
+    ndis::name_media(config.media);
     let macs: Vec<[u8; 6]> = config.adapters.iter().map(|adapter| adapter.mac).collect();
     let names: Vec<String> = config
         .adapters

@@ -33,11 +33,11 @@ pub(crate) mod stack;
 pub(crate) mod traffic;
 pub(crate) mod version;
 
-use crate::PowerState;
 use crate::abi::constant::{
     NdisDeviceStateD0, NdisDeviceStateD1, NdisDeviceStateD2, NdisDeviceStateD3,
 };
 use crate::rt::{Import, sched};
+use crate::{Media, PowerState};
 
 /// Everything that `ndis.sys` offers.
 pub(crate) const IMPORTS: [&[Import]; 26] = [
@@ -112,6 +112,11 @@ pub(crate) fn follow_script(is_scripted: bool) {
 /// Whether a run is like that: see [`follow_script`].
 pub(crate) fn is_scripted() -> bool {
     disturbance::is_scripted()
+}
+
+/// A run begins, with adapters of these media.
+pub(crate) fn name_media(media: Media) {
+    module::parameters::name_media(media);
 }
 
 /// Packets are followed one by one, copies included, if so: no two of them are alike then.

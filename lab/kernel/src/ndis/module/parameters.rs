@@ -1,10 +1,11 @@
 //! The structures that a module's transitions are called with. They live as long as the call.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 
 use lab_rules::event::Lent;
 
+use crate::Media;
 use crate::abi::constant::{
     MediaConnectStateConnected, MediaDuplexStateFull, NDIS_FILTER_ATTACH_PARAMETERS_REVISION_4,
     NDIS_FILTER_PAUSE_PARAMETERS_REVISION_1, NDIS_FILTER_RESTART_PARAMETERS_REVISION_1,
@@ -16,7 +17,7 @@ use crate::abi::constant::{
     NDIS_SIZEOF_FILTER_ATTACH_PARAMETERS_REVISION_4,
     NDIS_SIZEOF_FILTER_PAUSE_PARAMETERS_REVISION_1, NDIS_SIZEOF_NDIS_OFFLOAD_REVISION_6,
     NDIS_SIZEOF_NDIS_OFFLOAD_REVISION_7, NDIS_SIZEOF_RESTART_GENERAL_ATTRIBUTES_REVISION_2,
-    NdisMedium802_3, NdisPhysicalMedium802_3,
+    NdisPhysicalMedium802_3,
 };
 use crate::abi::ndis::{
     NDIS_FILTER_ATTACH_PARAMETERS as A, NDIS_FILTER_PAUSE_PARAMETERS as P,
@@ -37,6 +38,17 @@ use crate::watch::OrFault;
 const LINK_SPEED: u64 = 1_000_000_000;
 /// `IF_TYPE_ETHERNET_CSMACD`, which a NET_LUID carries in its upper 16 bits.
 const IF_TYPE_ETHERNET: u64 = 6;
+
+thread_local! {
+    static MEDIA: Cell<Media> = const {
+        Cell::new(Media { attach: 0, restart: 0 })
+    };
+}
+
+/// A run begins, with adapters of these media.
+pub(crate) fn name_media(media: Media) {
+    MEDIA.set(media);
+}
 
 /// The NET_LUID of an interface: type in bits 48 to 63, index in bits 24 to 47.
 pub(crate) fn net_luid(index: u32) -> u64 {
@@ -91,7 +103,7 @@ impl Attach {
             A::MediaDuplexState.write(at, MediaDuplexStateFull)?;
             A::XmitLinkSpeed.write(at, LINK_SPEED)?;
             A::RcvLinkSpeed.write(at, LINK_SPEED)?;
-            A::MiniportMediaType.write(at, NdisMedium802_3)?;
+            A::MiniportMediaType.write(at, MEDIA.get().attach as i32)?;
             A::MiniportPhysicalMediaType.write(at, NdisPhysicalMedium802_3)?;
             A::DefaultOffloadConfiguration.write(at, offload)?;
             A::MacAddressLength.write(at, 6)?;
@@ -159,7 +171,7 @@ impl Restart {
         );
         let lower_index = adapter::if_index(adapter) + 0x100;
         let fill = || {
-            R::MiniportMediaType.write(at, NdisMedium802_3)?;
+            R::MiniportMediaType.write(at, MEDIA.get().restart as i32)?;
             R::MiniportPhysicalMediaType.write(at, NdisPhysicalMedium802_3)?;
             R::LowerIfIndex.write(at, lower_index)?;
             R::LowerIfNetLuid.write(at, net_luid(lower_index))

@@ -32,7 +32,8 @@ const VISITOR: u16 = 2;
 
 struct Provider {
     id: [u8; 16],
-    /// Whether it is of WPP's kind: with flags in place of keywords, and one session at a time.
+    /// Whether it is of WPP's kind: with flags in place of keywords, and one session at a time, the one that came last.
+    /// <https://learn.microsoft.com/windows/win32/etw/configuring-and-starting-an-event-tracing-session>
     is_classic: bool,
     callback: u64,
     context: u64,
@@ -47,6 +48,8 @@ struct Tracing {
     providers: BTreeMap<u64, Provider>,
     reader: Option<TraceSession>,
     visitor: Option<Wanted>,
+    /// The session that has enabled providers of WPP's kind last, until it goes.
+    newest: Option<u16>,
 }
 
 impl Tracing {
@@ -55,6 +58,12 @@ impl Tracing {
         reader
             .into_iter()
             .chain(self.visitor.map(|wanted| (VISITOR, wanted)))
+    }
+
+    /// The session that providers of WPP's kind write to.
+    fn newest(&self) -> Option<(u16, Wanted)> {
+        self.sessions()
+            .find(|(number, _)| Some(*number) == self.newest)
     }
 
     /// What all sessions together want, as a provider is told; `None` without a session.
@@ -80,6 +89,7 @@ per_image! {
 /// A run begins, with this session.
 pub(crate) fn configure(reader: Option<TraceSession>) {
     TRACING.set(Tracing {
+        newest: reader.is_some().then_some(READER),
         reader,
         ..Tracing::default()
     });
@@ -235,8 +245,7 @@ fn call_classic(id: [u8; 16], callback: u64, context: u64, code: Code) {
     if code == Code::CaptureState {
         return;
     }
-    // It has one session at a time: the first.
-    let session = TRACING.with_borrow(|tracing| tracing.sessions().next());
+    let session = TRACING.with_borrow(Tracing::newest);
     let (code, handle) = match session {
         Some((logger, wanted)) => {
             let level = if wanted.level == 0 {
@@ -284,11 +293,18 @@ fn call_event_provider(callback: u64, context: u64, code: Code, wanted: Wanted) 
 
 /// Tells every provider something, one after the other.
 fn call_all(code: Code, wanted: Wanted) {
+    call_each(code, wanted, |_| true);
+}
+
+/// Tells those that are chosen.
+fn call_each(code: Code, wanted: Wanted, is_chosen: fn(&Provider) -> bool) {
     let mut last = 0;
     loop {
         let next = TRACING.with_borrow(|tracing| {
             let mut later = tracing.providers.range(last + 1..);
-            later.next().map(|(handle, _)| *handle)
+            later
+                .find(|(_, provider)| is_chosen(provider))
+                .map(|(handle, _)| *handle)
         });
         let Some(handle) = next else {
             return;
@@ -311,7 +327,14 @@ pub(crate) fn start_visits() {
             sched::sleep_until(sched::now() + sched::random(REST_NS));
             visit();
             sched::sleep_until(sched::now() + sched::random(REST_NS));
+            if sched::chance(1, 4) {
+                enable_again();
+                sched::sleep_until(sched::now() + sched::random(REST_NS));
+            }
             leave();
+            if sched::chance(1, 2) {
+                enable_again();
+            }
         }
     });
 }
@@ -331,7 +354,10 @@ fn visit() {
             0
         },
     };
-    TRACING.with_borrow_mut(|tracing| tracing.visitor = Some(wanted));
+    TRACING.with_borrow_mut(|tracing| {
+        tracing.visitor = Some(wanted);
+        tracing.newest = Some(VISITOR);
+    });
     tell();
     if sched::chance(1, 2) {
         call_all(Code::CaptureState, wanted);
@@ -339,8 +365,23 @@ fn visit() {
 }
 
 fn leave() {
-    TRACING.with_borrow_mut(|tracing| tracing.visitor = None);
+    TRACING.with_borrow_mut(|tracing| {
+        tracing.visitor = None;
+        tracing.newest = tracing.newest.filter(|newest| *newest != VISITOR);
+    });
     tell();
+}
+
+/// Somebody enables providers of WPP's kind for the session with a reader again, whoever has them now.
+fn enable_again() {
+    let wanted = TRACING.with_borrow_mut(|tracing| {
+        let wanted = tracing.reader.as_ref()?.wanted;
+        tracing.newest = Some(READER);
+        Some(wanted)
+    });
+    if let Some(wanted) = wanted {
+        call_each(Code::Enable, wanted, |provider| provider.is_classic);
+    }
 }
 
 /// Tells every provider what the sessions want now.
