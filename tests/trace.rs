@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use serde_json::Value;
-use tests::{Lab, Scratch, capture, driver};
+use tests::{Lab, Scratch, capture, driver, named};
 
 /// Every event and its fields: tools look for these names, so a name that is here stays.
 const EVENTS: &[(&str, &[&str])] = &[
@@ -13,10 +13,14 @@ const EVENTS: &[(&str, &[&str])] = &[
         &["IfIndex", "Name", "Problem", "Value", "Used"],
     ),
     ("BadRules", &["IfIndex", "Problem", "Rule", "Text"]),
+    ("CopiesShort", &["IfIndex", "Made", "Wanted"]),
     ("DriverLoaded", &["Version", "NdisMinor"]),
     ("DriverNotLoaded", &["Status"]),
-    ("DriverRundown", &["Version", "NdisMinor", "RefusedEvents"]),
-    ("DriverUnloaded", &["RefusedEvents"]),
+    (
+        "DriverRundown",
+        &["Version", "NdisMinor", "RefusedEvents", "RefusedMessages"],
+    ),
+    ("DriverUnloaded", &["RefusedEvents", "RefusedMessages"]),
     (
         "FlowEnded",
         &[
@@ -52,6 +56,7 @@ const EVENTS: &[(&str, &[&str])] = &[
         "FlowStarted",
         &["IfIndex", "Kind", "Protocol", "A", "B", "Direction"],
     ),
+    ("MessagesNotRegistered", &["Status"]),
     ("ModeChanged", &["IfIndex", "From", "To"]),
     ("ModeNotChanged", &["IfIndex", "Mode", "Status"]),
     (
@@ -83,6 +88,7 @@ const EVENTS: &[(&str, &[&str])] = &[
         "PacketsMissed",
         &["IfIndex", "Direction", "Reason", "Packets", "Dropped"],
     ),
+    ("ParameterNotRead", &["IfIndex", "Name", "Status"]),
     ("ParametersNotRead", &["IfIndex", "Status"]),
     (
         "ParametersRead",
@@ -97,7 +103,8 @@ const EVENTS: &[(&str, &[&str])] = &[
             "FlowIdleNs",
         ],
     ),
-    ("RequestRefused", &["Code", "Status"]),
+    ("RequestRefused", &["Code", "Status", "Function"]),
+    ("RulesChanged", &["IfIndex", "From", "To", "Text"]),
     (
         "SnapshotsLost",
         &["IfIndex", "Direction", "Packets", "Capacity"],
@@ -128,26 +135,12 @@ const EVENTS: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// The events that a session gets, without messages of WPP, which `wpp.rs` is about.
-fn events(lab: &Lab) -> Vec<Value> {
-    let mut records = lab.records();
-    records.retain(|record| record.get("text").is_none());
-    records
-}
-
 fn traced() -> Lab {
     Lab::run(&driver("deferlwf")).with(["--trace", "all"])
 }
 
 fn name(event: &Value) -> &str {
     event["name"].as_str().expect("every event has a name")
-}
-
-fn named<'a>(events: &'a [Value], wanted: &str) -> Vec<&'a Value> {
-    events
-        .iter()
-        .filter(|event| name(event) == wanted)
-        .collect()
 }
 
 #[test]
@@ -182,6 +175,10 @@ fn names_are_those_that_are_documented() {
         traced().with(["--fail", "NdisFRegisterFilterDriver"]),
         traced().with(["--fail", "NdisAllocateIoWorkItem"]),
         traced().with(["--fail", "NdisOpenConfigurationEx"]),
+        traced().with(["--fail", "NdisReadConfiguration"]),
+        traced().with(["--fail", "NdisAllocateMdl"]),
+        traced().with(["--fail", "EtwRegisterClassicProvider"]),
+        traced().with(["--medium", "0,9"]),
         traced().with(["--modes", "off,tap", "--fail", "NdisFRestartFilter"]),
     ];
     // Little room, and a session that comes while there are flows.
@@ -189,17 +186,14 @@ fn names_are_those_that_are_documented() {
         let lab = traced().set("RingEntries", 16).set("MaxFlows", 16);
         lab.with(["--hard", "--seed", &seed.to_string()])
     });
-    // The driver's `FilterRestart` does not fail.
     let wanted = EVENTS.iter().map(|(event, _)| (*event).to_owned());
-    let wanted: BTreeSet<String> = wanted
-        .filter(|event| event != "ModuleNotRestarted")
-        .collect();
+    let wanted: BTreeSet<String> = wanted.collect();
     let mut seen = BTreeSet::new();
     for lab in runs.into_iter().chain(hard) {
         if seen == wanted {
             break;
         }
-        for event in events(&lab) {
+        for event in lab.events() {
             let fields = event["fields"].as_object().expect("fields");
             let fields: Vec<&str> = fields.keys().map(String::as_str).collect();
             assert_eq!(known.get(name(&event)), Some(&&fields[..]), "{event}");
@@ -225,6 +219,27 @@ fn the_provider_is_the_one_that_scripts_ask_for() {
     assert!(include_str!("../scripts/trace.ps1").contains(guid));
     let profile = include_str!("../scripts/deferlwf.wprp");
     assert_eq!(profile.matches("Name=\"*Deferlwf\"").count(), 2);
+    // Both ask for all keywords, and for what is there.
+    let keywords = "<Keyword Value=\"0x1FF\"/>";
+    assert_eq!(profile.matches(keywords).count(), 4);
+    assert_eq!(profile.matches("<CaptureStateOnStart>").count(), 2);
+    let documented = include_str!("../docs/tracing.md");
+    let (_, table) = documented.split_once("## Keywords").expect("keywords");
+    let bits: Vec<u64> = table
+        .lines()
+        .map_while(|line| {
+            if line.starts_with("## ") {
+                None
+            } else {
+                Some(line)
+            }
+        })
+        .filter_map(|line| {
+            let digits = line.strip_prefix("| `0x")?.split('`').next()?;
+            u64::from_str_radix(digits, 16).ok()
+        })
+        .collect();
+    assert_eq!(bits.iter().sum::<u64>(), 0x1FF);
 }
 
 #[test]
@@ -258,19 +273,19 @@ fn a_log_holds_what_was_printed() {
 
 #[test]
 fn a_session_that_wants_less_gets_less() {
-    let all = events(&traced().pcap(&capture("http1")));
+    let all = traced().pcap(&capture("http1")).events();
     let level = |event: &Value| event["level"].as_u64();
     assert!(all.iter().any(|event| level(event) == Some(5)));
     let lab = traced().pcap(&capture("http1"));
-    let some = events(&lab.with(["--trace-level", "information"]));
+    let some = lab.with(["--trace-level", "information"]).events();
     assert!(!some.is_empty() && some.iter().all(|event| level(event) <= Some(4)));
     let lab = Lab::run(&driver("deferlwf")).pcap(&capture("http1"));
-    let flows = events(&lab.clone().with(["--trace", "0x20"]));
+    let flows = lab.clone().with(["--trace", "0x20"]).events();
     let is_flow = |event: &Value| name(event).starts_with("Flow");
     assert!(!flows.is_empty() && flows.iter().all(is_flow));
     // With none of its events wanted nothing is written, and without a session nothing printed.
     assert_eq!(
-        events(&lab.clone().with(["--trace", "0x8000000000000000"])),
+        lab.clone().with(["--trace", "0x8000000000000000"]).events(),
         [0; 0]
     );
     assert_eq!(lab.output().stdout.lines().count(), 1);
@@ -280,7 +295,7 @@ fn a_session_that_wants_less_gets_less() {
 fn flows_add_up_to_what_the_driver_counts() {
     let lab = traced().pcap(&capture("http1"));
     let flows = lab.clean().flow_count.expect("the driver says") as usize;
-    let all = events(&lab);
+    let all = lab.events();
     assert!(flows > 0);
     assert_eq!(named(&all, "FlowStarted").len(), flows);
     assert_eq!(named(&all, "FlowEnded").len(), flows);
@@ -294,7 +309,7 @@ fn parameters_that_are_wrong_are_told() {
         .set("SnapLen", 1)
         .set("RingEntries", "many")
         .set("Block", format!("tcp:23, {}", "x".repeat(400)));
-    let all = events(&lab);
+    let all = lab.events();
     let bad: BTreeMap<&str, &Value> = named(&all, "BadParameter")
         .iter()
         .map(|event| {
@@ -316,35 +331,43 @@ fn parameters_that_are_wrong_are_told() {
     assert_eq!(text.len(), 259);
     assert!(text.starts_with("tcp:23, xxx") && text.ends_with("xx..."));
     // A list of rules that is longer than the driver has room for is no text for it.
-    let all = events(&traced().set("Block", "x".repeat(600)));
+    let all = traced().set("Block", "x".repeat(600)).events();
     assert_eq!(named(&all, "BadRules")[0]["fields"]["Problem"], "type");
 }
 
+/// Whatever the lab can make fail on the driver's way is told: by an event, or by a message if events are what fails.
 #[test]
-fn a_driver_that_cannot_be_registered_runs_untraced() {
-    for import in ["EtwRegister", "EtwSetInformation"] {
-        let lab = traced().pcap(&capture("ping")).with(["--fail", import]);
-        assert_eq!(events(&lab), [0; 0], "{import}");
-    }
-}
-
-#[test]
-fn what_failed_is_told_with_its_status() {
-    let lab = traced().with(["--fail", "NdisAllocateIoWorkItem"]);
-    let output = lab.output();
-    let failed: Vec<Value> = output
-        .stdout
-        .lines()
-        .filter(|line| line.contains("ModuleNotAttached"))
-        .map(|line| serde_json::from_str(line).expect("an object a line"))
+fn other_rules_are_told_though_they_are_as_many() {
+    let lab = traced()
+        .pcap(&capture("http1"))
+        .set("Block", "udp:53, tcp:23");
+    let all = lab.with(["--set-later", "Block=icmp, tcp:23"]).events();
+    let changed: Vec<&Value> = named(&all, "RulesChanged")
+        .iter()
+        .map(|event| &event["fields"])
         .collect();
-    assert_eq!(failed[0]["fields"]["Status"], "0xc000009a");
-    assert_eq!(failed[0]["level"], 2);
-    let all = events(&traced().with(["--fail", "NdisOpenConfigurationEx"]));
-    // The driver's and the adapter's.
-    assert_eq!(named(&all, "ParametersNotRead").len(), 2);
+    assert_eq!(changed.len(), 2, "{changed:?}");
+    assert_eq!(
+        (&changed[0]["From"], &changed[0]["To"]),
+        (&0.into(), &2.into())
+    );
+    assert_eq!(changed[0]["Text"], "udp:53, tcp:23");
+    assert_eq!(
+        (&changed[1]["From"], &changed[1]["To"]),
+        (&2.into(), &2.into())
+    );
+    assert_eq!(changed[1]["Text"], "icmp, tcp:23");
+    // What is the same is no change.
+    let lab = traced().pcap(&capture("http1")).set("Block", "tcp:23");
+    let all = lab
+        .with(["--set-later", "Block=tcp:23", "--set-later", "HoldLimit=7"])
+        .events();
+    assert_eq!(named(&all, "RulesChanged").len(), 1);
+    assert_eq!(named(&all, "ParametersRead")[1]["fields"]["HoldLimit"], 7);
 }
 
+/// What the system does not take is counted, told on the other channel and by the control device, and the driver runs on.
+/// `examples/traced` has an event of each kind of field, and one that no log has room for.
 #[test]
 fn a_log_that_is_damaged_or_none_is_read_as_far_as_it_goes() {
     let scratch = Scratch::new("damaged");
@@ -377,7 +400,7 @@ fn a_log_that_is_damaged_or_none_is_read_as_far_as_it_goes() {
 fn hard_lives_have_sessions_that_come_and_go() {
     let asked = |seed: u64| {
         let lab = traced().with(["--hard", "--seed", &seed.to_string()]);
-        named(&events(&lab), "DriverRundown").len()
+        named(&lab.events(), "DriverRundown").len()
     };
     // The session that prints asks once. Every fourth life has others, which may come when nobody is attached.
     let visited = (0..48).filter(|&seed| asked(seed) > 1).count();

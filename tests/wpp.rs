@@ -1,17 +1,11 @@
 //! Promise: every WPP message is shown as it was written, by formats that are in no image.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
 use tests::{Lab, Scratch, capture, driver};
-
-/// The messages of WPP that a session gets.
-fn messages(lab: &Lab) -> Vec<Value> {
-    let mut records = lab.records();
-    records.retain(|record| record.get("text").is_some());
-    records
-}
 
 fn text(message: &Value) -> &str {
     message["text"].as_str().expect("a text")
@@ -52,7 +46,7 @@ fn no_text_of_a_message_is_in_an_image() {
 #[test]
 fn values_of_every_kind_are_shown() {
     let lab = Lab::run(&driver("traced")).with(["--trace", "all"]);
-    let messages = messages(&lab);
+    let messages = lab.messages();
     let shown: Vec<&str> = messages.iter().map(text).collect();
     let long = format!("str {}...", "x".repeat(512));
     for wanted in [
@@ -89,7 +83,7 @@ fn values_of_every_kind_are_shown() {
 #[test]
 fn level_and_flags_choose() {
     let lab = Lab::run(&driver("traced"));
-    let wanted = |options: &[&str]| messages(&lab.clone().with(options)).len();
+    let wanted = |options: &[&str]| lab.clone().with(options).messages().len();
     let all = wanted(&["--trace", "all"]);
     let life = wanted(&["--trace", "0x1"]);
     let values = wanted(&["--trace", "0x2"]);
@@ -102,42 +96,134 @@ fn level_and_flags_choose() {
 
 #[test]
 fn callbacks_of_the_driver_begin_and_end() {
-    let lab = Lab::run(&driver("deferlwf"))
-        .pcap(&capture("http1"))
-        .with(["--trace", "all"]);
-    let messages = messages(&lab);
-    let shown: Vec<&str> = messages.iter().map(text).collect();
-    for callback in [
-        "attach",
-        "is_bypassed",
-        "bypass_settled",
-        "restart",
-        "send",
-        "receive",
-        "drain",
-        "pause",
-        "detaching",
-        "detach",
-        "control",
-    ] {
-        let count = |what: &str| {
-            let front = format!("{callback} {what}");
-            shown.iter().filter(|text| text.starts_with(&front)).count()
-        };
-        assert!(count("begins") > 0, "{callback}");
-        assert_eq!(count("begins"), count("ends"), "{callback}");
+    /// All that the system can call of this driver, which has no OID handlers, DPCs or threads of its own.
+    const CALLS: [&str; 21] = [
+        "DriverEntry",
+        "DriverUnload",
+        "FilterSetOptions",
+        "FilterAttach",
+        "FilterSetModuleOptions",
+        "FilterRestart",
+        "FilterPause",
+        "FilterDetach",
+        "FilterSendNetBufferLists",
+        "FilterSendNetBufferListsComplete",
+        "FilterCancelSendNetBufferLists",
+        "FilterReceiveNetBufferLists",
+        "FilterReturnNetBufferLists",
+        "FilterStatus",
+        "WorkItem",
+        "Timer",
+        "DispatchCreate",
+        "DispatchCleanup",
+        "DispatchClose",
+        "DispatchDeviceControl",
+        "Cancel",
+    ];
+    let mut seen = BTreeSet::new();
+    // Until all has been called. Where nobody switches sessions, what begins ends.
+    for seed in 1..40 {
+        let lab = Lab::run(&driver("deferlwf"))
+            .set("Mode", 2)
+            .set("MaxHoldMs", 1)
+            .with(["--hard"]);
+        let lab = lab.with(["--trace", "all", "--seed", &seed.to_string()]);
+        let messages = lab.messages();
+        // What has begun and not ended, by thread: a call ends after those that began in it.
+        let mut open: BTreeMap<u64, Vec<String>> = BTreeMap::new();
+        let mut is_switched = false;
+        let mut calls = BTreeSet::new();
+        for message in &messages {
+            let text = text(message);
+            let thread = message["thread"].as_u64().expect("a thread");
+            let Some((call, what)) = text.split_once(' ') else {
+                continue;
+            };
+            if call == "WppEnableCallback" {
+                is_switched |= what.starts_with("begins");
+            } else if what.starts_with("begins") {
+                open.entry(thread).or_default().push(call.to_owned());
+                calls.insert(call.to_owned());
+            } else if what.starts_with("ends") {
+                let last = open.entry(thread).or_default().pop();
+                assert!(
+                    is_switched || last.as_deref() == Some(call),
+                    "{seed}: {message}"
+                );
+            }
+            let is_refusal = text.contains("is refused");
+            assert_eq!(
+                message["level"],
+                if is_refusal { 3 } else { 5 },
+                "{message}"
+            );
+        }
+        if !is_switched {
+            assert!(open.values().all(Vec::is_empty), "{seed}: {open:?}");
+        }
+        seen.append(&mut calls);
+        if CALLS.iter().all(|call| seen.contains(*call)) {
+            break;
+        }
     }
-    assert!(messages.iter().all(|message| message["level"] == 5));
+    let is_known = |call: &String| CALLS.contains(&call.as_str()) || call == "EtwEnableCallback";
+    assert!(seen.iter().all(is_known), "{seen:?}");
+    let missing: Vec<_> = CALLS.iter().filter(|call| !seen.contains(**call)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    // Not switched, the callback of the events comes too, and that of the messages ends when the session has come.
+    assert!(seen.contains("EtwEnableCallback"));
+}
+
+#[test]
+fn sessions_of_messages_switch() {
+    let lab = Lab::run(&driver("deferlwf")).with(["--hard", "--trace", "all"]);
+    let switched = (0..48).filter(|seed: &u64| {
+        let messages = lab.clone().with(["--seed", &seed.to_string()]).messages();
+        let shown: Vec<&str> = messages.iter().map(text).collect();
+        // Another session takes them away, which who has them sees begin; if they come back, that is seen to end.
+        let begins = shown
+            .iter()
+            .filter(|text| **text == "WppEnableCallback begins");
+        let ends = shown
+            .iter()
+            .filter(|text| **text == "WppEnableCallback ends");
+        let (begins, ends) = (begins.count(), ends.count());
+        assert!(ends > 0, "{seed}");
+        begins > 0 && ends > 1
+    });
+    assert!(switched.count() > 0);
 }
 
 #[test]
 fn a_request_that_is_refused_is_a_warning() {
     let lab = Lab::run(&driver("deferlwf")).with(["--hard", "--seed", "3", "--trace", "0x8"]);
     let lab = lab.with(["--trace-level", "warning"]);
-    let messages = messages(&lab);
+    let messages = lab.messages();
     let refused = |message: &&Value| text(message).contains("is refused: 0x");
     assert!(messages.iter().any(|message| refused(&message)));
     assert!(messages.iter().all(|message| message["level"] == 3));
+    // Each is an event too, whoever has refused it.
+    let lab = Lab::run(&driver("deferlwf")).with(["--hard", "--seed", "3", "--trace", "all"]);
+    let records = lab.records();
+    let status = |record: &Value| record["fields"]["Status"].as_str().map(str::to_owned);
+    let told = records
+        .iter()
+        .filter(|record| record["name"] == "RequestRefused");
+    let told: Vec<String> = told.filter_map(status).collect();
+    let written = records.iter().filter_map(|record| {
+        let text = record["text"].as_str()?;
+        text.split_once("is refused: ")
+            .map(|(_, status)| status.to_owned())
+    });
+    assert_eq!(written.collect::<Vec<_>>(), told);
+    // The driver's own code never sees a create with a file name, whose function is 0.
+    let is_named = |record: &Value| {
+        let fields = &record["fields"];
+        record["name"] == "RequestRefused"
+            && fields["Function"] == 0
+            && fields["Status"] == "0xc0000033"
+    };
+    assert!(records.iter().any(is_named));
 }
 
 #[test]
@@ -146,7 +232,7 @@ fn a_driver_that_cannot_be_registered_runs_untraced() {
         let lab = Lab::run(&driver("deferlwf"))
             .pcap(&capture("ping"))
             .with(["--trace", "all", "--fail", import]);
-        assert_eq!(messages(&lab).len(), 0, "{import}");
+        assert_eq!(lab.messages().len(), 0, "{import}");
         let lab = Lab::run(&driver("deferlwf")).with(["--fail", import]);
         let notes = lab.clean().notes;
         let is_said = |note: &String| note == "the driver could not register its messages (WPP)";
@@ -160,7 +246,7 @@ fn a_log_that_is_damaged_is_read_as_far_as_it_goes() {
     let image = driver("traced");
     let log = scratch.path().join("run.etl");
     let lab = Lab::run(&image).with(["--trace", "all", "--etl"]);
-    let printed = messages(&lab.with([log.as_os_str()]));
+    let printed = lab.with([log.as_os_str()]).records();
     let bytes = fs::read(&log).expect("a log");
     let formats = image.with_extension("tmf");
     let decode = |bytes: &[u8], formats: &Path| {
@@ -170,7 +256,12 @@ fn a_log_that_is_damaged_is_read_as_far_as_it_goes() {
             .with([formats.as_os_str()])
             .output()
     };
-    let known: Vec<&str> = printed.iter().map(text).collect();
+    // A message's text, an event's name.
+    let shown = |record: &Value| {
+        let text = record.get("text").unwrap_or(&record["name"]);
+        text.as_str().expect("a text").to_owned()
+    };
+    let known: Vec<String> = printed.iter().map(shown).collect();
     // What is printed was written, and what is wrong is said in a line.
     let check = |what: &str, bytes: &[u8]| {
         let output = decode(bytes, &formats);
@@ -180,8 +271,7 @@ fn a_log_that_is_damaged_is_read_as_far_as_it_goes() {
         let parse = |line: &str| serde_json::from_str::<Value>(line).expect("an object a line");
         let found: Vec<Value> = output.stdout.lines().map(parse).collect();
         for message in &found {
-            let shown = message.get("text").and_then(Value::as_str);
-            let is_known = shown.is_some_and(|text| known.contains(&text));
+            let is_known = known.contains(&shown(message));
             assert!(
                 is_known || message.get("problem").is_some(),
                 "{what}: {message}"
@@ -200,7 +290,8 @@ fn a_log_that_is_damaged_is_read_as_far_as_it_goes() {
     assert!(most > printed.len() / 2, "{most}");
     // The length of each record in turn is one that none has, and one that leads out of the buffer.
     let records = message_offsets(&bytes);
-    assert_eq!(records.len(), printed.len());
+    let messages = printed.iter().filter(|record| record.get("text").is_some());
+    assert_eq!(records.len(), messages.count());
     for at in records {
         for length in [0_u16, 7, 0xFFFF] {
             let mut broken = bytes.clone();
@@ -220,12 +311,9 @@ fn a_log_that_is_damaged_is_read_as_far_as_it_goes() {
     let foreign = decode(&bytes, &driver("deferlwf").with_extension("tmf"));
     assert_eq!((foreign.exit, foreign.stderr.as_str()), (0, ""));
     assert_eq!(foreign.stdout.lines().count(), printed.len());
-    assert!(
-        foreign
-            .stdout
-            .lines()
-            .all(|line| line.contains("\"Arguments\""))
-    );
+    let is_shown =
+        |line: &str| line.contains("\"Arguments\"") || line.contains("\"DeferlwfTraced\"");
+    assert!(foreign.stdout.lines().all(is_shown));
 }
 
 /// Where the records of messages begin in a log that the lab has written.
@@ -297,6 +385,29 @@ fn messages_of_wpp_are_shown_by_their_formats() {
     // Without formats its bytes are shown.
     let decoded: Value = serde_json::from_str(decode.output().stdout.trim()).expect("an object");
     assert_eq!(decoded["fields"]["Arguments"], "1f0000009a0000c002006162");
+    // A format with a value that nobody knows is left out, and named in one line; the others are used.
+    let odd = FORMATS.replace("text, ItemPString", "text, ItemOdd")
+        + "\
+#typev trace_rs43 11 \"%0other\" //   LEVEL=TRACE_LEVEL_WARNING FLAGS=ALL FUNC=write
+{
+}
+";
+    let odd = scratch.file("odd.tmf", odd.as_bytes());
+    let output = decode
+        .clone()
+        .with(["--tmf".as_ref(), odd.as_os_str()])
+        .output();
+    assert_eq!((output.exit, output.stderr.lines().count()), (0, 1));
+    assert!(
+        output.stderr.contains("odd.tmf: 1 format has"),
+        "{}",
+        output.stderr
+    );
+    assert!(output.stderr.contains("ItemOdd"), "{}", output.stderr);
+    let decoded: Value = serde_json::from_str(output.stdout.trim()).expect("an object");
+    assert_eq!(decoded["fields"]["Arguments"], "1f0000009a0000c002006162");
+    let problem = decoded["problem"].as_str().expect("a problem");
+    assert!(problem.contains("ItemOdd"), "{problem}");
     // Formats that cannot be read are named in one line.
     let bad = scratch.file("bad.tmf", b"nonsense");
     let output = decode.with(["--tmf".as_ref(), bad.as_os_str()]).output();

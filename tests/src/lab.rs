@@ -185,6 +185,22 @@ impl Lab {
         lines.iter().map(parse).collect()
     }
 
+    /// The events that a session gets, without messages of WPP.
+    #[must_use]
+    pub fn events(&self) -> Vec<Value> {
+        let mut records = self.records();
+        records.retain(|record| record.get("text").is_none());
+        records
+    }
+
+    /// The messages of WPP that a session gets.
+    #[must_use]
+    pub fn messages(&self) -> Vec<Value> {
+        let mut records = self.records();
+        records.retain(|record| record.get("text").is_some());
+        records
+    }
+
     /// Makes the call, expects a broken rule, and gives it.
     ///
     /// # Panics
@@ -223,4 +239,13 @@ impl Output {
         let line = self.stdout.lines().last().unwrap_or_default();
         serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in: {line}"))
     }
+}
+
+/// The events of this name.
+#[must_use]
+pub fn named<'a>(events: &'a [Value], wanted: &str) -> Vec<&'a Value> {
+    events
+        .iter()
+        .filter(|event| event["name"] == wanted)
+        .collect()
 }

@@ -13,5 +13,5 @@ pub mod tshark;
 pub use artefact::{
     capture, captures, checked_driver, driver, lwf_lab, repository, script, target, xtask,
 };
-pub use lab::{Lab, Output};
+pub use lab::{Lab, Output, named};
 pub use scratch::Scratch;

@@ -25,8 +25,6 @@ const PACKAGES: &[&str] = &["etl-parser==1.0.1", "dissect.etl==3.14"];
 
 /// The list of events.
 const DOCUMENTED: &str = include_str!("../../docs/tracing.md");
-/// The event that nothing brings about: the driver's `FilterRestart` does not fail.
-const NEVER: &str = "ModuleNotRestarted";
 
 /// What is run: arguments that bring about all kinds of events.
 const RUNS: &[(&str, &[&str])] = &[
@@ -40,6 +38,8 @@ const RUNS: &[(&str, &[&str])] = &[
             "HoldLimit=1",
             "--set",
             "Block=icmp, udp:53, tcp",
+            "--set-later",
+            "Block=icmp",
             "--set",
             "SnapLen=1",
         ],
@@ -63,6 +63,10 @@ const RUNS: &[(&str, &[&str])] = &[
     ("not-loaded", &["--fail", "NdisFRegisterFilterDriver"]),
     ("not-attached", &["--fail", "NdisAllocateIoWorkItem"]),
     ("not-read", &["--fail", "NdisOpenConfigurationEx"]),
+    ("value-not-read", &["--fail", "NdisReadConfiguration"]),
+    ("not-restarted", &["--medium", "0,9"]),
+    ("no-copies", &["--fail", "NdisAllocateMdl"]),
+    ("no-messages", &["--fail", "EtwRegisterClassicProvider"]),
     (
         "not-changed",
         &["--modes", "off,tap", "--fail", "NdisFRestartFilter"],
@@ -89,6 +93,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let folder = target.join("trace");
     let script = folder.join("decode.py");
     write_if_changed(&script, DECODE)?;
+    let messages = folder.join("wpp.py");
+    write_if_changed(&messages, READ_WPP)?;
+    let formats = built(&image.with_file_name("tmf").join("deferlwf"))?;
     let mut missing = documented();
     for (name, options) in RUNS {
         let log = folder.join(format!("{name}.etl"));
@@ -107,19 +114,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             }
         }
         let printed = program::run(&mut command)?;
-        // The last line is the run's own.
-        let events = printed
-            .trim_end()
-            .rsplit_once('\n')
-            .map_or("", |(events, _)| events);
+        let events = events_of(&printed);
         write_if_changed(&lines, events)?;
         missing.retain(|event| !events.contains(&format!("\"name\":\"{event}\"")));
         let mut command = Command::new(&python);
         command.arg(&script).arg(&log).arg(&lines);
-        match program::run(&mut command) {
-            Ok(found) => say!("ok      {name}: {}", found.trim_end())?,
-            Err(error) => bail!(Failed(format!("{}: {error:#}", log.display()))),
-        }
+        told(name, &log, &mut command)?;
+        let mut command = Command::new(&python);
+        command.arg(&messages).arg("--printed");
+        command.args([&log, &formats, &lines]);
+        told(name, &log, &mut command)?;
     }
     if !missing.is_empty() {
         let missing = missing.join(", ");
@@ -129,14 +133,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     check_wpp(&repository, &lab, &traced, &folder, &python)
 }
 
-/// The events that docs/tracing.md lists, but for the one that never comes.
+/// The events that docs/tracing.md lists.
 fn documented() -> Vec<&'static str> {
     let (_, events) = DOCUMENTED.split_once("\n## Events\n").unwrap_or_default();
     let (events, _) = events.split_once("\n## ").unwrap_or((events, ""));
     events
         .lines()
         .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
-        .filter(|event| *event != NEVER)
         .collect()
 }
 
@@ -167,11 +170,34 @@ fn check_wpp(
     command.args(tmf_files(&built(
         &image.with_file_name("tmf").join("deferlwf"),
     )?)?);
-    match program::run(&mut command) {
-        Ok(found) => say!("ok      wpp: {}", found.trim_end())?,
+    told("wpp", &log, &mut command)?;
+    // Events of every kind of field, beside what the driver has.
+    let lines = folder.join("traced.jsonl");
+    let log = folder.join("traced.etl");
+    let mut command = Command::new(lab);
+    command.arg("run").arg(image);
+    command
+        .args(["--trace", "all", "--json", "--etl"])
+        .arg(&log);
+    let printed = program::run(&mut command)?;
+    write_if_changed(&lines, events_of(&printed))?;
+    let mut command = Command::new(python);
+    command.arg(folder.join("decode.py")).args([&log, &lines]);
+    told("traced", &log, &mut command)
+}
+
+/// Has a script read a log, and prints what it finds.
+fn told(name: &str, log: &Path, command: &mut Command) -> Result<()> {
+    match program::run(command) {
+        Ok(found) => say!("ok      {name}: {}", found.trim_end()),
         Err(error) => bail!(Failed(format!("{}: {error:#}", log.display()))),
     }
-    Ok(())
+}
+
+/// What a run has printed, but for its last line, which is its own.
+fn events_of(printed: &str) -> &str {
+    let (events, _) = printed.trim_end().rsplit_once('\n').unwrap_or_default();
+    events
 }
 
 fn tmf_files(folder: &Path) -> Result<Vec<PathBuf>> {
@@ -199,7 +225,7 @@ mod tests {
     #[test]
     fn events_are_read_from_the_document() {
         let events = documented();
-        assert!(events.len() >= 28, "{events:?}");
+        assert!(events.len() >= 33, "{events:?}");
         assert!(events.contains(&"DriverLoaded") && events.contains(&"RequestRefused"));
     }
 }

@@ -1,4 +1,4 @@
-//! A filter that writes WPP messages: one of every kind of value, when an adapter is restarted.
+//! A filter that writes events (ETW) and WPP messages: every kind of field and of value, when an adapter is restarted.
 //!
 //! It passes no packets and does nothing else. `cargo xtask build -p traced` makes `traced.sys`, `traced.tmf` and the TMF of each
 //! source file with messages (`tmf/traced`); `cargo lab run traced.sys --pcap FILE --trace all --tmf traced.tmf` shows the
@@ -15,6 +15,7 @@
     clippy::arithmetic_side_effects
 )]
 
+mod event;
 mod value;
 
 use ndis::Status;
@@ -28,6 +29,7 @@ ndis::driver! {
     unique_name: "{b0b3c1f4-6f0e-4a55-8d5c-3d0c7a8e2f61}",
     service_name: "traced",
     friendly_name: "deferlwf example: WPP messages",
+    trace: event::TRACED,
     wpp: WPP,
 }
 
@@ -69,6 +71,7 @@ impl FilterModule for Traced {
             this.if_index
         );
         value::write();
+        event::write();
         Ok(())
     }
 
@@ -81,5 +84,6 @@ impl FilterModule for Traced {
             this.if_index,
             WPP.refused()
         );
+        event::refused();
     }
 }

@@ -24,10 +24,10 @@ wpp::names! {
 const ID: Guid = Guid::parse("00112233-4455-6677-8899-aabbccddeeff");
 
 /// As long as texts can be, and longer.
-static TEXT: [u8; 513] = [b'x'; 513];
+pub(crate) static TEXT: [u8; 513] = [b'x'; 513];
 static WIDE: [u16; 513] = [0x3B1; 513];
 /// Two of these do not fit into a message.
-static BYTES: [u8; 40_000] = [0xA5; 40_000];
+pub(crate) static BYTES: [u8; 40_000] = [0xA5; 40_000];
 
 /// Writes all of it.
 pub(crate) fn write() {

@@ -35,7 +35,7 @@ def shown(types, name, value):
     if in_type == 14:
         data = bytes(value)
         if out_type != 10:
-            return data.hex(":")
+            return data.hex(":") if len(data) == 6 else data.hex()
         family, port = struct.unpack("<H", data[:2])[0], struct.unpack(">H", data[2:4])[0]
         if family == 2:
             return f"{ipaddress.IPv4Address(data[4:8])}:{port}"
