@@ -54,7 +54,7 @@ wpp::names! {
         DispatchCleanup = 26,
         DispatchClose = 27,
         DispatchDeviceControl = 28,
-        Dispatch = 29,
+        DispatchOther = 29,
         Cancel = 30,
         EtwEnableCallback = 31,
     }
@@ -74,7 +74,7 @@ pub(crate) fn called(call: Call, stage: Stage<'_>) {
         | Call::DispatchCleanup
         | Call::DispatchClose
         | Call::DispatchDeviceControl
-        | Call::Dispatch
+        | Call::DispatchOther
         | Call::Cancel => request(call, stage),
         _ => life(call, stage),
     }

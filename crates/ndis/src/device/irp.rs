@@ -44,7 +44,7 @@ pub(crate) unsafe fn call_of(irp: *mut IRP) -> Call {
         IRP_MJ_CLEANUP => Call::DispatchCleanup,
         IRP_MJ_CLOSE => Call::DispatchClose,
         IRP_MJ_DEVICE_CONTROL => Call::DispatchDeviceControl,
-        _ => Call::Dispatch,
+        _ => Call::DispatchOther,
     }
 }
 

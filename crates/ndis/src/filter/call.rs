@@ -68,7 +68,7 @@ pub enum Call {
     /// `DispatchDeviceControl`.
     DispatchDeviceControl,
     /// `DispatchXxx` of another request.
-    Dispatch,
+    DispatchOther,
     /// `Cancel`: the cancel routine of a longer request.
     Cancel,
     /// `EtwEnableCallback` of the events.
