@@ -76,6 +76,11 @@ fn try_case(command: Command, path: &Path) -> Result<bool> {
         wrong.push(format!("expected {expected}, found {found}"));
     }
     wrong.extend(unsaid(&words(&text), &errors));
+    for place in text.lines().filter_map(|line| line.strip_prefix("// at: ")) {
+        if !errors.iter().any(|error| error.marked == place) {
+            wrong.push(format!("no error points at `{place}` alone"));
+        }
+    }
     if wrong.is_empty() {
         say!("ok      {name}: {}", found.describe())?;
         return Ok(true);
@@ -128,6 +133,8 @@ struct Said {
     message: String,
     /// Message, labels, notes and suggestions, a line each.
     text: String,
+    /// What of the source it points at.
+    marked: String,
     rendered: String,
 }
 
@@ -143,7 +150,14 @@ impl Said {
             text.push('\n');
             text.push_str(line);
         }
+        let place = diagnostic.spans.iter().find(|span| span.is_primary);
+        let marked = place.and_then(|span| {
+            let line = span.text.first()?;
+            let marked = line.highlight_start.checked_sub(1)?..line.highlight_end.checked_sub(1)?;
+            Some(line.text.get(marked)?.to_owned())
+        });
         Self {
+            marked: marked.unwrap_or_default(),
             code: diagnostic.code.map(|code| code.code).unwrap_or_default(),
             message: diagnostic.message,
             text,

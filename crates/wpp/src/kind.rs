@@ -1,5 +1,6 @@
 //! What values can be: [`wpp!`](crate::wpp!) has the table.
 
+use core::marker::PhantomData;
 use core::net::{Ipv4Addr, Ipv6Addr};
 use core::ptr::NonNull;
 
@@ -30,6 +31,22 @@ pub trait Kind {
 pub trait Argument<'a, K: Kind> {
     /// The bytes.
     fn into_value(self) -> K::Value<'a>;
+}
+
+/// What takes a kind's values: in a call, so that the compiler points at an argument that is of a wrong type.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Of<K>(PhantomData<K>);
+
+impl<K: Kind> Of<K> {
+    /// The only one.
+    pub const NEW: Self = Self(PhantomData);
+
+    /// The bytes of an argument.
+    #[inline(always)]
+    pub fn value<'a, A: Argument<'a, K>>(self, argument: A) -> K::Value<'a> {
+        argument.into_value()
+    }
 }
 
 macro_rules! fixed {

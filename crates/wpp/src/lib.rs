@@ -121,6 +121,7 @@ pub use wpp_macros::wpp;
 /// For [`wpp!`](crate::wpp!).
 #[doc(hidden)]
 pub mod made {
+    pub use crate::kind::Of;
     pub use crate::message::{MOST_PIECES, Message, aside};
 }
 
@@ -133,7 +134,7 @@ macro_rules! made_message {
         [$($value:ident: $kind:ty = ($($given:tt)*),)*]
     ) => {
         if $crate::Control::wants::<$flag>($crate::Level::$level) {
-            $crate::made::aside(|| match ($(<_ as $crate::Argument<'_, $kind>>::into_value($($given)*),)*) {
+            $crate::made::aside(|| match ($($crate::made::Of::<$kind>::NEW.value($($given)*),)*) {
                 ($($value,)*) => {
                     const ID: &$crate::Guid = &$crate::Guid::from_memory($id);
                     const _: () = ::core::assert!(

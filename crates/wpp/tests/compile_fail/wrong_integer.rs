@@ -1,5 +1,6 @@
 // error[E0277]: a kind takes one type of integer
 // says: `u64` is no value for a WPP message's kind `U32`
+// at: count
 
 #![no_std]
 #![forbid(unsafe_code)]

@@ -1,5 +1,6 @@
 // error[E0277]: a kind of names takes its own enumeration
 // says: no value for a WPP message's kind `States`
+// at: other
 
 #![no_std]
 #![forbid(unsafe_code)]

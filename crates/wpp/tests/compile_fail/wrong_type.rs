@@ -1,5 +1,6 @@
 // error[E0277]: a kind takes the types that it is documented to
 // says: `u32` is no value for a WPP message's kind `wpp::kind::Str`
+// at: sizes.len() as u32
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -12,6 +13,6 @@ wpp::control! {
 }
 
 /// Writes a message.
-pub fn write(count: u32) {
-    wpp::wpp!(Error, All, "text {text:str}", count);
+pub fn write(sizes: &[u8]) {
+    wpp::wpp!(Error, All, "{size:usize} of {text:str}", sizes.len(), sizes.len() as u32);
 }
