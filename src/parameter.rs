@@ -9,7 +9,7 @@
 //! | `WorkerBudgetUs` | microseconds | 10 to 10000 | 500 | how long the worker runs at a time |
 //! | `Mode` | | 0 to 2 | 1 | 0: `off`, 1: `tap`, 2: `inline` |
 //! | `HoldLimit` | packets | 1 to 65536 | 1024 | `inline`: how many of one direction wait for their verdict |
-//! | `MaxHoldMs` | milliseconds | 1 to 1000 | 50 | `inline`: how long one waits for it |
+//! | `MaxHoldMs` | milliseconds | 1 to 1000 | 50 | `inline`: how long one waits for it, counted in half milliseconds: a packet may be late up to 1.05 ms early |
 //! | `OnOverload` | | 0 or 1 | 1 | `inline`: what becomes of packets beyond either; 0: dropped, 1: passed without a verdict, in order |
 //!
 //! | adapter's value (`REG_SZ`) | length | default | meaning |

@@ -12,14 +12,26 @@ use wdk_alloc::WdkAllocator;
 const POOL_ALIGNMENT: usize = system::ALIGNMENT;
 
 /// Four characters by which tools tell whose an allocation is.
+///
+/// # Invariants
+///
+/// The number is not zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tag(u32);
 
 impl Tag {
-    /// The tag that tools show as `name`, which has to be printable ASCII.
+    /// The tag that tools show as `name`, which has to be printable ASCII. Four zeros would be none, and become `None`.
+    ///
+    /// <https://learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-exallocatepool2>
     #[must_use]
     pub const fn new(name: [u8; 4]) -> Self {
-        Self(u32::from_le_bytes(name))
+        let tag = u32::from_le_bytes(name);
+        // INVARIANT: it is not zero.
+        Self(if tag == 0 {
+            u32::from_le_bytes(*b"None")
+        } else {
+            tag
+        })
     }
 
     /// The number that C calls the tag by.
@@ -86,7 +98,7 @@ mod system {
     /// Zeroed bytes with pool's alignment.
     pub(super) fn allocate(bytes: usize, tag: Tag) -> Option<NonNull<u8>> {
         // Resident, and not executable.
-        // SAFETY: any size and tag is legal, and all code of this crate runs at or below DISPATCH_LEVEL, where nonpaged
+        // SAFETY: any size is legal, and a tag is not zero, and all code of this crate runs at or below DISPATCH_LEVEL, where nonpaged
         // pool can be had.
         let block = unsafe { ntddk::ExAllocatePool2(POOL_FLAG_NON_PAGED, bytes as u64, tag.0) };
         NonNull::new(block.cast())

@@ -59,8 +59,8 @@ impl<'a> Answered<'a> {
         self.status = status.into_final();
     }
 
-    /// Bytes of output that those below have written: of a query or method request. They are there, whatever those below
-    /// say: not more than there was room for.
+    /// Bytes of output that those below have written: of a query or method request. Not more than there was room for on the
+    /// way down, whatever those below say of that.
     #[must_use]
     pub fn output_length(&self) -> u32 {
         self.raw.results().written.min(self.room)
