@@ -157,6 +157,32 @@ fn the_faulty_one_is_named_wherever_it_is() {
     }
 }
 
+/// A request that lies below a filter is the business of who has it there.
+#[test]
+fn who_keeps_a_request_is_named_and_not_who_has_passed_it_on() {
+    let below = driver("faulty").display().to_string();
+    for play in [
+        "oid-never-completed",
+        "oid-completed-late",
+        "oid-handler-stays",
+    ] {
+        let output = Lab::run(&driver("everything"))
+            .with(["--below", &below])
+            .pcap(&tests::capture("ping"))
+            .set("Fault", play)
+            .seed(1)
+            .output();
+        assert_eq!(output.exit, 1, "{play}: {output:?}");
+        let violation = output.summary().violation.expect("a broken rule");
+        let happened = &violation.happened;
+        assert_eq!(
+            violation.image.as_deref(),
+            Some("faulty.sys"),
+            "{play}: {happened}"
+        );
+    }
+}
+
 /// `everything` reads the last byte of each answer, if those below say that there is one. What they say of the room for it,
 /// which a method request has among what comes back, may be a lie.
 #[test]

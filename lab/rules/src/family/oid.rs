@@ -29,6 +29,8 @@ struct Given {
     id: u64,
     /// A clone of it has been below, with what came back.
     below: Option<OidRequest>,
+    /// For how long that was pending there: others' time.
+    below_ns: u64,
     /// A clone of it was made.
     is_cloned: bool,
     oid: u32,
@@ -58,6 +60,8 @@ struct Own {
     source: Option<u64>,
     id: u64,
     is_below: bool,
+    /// When it was left pending there.
+    below_since_ns: u64,
 }
 
 /// Follows every request.
@@ -208,14 +212,20 @@ impl OidMonitor {
                 request, status, ..
             } => {
                 let own = self.own.get_mut(&request.request)?;
-                own.is_below = *status == PENDING;
+                let was_below = std::mem::replace(&mut own.is_below, *status == PENDING);
                 let source = own.source;
-                if *status != PENDING {
+                if *status == PENDING {
+                    own.below_since_ns = event.time_ns;
+                } else {
+                    let since_ns = own.below_since_ns;
                     if source.is_none() {
                         self.own.remove(&request.request);
                         self.ended.insert(request.request);
                     } else if let Some(given) = source.and_then(|it| self.given.get_mut(&it)) {
                         given.below = Some(*request);
+                        if was_below {
+                            given.below_ns += event.time_ns.saturating_sub(since_ns);
+                        }
                     }
                 }
                 None
@@ -246,6 +256,11 @@ impl OidMonitor {
                 request, waited_ns, ..
             } => {
                 let given = self.given.get(request)?;
+                let is_its = |own: &Own| own.source == Some(*request) && own.is_below;
+                if self.own.values().any(is_its) {
+                    // Those below have it, and are asked themselves.
+                    return None;
+                }
                 let seconds = waited_ns / 1_000_000_000;
                 let is_paused = self.has_finished
                     && matches!(
@@ -308,6 +323,7 @@ impl OidMonitor {
                 cancelled_ns: None,
                 id: request.id,
                 below: None,
+                below_ns: 0,
                 is_cloned: false,
                 oid: request.oid,
                 buffer_len: request.buffer_len,
@@ -443,6 +459,7 @@ impl OidMonitor {
             source: Some(source),
             id: 0,
             is_below: false,
+            below_since_ns: 0,
         };
         self.own.insert(clone, own);
         None
@@ -520,6 +537,7 @@ impl OidMonitor {
             source: None,
             id: 0,
             is_below: false,
+            below_since_ns: 0,
         });
         (own.is_below, own.id) = (true, request.id);
         let Some(source) = own.source else {

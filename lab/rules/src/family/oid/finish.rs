@@ -94,6 +94,7 @@ impl OidMonitor {
             };
         }
         let age_ns = event.time_ns.saturating_sub(given.since_ns);
+        let age_ns = age_ns.saturating_sub(given.below_ns);
         if age_ns > LIMIT_NS {
             let rule = if given.is_pending {
                 &rule::OID_TIMED
