@@ -86,7 +86,7 @@ fn every_record_round_trips() {
 
 #[test]
 fn sizes_stand() {
-    assert_eq!(StatisticsHeader::SIZE, 20 + AdapterStatistics::SIZE);
+    assert_eq!(StatisticsHeader::SIZE, 36 + AdapterStatistics::SIZE);
     assert_eq!(AdapterStatistics::SIZE, 12 + 2 * 192 + 24 + 72 + 32);
     assert_eq!(FlowQuery::SIZE, 12);
     assert_eq!(FlowHeader::SIZE, 24);
