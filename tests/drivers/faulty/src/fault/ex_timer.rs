@@ -50,7 +50,7 @@ fn leave(_: &'static Module) {
 fn delete_raised(_: &'static Module) {
     let timer = allocate();
     // SAFETY: lowered below.
-    let old = unsafe { KfRaiseIrql(DISPATCH_LEVEL as u8) };
+    let old = unsafe { KfRaiseIrql(DISPATCH_LEVEL) };
     // SAFETY: none: this is the fault.
     unsafe { ExDeleteTimer(timer, 1, 1, null_mut()) }; // caught: ex-timer-deleted-raised by ex-timer-delete
     // SAFETY: the level that the raise returned.

@@ -115,7 +115,7 @@ extern "system" fn read_raised(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS
         return refuse(irp);
     }
     // SAFETY: lowered below.
-    let old = unsafe { KfRaiseIrql(DISPATCH_LEVEL as u8) };
+    let old = unsafe { KfRaiseIrql(DISPATCH_LEVEL) };
     // SAFETY: none: this is the fault.
     let byte = unsafe { *input }; // caught: irp-user-at-dispatch by mem-pageable-at-dispatch
     black_box(byte);
@@ -216,7 +216,7 @@ extern "system" fn write_kept(irp: *mut c_void, item: NDIS_HANDLE) {
     let irp = irp.cast();
     let kept = KEPT.load(Ordering::Acquire);
     // SAFETY: lowered below.
-    let old = unsafe { KfRaiseIrql(DISPATCH_LEVEL as u8) };
+    let old = unsafe { KfRaiseIrql(DISPATCH_LEVEL) };
     // SAFETY: a byte of the request's pages, which stay locked and mapped until it is completed.
     unsafe { *kept = 1 };
     // SAFETY: the level that the raise returned.

@@ -99,7 +99,7 @@ fn open_raised(_: &'static Module) {
     let mut it = attributes(&mut name, OBJ_KERNEL_HANDLE);
     let mut key = null_mut();
     // SAFETY: lowered below.
-    let old = unsafe { KfRaiseIrql(DISPATCH_LEVEL as u8) };
+    let old = unsafe { KfRaiseIrql(DISPATCH_LEVEL) };
     // SAFETY: none: this is the fault.
     unsafe { ZwOpenKey(&raw mut key, KEY_READ, &raw mut it) }; // caught: key-opened-raised by zw-irql-passive
     // SAFETY: the level that the raise returned.
