@@ -4,12 +4,15 @@
 //! `Lab::clean` is a part of each: no rule is broken, and the counts of the lab and of the driver agree. Names of counts are
 //! those of `lwf-lab`'s `situations`.
 
+#[path = "pitfall/frame.rs"]
+mod frame;
 #[path = "pitfall/lives.rs"]
 mod lives;
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
+use frame::{pcap, syn};
 use lab_cli::summary::{DeviceRequest, Summary};
 use lives::Lives;
 use tests::{Lab, Scratch, capture, driver, script};
@@ -491,35 +494,6 @@ fn o3_headers_that_break_off_anywhere_are_survived() {
     // What is shorter than an Ethernet header is no frame.
     assert_eq!(missed(&life, "unreadable"), 13);
     assert_eq!(life.passed, packets);
-}
-
-/// A TCP SYN with options, over IPv4.
-fn syn() -> Vec<u8> {
-    let mut frame = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0];
-    frame.extend([
-        0x45, 0, 0, 48, 0, 1, 0, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2,
-    ]);
-    frame.extend([
-        0x12, 0x34, 0, 80, 0, 0, 0, 1, 0, 0, 0, 0, 0x70, 2, 0xFF, 0xFF, 0, 0, 0, 0,
-    ]);
-    frame.extend([2, 4, 5, 0xB4, 1, 1, 4, 2]);
-    frame
-}
-
-/// A capture file: each frame whole, a microsecond behind the one before.
-fn pcap(frames: &[&[u8]]) -> Vec<u8> {
-    let mut file = Vec::new();
-    for word in [0xA1B2_C3D4_u32, 0x0004_0002, 0, 0, 65_535, 1] {
-        file.extend(word.to_le_bytes());
-    }
-    for (frame, at) in frames.iter().zip(0_u32..) {
-        let length = frame.len() as u32;
-        for word in [0, at, length, length] {
-            file.extend(word.to_le_bytes());
-        }
-        file.extend(*frame);
-    }
-    file
 }
 
 #[test]
