@@ -396,6 +396,25 @@ fn what_is_no_text_and_what_has_no_place_is_refused() {
 }
 
 #[test]
+fn a_script_that_takes_too_long_is_not_blamed_on_the_driver() {
+    let scratch = Scratch::new("too-long");
+    // Each send waits 12 s for the adapter.
+    let frame = "00".repeat(60);
+    let send = format!(
+        "[[step]]\ndo = 'send'\nframes = '{frame}'\ntimes = 400\nexpect = {{ done = false }}\n"
+    );
+    let text = format!("[[step]]\ndo = 'pause'\n{send}[[step]]\ndo = 'restart'\n");
+    let path = scratch.file("paused.toml", text.as_bytes());
+    let output = Lab::run(&driver("passthru")).script(&path).output();
+    assert_eq!(output.exit, 1, "{output:?}");
+    assert!(
+        line(&output)
+            .ends_with("step 3 (restart): not done: the script takes more than 50 minutes")
+    );
+    assert!(output.summary().violation.is_none());
+}
+
+#[test]
 fn a_capture_may_flow_beside_a_script() {
     let scratch = Scratch::new("beside");
     let text = "[[step]]\ndo = 'pause'\n[[step]]\ndo = 'wait'\nus = 40\n";

@@ -10,6 +10,10 @@ use crate::ndis::{adapter, stack};
 use crate::rt::sched;
 use crate::{Act, Operation, Outcome, Performance, Script, Step, Target};
 
+/// When steps are no longer done, in ns of virtual time: what takes an hour counts as hung, and that would be blamed on
+/// the driver.
+const END_NS: u64 = 3_000_000_000_000;
+
 thread_local! {
     static PERFORMANCES: RefCell<Vec<Performance>> = const { RefCell::new(Vec::new()) };
     static PROGRESS: Cell<u64> = const { Cell::new(0) };
@@ -91,6 +95,7 @@ fn perform(target: &Target) {
         all.len() - 1
     });
     let outcome = match image.map(|image| stack::from_top().nth(image.into())) {
+        _ if sched::now() >= END_NS => Outcome::undone("the script takes more than 50 minutes"),
         Some(None) => Outcome::undone("the stack has no such image"),
         image => operation::carry_out(*adapter, image.flatten(), operation),
     };
