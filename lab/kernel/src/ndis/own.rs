@@ -81,6 +81,15 @@ pub(super) fn parent(nbl: u64) -> u64 {
     LISTS.with_borrow(|lists| lists.get(&nbl).map_or(0, |own| own.parent))
 }
 
+/// What a clone stands for in the end; 0 if it is none.
+fn ancestor(nbl: u64) -> u64 {
+    let mut ancestor = parent(nbl);
+    while parent(ancestor) != 0 {
+        ancestor = parent(ancestor);
+    }
+    ancestor
+}
+
 /// Whether a list is one of the filter's, with this cancel id.
 pub(super) fn has_cancel_id(nbl: u64, id: u64) -> bool {
     LISTS.with_borrow(|lists| lists.get(&nbl).is_some_and(|own| own.cancel_id == id))
@@ -89,7 +98,7 @@ pub(super) fn has_cancel_id(nbl: u64, id: u64) -> bool {
 /// Counts packets that the filter originates. The first clone of a packet that goes on is that packet.
 pub(super) fn note_out(nbls: &[u64], adapter: u32, path: NblPath) {
     let is_originated =
-        |nbl: &&u64| is_own(**nbl) && !nbl::note_passed_through(parent(**nbl), path);
+        |nbl: &&u64| is_own(**nbl) && !nbl::note_passed_through(ancestor(**nbl), path);
     LISTS.with_borrow_mut(|lists| {
         for nbl in nbls {
             if let Some(own) = lists.get_mut(nbl) {
