@@ -8,11 +8,13 @@ const MOST: usize = 256;
 /// Bytes of one part.
 const PART: usize = 8;
 /// How far apart parts begin: they begin and end in all places of the pieces that a packet lies in.
-const STEP: u32 = 5;
+const STEP: u32 = 11;
 
 /// How often that was so.
 #[derive(Default)]
 pub(crate) struct Reading {
+    /// Lists so far.
+    lists: Counter,
     /// Packets that were read.
     pub(crate) packets: Counter,
     /// Those of which a part was something else.
@@ -20,8 +22,13 @@ pub(crate) struct Reading {
 }
 
 impl Reading {
-    /// Reads the packets of a list.
+    /// Reads the packets of a list, of every fourth one.
     pub(crate) fn look<D: Direction>(&self, list: &Nbl<'_, D>) {
+        let turn = self.lists.value();
+        self.lists.add(1);
+        if !turn.is_multiple_of(4) {
+            return;
+        }
         for packet in list.packets() {
             // What cannot be mapped cannot be read: there is no address space.
             if let Ok(is_same) = is_same(&packet) {
