@@ -335,7 +335,7 @@ fn parameters_that_are_wrong_are_told() {
     assert_eq!(named(&all, "BadRules")[0]["fields"]["Problem"], "type");
 }
 
-/// Whatever the lab can make fail on the driver's way is told: by an event, or by a message if events are what fails.
+/// That the rules are others is told, also where they are as many as before.
 #[test]
 fn other_rules_are_told_though_they_are_as_many() {
     let lab = traced()
@@ -366,8 +366,7 @@ fn other_rules_are_told_though_they_are_as_many() {
     assert_eq!(named(&all, "ParametersRead")[1]["fields"]["HoldLimit"], 7);
 }
 
-/// What the system does not take is counted, told on the other channel and by the control device, and the driver runs on.
-/// `examples/traced` has an event of each kind of field, and one that no log has room for.
+/// What can be read of a log is printed, and one line says what is wrong with the rest.
 #[test]
 fn a_log_that_is_damaged_or_none_is_read_as_far_as_it_goes() {
     let scratch = Scratch::new("damaged");

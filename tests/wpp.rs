@@ -385,6 +385,18 @@ fn messages_of_wpp_are_shown_by_their_formats() {
     // Without formats its bytes are shown.
     let decoded: Value = serde_json::from_str(decode.output().stdout.trim()).expect("an object");
     assert_eq!(decoded["fields"]["Arguments"], "1f0000009a0000c002006162");
+    // So is what cannot be used of a folder.
+    let folder = Scratch::new("wpp-folder");
+    folder.file("formats.tmf", FORMATS.as_bytes());
+    folder.file("odd.tmf", b"junk");
+    let output = decode
+        .clone()
+        .with(["--tmf".as_ref(), folder.path().as_os_str()])
+        .output();
+    let decoded: Value = serde_json::from_str(output.stdout.trim()).expect("an object");
+    assert_eq!((output.exit, &decoded), (0, &printed[0]));
+    assert_eq!(output.stderr.lines().count(), 1, "{}", output.stderr);
+    assert!(output.stderr.contains("odd.tmf: "), "{}", output.stderr);
     // A format with a value that nobody knows is left out, and named in one line; the others are used.
     let odd = FORMATS.replace("text, ItemPString", "text, ItemOdd")
         + "\

@@ -31,6 +31,8 @@ pub(crate) struct Formats {
     enumerations: Vec<BTreeMap<String, Vec<(u32, String)>>>,
     /// Why some messages cannot be shown, though their formats are there.
     skipped: BTreeMap<([u8; 16], u16), String>,
+    /// Files of the folder that cannot be used, and why.
+    unread: Vec<String>,
 }
 
 /// How a message is shown.
@@ -72,11 +74,11 @@ pub(crate) struct Shown {
 }
 
 impl Formats {
-    /// Reads a file, or every `.tmf` file of a folder.
+    /// Reads a file, or every `.tmf` file of a folder, of which those that cannot be used are left out.
     ///
     /// # Errors
     ///
-    /// Why one cannot be used, with its name.
+    /// Why the file cannot be used, or the folder has none, with its name.
     pub(crate) fn read(path: &Path) -> Result<Self, String> {
         let refuse = |path: &Path, why: String| format!("{}: {why}", path.display());
         let mut formats = Self::default();
@@ -95,16 +97,25 @@ impl Formats {
             files.push(path.to_owned());
         }
         for file in files {
-            let bytes = std::fs::read(&file).map_err(|error| refuse(&file, error.to_string()))?;
-            formats
-                .add(&String::from_utf8_lossy(&bytes))
-                .map_err(|why| refuse(&file, why))?;
+            let read = std::fs::read(&file).map_err(|error| error.to_string());
+            let added = read.and_then(|bytes| formats.add(&String::from_utf8_lossy(&bytes)));
+            match added {
+                Err(why) if path.is_dir() => formats.unread.push(refuse(&file, why)),
+                added => added.map_err(|why| refuse(&file, why))?,
+            }
         }
         Ok(formats)
     }
 
     /// That some formats are left out, in one line, if so.
     pub(crate) fn skipped(&self) -> Option<String> {
+        if let Some(first) = self.unread.first() {
+            let others = match self.unread.len() {
+                1 => String::new(),
+                count => format!(", and {} more", count - 1),
+            };
+            return Some(format!("left out: {first}{others}"));
+        }
         let why = self.skipped.values().next()?;
         let count = self.skipped.len();
         let (formats, have) = match count {

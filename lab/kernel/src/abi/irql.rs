@@ -9,6 +9,7 @@ pub(crate) const IRQL: &[(&str, u8, u8)] = &[
     ("EtwEventEnabled", 0, 15),
     ("EtwProviderEnabled", 0, 15),
     ("EtwRegister", 0, 0),
+    ("EtwRegisterClassicProvider", 0, 0),
     ("EtwSetInformation", 0, 0),
     ("EtwUnregister", 0, 0),
     ("EtwWrite", 0, 15),
