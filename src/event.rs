@@ -47,7 +47,7 @@ ndis::events! {
     }
 
     /// `DriverEntry` fails.
-    event DriverNotLoaded(Error, keyword::LIFECYCLE | keyword::ERROR, Stop) {
+    event DriverNotLoaded(Error, keyword::LIFECYCLE | keyword::ERROR, Info) {
         /// Why.
         status = "Status": NtStatus,
     }
@@ -85,7 +85,7 @@ ndis::events! {
     }
 
     /// A module could not be attached: packets of the adapter pass without it.
-    event ModuleNotAttached(Error, keyword::LIFECYCLE | keyword::ERROR, Start) {
+    event ModuleNotAttached(Error, keyword::LIFECYCLE | keyword::ERROR, Info) {
         /// Interface index of the module.
         if_index = "IfIndex": u32,
         /// Why.

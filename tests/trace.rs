@@ -199,10 +199,29 @@ fn names_are_those_that_are_documented() {
             assert_eq!(known.get(name(&event)), Some(&&fields[..]), "{event}");
             assert_eq!(event["provider"], "Deferlwf");
             assert_eq!(event.get("problem"), None, "{event}");
+            // Its row begins with its level and its keywords.
+            let keywords = event["keywords"].as_u64().expect("keywords");
+            let row = format!(
+                "| `{}` | {} | `{keywords:#x}` |",
+                name(&event),
+                event["level"]
+            );
+            assert!(documented.contains(&row), "{row}");
+            assert_eq!(event["opcode"], opcode(name(&event)), "{event}");
             seen.insert(name(&event).to_owned());
         }
     }
     assert_eq!(seen, wanted);
+}
+
+/// The opcode of an event, as `docs/tracing.md` has it.
+fn opcode(event: &str) -> u8 {
+    match event {
+        "DriverLoaded" | "ModuleAttached" | "WorkStarted" | "FlowStarted" => 1,
+        "DriverUnloaded" | "ModuleDetached" | "WorkStopped" | "FlowEnded" => 2,
+        "DriverRundown" | "ModuleRundown" | "FlowRundown" => 3,
+        _ => 0,
+    }
 }
 
 /// The provider's GUID, which is computed from its name, is the one that documents and scripts have.
