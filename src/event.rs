@@ -438,7 +438,7 @@ ndis::events! {
         code = "Code": Hex32,
         /// The answer.
         status = "Status": NtStatus,
-        /// What was asked for: its `IRP_MJ_XXX`.
+        /// What was asked for: its `IRP_MJ_…`.
         function = "Function": u8,
     }
 }

@@ -222,7 +222,7 @@ pub trait ControlDevice: Installed {
 /// A request that the device refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// What is asked for: the `IRP_MJ_XXX`.
+    /// What is asked for: the `IRP_MJ_…`.
     pub function: u8,
     /// The code of a control request.
     pub code: Option<u32>,
