@@ -5,12 +5,13 @@ use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::abi::{
-    DEVICE_OBJECT, IRP, IofCompleteRequest, NDIS_DEVICE_OBJECT_ATTRIBUTES,
+    DEVICE_OBJECT, IO_STACK_LOCATION, IRP, IofCompleteRequest, NDIS_DEVICE_OBJECT_ATTRIBUTES,
     NDIS_DEVICE_OBJECT_ATTRIBUTES_REVISION_1, NDIS_HANDLE, NDIS_OBJECT_HEADER,
     NDIS_OBJECT_TYPE_DEVICE_OBJECT_ATTRIBUTES, NDIS_SIZEOF_DEVICE_OBJECT_ATTRIBUTES_REVISION_1,
     NDIS_STATUS_SUCCESS, NTSTATUS, NdisDeregisterDeviceEx, NdisRegisterDeviceEx, PDRIVER_DISPATCH,
     STATUS_INVALID_DEVICE_REQUEST, STATUS_SUCCESS, UNICODE_STRING,
 };
+use crate::play::{NOTHING, Play};
 use crate::{driver, text};
 
 /// `IRP_MJ_CREATE`, `IRP_MJ_CLOSE`, `IRP_MJ_CLEANUP` and `IRP_MJ_DEVICE_CONTROL`.
@@ -108,6 +109,24 @@ pub(crate) fn remove() -> bool {
     // SAFETY: registered in DriverEntry, given back once; PASSIVE_LEVEL.
     unsafe { NdisDeregisterDeviceEx(kept()) };
     true
+}
+
+/// A play with a device, made by `create`.
+pub(crate) const fn play(name: &'static str, create: fn(NDIS_HANDLE) -> NTSTATUS) -> Play {
+    Play {
+        name,
+        registered: Some(create),
+        unload: Some(remove),
+        ..NOTHING
+    }
+}
+
+/// The part of a request that is for this driver.
+pub(crate) fn location(irp: *mut IRP) -> *mut IO_STACK_LOCATION {
+    // SAFETY: the request is this driver's; the current location is in use.
+    let tail = unsafe { &(*irp).Tail };
+    // SAFETY: as above.
+    unsafe { tail.Overlay.CurrentStackLocation }
 }
 
 /// Sets what a request ends with.

@@ -18,18 +18,8 @@ pub(crate) const PLAYS: &[Play] = &[
         registered: Some(register_with_bad_header),
         ..NOTHING
     },
-    Play {
-        name: "device-without-sddl",
-        registered: Some(register_without_sddl),
-        unload: Some(control::remove),
-        ..NOTHING
-    },
-    Play {
-        name: "device-with-pnp",
-        registered: Some(register_with_pnp),
-        unload: Some(control::remove),
-        ..NOTHING
-    },
+    control::play("device-without-sddl", register_without_sddl),
+    control::play("device-with-pnp", register_with_pnp),
     Play {
         name: "device-deregistered-twice",
         registered: Some(control::create_plain),
@@ -41,12 +31,7 @@ pub(crate) const PLAYS: &[Play] = &[
         registered: Some(register_and_forget),
         ..NOTHING
     },
-    Play {
-        name: "device-legal",
-        registered: Some(control::create_plain),
-        unload: Some(control::remove),
-        ..NOTHING
-    },
+    control::play("device-legal", control::create_plain),
 ];
 
 // legal: device-legal near dev-handle, dev-attributes, dev-sddl, dev-no-pnp-power, dev-deregister-once

@@ -16,7 +16,7 @@ use crate::abi::{
 use crate::driver;
 use crate::module::Module;
 use crate::packet::{self, FRAME, Lists};
-use crate::play::{NOTHING, Play, stay};
+use crate::play::{Play, stay};
 
 pub(crate) const PLAYS: &[Play] = &[
     Play {
@@ -40,18 +40,12 @@ pub(crate) const PLAYS: &[Play] = &[
         receive: Some(indicate_written),
         ..packet::ORIGINATOR
     },
-    Play {
-        name: "fresh-returned",
-        registered: Some(|driver| control::create(driver, return_gap)),
-        unload: Some(control::remove),
-        ..NOTHING
-    },
-    Play {
-        name: "fresh-not-returned",
-        registered: Some(|driver| control::create(driver, return_written)),
-        unload: Some(control::remove),
-        ..NOTHING
-    },
+    control::play("fresh-returned", |driver| {
+        control::create(driver, return_gap)
+    }),
+    control::play("fresh-not-returned", |driver| {
+        control::create(driver, return_written)
+    }),
     Play {
         name: "fresh-oid-answered",
         oid: Some(answer_fresh),

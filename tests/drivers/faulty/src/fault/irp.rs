@@ -2,51 +2,42 @@
 
 use core::ffi::c_void;
 
-use super::control::{self, Dispatch, set};
+use super::control::{self, create, location, play, set};
 use crate::abi::{
     DEVICE_OBJECT, IRP, IofCompleteRequest, METHOD_BUFFERED, NDIS_HANDLE, NTSTATUS,
     NdisAllocateIoWorkItem, NdisFreeIoWorkItem, NdisQueueIoWorkItem, SL_PENDING_RETURNED,
     STATUS_INVALID_PARAMETER, STATUS_PENDING, STATUS_SUCCESS, STATUS_UNSUCCESSFUL,
 };
 use crate::driver;
-use crate::play::{NOTHING, Play, stay};
-
-const fn answers(name: &'static str, create: fn(NDIS_HANDLE) -> NTSTATUS) -> Play {
-    Play {
-        name,
-        registered: Some(create),
-        unload: Some(control::remove),
-        ..NOTHING
-    }
-}
+use crate::play::{Play, stay};
 
 pub(crate) const PLAYS: &[Play] = &[
-    answers("irp-completed-twice", |driver| {
+    play("irp-completed-twice", |driver| {
         create(driver, complete_twice)
     }),
-    answers("irp-forgotten", |driver| create(driver, forget)),
-    answers("irp-pended-unmarked", |driver| {
+    play("irp-forgotten", |driver| create(driver, forget)),
+    play("irp-pended-unmarked", |driver| {
         create(driver, pend_unmarked)
     }),
-    answers("irp-marked-not-pended", |driver| create(driver, mark_only)),
-    answers("irp-completed-and-pended", |driver| {
+    play("irp-marked-not-pended", |driver| create(driver, mark_only)),
+    play("irp-completed-and-pended", |driver| {
         create(driver, complete_and_pend)
     }),
-    answers("irp-other-status", |driver| create(driver, return_other)),
-    answers("irp-completed-as-pending", |driver| {
+    play("irp-other-status", |driver| create(driver, return_other)),
+    play("irp-completed-as-pending", |driver| {
         create(driver, complete_as_pending)
     }),
-    answers("irp-cancel-routine-left", |driver| {
+    play("irp-cancel-routine-left", |driver| {
         create(driver, complete_cancellable)
     }),
-    answers("irp-too-much-output", |driver| {
+    play("irp-too-much-output", |driver| {
         create(driver, claim_too_much)
     }),
-    answers("irp-input-past-end", |driver| create(driver, read_past)),
-    answers("irp-touched-after", |driver| create(driver, touch_after)),
-    answers("irp-answered", |driver| create(driver, answer)),
-    answers("irp-pended", |driver| create(driver, pend)),
-    answers("irp-pended-for-ever", |driver| {
+    play("irp-input-past-end", |driver| create(driver, read_past)),
+    play("irp-touched-after", |driver| create(driver, touch_after)),
+    play("irp-answered", |driver| create(driver, answer)),
+    play("irp-pended", |driver| create(driver, pend)),
+    play("irp-pended-for-ever", |driver| {
         create(driver, pend_for_ever)
     }),
 ];
@@ -54,10 +45,6 @@ pub(crate) const PLAYS: &[Play] = &[
 // legal: irp-answered near irp-complete-once, irp-complete-or-pend, irp-status-consistent, irp-information-bounds
 // legal: irp-answered near irp-input-validated, irp-no-pending-status, mem-use-after-free
 // legal: irp-pended near irp-mark-pending, irp-pending-not-after-complete, irp-cancel-cleared, irp-complete-or-pend
-
-fn create(driver: NDIS_HANDLE, control: Dispatch) -> NTSTATUS {
-    control::create(driver, control)
-}
 
 #[inline(never)]
 extern "system" fn complete_twice(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
@@ -89,12 +76,8 @@ extern "system" fn pend_unmarked( // caught: irp-pended-unmarked by irp-mark-pen
 
 /// What `IoMarkIrpPending` does.
 fn mark(irp: *mut IRP) {
-    // SAFETY: the request is this driver's; the current location is in use.
-    let tail = unsafe { &(*irp).Tail };
     // SAFETY: as above.
-    let stack = unsafe { tail.Overlay.CurrentStackLocation };
-    // SAFETY: as above.
-    unsafe { (*stack).Control |= SL_PENDING_RETURNED as u8 };
+    unsafe { (*location(irp)).Control |= SL_PENDING_RETURNED as u8 };
 }
 
 #[rustfmt::skip] // The mark stays on this line.
@@ -149,12 +132,8 @@ extern "system" fn complete_cancellable(_: *mut DEVICE_OBJECT, irp: *mut IRP) ->
 
 /// Bytes of the request's input and output in its system buffer: none but with METHOD_BUFFERED.
 pub(super) fn lengths(irp: *mut IRP) -> (u32, u32) {
-    // SAFETY: the request is this driver's; the current location is in use.
-    let tail = unsafe { &(*irp).Tail };
-    // SAFETY: as above.
-    let stack = unsafe { tail.Overlay.CurrentStackLocation };
     // SAFETY: the major function is IRP_MJ_DEVICE_CONTROL.
-    let parameters = unsafe { &(*stack).Parameters };
+    let parameters = unsafe { &(*location(irp)).Parameters };
     // SAFETY: as above.
     let control = unsafe { parameters.DeviceIoControl };
     if control.IoControlCode & 3 != METHOD_BUFFERED {

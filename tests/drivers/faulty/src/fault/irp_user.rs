@@ -6,58 +6,38 @@ use core::hint::black_box;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
-use super::control::{self, Dispatch, set};
+use super::control::{self, create, location, play, set};
 use crate::abi::{
-    DEVICE_OBJECT, DISPATCH_LEVEL, IO_STACK_LOCATION, IRP, IofCompleteRequest, KeLowerIrql,
-    KfRaiseIrql, MDL, METHOD_NEITHER, METHOD_OUT_DIRECT, MmMapLockedPagesSpecifyCache, NDIS_HANDLE,
-    NTSTATUS, NdisAllocateIoWorkItem, NdisFreeIoWorkItem, NdisQueueIoWorkItem, ProbeForRead,
+    DEVICE_OBJECT, DISPATCH_LEVEL, IRP, IofCompleteRequest, KeLowerIrql, KfRaiseIrql, MDL,
+    METHOD_NEITHER, METHOD_OUT_DIRECT, MmMapLockedPagesSpecifyCache, NDIS_HANDLE, NTSTATUS,
+    NdisAllocateIoWorkItem, NdisFreeIoWorkItem, NdisQueueIoWorkItem, ProbeForRead,
     SL_PENDING_RETURNED, STATUS_INVALID_DEVICE_REQUEST, STATUS_PENDING, STATUS_SUCCESS,
     STATUS_UNSUCCESSFUL,
 };
 use crate::driver;
-use crate::play::{NOTHING, Play, stay};
-
-const fn asked(name: &'static str, create: fn(NDIS_HANDLE) -> NTSTATUS) -> Play {
-    Play {
-        name,
-        registered: Some(create),
-        unload: Some(control::remove),
-        ..NOTHING
-    }
-}
+use crate::play::{Play, stay};
 
 pub(crate) const PLAYS: &[Play] = &[
-    asked("irp-user-read", |driver| create(driver, read)),
-    asked("irp-user-probe-alone", |driver| create(driver, probe_alone)),
-    asked("irp-user-at-dispatch", |driver| create(driver, read_raised)),
-    asked("irp-user-trusted", |driver| create(driver, trust)),
-    asked("irp-user-elsewhere", |driver| {
+    play("irp-user-read", |driver| create(driver, read)),
+    play("irp-user-probe-alone", |driver| create(driver, probe_alone)),
+    play("irp-user-at-dispatch", |driver| create(driver, read_raised)),
+    play("irp-user-trusted", |driver| create(driver, trust)),
+    play("irp-user-elsewhere", |driver| {
         create(driver, read_elsewhere)
     }),
-    asked("irp-pages-touched-after", |driver| {
+    play("irp-pages-touched-after", |driver| {
         create(driver, touch_pages_after)
     }),
-    asked("irp-pages-elsewhere", |driver| {
+    play("irp-pages-elsewhere", |driver| {
         create(driver, answer_elsewhere)
     }),
-    asked("irp-kernel-answered", |driver| {
+    play("irp-kernel-answered", |driver| {
         create(driver, answer_kernel)
     }),
 ];
 
-fn create(driver: NDIS_HANDLE, control: Dispatch) -> NTSTATUS {
-    control::create(driver, control)
-}
-
 /// Where the system's addresses begin in the lab, and do not end in Windows.
 const SYSTEM_FIRST: usize = 0x6000_0000_0000;
-
-fn location(irp: *mut IRP) -> *mut IO_STACK_LOCATION {
-    // SAFETY: the request is this driver's; the current location is in use.
-    let tail = unsafe { &(*irp).Tail };
-    // SAFETY: as above.
-    unsafe { tail.Overlay.CurrentStackLocation }
-}
 
 /// The transfer method of a control request.
 fn method(irp: *mut IRP) -> u32 {

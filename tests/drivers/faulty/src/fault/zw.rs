@@ -4,27 +4,17 @@ use core::ffi::c_void;
 use core::mem::{MaybeUninit, size_of};
 use core::ptr::null_mut;
 
-use super::control::{self, Dispatch};
+use super::control::{self, create, location, play};
 use crate::abi::{
     DEVICE_OBJECT, DISPATCH_LEVEL, DRIVER_OBJECT, FILE_ATTRIBUTE_NORMAL, FILE_OVERWRITE_IF,
     FILE_SYNCHRONOUS_IO_NONALERT, GENERIC_READ, GENERIC_WRITE, HANDLE, IO_STATUS_BLOCK, IRP,
-    KEY_READ, KeLowerIrql, KeyValuePartialInformation, KfRaiseIrql, METHOD_NEITHER, NDIS_HANDLE,
-    NTSTATUS, OBJ_CASE_INSENSITIVE, OBJ_KERNEL_HANDLE, OBJECT_ATTRIBUTES, STATUS_SUCCESS,
-    SYNCHRONIZE, UNICODE_STRING, ZwClose, ZwCreateFile, ZwDeleteFile, ZwOpenKey, ZwQueryValueKey,
-    ZwWriteFile,
+    KEY_READ, KeLowerIrql, KeyValuePartialInformation, KfRaiseIrql, METHOD_NEITHER, NTSTATUS,
+    OBJ_CASE_INSENSITIVE, OBJ_KERNEL_HANDLE, OBJECT_ATTRIBUTES, STATUS_SUCCESS, SYNCHRONIZE,
+    UNICODE_STRING, ZwClose, ZwCreateFile, ZwDeleteFile, ZwOpenKey, ZwQueryValueKey, ZwWriteFile,
 };
 use crate::module::Module;
 use crate::play::{NOTHING, Play, stay};
 use crate::text;
-
-const fn asked(name: &'static str, create: fn(NDIS_HANDLE) -> NTSTATUS) -> Play {
-    Play {
-        name,
-        registered: Some(create),
-        unload: Some(control::remove),
-        ..NOTHING
-    }
-}
 
 const fn at_load(name: &'static str, load: fn(*mut DRIVER_OBJECT) -> NTSTATUS) -> Play {
     Play {
@@ -38,17 +28,13 @@ pub(crate) const PLAYS: &[Play] = &[
     Play::in_attach("key-opened-raised", open_raised),
     Play::in_attach("key-left-open", leave_key),
     Play::in_attach("key-used-closed", use_closed),
-    asked("key-of-process", |driver| create(driver, open_in_process)),
-    asked("key-read-to-user", |driver| create(driver, read_to_user)),
-    asked("key-and-file-used", |driver| create(driver, use_both)),
+    play("key-of-process", |driver| create(driver, open_in_process)),
+    play("key-read-to-user", |driver| create(driver, read_to_user)),
+    play("key-and-file-used", |driver| create(driver, use_both)),
     at_load("wfp-engine-left", leave_engine),
     at_load("wfp-callout-left", leave_callout),
     at_load("wfp-whole", use_platform),
 ];
-
-fn create(driver: NDIS_HANDLE, control: Dispatch) -> NTSTATUS {
-    control::create(driver, control)
-}
 
 static SERVICE: [u16; 69] =
     text::wide(b"\\Registry\\Machine\\System\\CurrentControlSet\\Services\\filter\\Parameters");
@@ -142,12 +128,8 @@ extern "system" fn open_in_process(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTST
 
 /// Where a METHOD_NEITHER request of user mode wants its answer; of another, NULL.
 fn user_buffer(irp: *mut IRP) -> *mut c_void {
-    // SAFETY: the request is this driver's; the current location is in use.
-    let tail = unsafe { &(*irp).Tail };
-    // SAFETY: as above.
-    let location = unsafe { tail.Overlay.CurrentStackLocation };
     // SAFETY: the major function is IRP_MJ_DEVICE_CONTROL.
-    let parameters = unsafe { &(*location).Parameters };
+    let parameters = unsafe { &(*location(irp)).Parameters };
     // SAFETY: as above.
     let code = unsafe { parameters.DeviceIoControl }.IoControlCode;
     // SAFETY: the request is this driver's.
