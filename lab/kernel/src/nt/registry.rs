@@ -350,34 +350,44 @@ fn set_value(call: &Call<'_>) -> u64 {
     let set = || {
         let key = key_of(call.arg(0))?;
         let name = driver::read_unicode_string(call.arg(1)).or_fault();
-        let length = usize::try_from(call.arg_u32(5)).unwrap_or(usize::MAX);
-        let value = Value {
-            name,
-            kind: call.arg_u32(3),
-            data: if length == 0 {
-                Vec::new()
-            } else {
-                mem::read_bytes(call.arg(4), length).or_fault()
-            },
-        };
-        if store::set(&key, value, sched::now()) {
-            Ok(SUCCESS)
-        } else {
-            Err(status(STATUS_KEY_DELETED))
-        }
+        put_value(&key, name, call)
     };
     end(set())
+}
+
+/// Sets a value as a call says: its type in the fourth argument, where its data is and how long that is in the next two.
+fn put_value(key: &KeyName, name: String, call: &Call<'_>) -> Result<u64, u64> {
+    let length = usize::try_from(call.arg_u32(5)).unwrap_or(usize::MAX);
+    let value = Value {
+        name,
+        kind: call.arg_u32(3),
+        data: if length == 0 {
+            Vec::new()
+        } else {
+            mem::read_bytes(call.arg(4), length).or_fault()
+        },
+    };
+    if store::set(key, value, sched::now()) {
+        Ok(SUCCESS)
+    } else {
+        Err(status(STATUS_KEY_DELETED))
+    }
+}
+
+/// Deletes a value, which has to be there.
+fn remove_value(key: &KeyName, name: &str) -> Result<u64, u64> {
+    if store::delete_value(key, name) {
+        Ok(SUCCESS)
+    } else {
+        Err(status(STATUS_OBJECT_NAME_NOT_FOUND))
+    }
 }
 
 fn delete_value(call: &Call<'_>) -> u64 {
     let delete = || {
         let key = key_of(call.arg(0))?;
         let name = driver::read_unicode_string(call.arg(1)).or_fault();
-        if store::delete_value(&key, &name) {
-            Ok(SUCCESS)
-        } else {
-            Err(status(STATUS_OBJECT_NAME_NOT_FOUND))
-        }
+        remove_value(&key, &name)
     };
     end(delete())
 }

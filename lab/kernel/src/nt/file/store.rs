@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
+use crate::nt::full_name::{FullName, Tree};
 use crate::per_image::per_image;
 
 /// Folders that are there.
@@ -15,14 +16,12 @@ const FOLDERS: &[&str] = &[
     "\\??\\C:\\Windows\\Temp",
 ];
 
-/// A file or folder, by its full name in upper case: names of files do not tell case.
+/// The disk, which may have its other names in a path.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct FileName(String);
+pub(super) enum Disk {}
 
-impl FileName {
-    /// That of a path, in which the disk may have its other names.
-    pub(super) fn new(path: &str) -> Self {
-        let upper = path.trim_end_matches('\\').to_uppercase();
+impl Tree for Disk {
+    fn rename(upper: String) -> String {
         let others = [
             ("\\DOSDEVICES\\", "\\??\\"),
             ("\\GLOBAL??\\", "\\??\\"),
@@ -33,22 +32,12 @@ impl FileName {
             let rest = upper.strip_prefix(other)?;
             Some(format!("{name}{rest}"))
         });
-        Self(renamed.unwrap_or(upper))
-    }
-
-    /// A file below this folder.
-    pub(super) fn below(&self, path: &str) -> Self {
-        if path.is_empty() {
-            return self.clone();
-        }
-        Self::new(&format!("{}\\{path}", self.0))
-    }
-
-    fn parent(&self) -> Option<Self> {
-        let (parent, _) = self.0.rsplit_once('\\')?;
-        Some(Self(parent.to_owned()))
+        renamed.unwrap_or(upper)
     }
 }
+
+/// A file or folder, by its full name.
+pub(super) type FileName = FullName<Disk>;
 
 /// A file or folder.
 #[derive(Clone, Debug, Default)]
@@ -118,7 +107,7 @@ pub(super) fn insert(name: &FileName, node: Node) {
 pub(super) fn is_full(name: &FileName) -> bool {
     NODES.with_borrow(|nodes| {
         let mut names = nodes.keys();
-        names.any(|it| it.parent().as_ref() == Some(name))
+        names.any(|it| it.is_child_of(name))
     })
 }
 

@@ -1,7 +1,7 @@
 //! `Rtl*` functions for the registry: keys by a path below one that is well known.
 
 use super::store::{self, Key, KeyName, Refusal, Value};
-use super::{STATUS_CHILD_MUST_BE_VOLATILE, STATUS_KEY_DELETED, end, key_of};
+use super::{STATUS_CHILD_MUST_BE_VOLATILE, end, key_of, put_value, remove_value};
 use crate::abi::constant::{
     REG_EXPAND_SZ, REG_MULTI_SZ, REG_NONE, REG_SZ, RTL_QUERY_REGISTRY_DELETE,
     RTL_QUERY_REGISTRY_DIRECT, RTL_QUERY_REGISTRY_NOEXPAND, RTL_QUERY_REGISTRY_NOVALUE,
@@ -103,19 +103,8 @@ fn create(call: &Call<'_>) -> u64 {
 fn write(call: &Call<'_>) -> u64 {
     let write = || {
         let name = read_text(call.arg(2)).or_fault();
-        let length = usize::try_from(call.arg_u32(5)).unwrap_or(usize::MAX);
-        let data = if length == 0 {
-            Vec::new()
-        } else {
-            mem::read_bytes(call.arg(4), length).or_fault()
-        };
-        let kind = call.arg_u32(3);
         let key = existing(call)?;
-        if store::set(&key, Value { name, kind, data }, sched::now()) {
-            Ok(SUCCESS)
-        } else {
-            Err(status(STATUS_KEY_DELETED))
-        }
+        put_value(&key, name, call)
     };
     end(write())
 }
@@ -124,11 +113,7 @@ fn delete(call: &Call<'_>) -> u64 {
     let delete = || {
         let name = read_text(call.arg(2)).or_fault();
         let key = existing(call)?;
-        if store::delete_value(&key, &name) {
-            Ok(SUCCESS)
-        } else {
-            Err(status(STATUS_OBJECT_NAME_NOT_FOUND))
-        }
+        remove_value(&key, &name)
     };
     end(delete())
 }

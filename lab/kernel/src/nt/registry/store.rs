@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::ParameterValue;
 use crate::abi::constant::{REG_BINARY, REG_DWORD, REG_MULTI_SZ, REG_SZ};
+use crate::nt::full_name::{FullName, Tree};
 use crate::per_image::per_image;
 
 /// The key that `DriverEntry` is told of.
@@ -20,41 +21,24 @@ const OTHERS: &[&str] = &[
     "\\REGISTRY\\USER\\.DEFAULT",
 ];
 
-/// A key, by its full name in upper case: names of keys do not tell case.
+/// The registry, in which the current control set may have its other name in a path.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct KeyName(String);
+pub(crate) enum Registry {}
 
-impl KeyName {
-    /// That of a path, in which the current control set may have its other name.
-    pub(super) fn new(path: &str) -> Self {
-        let upper = path.trim_end_matches('\\').to_uppercase();
+impl Tree for Registry {
+    fn rename(upper: String) -> String {
         let current = "\\REGISTRY\\MACHINE\\SYSTEM\\CURRENTCONTROLSET";
         match upper.strip_prefix(current) {
             Some(rest) if rest.is_empty() || rest.starts_with('\\') => {
-                Self(format!("\\REGISTRY\\MACHINE\\SYSTEM\\CONTROLSET001{rest}"))
+                format!("\\REGISTRY\\MACHINE\\SYSTEM\\CONTROLSET001{rest}")
             }
-            _ => Self(upper),
+            _ => upper,
         }
-    }
-
-    /// A key below this one.
-    pub(super) fn below(&self, path: &str) -> Self {
-        if path.is_empty() {
-            return self.clone();
-        }
-        Self::new(&format!("{}\\{path}", self.0))
-    }
-
-    fn parent(&self) -> Option<Self> {
-        let (parent, _) = self.0.rsplit_once('\\')?;
-        (!parent.is_empty()).then(|| Self(parent.to_owned()))
-    }
-
-    /// Whether it is right below `other`.
-    fn is_child_of(&self, other: &Self) -> bool {
-        self.parent().as_ref() == Some(other)
     }
 }
+
+/// A key, by its full name.
+pub(crate) type KeyName = FullName<Registry>;
 
 /// A value.
 #[derive(Clone, Debug, PartialEq, Eq)]
