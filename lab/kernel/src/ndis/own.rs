@@ -81,13 +81,10 @@ pub(super) fn parent(nbl: u64) -> u64 {
     LISTS.with_borrow(|lists| lists.get(&nbl).map_or(0, |own| own.parent))
 }
 
-/// What a clone stands for in the end; 0 if it is none.
-fn ancestor(nbl: u64) -> u64 {
-    let mut ancestor = parent(nbl);
-    while parent(ancestor) != 0 {
-        ancestor = parent(ancestor);
-    }
-    ancestor
+/// What a clone stands for: its parent, and if that is a clone its parent, and so on.
+pub(super) fn ancestors(nbl: u64) -> impl Iterator<Item = u64> {
+    let above = |nbl: u64| Some(parent(nbl)).filter(|parent| *parent != 0);
+    std::iter::successors(above(nbl), move |nbl| above(*nbl))
 }
 
 /// Whether a list is one of the filter's, with this cancel id.
@@ -97,8 +94,10 @@ pub(super) fn has_cancel_id(nbl: u64, id: u64) -> bool {
 
 /// Counts packets that the filter originates. The first clone of a packet that goes on is that packet.
 pub(super) fn note_out(nbls: &[u64], adapter: u32, path: NblPath) {
-    let is_originated =
-        |nbl: &&u64| is_own(**nbl) && !nbl::note_passed_through(ancestor(**nbl), path);
+    let is_originated = |nbl: &&u64| {
+        let origin = ancestors(**nbl).last().unwrap_or(0);
+        is_own(**nbl) && !nbl::note_passed_through(origin, path)
+    };
     LISTS.with_borrow_mut(|lists| {
         for nbl in nbls {
             if let Some(own) = lists.get_mut(nbl) {

@@ -73,12 +73,10 @@ fn allow(nbl: u64, index: NDIS_NET_BUFFER_LIST_INFO) {
         if let Some(record) = records.get_mut(&nbl) {
             record.shadow.renew(slot(nbl, index));
         }
-        let mut parent = own::parent(nbl);
-        while parent != 0 {
+        for parent in own::ancestors(nbl) {
             if let Some(record) = records.get_mut(&parent) {
                 record.shadow.forget(slot(parent, index));
             }
-            parent = own::parent(parent);
         }
     });
 }
