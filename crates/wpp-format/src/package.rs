@@ -20,7 +20,8 @@ pub struct Package {
     pub flags: Vec<String>,
     files: Vec<File>,
     broken: Vec<Broken>,
-    pub(crate) names: BTreeMap<String, Names>,
+    /// The types of `wpp::names!`, or why one cannot be used.
+    names: BTreeMap<String, Result<Names, String>>,
 }
 
 /// A message that cannot be used; the others of its package can.
@@ -254,26 +255,18 @@ impl Found {
             None if self.files.is_empty() && self.broken.is_empty() => return Ok(None),
             None => return Err(Error::NoControl(folder.to_owned())),
         };
-        let mut names = BTreeMap::new();
-        let mut bad_names = BTreeMap::new();
-        for (name, declared) in self.names {
-            let _ = match declared {
-                Ok(declared) => names.insert(name, declared).is_some(),
-                Err(why) => bad_names.insert(name, why).is_some(),
-            };
-        }
         let mut package = Package {
             component: component.to_owned(),
             control,
             flags,
             files: Vec::new(),
             broken: self.broken,
-            names,
+            names: self.names,
         };
         for (path, messages) in self.files {
             let mut good = Vec::new();
             for message in messages {
-                match package.check(&message, &bad_names) {
+                match package.check(&message) {
                     Ok(()) => good.push(message),
                     Err(why) => package.broken.push(Broken {
                         path: path.clone(),
@@ -303,17 +296,23 @@ impl Found {
 }
 
 impl Package {
+    /// A type of `wpp::names!`.
+    pub(crate) fn named(&self, name: &str) -> Option<&Names> {
+        self.names.get(name)?.as_ref().ok()
+    }
+
     /// Whether flag and names of a message are there.
-    fn check(&self, message: &Message, bad_names: &BTreeMap<String, String>) -> Result<(), String> {
+    fn check(&self, message: &Message) -> Result<(), String> {
         if !self.flags.contains(&message.flag) {
             return Err(format!("`wpp::control!` has no flag `{}`", message.flag));
         }
         for (_, kind) in message.text.values() {
-            if let Kind::Named(name) = kind
-                && !self.names.contains_key(name)
-            {
-                let none = || format!("no `wpp::names!` has a type `{name}`");
-                return Err(bad_names.get(name).cloned().unwrap_or_else(none));
+            if let Kind::Named(name) = kind {
+                match self.names.get(name) {
+                    Some(Ok(_)) => {}
+                    Some(Err(why)) => return Err(why.clone()),
+                    None => return Err(format!("no `wpp::names!` has a type `{name}`")),
+                }
             }
         }
         Ok(())
@@ -332,7 +331,7 @@ impl Package {
         let _ = writeln!(content, "{number} {level} {flag} {function} {text:?}");
         for (_, kind) in text.values() {
             if let Kind::Named(name) = kind {
-                let _ = writeln!(content, "{name} {:?}", self.names.get(name));
+                let _ = writeln!(content, "{name} {:?}", self.named(name));
             }
         }
     }

@@ -89,7 +89,7 @@ impl Package {
         match kind {
             Kind::Known(known) => (known.item.to_owned(), known.style),
             Kind::Named(name) => {
-                let item = match self.names.get(name).map(|names| names.kind) {
+                let item = match self.named(name).map(|names| names.kind) {
                     Some(NamesKind::Flags) => "FlagsEnum",
                     _ => "Enum",
                 };
@@ -101,8 +101,7 @@ impl Package {
     fn write_names(&self, name: &str, out: &mut String) {
         let _ = writeln!(out, "#enumv {name}\n{{");
         for (member, value) in self
-            .names
-            .get(name)
+            .named(name)
             .into_iter()
             .flat_map(|names| &names.members)
         {

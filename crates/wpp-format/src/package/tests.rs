@@ -68,12 +68,12 @@ fn messages_are_found_where_they_stand() {
     );
     assert_eq!(package.files().len(), 1);
     assert_eq!(package.flags, ["Call", "Data"]);
-    let modes = package.names.get("Modes").expect("declared");
+    let modes = package.named("Modes").expect("declared");
     assert_eq!(
         modes.members,
         [("Off".to_owned(), 0), ("Tap".to_owned(), 1)]
     );
-    let bits = package.names.get("Bits").expect("declared");
+    let bits = package.named("Bits").expect("declared");
     assert_eq!((bits.kind, bits.members.len()), (NamesKind::Flags, 2));
 }
 
