@@ -301,7 +301,15 @@ pub(crate) fn arrive<W, C: Caller, S: Signal, B: Behind<C>>(
     // SAFETY: it is new, and `deal` takes it off the list before it returns.
     desk.with(irql, |desk| unsafe { desk.enter(&hand, id) });
     // SAFETY: entered above.
-    let ended = unsafe { deal(desk, &hand, behind, irql, decide) };
+    let ended = match unsafe { deal(desk, &hand, behind, irql, decide) } {
+        Dealt::Ended(status) => Some(status),
+        Dealt::Waits => {
+            // Who takes one and leaves it to wait again knows that, and would be called by its own call.
+            behind.waits(irql);
+            None
+        }
+        Dealt::Below => None,
+    };
     gate.release();
     ended
 }
@@ -321,7 +329,18 @@ pub(crate) unsafe fn take<W, C: Caller>(
     Some(free(desk, place).0)
 }
 
-/// Has `decide` decide about a request in hand, and does that. `None` if it is not ended, or others do.
+/// What has become of a request in hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dealt<S> {
+    /// It has ended.
+    Ended(S),
+    /// It waits in the module, and may be gone.
+    Waits,
+    /// It is below, and may be gone.
+    Below,
+}
+
+/// Has `decide` decide about a request in hand, and does that.
 ///
 /// # Safety
 ///
@@ -332,12 +351,12 @@ pub(crate) unsafe fn deal<W, C: Caller, B: Behind<C>>(
     behind: &B,
     irql: &mut C,
     decide: impl FnOnce(&mut C) -> Next<B::Status, W>,
-) -> Option<B::Status> {
+) -> Dealt<B::Status> {
     match decide(irql) {
         Next::End(status) => {
             // SAFETY: this function's contract.
             desk.with(irql, |desk| unsafe { desk.leave(hand) });
-            Some(status)
+            Dealt::Ended(status)
         }
         Next::Forward => {
             let status = behind.forward(irql);
@@ -347,17 +366,16 @@ pub(crate) unsafe fn deal<W, C: Caller, B: Behind<C>>(
             if status.is_none() && or_mutant!(is_cancelled, "desk-sent", false) {
                 behind.cancel(irql);
             }
-            status
+            status.map_or(Dealt::Below, Dealt::Ended)
         }
         Next::Wait(place) => {
             // SAFETY: this function's contract.
             let refused = desk.with(irql, |desk| unsafe { desk.lay_down(hand, place) });
             let Some(place) = refused else {
-                behind.waits(irql);
-                return None;
+                return Dealt::Waits;
             };
             free(desk, place);
-            Some(B::ABORTED)
+            Dealt::Ended(B::ABORTED)
         }
     }
 }

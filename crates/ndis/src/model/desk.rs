@@ -139,7 +139,7 @@ impl Module {
             let decide = |_: &mut Passive| this.next(Way::End);
             // SAFETY: entered above; the gate's reference keeps the module.
             let ended = unsafe { desk::deal(&**this, &hand, &rest, &mut passive(), decide) };
-            assert_eq!(ended, Some(Status::Success), "decided so");
+            assert_eq!(ended, desk::Dealt::Ended(Status::Success), "decided so");
             this.end();
         }
         this.gate.release();

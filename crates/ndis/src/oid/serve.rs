@@ -15,7 +15,7 @@ use super::{
     SyncOidPath, answer_own,
 };
 use crate::Status;
-use crate::desk::{self, Hand, Next};
+use crate::desk::{self, Dealt, Hand, Next};
 use crate::filter::{Attached, FilterModule, ModuleCore, TAG};
 use crate::irql::{AtMostDispatch, Caller};
 
@@ -40,7 +40,7 @@ pub(crate) unsafe fn arrive<M: FilterModule, P: Route<M>>(
         let request = OidRequest::new(raw, Some(requests));
         next(P::asked(&attached, request, irql))
     };
-    let behind = Behind::<M, P>::new(core, raw, true);
+    let behind = Behind::<M, P>::new(core, raw);
     desk::arrive(
         &core.attached,
         requests,
@@ -62,20 +62,16 @@ struct Behind<'a, M: FilterModule, P> {
     raw: Raw<'a>,
     /// Kept for when the request may be gone.
     id: *mut c_void,
-    /// Whether it has just come: the driver is told where it is when it waits. Who takes one and leaves it to wait knows that,
-    /// and would be called by its own call.
-    is_new: bool,
     _way: PhantomData<P>,
 }
 
 impl<'a, M: FilterModule, P> Behind<'a, M, P> {
-    const fn new(core: &'a ModuleCore<M>, raw: Raw<'a>, is_new: bool) -> Self {
+    const fn new(core: &'a ModuleCore<M>, raw: Raw<'a>) -> Self {
         // INVARIANT: that of `Raw`.
         Self {
             core,
             raw,
             id: raw.id(),
-            is_new,
             _way: PhantomData,
         }
     }
@@ -97,10 +93,8 @@ impl<M: FilterModule, P: Route<M>, C: Caller> desk::Behind<C> for Behind<'_, M, 
     }
 
     fn waits(&self, irql: &mut C) {
-        if self.is_new {
-            // SAFETY: by the invariant the module is attached.
-            P::pended(&unsafe { Attached::new(self.core) }, irql);
-        }
+        // SAFETY: by the invariant the module is attached.
+        P::pended(&unsafe { Attached::new(self.core) }, irql);
     }
 }
 
@@ -294,11 +288,11 @@ fn take_pended<M: FilterModule, P: Route<M>, C: Caller>(
     };
     // SAFETY: just taken out; it is completed below, or by whom it is left to, and not used after that.
     let request = unsafe { pended.request() };
-    let behind = Behind::<M, P>::new(core, request, false);
+    let behind = Behind::<M, P>::new(core, request);
     let decide = |irql: &mut C| next(f(OidRequest::new(request, Some(requests)), irql));
     // SAFETY: the hand was entered; the caller keeps the module attached.
     let ended = unsafe { desk::deal(requests, &hand, &behind, irql, decide) };
-    if let Some(status) = ended {
+    if let Dealt::Ended(status) = ended {
         // SAFETY: by the invariant of `Pended` it was left pending, and nobody has completed it.
         unsafe { P::complete(core.handle(), request.as_ptr(), status.into_raw()) };
     }
