@@ -23,13 +23,13 @@ const METHOD_MASK: u32 = METHOD_NEITHER;
 /// The I/O manager has given the IRP to this activation of a dispatch routine of the control device.
 pub(crate) unsafe fn dispatch<M: ControlDevice>(irp: *mut IRP, irql: &mut Passive) -> Status {
     // SAFETY: this function's contract.
-    match unsafe { answer::<M>(irp, irql) } {
-        Ok(Answer::Pending) => Status::PENDING,
-        // SAFETY: this function's contract, and the IRP is not pending.
-        Ok(Answer::Done(information)) => unsafe { complete(irp, Ok(information), irql) },
-        // SAFETY: likewise.
-        Err(status) => unsafe { refuse::<M>(irp, status, irql) },
-    }
+    let result = match unsafe { answer::<M>(irp, irql) } {
+        Ok(Answer::Pending) => return Status::PENDING,
+        Ok(Answer::Done(information)) => Ok(information),
+        Err(status) => Err(status),
+    };
+    // SAFETY: this function's contract, and the IRP is not pending.
+    unsafe { finish::<M>(irp, result, irql) }
 }
 
 /// Which call of the driver an IRP is.
@@ -48,30 +48,31 @@ pub(crate) unsafe fn call_of(irp: *mut IRP) -> Call {
     }
 }
 
-/// Tells the driver that a request is refused, completes it, and gives its status.
+/// Completes a request and gives its status; of one that is refused the driver is told before.
 ///
 /// # Safety
 ///
 /// As for [`complete`], with an IRP of this driver's device.
-pub(super) unsafe fn refuse<M: ControlDevice>(
+pub(super) unsafe fn finish<M: ControlDevice>(
     irp: *mut IRP,
-    status: Status,
+    result: Result<usize, Status>,
     irql: &mut Passive,
 ) -> Status {
-    let status = status.into_failure();
+    if let Err(status) = result {
+        // SAFETY: this function's contract.
+        let function = unsafe { function(irp) };
+        let code = (u32::from(function) == IRP_MJ_DEVICE_CONTROL).then(|| {
+            // SAFETY: the function says that the parameters are those of a control request.
+            unsafe { code(irp) }
+        });
+        M::refused(&Refused {
+            function,
+            code,
+            status: status.into_failure(),
+        });
+    }
     // SAFETY: this function's contract.
-    let function = unsafe { function(irp) };
-    let code = (u32::from(function) == IRP_MJ_DEVICE_CONTROL).then(|| {
-        // SAFETY: the function says that the parameters are those of a control request.
-        unsafe { code(irp) }
-    });
-    M::refused(&Refused {
-        function,
-        code,
-        status,
-    });
-    // SAFETY: this function's contract.
-    unsafe { complete(irp, Err(status), irql) }
+    unsafe { complete(irp, result, irql) }
 }
 
 /// What has become of a request.

@@ -253,12 +253,8 @@ pub(super) fn advance_all<M: ControlDevice>(device: &Device<'_, M>, irql: &mut P
                         *slot = None;
                     }
                 });
-                let _ = match result {
-                    // SAFETY: the IRP is this run's.
-                    Ok(written) => unsafe { irp::complete(slot.irp, Ok(written), irql) },
-                    // SAFETY: likewise.
-                    Err(status) => unsafe { irp::refuse::<M>(slot.irp, status, irql) },
-                };
+                // SAFETY: the IRP is this run's.
+                let _ = unsafe { irp::finish::<M>(slot.irp, result, irql) };
             }
             Poll::Pending => {
                 if !core.put_back(place, note, irql) {
