@@ -18,7 +18,7 @@ use wdk_sys::DRIVER_OBJECT;
 use wpp::NotRegistered;
 
 use crate::device::{ControlDevice, DeviceCore};
-use crate::filter::{Attached, Call, FilterModule, Handlers, ModuleCore, Moment, Stage};
+use crate::filter::{Attached, Call, FilterModule, Handlers, ModuleCore, Moment, around};
 use crate::irql::{Caller, Passive};
 use crate::lock::SpinLock;
 use crate::mem::PoolArc;
@@ -314,33 +314,33 @@ pub unsafe fn entry<M: Installed>(object: *mut DRIVER_OBJECT) -> i32 {
         // SAFETY: DriverEntry is at PASSIVE_LEVEL, and called once; `end_trace` comes before the image goes.
         unsafe { control.register() }
     });
-    M::called(Call::DriverEntry, Stage::Begins(None));
-    let events = M::trace().map_or(Ok(()), |provider| provider.register::<M>(&mut irql));
-    // Of either the other channel tells.
-    if let Err(why) = messages {
-        M::witness(Moment::MessagesNotRegistered(match why {
-            NotRegistered::Absent => Status::NOT_SUPPORTED,
-            NotRegistered::Refused(status) => Status::from_raw(status).into_failure(),
-        }));
-    }
-    if let Err(status) = events {
-        M::witness(Moment::EventsNotRegistered(status));
-    }
-    // SAFETY: this function's contract.
-    let result = unsafe { load::<M>(object, &mut irql) };
-    // Else the image would stay, and nobody be registered.
-    let result = result.map_err(Status::into_failure);
-    M::witness(match result {
-        Ok(()) => Moment::Loaded,
-        Err(status) => Moment::NotLoaded(status),
+    let status = around::<M, _>(Call::DriverEntry, None, || {
+        let events = M::trace().map_or(Ok(()), |provider| provider.register::<M>(&mut irql));
+        // Of either the other channel tells.
+        if let Err(why) = messages {
+            M::witness(Moment::MessagesNotRegistered(match why {
+                NotRegistered::Absent => Status::NOT_SUPPORTED,
+                NotRegistered::Refused(status) => Status::from_raw(status).into_failure(),
+            }));
+        }
+        if let Err(status) = events {
+            M::witness(Moment::EventsNotRegistered(status));
+        }
+        // SAFETY: this function's contract.
+        let result = unsafe { load::<M>(object, &mut irql) };
+        // Else the image would stay, and nobody be registered.
+        let result = result.map_err(Status::into_failure);
+        M::witness(match result {
+            Ok(()) => Moment::Loaded,
+            Err(status) => Moment::NotLoaded(status),
+        });
+        result.err().unwrap_or(Status::SUCCESS).into_raw()
     });
-    let status = result.err().unwrap_or(Status::SUCCESS);
-    M::called(Call::DriverEntry, Stage::Ends(Some(status)));
-    if result.is_err() {
+    if Status::from_raw(status).ok().is_err() {
         // Nobody will call DriverUnload.
         end_trace::<M>(&mut irql);
     }
-    status.into_raw()
+    status
 }
 
 /// Ends the traces.

@@ -145,7 +145,7 @@ pub use moment::Moment;
 pub use view::{Attached, Running};
 
 pub(crate) use attach::restart_medium;
-pub(crate) use call::{around, ending};
+pub(crate) use call::{Outcome, around, ending};
 pub(crate) use module::{ModuleCore, TAG};
 pub(crate) use moment::Stopwatch;
 

@@ -13,7 +13,7 @@ use crate::driver::Installed;
 use crate::event::Event;
 use crate::filter::{
     AttachParameters, Attached, Attaching, BothWays, Call, HoldPath, Medium, ModuleCore,
-    ModuleState, Moment, Stage, Stopwatch, TAG, around,
+    ModuleState, Moment, Stage, Stopwatch, TAG,
 };
 use crate::irql::Passive;
 use crate::mem::PoolArc;
@@ -135,7 +135,7 @@ pub(crate) unsafe fn restart<M: Installed>(
             {
                 let wanted = own_packets(&attached, irql);
                 // SAFETY: this is restart, and pause empties; the handlers for the way back are there.
-                unsafe { make_own_packets(&attached, core, wanted, irql) };
+                unsafe { make_own_packets(&attached, wanted, irql) };
             }
             core.set_state(ModuleState::Running);
             // INVARIANT: the restart has succeeded.
@@ -162,11 +162,10 @@ pub(crate) unsafe fn restart<M: Installed>(
 /// Called in `FilterRestart`, for a module with the handlers through which they come back.
 unsafe fn make_own_packets<M: Installed>(
     attached: &Attached<'_, M>,
-    core: &ModuleCore<M>,
     wanted: BothWays<OwnPackets>,
     irql: &mut Passive,
 ) {
-    let BothWays { send, receive } = wanted;
+    let (core, BothWays { send, receive }) = (attached.core(), wanted);
     let made = BothWays {
         // SAFETY: this function's contract, and pause empties.
         send: unsafe { core.side::<Tx>().own.fill(core.handle(), send, irql) },
@@ -243,7 +242,7 @@ pub(crate) unsafe fn detach<M: Installed>(context: NonNull<ModuleCore<M>>, irql:
     // SAFETY: `attach` has made the pointer, and NDIS gives it back once.
     let core = unsafe { PoolArc::from_raw(context) };
     core.set_state(ModuleState::Detached);
-    around::<M, ()>(Call::FilterDetach, Some(core.parameters()), || {
+    core.around(Call::FilterDetach, || {
         // INVARIANT: this is detach.
         order::detach(&Stopping(&core), irql);
         M::witness(Moment::Detached {

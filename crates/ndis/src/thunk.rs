@@ -30,8 +30,8 @@ use crate::dpc::Deferred;
 use crate::driver::{self, Installed};
 use crate::filter::{
     AttachParameters, Attached, BypassPath, Call, DevicePnpEvent, FilterModule, HoldPath,
-    ModuleCore, Moment, NetPnpEvent, PnpPath, ReceivePath, Running, SendPath, Stage,
-    StatusIndication, StatusPath, around, ending, restart_medium,
+    ModuleCore, Moment, NetPnpEvent, PnpPath, ReceivePath, Running, SendPath, StatusIndication,
+    StatusPath, around, ending, restart_medium,
 };
 use crate::irql::{AtMostDispatch, Passive};
 use crate::nbl::{Callback, Chain, LowResources, Nbls, Rx, Tx};
@@ -81,26 +81,21 @@ pub(crate) unsafe extern "system" fn set_module_options<M: BypassPath + Installe
     let core = unsafe { ModuleCore::<M>::called_back(context) };
     // SAFETY: the module is attached as long as this runs.
     let attached = unsafe { Attached::new(core) };
-    around::<M, _>(
-        Call::FilterSetModuleOptions,
-        Some(core.parameters()),
-        || {
-            let is_bypassed = M::is_bypassed(&attached, &mut irql);
-            let mut characteristics = M::HANDLERS.partial_characteristics(is_bypassed);
-            // SAFETY: this is FilterSetModuleOptions, at PASSIVE_LEVEL, where the handlers of this module may change; NDIS
-            // copies the characteristics.
-            let status = unsafe {
-                NdisSetOptionalHandlers(core.handle(), (&raw mut characteristics).cast())
-            };
-            let result = Status::from_raw(status).ok();
-            if result.is_ok() {
-                core.set_bypassed(is_bypassed);
-            }
-            M::bypass_settled(&attached, result, &mut irql);
-            // With the handlers that it had the module can go on.
-            Status::SUCCESS.into_raw()
-        },
-    )
+    core.around(Call::FilterSetModuleOptions, || {
+        let is_bypassed = M::is_bypassed(&attached, &mut irql);
+        let mut characteristics = M::HANDLERS.partial_characteristics(is_bypassed);
+        // SAFETY: this is FilterSetModuleOptions, at PASSIVE_LEVEL, where the handlers of this module may change; NDIS
+        // copies the characteristics.
+        let status =
+            unsafe { NdisSetOptionalHandlers(core.handle(), (&raw mut characteristics).cast()) };
+        let result = Status::from_raw(status).ok();
+        if result.is_ok() {
+            core.set_bypassed(is_bypassed);
+        }
+        M::bypass_settled(&attached, result, &mut irql);
+        // With the handlers that it had the module can go on.
+        Status::SUCCESS.into_raw()
+    })
 }
 
 /// `FilterRestart`.
@@ -114,7 +109,7 @@ pub(crate) unsafe extern "system" fn restart<M: Installed>(
     let core = unsafe { ModuleCore::<M>::called_back(context) };
     // SAFETY: NDIS has lent the parameters.
     let medium = unsafe { restart_medium(parameters) };
-    around::<M, _>(Call::FilterRestart, Some(core.parameters()), || {
+    core.around(Call::FilterRestart, || {
         // SAFETY: this is FilterRestart.
         failure_or_success(unsafe { lifecycle::restart(core, medium, &mut irql) })
     })
@@ -163,27 +158,23 @@ pub(crate) unsafe extern "system" fn send<M: SendPath>(
     let at_dispatch = flags & NDIS_SEND_FLAGS_DISPATCH_LEVEL != 0;
     // SAFETY: NDIS calls it at or below DISPATCH_LEVEL, and says so if it knows that it is DISPATCH_LEVEL.
     let mut irql = unsafe { AtMostDispatch::assume(at_dispatch) };
-    around::<M, ()>(
-        Call::FilterSendNetBufferLists,
-        Some(core.parameters()),
-        || {
-            let chain = Chain::new(chain);
+    core.around(Call::FilterSendNetBufferLists, || {
+        let chain = Chain::new(chain);
+        // SAFETY: the module is attached as long as this runs.
+        let callback = unsafe { Callback::<Tx>::new(core.handle(), core.side::<Tx>(), true) };
+        // SAFETY: NDIS has given the chain to this activation, for it to send. (Nobody asks how many NBLs it has.)
+        let batch = unsafe { callback.batch(chain, 0, port, flags) };
+        if core.datapath.acquire() {
+            // SAFETY: a reference of `datapath` is held.
+            M::send(&unsafe { Running::new(core) }, batch, &mut irql);
+            core.report_leaked(callback.settle(&mut irql));
+            core.datapath.release();
+        } else {
             // SAFETY: the module is attached as long as this runs.
-            let callback = unsafe { Callback::<Tx>::new(core.handle(), core.side::<Tx>(), true) };
-            // SAFETY: NDIS has given the chain to this activation, for it to send. (Nobody asks how many NBLs it has.)
-            let batch = unsafe { callback.batch(chain, 0, port, flags) };
-            if core.datapath.acquire() {
-                // SAFETY: a reference of `datapath` is held.
-                M::send(&unsafe { Running::new(core) }, batch, &mut irql);
-                core.report_leaked(callback.settle(&mut irql));
-                core.datapath.release();
-            } else {
-                // SAFETY: the module is attached as long as this runs.
-                M::send_refused(&unsafe { Attached::new(core) }, batch.iter());
-                batch.complete(Status::PAUSED, &mut irql);
-            }
-        },
-    );
+            M::send_refused(&unsafe { Attached::new(core) }, batch.iter());
+            batch.complete(Status::PAUSED, &mut irql);
+        }
+    });
 }
 
 /// `FilterCancelSendNetBufferLists`: what is held is completed, the rest is for those below.
@@ -195,8 +186,7 @@ pub(crate) unsafe extern "system" fn cancel_send<M: HoldPath>(
     let core = unsafe { ModuleCore::<M>::from_context(context) };
     // SAFETY: NDIS calls it at or below DISPATCH_LEVEL.
     let mut irql = unsafe { AtMostDispatch::assume(false) };
-    let parameters = Some(core.parameters());
-    around::<M, ()>(Call::FilterCancelSendNetBufferLists, parameters, || {
+    core.around(Call::FilterCancelSendNetBufferLists, || {
         // Without the rundown pause would not wait for what is taken out here; with it closed, pause completes all of them.
         if core.datapath.acquire() {
             let chain = core.held::<Tx>().take_cancelled(cancel_id, &mut irql);
@@ -230,8 +220,7 @@ pub(crate) unsafe extern "system" fn send_complete<M: FilterModule>(
         unsafe { NdisFSendNetBufferListsComplete(core.handle(), chain.as_ptr(), flags) };
     };
     let side = core.side::<Tx>();
-    let parameters = Some(core.parameters());
-    around::<M, ()>(Call::FilterSendNetBufferListsComplete, parameters, || {
+    core.around(Call::FilterSendNetBufferListsComplete, || {
         // SAFETY: NDIS has given the chain back: its NBLs came as sends through this module, or are its own.
         unsafe { side.settle::<Tx, _>(Chain::new(chain), &mut irql, hand_over) };
     });
@@ -250,8 +239,7 @@ pub(crate) unsafe extern "system" fn receive<M: ReceivePath>(
     let at_dispatch = flags & NDIS_RECEIVE_FLAGS_DISPATCH_LEVEL != 0;
     // SAFETY: NDIS calls it at or below DISPATCH_LEVEL, and says so if it knows that it is DISPATCH_LEVEL.
     let mut irql = unsafe { AtMostDispatch::assume(at_dispatch) };
-    let parameters = Some(core.parameters());
-    around::<M, ()>(Call::FilterReceiveNetBufferLists, parameters, || {
+    core.around(Call::FilterReceiveNetBufferLists, || {
         let chain = Chain::new(chain);
         if !core.datapath.acquire() {
             // SAFETY: NDIS has given or lent the chain to this activation.
@@ -301,8 +289,7 @@ pub(crate) unsafe extern "system" fn return_<M: FilterModule>(
         unsafe { NdisFReturnNetBufferLists(core.handle(), chain.as_ptr(), flags) };
     };
     let side = core.side::<Rx>();
-    let parameters = Some(core.parameters());
-    around::<M, ()>(Call::FilterReturnNetBufferLists, parameters, || {
+    core.around(Call::FilterReturnNetBufferLists, || {
         // SAFETY: NDIS has given the chain back: its NBLs came as receives through this module, or are its own.
         unsafe { side.settle::<Rx, _>(Chain::new(chain), &mut irql, hand_over) };
     });
@@ -321,7 +308,7 @@ pub(crate) unsafe extern "system" fn status<M: StatusPath>(
     let attached = unsafe { Attached::new(core) };
     // SAFETY: NDIS has lent the indication to this activation.
     let indication = unsafe { StatusIndication::new(core.handle(), indication) };
-    around::<M, ()>(Call::FilterStatus, Some(core.parameters()), || {
+    core.around(Call::FilterStatus, || {
         M::status(&attached, indication, &mut irql);
     });
 }
@@ -340,7 +327,7 @@ pub(crate) unsafe extern "system" fn net_pnp_event<M: PnpPath>(
     // SAFETY: NDIS has lent the event to this activation.
     let event = unsafe { NetPnpEvent::new(core.handle(), event) };
     let may_be_refused = event.may_be_refused();
-    around::<M, _>(Call::FilterNetPnPEvent, Some(core.parameters()), || {
+    core.around(Call::FilterNetPnPEvent, || {
         if event.code() == NetPnpEvent::FILTER_PRE_DETACH {
             M::pre_detach(&attached, &mut irql);
         }
@@ -362,8 +349,7 @@ pub(crate) unsafe extern "system" fn device_pnp_event<M: PnpPath>(
     let attached = unsafe { Attached::new(core) };
     // SAFETY: NDIS has lent the event to this activation.
     let event = unsafe { DevicePnpEvent::new(core.handle(), event) };
-    let parameters = Some(core.parameters());
-    around::<M, ()>(Call::FilterDevicePnPEventNotify, parameters, || {
+    core.around(Call::FilterDevicePnPEventNotify, || {
         M::device_pnp_event(&attached, event, &mut irql);
     });
 }
@@ -501,13 +487,13 @@ pub(crate) unsafe extern "C" fn cancel<M: ControlDevice>(
 pub(crate) unsafe extern "C" fn unload<M: Installed>(_driver: *mut DRIVER_OBJECT) {
     // SAFETY: the I/O manager calls DriverUnload at PASSIVE_LEVEL.
     let mut irql = unsafe { Passive::assume() };
-    M::called(Call::DriverUnload, Stage::Begins(None));
-    if let Some(device) = M::HANDLERS.device {
-        (device.undo)(M::driver(), &mut irql);
-    }
-    driver::deregister(&mut irql);
-    M::witness(Moment::Unloaded);
-    M::called(Call::DriverUnload, Stage::Ends(None));
+    around::<M, ()>(Call::DriverUnload, None, || {
+        if let Some(device) = M::HANDLERS.device {
+            (device.undo)(M::driver(), &mut irql);
+        }
+        driver::deregister(&mut irql);
+        M::witness(Moment::Unloaded);
+    });
     driver::end_trace::<M>(&mut irql);
 }
 

@@ -36,7 +36,7 @@ use ndis_sys::{
 };
 use wdk_sys::LARGE_INTEGER;
 
-use crate::filter::{Attached, Call, FilterModule, ModuleCore, around};
+use crate::filter::{Attached, Call, FilterModule, ModuleCore};
 use crate::irql::{AtMostDispatch, Caller, Passive};
 use crate::mem::{PoolArc, Tag};
 use crate::work::NotAttached;
@@ -170,7 +170,7 @@ impl<M: FilterModule> Timing<M> {
         let this = unsafe { timing.as_ref() };
         // SAFETY: by invariant 2 a reference of `attached` is held.
         let attached = unsafe { Attached::new(&this.core) };
-        around::<M, ()>(Call::Timer, Some(attached.parameters()), || {
+        this.core.around(Call::Timer, || {
             (this.routine)(&attached, irql);
         });
         // The last touch: detach may free the timer from here on.

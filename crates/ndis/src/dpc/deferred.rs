@@ -9,7 +9,7 @@ use core::ptr::NonNull;
 use wdk_sys::{KDPC, ntddk};
 
 use super::queue;
-use crate::filter::{Attached, Call, FilterModule, ModuleCore, around};
+use crate::filter::{Attached, Call, FilterModule, ModuleCore};
 use crate::irql::{AtMostDispatch, Caller, Passive};
 use crate::mem::{PoolArc, Tag};
 use crate::work::{NotAttached, Queued};
@@ -158,7 +158,7 @@ impl<M: FilterModule> Deferred<M> {
         let this = unsafe { deferred.as_ref() };
         // SAFETY: by invariant 2 a reference of `attached` is held.
         let attached = unsafe { Attached::new(&this.core) };
-        around::<M, ()>(Call::Dpc, Some(attached.parameters()), || {
+        this.core.around(Call::Dpc, || {
             (this.routine)(&attached, irql);
         });
         // The last touch: detach may let the DPC go from here on.

@@ -3,7 +3,7 @@
 use core::marker::PhantomData;
 
 use ndis_sys::{
-    NDIS_FILTER_ATTACH_PARAMETERS, NDIS_FILTER_RESTART_PARAMETERS,
+    NDIS_FILTER_ATTACH_PARAMETERS, NDIS_FILTER_RESTART_PARAMETERS, NDIS_OBJECT_HEADER,
     NDIS_OBJECT_TYPE_FILTER_ATTACH_PARAMETERS, NDIS_OBJECT_TYPE_FILTER_RESTART_PARAMETERS,
     NDIS_SIZEOF__FILTER_RESTART_PARAMETERS_REVISION_1,
     NDIS_SIZEOF_FILTER_ATTACH_PARAMETERS_REVISION_1, NdisMedium802_3,
@@ -76,13 +76,11 @@ impl AttachParameters {
     pub(crate) unsafe fn read(raw: *const NDIS_FILTER_ATTACH_PARAMETERS) -> Result<Self, Status> {
         // SAFETY: this function's contract: at least the header is there.
         let header = unsafe { (*raw).Header };
-        // Members of revision 1 are all that is read, and every later revision has them.
-        if header.Type != NDIS_OBJECT_TYPE_FILTER_ATTACH_PARAMETERS
-            || header.Revision == 0
-            || header.Size < NDIS_SIZEOF_FILTER_ATTACH_PARAMETERS_REVISION_1
-        {
-            return Err(Status::INVALID_PARAMETER);
-        }
+        check(
+            header,
+            NDIS_OBJECT_TYPE_FILTER_ATTACH_PARAMETERS,
+            NDIS_SIZEOF_FILTER_ATTACH_PARAMETERS_REVISION_1,
+        )?;
         Ok(Self {
             // SAFETY: the header says that the members of revision 1 are there.
             base_miniport_if_index: unsafe { (*raw).BaseMiniportIfIndex },
@@ -97,6 +95,15 @@ impl AttachParameters {
                 length: unsafe { (*raw).MacAddressLength },
             },
         })
+    }
+}
+
+/// Checks the header of parameters, of which members of revision 1 are all that is read: every later revision has them.
+fn check(header: NDIS_OBJECT_HEADER, kind: u8, least_size: u16) -> Result<(), Status> {
+    if header.Type == kind && header.Revision != 0 && header.Size >= least_size {
+        Ok(())
+    } else {
+        Err(Status::INVALID_PARAMETER)
     }
 }
 
@@ -116,12 +123,11 @@ pub(crate) unsafe fn restart_medium(
 ) -> Result<Medium, Status> {
     // SAFETY: this function's contract: at least the header is there.
     let header = unsafe { (*raw).Header };
-    if header.Type != NDIS_OBJECT_TYPE_FILTER_RESTART_PARAMETERS
-        || header.Revision == 0
-        || header.Size < NDIS_SIZEOF__FILTER_RESTART_PARAMETERS_REVISION_1
-    {
-        return Err(Status::INVALID_PARAMETER);
-    }
+    check(
+        header,
+        NDIS_OBJECT_TYPE_FILTER_RESTART_PARAMETERS,
+        NDIS_SIZEOF__FILTER_RESTART_PARAMETERS_REVISION_1,
+    )?;
     // SAFETY: the header says that the members of revision 1 are there.
     Ok(Medium(unsafe { (*raw).MiniportMediaType }))
 }

@@ -10,7 +10,7 @@ use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use ndis_sys::NDIS_HANDLE;
 use wdk_sys::ntddk;
 
-use super::{AttachParameters, Attached, Call, FilterModule, around};
+use super::{AttachParameters, Attached, Call, FilterModule, Outcome, around};
 use crate::Status;
 use crate::counter::Counter;
 use crate::debug;
@@ -194,6 +194,12 @@ impl<M: FilterModule> ModuleCore<M> {
 
     pub(crate) const fn parameters(&self) -> &AttachParameters {
         &self.parameters
+    }
+
+    /// [`around`](around()), for a call of the module.
+    #[inline(always)]
+    pub(crate) fn around<R: Outcome>(&self, call: Call, f: impl FnOnce() -> R) -> R {
+        around::<M, R>(call, Some(&self.parameters), f)
     }
 
     pub(crate) fn state(&self) -> ModuleState {
@@ -490,9 +496,7 @@ impl<M: FilterModule> Owner for ModuleCore<M> {
     unsafe fn run(&self, routine: Routine<M>, irql: &mut Passive) -> NextRun {
         // SAFETY: this function's contract: a reference of `attached` is held.
         let attached = unsafe { Attached::new(self) };
-        around::<M, _>(Call::WorkItem, Some(self.parameters()), || {
-            routine(&attached, irql)
-        })
+        self.around(Call::WorkItem, || routine(&attached, irql))
     }
 }
 

@@ -10,7 +10,7 @@ use wdk_sys::{OBJ_KERNEL_HANDLE, OBJECT_ATTRIBUTES, SYNCHRONIZE, ntddk};
 
 use super::bell::{Bell, Next};
 use crate::event::Event;
-use crate::filter::{Attached, Call, FilterModule, ModuleCore, around};
+use crate::filter::{Attached, Call, FilterModule, ModuleCore};
 use crate::irql::{Caller, Passive};
 use crate::mem::{PoolArc, Tag};
 use crate::{Status, thunk};
@@ -174,7 +174,7 @@ impl<M: FilterModule> Threading<M> {
             bell: &this.bell,
             _lent: PhantomData,
         };
-        around::<M, ()>(Call::Thread, Some(attached.parameters()), || {
+        this.core.around(Call::Thread, || {
             (this.routine)(&attached, &calls, irql);
         });
         // Detach may go on to `join`, which waits for the rest of this thread.

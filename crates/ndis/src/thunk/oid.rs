@@ -11,7 +11,7 @@ use ndis_sys::{
 };
 
 use crate::Status;
-use crate::filter::{Attached, Call, FilterModule, ModuleCore, around};
+use crate::filter::{Attached, Call, FilterModule, ModuleCore};
 use crate::irql::AtMostDispatch;
 use crate::oid::{self, Answered, CallContext, Course, Raw, Route, SyncOidPath};
 
@@ -24,7 +24,7 @@ pub(crate) unsafe extern "system" fn request<M: FilterModule, P: Route<M>>(
     let core = unsafe { ModuleCore::<M>::called_back(context) };
     // SAFETY: NDIS calls it at or below DISPATCH_LEVEL.
     let mut irql = unsafe { AtMostDispatch::assume(false) };
-    around::<M, _>(Call::FilterOidRequest, Some(core.parameters()), || {
+    core.around(Call::FilterOidRequest, || {
         // SAFETY: NDIS has given the request, and detaches no module that has one.
         match unsafe { oid::arrive::<M, P>(core, request, &mut irql) } {
             Some(status) => status.into_raw(),
@@ -43,14 +43,10 @@ pub(crate) unsafe extern "system" fn request_complete<M: FilterModule, P: Route<
     let core = unsafe { ModuleCore::<M>::called_back(context) };
     // SAFETY: NDIS calls it at or below DISPATCH_LEVEL.
     let mut irql = unsafe { AtMostDispatch::assume(false) };
-    around::<M, ()>(
-        Call::FilterOidRequestComplete,
-        Some(core.parameters()),
-        || {
-            // SAFETY: NDIS gives back what the module has sent, and detaches no module that has a request.
-            unsafe { oid::come_back::<M, P>(core, request, Status::from_raw(status), &mut irql) };
-        },
-    );
+    core.around(Call::FilterOidRequestComplete, || {
+        // SAFETY: NDIS gives back what the module has sent, and detaches no module that has a request.
+        unsafe { oid::come_back::<M, P>(core, request, Status::from_raw(status), &mut irql) };
+    });
 }
 
 /// `FilterCancelOidRequest`, `FilterCancelDirectOidRequest`.
@@ -62,14 +58,10 @@ pub(crate) unsafe extern "system" fn cancel_request<M: FilterModule, P: Route<M>
     let core = unsafe { ModuleCore::<M>::called_back(context) };
     // SAFETY: NDIS calls it at or below DISPATCH_LEVEL.
     let mut irql = unsafe { AtMostDispatch::assume(false) };
-    around::<M, ()>(
-        Call::FilterCancelOidRequest,
-        Some(core.parameters()),
-        || {
-            // SAFETY: the module is attached as long as this runs.
-            unsafe { oid::cancel::<M, P>(core, id, &mut irql) };
-        },
-    );
+    core.around(Call::FilterCancelOidRequest, || {
+        // SAFETY: the module is attached as long as this runs.
+        unsafe { oid::cancel::<M, P>(core, id, &mut irql) };
+    });
 }
 
 /// `FilterSynchronousOidRequest`.
@@ -82,8 +74,7 @@ pub(crate) unsafe extern "system" fn synchronous_request<M: SyncOidPath>(
     let core = unsafe { ModuleCore::<M>::called_back(context) };
     // SAFETY: NDIS calls it at or below DISPATCH_LEVEL.
     let mut irql = unsafe { AtMostDispatch::assume(false) };
-    let parameters = Some(core.parameters());
-    around::<M, _>(Call::FilterSynchronousOidRequest, parameters, || {
+    core.around(Call::FilterSynchronousOidRequest, || {
         // SAFETY: NDIS lends the request to this activation.
         match unsafe { oid::arrive_synchronously(core, request, &mut irql) } {
             Course::On(context) => {
@@ -108,23 +99,18 @@ pub(crate) unsafe extern "system" fn synchronous_request_complete<M: SyncOidPath
     let core = unsafe { ModuleCore::<M>::called_back(context) };
     // SAFETY: NDIS calls it at or below DISPATCH_LEVEL.
     let mut irql = unsafe { AtMostDispatch::assume(false) };
-    // SAFETY: NDIS lends the request to this activation.
-    let Some(raw) = (unsafe { Raw::checked(request) }) else {
-        return;
-    };
-    let CallContext { word, room } = CallContext::from_raw(call_context);
-    // SAFETY: NDIS lends the status, to be read and written.
-    let mut answer = Answered::new(raw, room, Status::from_raw(unsafe { status.read() }));
-    // SAFETY: the module is attached as long as this runs.
-    let attached = unsafe { Attached::new(core) };
-    let parameters = Some(core.parameters());
-    around::<M, ()>(
-        Call::FilterSynchronousOidRequestComplete,
-        parameters,
-        || {
-            M::synchronous_oid_answered(&attached, word, &mut answer, &mut irql);
-        },
-    );
-    // SAFETY: as above.
-    unsafe { status.write(answer.status().into_raw()) };
+    core.around(Call::FilterSynchronousOidRequestComplete, || {
+        // SAFETY: NDIS lends the request to this activation.
+        let Some(raw) = (unsafe { Raw::checked(request) }) else {
+            return;
+        };
+        let CallContext { word, room } = CallContext::from_raw(call_context);
+        // SAFETY: NDIS lends the status, to be read and written.
+        let mut answer = Answered::new(raw, room, Status::from_raw(unsafe { status.read() }));
+        // SAFETY: the module is attached as long as this runs.
+        let attached = unsafe { Attached::new(core) };
+        M::synchronous_oid_answered(&attached, word, &mut answer, &mut irql);
+        // SAFETY: as above.
+        unsafe { status.write(answer.status().into_raw()) };
+    });
 }
