@@ -79,13 +79,17 @@ impl ControlDevice for Tap {
     }
 
     fn refused(refused: &Refused) {
-        let &Refused { code, status, .. } = refused;
+        let &Refused {
+            function,
+            code,
+            status,
+        } = refused;
         tell::request_refused(refused);
         wpp!(
             Warning,
             Request,
             "request {function:u8}, code {code:x32}, is refused: {status:ntstatus}",
-            refused.function,
+            function,
             code.unwrap_or_default(),
             status
         );

@@ -214,7 +214,7 @@ ndis::events! {
         status = "Status": NtStatus,
     }
 
-    /// Other rules than before are in effect.
+    /// Other rules than before were read.
     event RulesChanged<'a>(Information, keyword::SETTING, Info) {
         /// Interface index of the module.
         if_index = "IfIndex": u32,

@@ -173,24 +173,25 @@ impl Parameters {
         irql: &mut Passive,
     ) -> Self {
         let mut room = [0; BLOCK_LENGTH];
-        let (blocked, text) = match configuration.ascii(BLOCK, &mut room, irql) {
-            Ok(None) => (BlockTable::EMPTY, &[][..]),
+        let read = match configuration.ascii(BLOCK, &mut room, irql) {
+            Ok(None) => None,
             Ok(Some(rules)) => match BlockTable::parse(rules) {
-                Ok(blocked) => (blocked, rules),
+                Ok(blocked) => Some((blocked, rules)),
                 Err(why) => {
                     tell::bad_rules(if_index, Some(why), rules);
-                    (BlockTable::EMPTY, &[][..])
+                    None
                 }
             },
             Err(BadText::NotAscii) => {
                 tell::bad_rules(if_index, None, b"");
-                (BlockTable::EMPTY, &[][..])
+                None
             }
             Err(BadText::Unreadable(status)) => {
                 tell::parameter_not_read(if_index, BLOCK, status);
-                (BlockTable::EMPTY, &[][..])
+                None
             }
         };
+        let (blocked, text) = read.unwrap_or((BlockTable::EMPTY, &[]));
         if blocked != *before {
             tell::rules_changed(if_index, before, &blocked, text);
         }

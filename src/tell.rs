@@ -407,7 +407,7 @@ pub(crate) fn parameter_not_read(if_index: u32, name: Text, status: Status) {
     });
 }
 
-/// Other rules are in effect from here on, as this text has them.
+/// Other rules than before were read, from this text.
 pub(crate) fn rules_changed(if_index: u32, from: &BlockTable, to: &BlockTable, text: &[u8]) {
     trace::write(|| RulesChanged {
         if_index,
