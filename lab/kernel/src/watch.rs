@@ -9,6 +9,7 @@ mod history;
 mod hold;
 mod hook;
 mod requests;
+mod service;
 pub(crate) mod situation;
 mod tally;
 

@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 use lab_rules::Kind;
 use lab_rules::event::{Arguments, Fault, FaultKind, HandleEvent, Import, Region, Returned};
 
-use super::emit;
+use super::{emit, service};
 use crate::abi::constant::POOL_FLAG_PAGED;
 use crate::abi::irql::IRQL;
 use crate::per_image::per_image;
 use crate::rt::journal::{self, What};
 use crate::rt::mem;
 use crate::rt::sched::{self, ThreadId};
-use crate::rt::{self, Call, user};
+use crate::rt::{self, Call};
 
 per_image! {
     /// The imports that each thread is in, outermost first.
@@ -62,9 +62,7 @@ pub(crate) fn before_import(call: &Call<'_>) {
     if let Some(used_bytes) = call.deeper_stack_bytes() {
         emit(Kind::Stack { used_bytes });
     }
-    if import.name.starts_with("Zw")
-        && let Some(address) = call.first_args().into_iter().find(|it| user::holds(*it))
-    {
+    if let Some(address) = service::user_address(call) {
         emit(Kind::Handle(HandleEvent::UserAddress {
             function: import.name,
             address,

@@ -157,6 +157,16 @@ extern "system" fn read_to_user(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATU
     control::finish(irp, STATUS_SUCCESS)
 }
 
+/// Closes a handle while `left`, of user mode or not, is in a register that other functions take an argument in.
+fn close_beside(handle: HANDLE, left: *mut c_void) {
+    type Close = unsafe extern "system" fn(HANDLE, *mut c_void) -> NTSTATUS;
+    let close: unsafe extern "system" fn(HANDLE) -> NTSTATUS = ZwClose;
+    // SAFETY: on x64 a function does not see what more it is given than it takes.
+    let close: Close = unsafe { core::mem::transmute(close) };
+    // SAFETY: opened and not closed; PASSIVE_LEVEL.
+    unsafe { close(handle, left) };
+}
+
 /// Reads a value and writes it to a file, in the process of whoever asks.
 // legal: key-and-file-used near kernel-handle-private, kernel-handle-valid, unload-handles-closed
 // legal: key-and-file-used near mem-user-address, zw-irql-passive
@@ -168,7 +178,7 @@ extern "system" fn use_both(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
         return control::finish(irp, STATUS_SUCCESS);
     }
     let read = query(key, room.as_mut_ptr().cast(), BYTES);
-    close(key);
+    close_beside(key, user_buffer(irp));
     let mut name = text::string(&FILE);
     let mut it = attributes(&mut name, OBJ_KERNEL_HANDLE);
     let mut block = MaybeUninit::<IO_STATUS_BLOCK>::uninit();
