@@ -131,6 +131,36 @@ pub(crate) fn unicode_string(lent: Lent, text: &str) -> u64 {
     address
 }
 
+/// Bytes that are lent for a time; 0 for none.
+pub(crate) fn lend_bytes(lent: Lent, bytes: &[u8]) -> u64 {
+    if bytes.is_empty() {
+        return 0;
+    }
+    let address = lend(lent, bytes.len());
+    write(address, bytes);
+    address
+}
+
+/// Takes back what [`lend_bytes`] has given.
+pub(crate) fn take_back(address: u64) {
+    if address != 0 {
+        release(address);
+    }
+}
+
+/// Reads a text of UTF-16 units, up to a zero or at most so many.
+pub(crate) fn read_text(address: u64, limit: Option<usize>) -> Result<String, BadAddress> {
+    let mut units = Vec::new();
+    while limit.is_none_or(|limit| units.len() < limit) {
+        let unit: u16 = mem::read(address.wrapping_add(2 * units.len() as u64))?;
+        if unit == 0 {
+            break;
+        }
+        units.push(unit);
+    }
+    Ok(String::from_utf16_lossy(&units))
+}
+
 /// Reads a `UNICODE_STRING`.
 pub(crate) fn read_unicode_string(address: u64) -> Result<String, BadAddress> {
     use crate::abi::nt::UNICODE_STRING as U;

@@ -1,7 +1,7 @@
 //! Network PnP events (up the stack) and device PnP events (down).
 
 use lab_rules::Kind;
-use lab_rules::event::{Callback, NetPnpEvent, Overdue};
+use lab_rules::event::{Callback, Lent, NetPnpEvent, Overdue};
 
 use super::register::write_header;
 use super::{adapter, filter, handle, module, stack};
@@ -168,7 +168,7 @@ fn call_up(adapter: u32, (context, handler): (u64, u64), event: i32, data: &[u8]
         NDIS_SIZEOF_NET_PNP_EVENT_NOTIFICATION_REVISION_1,
     );
     NET_EVENT.write(notification, event).or_fault();
-    let buffer = lend(data);
+    let buffer = driver::lend_bytes(Lent::Other, data);
     BUFFER.write(notification, buffer).or_fault();
     BUFFER_LENGTH.write(notification, length(data)).or_fault();
     emit(Kind::NetPnp(NetPnpEvent::Given {
@@ -179,24 +179,8 @@ fn call_up(adapter: u32, (context, handler): (u64, u64), event: i32, data: &[u8]
     let callback = Callback::FilterNetPnPEvent;
     let status = driver::call_status(callback, Some(adapter), handler, &arguments);
     driver::release(notification);
-    take_back(buffer);
+    driver::take_back(buffer);
     status
-}
-
-/// The buffer of an event; 0 for none.
-fn lend(data: &[u8]) -> u64 {
-    if data.is_empty() {
-        return 0;
-    }
-    let buffer = driver::object(data.len());
-    driver::write(buffer, data);
-    buffer
-}
-
-fn take_back(buffer: u64) {
-    if buffer != 0 {
-        driver::release(buffer);
-    }
 }
 
 fn length(data: &[u8]) -> u32 {
@@ -215,7 +199,7 @@ fn send_down(adapter: u32, code: i32, data: &[u8]) {
 }
 
 fn call_down(adapter: u32, (context, handler): (u64, u64), code: i32, data: &[u8]) {
-    let buffer = lend(data);
+    let buffer = driver::lend_bytes(Lent::Other, data);
     let event = driver::object(D::SIZE);
     write_header(
         event,
@@ -232,7 +216,7 @@ fn call_down(adapter: u32, (context, handler): (u64, u64), code: i32, data: &[u8
     let callback = Callback::FilterDevicePnPEventNotify;
     driver::call(callback, Some(adapter), handler, &[context, event]);
     driver::release(event);
-    take_back(buffer);
+    driver::take_back(buffer);
 }
 
 fn net_pnp_event(call: &Call<'_>) -> u64 {

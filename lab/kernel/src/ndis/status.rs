@@ -59,12 +59,10 @@ pub(crate) fn indicate(adapter: u32, image: Option<u8>, status: &StatusIndicatio
     let image = image.or_else(|| lowest(adapter)).filter(hears);
     if let Some(image) = image {
         sched::on_behalf(image, || {
-            let buffer = driver::lend(Lent::Status, status.data.len());
-            driver::write(buffer, &status.data);
+            let buffer = driver::lend_bytes(Lent::Status, &status.data);
             let length = u32::try_from(status.data.len()).unwrap_or(u32::MAX);
-            let at = if length == 0 { 0 } else { buffer };
-            tell_of(adapter, status.code, status.port, (at, length));
-            driver::release(buffer);
+            tell_of(adapter, status.code, status.port, (buffer, length));
+            driver::take_back(buffer);
         });
     }
     image.is_some()

@@ -171,7 +171,7 @@ fn store(target: u64, text: &[u8], unit: usize, allocates: bool) -> u64 {
 }
 
 /// UTF-16 as bytes.
-fn wide(text: &str) -> Vec<u8> {
+pub(super) fn wide(text: &str) -> Vec<u8> {
     text.encode_utf16().flat_map(u16::to_le_bytes).collect()
 }
 

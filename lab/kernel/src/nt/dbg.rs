@@ -135,20 +135,6 @@ fn text(address: u64, limit: Option<usize>) -> Result<String, BadAddress> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// The same of UTF-16 units.
-fn wide_text(address: u64, limit: Option<usize>) -> Result<String, BadAddress> {
-    let mut units = Vec::new();
-    while limit.is_none_or(|limit| units.len() < limit) {
-        let unit: u16 =
-            mem::read(address.wrapping_add(2 * u64::try_from(units.len()).unwrap_or(0)))?;
-        if unit == 0 {
-            break;
-        }
-        units.push(unit);
-    }
-    Ok(String::from_utf16_lossy(&units))
-}
-
 /// What stands between `%` and its letter.
 #[derive(Default)]
 struct Spec {
@@ -260,10 +246,10 @@ fn convert(
             .unwrap_or('?')
             .to_string(),
         's' if value == 0 => "(null)".into(),
-        's' if spec.wide => wide_text(value, spec.precision)?,
+        's' if spec.wide => driver::read_text(value, spec.precision)?,
         's' => text(value, spec.precision)?,
         'S' if value == 0 => "(null)".into(),
-        'S' => wide_text(value, spec.precision)?,
+        'S' => driver::read_text(value, spec.precision)?,
         'Z' if value == 0 => "(null)".into(),
         'Z' if spec.wide => driver::read_unicode_string(value)?,
         'Z' => {

@@ -5,6 +5,7 @@
 mod rtl;
 mod store;
 
+use super::ansi::wide;
 use super::ob::{self, Object};
 use super::{SUCCESS, imports, ke, status};
 use crate::abi::constant::{
@@ -73,8 +74,26 @@ fn named(attributes: u64) -> Result<(KeyName, String), u64> {
     } else {
         key_of(root)?.below(&name)
     };
-    let last = name.trim_end_matches('\\').rsplit('\\').next();
-    Ok((key, last.unwrap_or_default().to_owned()))
+    let as_given = last_part(&name);
+    Ok((key, as_given))
+}
+
+/// The name of a key, as its path has it.
+fn last_part(path: &str) -> String {
+    let path = path.trim_end_matches('\\');
+    let last = path.rsplit('\\').next().unwrap_or_default();
+    last.to_owned()
+}
+
+/// Makes a key, unless it is there; tells whether it is new.
+fn make(key: &KeyName, as_given: &str, is_volatile: bool) -> Result<bool, u64> {
+    let made = store::create(key, as_given, is_volatile, sched::now());
+    made.map_err(|refusal| {
+        status(match refusal {
+            Refusal::ParentIsVolatile => STATUS_CHILD_MUST_BE_VOLATILE,
+            _ => STATUS_OBJECT_NAME_NOT_FOUND,
+        })
+    })
 }
 
 /// The result of a call that has failed for a reason of its own, or has not.
@@ -97,13 +116,7 @@ fn create(call: &Call<'_>) -> u64 {
     let create = || {
         let (key, as_given) = named(call.arg(2))?;
         let is_volatile = call.arg_u32(5) & REG_OPTION_VOLATILE != 0;
-        let is_new = store::create(&key, &as_given, is_volatile, sched::now());
-        let is_new = is_new.map_err(|refusal| {
-            status(match refusal {
-                Refusal::ParentIsVolatile => STATUS_CHILD_MUST_BE_VOLATILE,
-                _ => STATUS_OBJECT_NAME_NOT_FOUND,
-            })
-        })?;
+        let is_new = make(&key, &as_given, is_volatile)?;
         let handle = ob::open_by(call.arg(2), Object::Key(key));
         mem::write(call.arg(0), handle).or_fault();
         if call.arg(6) != 0 {
@@ -204,11 +217,6 @@ impl Built {
     }
 }
 
-/// A name without a terminator.
-fn units(name: &str) -> Vec<u8> {
-    name.encode_utf16().flat_map(u16::to_le_bytes).collect()
-}
-
 /// What `ZwQueryKey` and `ZwEnumerateKey` say of a key.
 fn describe_key(name: &KeyName, key: &Key, class: i32) -> Option<(Built, u64)> {
     use KEY_BASIC_INFORMATION as B;
@@ -217,7 +225,7 @@ fn describe_key(name: &KeyName, key: &Key, class: i32) -> Option<(Built, u64)> {
     const NODE_NAME: u64 = 24;
     const NODE_NAME_LENGTH: mem::Field<u32> = mem::Field::at(20);
     const NODE_CLASS_OFFSET: mem::Field<u32> = mem::Field::at(12);
-    let text = units(&key.name);
+    let text = wide(&key.name);
     if class == KeyBasicInformation {
         let built = Built::new()
             .time(B::LastWriteTime, key.written_ns)
@@ -239,7 +247,7 @@ fn describe_key(name: &KeyName, key: &Key, class: i32) -> Option<(Built, u64)> {
     let children = store::children(name);
     let longest = children
         .iter()
-        .filter_map(|child| store::with(child, |child| units(&child.name).len()))
+        .filter_map(|child| store::with(child, |child| wide(&child.name).len()))
         .max();
     let most = |length: fn(&Value) -> usize| key.values.iter().map(length).max().unwrap_or(0);
     let built = Built::new()
@@ -248,14 +256,14 @@ fn describe_key(name: &KeyName, key: &Key, class: i32) -> Option<(Built, u64)> {
         .length(F::SubKeys, children.len())
         .length(F::MaxNameLen, longest.unwrap_or(0))
         .length(F::Values, key.values.len())
-        .length(F::MaxValueNameLen, most(|value| units(&value.name).len()))
+        .length(F::MaxValueNameLen, most(|value| wide(&value.name).len()))
         .length(F::MaxValueDataLen, most(|value| value.data.len()));
     Some((built, F::Class.offset()))
 }
 
 fn answer_key(name: &KeyName, class: u32, room: Room) -> Result<u64, u64> {
-    let key = store::with(name, Clone::clone).ok_or(status(STATUS_KEY_DELETED))?;
-    let described = describe_key(name, &key, class.cast_signed());
+    let described = store::with(name, |key| describe_key(name, key, class.cast_signed()));
+    let described = described.ok_or(status(STATUS_KEY_DELETED))?;
     let (built, fixed) = described.ok_or(status(STATUS_INVALID_PARAMETER))?;
     Ok(room.fill(&built.0, fixed))
 }
@@ -285,7 +293,7 @@ fn describe_value(value: &Value, class: i32) -> Option<(Built, u64)> {
     use KEY_VALUE_BASIC_INFORMATION as B;
     use KEY_VALUE_FULL_INFORMATION as F;
     use KEY_VALUE_PARTIAL_INFORMATION as P;
-    let name = units(&value.name);
+    let name = wide(&value.name);
     if class == KeyValueBasicInformation {
         let built = Built::new()
             .number(B::Type, value.kind)

@@ -1,7 +1,9 @@
 //! `Rtl*` functions for the registry: keys by a path below one that is well known.
 
-use super::store::{self, Key, KeyName, Refusal, Value};
-use super::{STATUS_CHILD_MUST_BE_VOLATILE, end, key_of, put_value, remove_value};
+use lab_rules::event::Lent;
+
+use super::store::{self, Key, KeyName, Value};
+use super::{end, key_of, last_part, make, put_value, remove_value};
 use crate::abi::constant::{
     REG_EXPAND_SZ, REG_MULTI_SZ, REG_NONE, REG_SZ, RTL_QUERY_REGISTRY_DELETE,
     RTL_QUERY_REGISTRY_DIRECT, RTL_QUERY_REGISTRY_NOEXPAND, RTL_QUERY_REGISTRY_NOVALUE,
@@ -13,11 +15,11 @@ use crate::abi::constant::{
     STATUS_OBJECT_TYPE_MISMATCH,
 };
 use crate::abi::nt::{RTL_QUERY_REGISTRY_TABLE as T, UNICODE_STRING as U};
+use crate::driver::{self, read_text};
 use crate::memory;
 use crate::nt::{SUCCESS, imports, rtl, status};
 use crate::rt::mem::{self, BadAddress};
 use crate::rt::pool::Kind;
-use crate::rt::sched;
 use crate::rt::{Call, call_driver};
 use crate::watch::OrFault;
 
@@ -30,23 +32,8 @@ imports! {
     RtlQueryRegistryValues => query,
 }
 
-/// Reads a terminated string of 16-bit units.
-fn read_text(address: u64) -> Result<String, BadAddress> {
-    let mut units = Vec::new();
-    loop {
-        let unit: u16 = mem::read(address.wrapping_add(2 * units.len() as u64))?;
-        if unit == 0 {
-            return Ok(String::from_utf16_lossy(&units));
-        }
-        units.push(unit);
-    }
-}
-
-/// The key that a path is below.
-fn key(relative_to: u32, path: u64) -> Result<KeyName, u64> {
-    if relative_to & RTL_REGISTRY_HANDLE != 0 {
-        return key_of(path);
-    }
+/// The key of a path below one that is well known, and its name as it was given.
+fn named(relative_to: u32, path: u64) -> Result<(KeyName, String), u64> {
     let machine = "\\REGISTRY\\MACHINE";
     let root = match relative_to & !RTL_REGISTRY_OPTIONAL {
         RTL_REGISTRY_ABSOLUTE => String::new(),
@@ -62,18 +49,28 @@ fn key(relative_to: u32, path: u64) -> Result<KeyName, u64> {
     let path = if path == 0 {
         String::new()
     } else {
-        read_text(path).or_fault()
+        read_text(path, None).or_fault()
     };
-    Ok(if root.is_empty() {
+    let key = if root.is_empty() {
         KeyName::new(&path)
     } else {
         KeyName::new(&root).below(&path)
-    })
+    };
+    Ok((key, last_part(&path)))
+}
+
+/// The key that a call has open, if it gives a handle in place of a path.
+fn opened(call: &Call<'_>) -> Option<Result<KeyName, u64>> {
+    let is_handle = call.arg_u32(0) & RTL_REGISTRY_HANDLE != 0;
+    is_handle.then(|| key_of(call.arg(1)))
 }
 
 /// The same where the key has to be there.
 fn existing(call: &Call<'_>) -> Result<KeyName, u64> {
-    let key = key(call.arg_u32(0), call.arg(1))?;
+    let key = match opened(call) {
+        Some(key) => key?,
+        None => named(call.arg_u32(0), call.arg(1))?.0,
+    };
     let is_there = store::with(&key, |_| ()).is_some();
     is_there
         .then_some(key)
@@ -86,23 +83,18 @@ fn check(call: &Call<'_>) -> u64 {
 
 fn create(call: &Call<'_>) -> u64 {
     let create = || {
-        let key = key(call.arg_u32(0), call.arg(1))?;
-        let path = read_text(call.arg(1)).or_fault();
-        let last = path.trim_end_matches('\\').rsplit('\\').next();
-        let made = store::create(&key, last.unwrap_or_default(), false, sched::now());
-        made.map(|_| SUCCESS).map_err(|refusal| {
-            status(match refusal {
-                Refusal::ParentIsVolatile => STATUS_CHILD_MUST_BE_VOLATILE,
-                _ => STATUS_OBJECT_NAME_NOT_FOUND,
-            })
-        })
+        if let Some(key) = opened(call) {
+            return key.map(|_| SUCCESS);
+        }
+        let (key, as_given) = named(call.arg_u32(0), call.arg(1))?;
+        make(&key, &as_given, false).map(|_| SUCCESS)
     };
     end(create())
 }
 
 fn write(call: &Call<'_>) -> u64 {
     let write = || {
-        let name = read_text(call.arg(2)).or_fault();
+        let name = read_text(call.arg(2), None).or_fault();
         let key = existing(call)?;
         put_value(&key, name, call)
     };
@@ -111,7 +103,7 @@ fn write(call: &Call<'_>) -> u64 {
 
 fn delete(call: &Call<'_>) -> u64 {
     let delete = || {
-        let name = read_text(call.arg(2)).or_fault();
+        let name = read_text(call.arg(2), None).or_fault();
         let key = existing(call)?;
         remove_value(&key, &name)
     };
@@ -137,7 +129,7 @@ impl Entry {
         let name_address = T::Name.read(at)?;
         let name = match name_address {
             0 => None,
-            name => Some(read_text(name)?),
+            name => Some(read_text(name, None)?),
         };
         Ok(Self {
             routine: T::QueryRoutine.read(at)?,
@@ -169,7 +161,7 @@ impl Entry {
         }
         let is_text = [REG_SZ, REG_EXPAND_SZ].contains(&kind);
         let data = match self.default_length {
-            0 if is_text => store::terminated(&read_text(self.default_data)?),
+            0 if is_text => store::terminated(&read_text(self.default_data, None)?),
             length => mem::read_bytes(self.default_data, length as usize)?,
         };
         let name = self.name.clone().unwrap_or_default();
@@ -267,47 +259,30 @@ fn tell(entry: &Entry, value: Option<&Value>, context: u64) -> Result<(), u64> {
     let Some(value) = value else {
         return ask(entry, entry.name_address, REG_NONE, &[], context);
     };
-    let name = crate::driver::rubbish(lab_rules::event::Lent::Other, 2 * value.name.len() + 2);
-    crate::driver::write(name, &store::terminated(&value.name));
+    let name = driver::lend_bytes(Lent::Other, &store::terminated(&value.name));
     let done = if value.kind == REG_MULTI_SZ && !entry.has(RTL_QUERY_REGISTRY_NOEXPAND) {
-        let text = store::text(&value.data);
-        let mut rest = &value.data[..];
-        let mut next = text;
-        loop {
-            if next.is_empty() {
-                break Ok(());
-            }
-            let one = store::terminated(&next);
-            rest = rest.get(one.len()..).unwrap_or_default();
-            if let Err(refusal) = ask(entry, name, REG_SZ, &one, context) {
-                break Err(refusal);
-            }
-            next = store::text(rest);
-        }
+        let mut texts = store::texts(&value.data).into_iter();
+        texts.try_for_each(|text| ask(entry, name, REG_SZ, &store::terminated(&text), context))
     } else {
         ask(entry, name, value.kind, &value.data, context)
     };
-    crate::driver::release(name);
+    driver::take_back(name);
     done
 }
 
 /// Calls a line's routine.
 fn ask(entry: &Entry, name: u64, kind: u32, data: &[u8], context: u64) -> Result<(), u64> {
-    let block = crate::driver::rubbish(lab_rules::event::Lent::Other, data.len());
-    if !data.is_empty() {
-        crate::driver::write(block, data);
-    }
-    let shown = if data.is_empty() { 0 } else { block };
+    let lent = driver::lend_bytes(Lent::Other, data);
     let arguments = [
         name,
         kind.into(),
-        shown,
+        lent,
         data.len() as u64,
         context,
         entry.context,
     ];
     let result = call_driver(entry.routine, &arguments) & 0xFFFF_FFFF;
-    crate::driver::release(block);
+    driver::take_back(lent);
     // What a routine finds too small, it is asked for again by nobody: the query goes on.
     if result >= 0x8000_0000 && result != status(STATUS_BUFFER_TOO_SMALL) & 0xFFFF_FFFF {
         return Err(result);

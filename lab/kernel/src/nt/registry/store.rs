@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::ParameterValue;
 use crate::abi::constant::{REG_BINARY, REG_DWORD, REG_MULTI_SZ, REG_SZ};
+use crate::nt::ansi::wide;
 use crate::nt::full_name::{FullName, Tree};
 use crate::per_image::per_image;
 
@@ -230,8 +231,20 @@ fn encode(value: &ParameterValue) -> (u32, Vec<u8>) {
 
 /// A text as the registry keeps it.
 pub(super) fn terminated(text: &str) -> Vec<u8> {
-    let units = text.encode_utf16().chain([0]);
-    units.flat_map(u16::to_le_bytes).collect()
+    let mut bytes = wide(text);
+    bytes.extend([0; 2]);
+    bytes
+}
+
+/// The texts of a value that has several, which an empty one ends.
+pub(super) fn texts(data: &[u8]) -> Vec<String> {
+    let mut rest = data;
+    let next = || {
+        let next = Some(text(rest)).filter(|text| !text.is_empty())?;
+        rest = rest.get(terminated(&next).len()..).unwrap_or_default();
+        Some(next)
+    };
+    std::iter::from_fn(next).collect()
 }
 
 /// The units of a text, up to its terminator if it has one.
@@ -254,18 +267,7 @@ fn decode(value: &Value) -> Option<ParameterValue> {
         }
         REG_SZ => Some(ParameterValue::String(text(&value.data))),
         REG_BINARY => Some(ParameterValue::Binary(value.data.clone())),
-        REG_MULTI_SZ => {
-            let mut texts = Vec::new();
-            let mut rest = &value.data[..];
-            loop {
-                let next = text(rest);
-                if next.is_empty() {
-                    return Some(ParameterValue::MultiString(texts));
-                }
-                rest = rest.get(terminated(&next).len()..).unwrap_or_default();
-                texts.push(next);
-            }
-        }
+        REG_MULTI_SZ => Some(ParameterValue::MultiString(texts(&value.data))),
         _ => None,
     }
 }
