@@ -32,7 +32,7 @@ use crate::rt::Call;
 use crate::rt::mem::{self, BadAddress};
 use crate::rt::sched;
 use crate::watch::OrFault;
-use store::{FileName, Node, Sharing};
+use store::{Facts, FileName, Node, Sharing};
 
 imports! {
     "ntoskrnl.exe":
@@ -411,17 +411,18 @@ fn allocated(length: u64) -> i64 {
     length.next_multiple_of(CLUSTER).cast_signed()
 }
 
-fn attributes_of(node: &Node) -> u32 {
+fn attributes_of(node: Facts) -> u32 {
     /// `FILE_ATTRIBUTE_DIRECTORY`.
     const FOLDER: u32 = 0x10;
-    match node.data {
-        Some(_) => FILE_ATTRIBUTE_NORMAL,
-        None => FOLDER,
+    if node.is_folder {
+        FOLDER
+    } else {
+        FILE_ATTRIBUTE_NORMAL
     }
 }
 
 /// The first member of what has four times: when it was made, read, written and changed.
-fn fill_times(out: u64, node: &Node) -> Result<(), BadAddress> {
+fn fill_times(out: u64, node: Facts) -> Result<(), BadAddress> {
     let times = [
         (B::CreationTime, node.created_ns),
         (B::LastAccessTime, node.read_ns),
@@ -433,56 +434,55 @@ fn fill_times(out: u64, node: &Node) -> Result<(), BadAddress> {
         .try_for_each(|(member, ns)| member.write(out, ke::system_time_at(ns)))
 }
 
-fn fill_network_open(out: u64, node: &Node) -> Result<(), BadAddress> {
-    let length = node.data.as_ref().map_or(0, |data| data.len() as u64);
+fn fill_network_open(out: u64, node: Facts) -> Result<(), BadAddress> {
     fill_times(out, node)?;
-    N::AllocationSize.write(out, allocated(length))?;
-    N::EndOfFile.write(out, length.cast_signed())?;
+    N::AllocationSize.write(out, allocated(node.length))?;
+    N::EndOfFile.write(out, node.length.cast_signed())?;
     N::FileAttributes.write(out, attributes_of(node))
+}
+
+/// What is asked for or told of a file has its full length, which is given back.
+fn full(length: u32, bytes: usize) -> Outcome<u64> {
+    let bytes = bytes as u64;
+    let is_enough = u64::from(length) >= bytes;
+    is_enough
+        .then_some(bytes)
+        .ok_or(STATUS_INFO_LENGTH_MISMATCH)
 }
 
 fn query(call: &Call<'_>) -> u64 {
     let (block, out, length) = (call.arg(1), call.arg(2), call.arg_u32(3));
     let query = || {
         let (_, open) = file_of(call.arg(0))?;
-        let node = store::with(&open.name, Clone::clone).ok_or(STATUS_DELETE_PENDING)?;
-        let size = node.data.as_ref().map_or(0, |data| data.len() as u64);
-        let fits = |bytes: usize| {
-            let is_enough = usize::try_from(length).is_ok_and(|length| length >= bytes);
-            is_enough
-                .then_some(bytes as u64)
-                .ok_or(STATUS_INFO_LENGTH_MISMATCH)
-        };
+        let node = store::with(&open.name, Node::facts).ok_or(STATUS_DELETE_PENDING)?;
         let class = call.arg_u32(4).cast_signed();
         if class == FileBasicInformation {
-            let written = fits(B::SIZE)?;
-            fill_times(out, &node).or_fault();
-            B::FileAttributes
-                .write(out, attributes_of(&node))
-                .or_fault();
+            let written = full(length, B::SIZE)?;
+            fill_times(out, node).or_fault();
+            B::FileAttributes.write(out, attributes_of(node)).or_fault();
             return Ok(written);
         }
         if class == FileStandardInformation {
-            let written = fits(S::SIZE)?;
+            let written = full(length, S::SIZE)?;
             let fill = || {
-                S::AllocationSize.write(out, allocated(size))?;
-                S::EndOfFile.write(out, size.cast_signed())?;
+                S::AllocationSize.write(out, allocated(node.length))?;
+                S::EndOfFile.write(out, node.length.cast_signed())?;
                 S::NumberOfLinks.write(out, 1)?;
                 S::DeletePending.write(out, node.is_doomed.into())?;
-                S::Directory.write(out, node.data.is_none().into())
+                S::Directory.write(out, node.is_folder.into())
             };
             fill().or_fault();
             return Ok(written);
         }
         if class == FilePositionInformation {
-            let written = fits(P::SIZE)?;
+            let written = full(length, P::SIZE)?;
             let position = open.position.unwrap_or(0).cast_signed();
             P::CurrentByteOffset.write(out, position).or_fault();
             return Ok(written);
         }
         if class == FileNetworkOpenInformation {
-            let written = fits(N::SIZE)?;
-            fill_network_open(out, &node).or_fault();
+            let written = full(length, N::SIZE)?;
+            fill_network_open(out, node).or_fault();
             return Ok(written);
         }
         Err(STATUS_INVALID_INFO_CLASS)
@@ -494,17 +494,13 @@ fn set(call: &Call<'_>) -> u64 {
     let (block, given, length) = (call.arg(1), call.arg(2), call.arg_u32(3));
     let set = || {
         let (file, open) = file_of(call.arg(0))?;
-        let needs = |bytes: usize| {
-            let is_enough = usize::try_from(length).is_ok_and(|length| length >= bytes);
-            is_enough.then_some(()).ok_or(STATUS_INFO_LENGTH_MISMATCH)
-        };
         let may = |right: u32| {
             let has = open.access & (right | GENERIC_ALL) != 0;
             has.then_some(()).ok_or(STATUS_ACCESS_DENIED)
         };
         let class = call.arg_u32(4).cast_signed();
         if class == FileDispositionInformation {
-            needs(1)?;
+            full(length, 1)?;
             may(DELETE)?;
             let is_doomed: u8 = mem::read(given).or_fault();
             if is_doomed != 0 && store::is_full(&open.name) {
@@ -514,14 +510,14 @@ fn set(call: &Call<'_>) -> u64 {
             return Ok(0);
         }
         if class == FilePositionInformation {
-            needs(P::SIZE)?;
+            full(length, P::SIZE)?;
             let position = P::CurrentByteOffset.read(given).or_fault();
             let position = u64::try_from(position).map_err(|_| STATUS_INVALID_PARAMETER)?;
             move_to(file, position)?;
             return Ok(0);
         }
         if class == FileEndOfFileInformation {
-            needs(E::SIZE)?;
+            full(length, E::SIZE)?;
             may(FILE_WRITE_DATA | GENERIC_WRITE)?;
             let end = E::EndOfFile.read(given).or_fault();
             let end = u64::try_from(end).ok().filter(|end| *end <= MOST_BYTES);
@@ -534,7 +530,7 @@ fn set(call: &Call<'_>) -> u64 {
             return Ok(0);
         }
         if class == FileBasicInformation {
-            needs(B::SIZE)?;
+            full(length, B::SIZE)?;
             // Times and attributes that a driver sets are not kept.
             B::FileAttributes.read(given).or_fault();
             return Ok(0);
@@ -547,8 +543,8 @@ fn set(call: &Call<'_>) -> u64 {
 fn query_by_name(call: &Call<'_>) -> u64 {
     let query = || {
         let name = named(call.arg(0))?;
-        let node = store::with(&name, Clone::clone).ok_or(STATUS_OBJECT_NAME_NOT_FOUND)?;
-        fill_network_open(call.arg(1), &node).or_fault();
+        let node = store::with(&name, Node::facts).ok_or(STATUS_OBJECT_NAME_NOT_FOUND)?;
+        fill_network_open(call.arg(1), node).or_fault();
         Ok(SUCCESS)
     };
     query().unwrap_or_else(status)
@@ -560,21 +556,10 @@ fn delete(call: &Call<'_>) -> u64 {
         if store::is_full(&name) {
             return Err(STATUS_DIRECTORY_NOT_EMPTY);
         }
-        let sharing = Sharing { wants: 4, lets: 7 };
-        let refused = store::change(&name, |node| {
-            if node.refuses(sharing) {
-                return true;
-            }
-            node.is_doomed = true;
-            false
-        });
-        match refused {
+        match store::delete(&name) {
             None => Err(STATUS_OBJECT_NAME_NOT_FOUND),
-            Some(true) => Err(STATUS_SHARING_VIOLATION),
-            Some(false) => {
-                store::close(&name, sharing);
-                Ok(SUCCESS)
-            }
+            Some(false) => Err(STATUS_SHARING_VIOLATION),
+            Some(true) => Ok(SUCCESS),
         }
     };
     delete().unwrap_or_else(status)

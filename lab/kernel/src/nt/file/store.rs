@@ -40,7 +40,7 @@ impl Tree for Disk {
 pub(super) type FileName = FullName<Disk>;
 
 /// A file or folder.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Node {
     /// What is in it; nothing for a folder.
     pub(super) data: Option<Vec<u8>>,
@@ -54,6 +54,18 @@ pub(super) struct Node {
     pub(super) opens: Vec<Sharing>,
 }
 
+/// What is said of a file or folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Facts {
+    /// In bytes; 0 of a folder.
+    pub(super) length: u64,
+    pub(super) created_ns: u64,
+    pub(super) read_ns: u64,
+    pub(super) written_ns: u64,
+    pub(super) is_doomed: bool,
+    pub(super) is_folder: bool,
+}
+
 /// How a file is opened: bits for reading, writing and deleting.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Sharing {
@@ -61,7 +73,25 @@ pub(super) struct Sharing {
     pub(super) lets: u32,
 }
 
+impl Sharing {
+    /// The bit for deleting, and all of them, as in `FILE_SHARE_DELETE` and its kin.
+    const DELETE: u32 = 4;
+    const ALL: u32 = 7;
+}
+
 impl Node {
+    /// What is said of it.
+    pub(super) fn facts(&self) -> Facts {
+        Facts {
+            length: self.data.as_ref().map_or(0, |data| data.len() as u64),
+            created_ns: self.created_ns,
+            read_ns: self.read_ns,
+            written_ns: self.written_ns,
+            is_doomed: self.is_doomed,
+            is_folder: self.data.is_none(),
+        }
+    }
+
     /// Whether somebody who has it open is in the way of this, or this of them.
     pub(super) fn refuses(&self, new: Sharing) -> bool {
         let is_in_the_way =
@@ -126,6 +156,27 @@ pub(super) fn close(name: &FileName, sharing: Sharing) {
     });
 }
 
+/// Opens one to delete it, and closes it again: it is gone when nobody else has it open any more. Tells whether those who
+/// have it open let that be.
+pub(super) fn delete(name: &FileName) -> Option<bool> {
+    let sharing = Sharing {
+        wants: Sharing::DELETE,
+        lets: Sharing::ALL,
+    };
+    let is_let = change(name, |node| {
+        let is_let = !node.refuses(sharing);
+        if is_let {
+            node.opens.push(sharing);
+            node.is_doomed = true;
+        }
+        is_let
+    })?;
+    if is_let {
+        close(name, sharing);
+    }
+    Some(is_let)
+}
+
 #[cfg(test)]
 mod tests {
     use super::{FileName, Node, Sharing};
@@ -161,6 +212,25 @@ mod tests {
         super::close(&name, sharing);
         assert!(super::with(&name, |_| ()).is_some());
         super::close(&name, sharing);
+        assert!(super::with(&name, |_| ()).is_none());
+    }
+
+    #[test]
+    fn a_deleted_file_stays_for_who_has_it_open() {
+        super::reset();
+        let name = FileName::new("\\SystemRoot\\Temp\\x");
+        assert_eq!(super::delete(&name), None);
+        let lets_all = Sharing { wants: 4, lets: 7 };
+        let node = Node {
+            data: Some(vec![1, 2]),
+            opens: vec![lets_all],
+            ..Node::default()
+        };
+        super::insert(&name, node);
+        assert_eq!(super::delete(&name), Some(true));
+        let left = super::with(&name, |node| (node.facts().length, node.opens.len()));
+        assert_eq!(left, Some((2, 1)));
+        super::close(&name, lets_all);
         assert!(super::with(&name, |_| ()).is_none());
     }
 }
