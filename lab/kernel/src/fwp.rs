@@ -25,7 +25,7 @@ imports! {
     FwpmEngineOpen0 => engine_open,
     FwpmEngineClose0 => engine_close,
     FwpmTransactionBegin0 => transaction_begin,
-    FwpmTransactionCommit0 => transaction_end,
+    FwpmTransactionCommit0 => transaction_commit,
     FwpmTransactionAbort0 => transaction_abort,
     FwpmProviderAdd0 => add,
     FwpmProviderDeleteByKey0 => delete_keyed,
@@ -71,15 +71,18 @@ const NOT_INJECTED: u64 = 0;
 const INJECTED_BY_SELF: u64 = 1;
 
 /// What a handle is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 enum Handle {
-    Engine { in_transaction: bool },
+    /// With what had been added when the transaction began that is under way.
+    Engine {
+        before: Option<Added>,
+    },
     Enumeration,
     Injection,
 }
 
 impl Handle {
-    fn noun(self) -> &'static str {
+    fn noun(&self) -> &'static str {
         match self {
             Self::Engine { .. } => "filter engine handle",
             Self::Enumeration => "filter enumeration handle",
@@ -95,8 +98,6 @@ type Added = BTreeMap<(&'static str, Vec<u8>), u32>;
 struct Platform {
     handles: BTreeMap<u64, Handle>,
     added: Added,
-    /// What had been added when the transaction began that is under way, and whose that is.
-    before: Option<(u64, Added)>,
     /// Registered callouts: identifier and key.
     callouts: BTreeMap<u32, Vec<u8>>,
     last_id: u32,
@@ -150,73 +151,91 @@ fn open(handle: Handle, out: u64) -> u64 {
     SUCCESS
 }
 
-fn look_up(handle: u64) -> Option<Handle> {
-    PLATFORM.with_borrow(|platform| platform.handles.get(&handle).copied())
+/// Whether a handle is open and of the kind that `is` accepts.
+fn holds(handle: u64, is: fn(&Handle) -> bool) -> bool {
+    PLATFORM.with_borrow(|platform| platform.handles.get(&handle).is_some_and(is))
 }
 
 /// Ends a handle of the kind that `is` accepts.
-fn close(handle: u64, is: fn(Handle) -> bool) -> u64 {
-    let Some(known) = look_up(handle).filter(|known| is(*known)) else {
+fn close(handle: u64, is: fn(&Handle) -> bool) -> u64 {
+    let known = PLATFORM.with_borrow_mut(|platform| match platform.handles.entry(handle) {
+        Entry::Occupied(known) if is(known.get()) => Some(known.remove()),
+        _ => None,
+    });
+    let Some(known) = known else {
         return status(STATUS_INVALID_HANDLE);
     };
-    PLATFORM.with_borrow_mut(|platform| platform.handles.remove(&handle));
     watch::note_object(known.noun(), handle, "closed", Holder::Nobody);
     driver::release(handle);
     SUCCESS
 }
 
 fn is_engine(handle: u64) -> bool {
-    matches!(look_up(handle), Some(Handle::Engine { .. }))
+    holds(handle, |handle| matches!(handle, Handle::Engine { .. }))
 }
 
 fn engine_open(call: &Call<'_>) -> u64 {
-    let engine = Handle::Engine {
-        in_transaction: false,
-    };
-    open(engine, call.arg(4))
+    open(Handle::Engine { before: None }, call.arg(4))
 }
 
 /// A transaction that is under way ends with its session, without effect.
 fn engine_close(call: &Call<'_>) -> u64 {
-    roll_back(call.arg(0));
+    PLATFORM.with_borrow_mut(|platform| platform.roll_back(call.arg(0)).ok());
     close(call.arg(0), |handle| {
         matches!(handle, Handle::Engine { .. })
     })
 }
 
-/// Begins or ends a transaction; a fault where there is one already, or none.
-fn set_transaction(engine: u64, begins: bool, refusal: i32) -> u64 {
-    PLATFORM.with_borrow_mut(|platform| match platform.handles.get_mut(&engine) {
-        Some(Handle::Engine { in_transaction }) if *in_transaction != begins => {
-            *in_transaction = begins;
-            platform.before = begins.then(|| (engine, platform.added.clone()));
-            SUCCESS
+impl Platform {
+    /// What had been added when the transaction of an engine began, if it has one.
+    fn before(&mut self, engine: u64) -> Result<&mut Option<Added>, i32> {
+        match self.handles.get_mut(&engine) {
+            Some(Handle::Engine { before }) => Ok(before),
+            _ => Err(STATUS_INVALID_HANDLE),
         }
-        Some(Handle::Engine { .. }) => status(refusal),
-        _ => status(STATUS_INVALID_HANDLE),
-    })
+    }
+
+    /// Begins a transaction.
+    fn begin(&mut self, engine: u64) -> Result<(), i32> {
+        let added = self.added.clone();
+        let before = self.before(engine)?;
+        if before.is_some() {
+            return Err(STATUS_FWP_TXN_IN_PROGRESS);
+        }
+        *before = Some(added);
+        Ok(())
+    }
+
+    /// Ends a transaction; gives what had been added when it began.
+    fn end(&mut self, engine: u64) -> Result<Added, i32> {
+        let before = self.before(engine)?.take();
+        before.ok_or(STATUS_FWP_NO_TXN_IN_PROGRESS)
+    }
+
+    /// Ends a transaction, and undoes what has happened since it began.
+    fn roll_back(&mut self, engine: u64) -> Result<(), i32> {
+        self.added = self.end(engine)?;
+        Ok(())
+    }
+}
+
+/// Does something with a transaction.
+fn transact(body: impl FnOnce(&mut Platform) -> Result<(), i32>) -> u64 {
+    PLATFORM
+        .with_borrow_mut(body)
+        .map_or_else(status, |()| SUCCESS)
 }
 
 fn transaction_begin(call: &Call<'_>) -> u64 {
-    set_transaction(call.arg(0), true, STATUS_FWP_TXN_IN_PROGRESS)
+    transact(|platform| platform.begin(call.arg(0)))
 }
 
-fn transaction_end(call: &Call<'_>) -> u64 {
-    set_transaction(call.arg(0), false, STATUS_FWP_NO_TXN_IN_PROGRESS)
+fn transaction_commit(call: &Call<'_>) -> u64 {
+    transact(|platform| platform.end(call.arg(0)).map(|_| ()))
 }
 
 fn transaction_abort(call: &Call<'_>) -> u64 {
-    roll_back(call.arg(0));
-    transaction_end(call)
-}
-
-/// Undoes what has happened since an engine's transaction began, if it has one.
-fn roll_back(engine: u64) {
-    PLATFORM.with_borrow_mut(|platform| {
-        if let Some((_, before)) = platform.before.take_if(|(owner, _)| *owner == engine) {
-            platform.added = before;
-        }
-    });
+    transact(|platform| platform.roll_back(call.arg(0)))
 }
 
 /// What an import adds or deletes: the part of its name before `Add` or `Delete`.
@@ -295,12 +314,12 @@ fn enum_open(call: &Call<'_>) -> u64 {
 }
 
 fn enum_close(call: &Call<'_>) -> u64 {
-    close(call.arg(1), |handle| handle == Handle::Enumeration)
+    close(call.arg(1), |handle| *handle == Handle::Enumeration)
 }
 
 /// There are no filters of others, and the driver's own are not told apart from those: the list is empty.
 fn enumerate(call: &Call<'_>) -> u64 {
-    if look_up(call.arg(1)) != Some(Handle::Enumeration) {
+    if !holds(call.arg(1), |handle| *handle == Handle::Enumeration) {
         return status(STATUS_INVALID_HANDLE);
     }
     let fill = || {
@@ -369,14 +388,14 @@ fn injection_close(call: &Call<'_>) -> u64 {
         })
     };
     sched::wait(&mut is_idle);
-    close(handle, |handle| handle == Handle::Injection)
+    close(handle, |handle| *handle == Handle::Injection)
 }
 
 /// The network stack has a packet of the driver's, and completes it some time later.
 fn inject_send(call: &Call<'_>) -> u64 {
     let (handle, context, nbl) = (call.arg(0), call.arg(1), call.arg(4));
     let (routine, argument) = (call.arg(5), call.arg(6));
-    if look_up(handle) != Some(Handle::Injection) {
+    if !holds(handle, |handle| *handle == Handle::Injection) {
         return status(STATUS_INVALID_HANDLE);
     }
     if nbl == 0 || routine == 0 {
@@ -410,5 +429,31 @@ fn injection_state(call: &Call<'_>) -> u64 {
     match own {
         Some(_) => INJECTED_BY_SELF,
         None => NOT_INJECTED,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Handle, Platform, STATUS_FWP_NO_TXN_IN_PROGRESS, STATUS_FWP_TXN_IN_PROGRESS};
+    use crate::abi::constant::STATUS_INVALID_HANDLE;
+
+    #[test]
+    fn each_engine_has_its_own_transaction() {
+        let mut platform = Platform::default();
+        for engine in [1, 2] {
+            let handle = Handle::Engine { before: None };
+            platform.handles.insert(engine, handle);
+        }
+        platform.handles.insert(3, Handle::Injection);
+        assert_eq!(platform.begin(1), Ok(()));
+        assert_eq!(platform.begin(1), Err(STATUS_FWP_TXN_IN_PROGRESS));
+        platform.added.insert(("Provider", vec![1]), 1);
+        assert_eq!(platform.begin(2), Ok(()));
+        assert!(platform.end(2).is_ok());
+        // The other's is still under way.
+        assert_eq!(platform.roll_back(1), Ok(()));
+        assert!(platform.added.is_empty());
+        assert_eq!(platform.roll_back(1), Err(STATUS_FWP_NO_TXN_IN_PROGRESS));
+        assert_eq!(platform.begin(3), Err(STATUS_INVALID_HANDLE));
     }
 }
