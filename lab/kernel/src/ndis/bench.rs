@@ -25,7 +25,7 @@ use crate::nt::{ke, mdl};
 use crate::rt::leaf::{self, Leaf, LeafImport, List};
 use crate::rt::mem::{self, BadAddress};
 use crate::rt::meter::{self, Overhead};
-use crate::rt::sched::{self, DISPATCH_LEVEL, Wait};
+use crate::rt::sched::{self, Wait};
 use crate::watch::OrFault;
 use crate::{Direction, Load, NextLoad, Sample, worker};
 
@@ -190,7 +190,12 @@ pub(crate) fn measure_all(next: &mut NextLoad) {
         }
     }
     while let Some(load) = next(outcome.take()) {
-        outcome = Some(measure(load));
+        let measured = measure(load);
+        if measured.is_err() {
+            // Nobody knows where its packets are.
+            CIRCULATION.take();
+        }
+        outcome = Some(measured);
     }
     CIRCULATION.take();
     OVERHEAD.take();
@@ -249,13 +254,14 @@ fn play(load: Load, side: &Side, began: Instant, packets: &mut u64) -> Result<()
     let batches = (ROW / load.batch as usize).max(1);
     let row = batches as u64 * u64::from(load.batch);
     loop {
-        let old = sched::raise(DISPATCH_LEVEL);
-        for _ in 0..(DEFERRED / row).max(1) {
-            give(load, side, batches)?;
-            settle(side)?;
-            *packets += row;
-        }
-        sched::lower(old);
+        sched::at_dispatch(|| {
+            for _ in 0..(DEFERRED / row).max(1) {
+                give(load, side, batches)?;
+                settle(side)?;
+                *packets += row;
+            }
+            Ok::<_, String>(())
+        })?;
         sched::charge(PACKET_NS * DEFERRED);
         leaf::set_time(ke::interrupt_time());
         drain(side)?;
@@ -342,9 +348,7 @@ fn drain(side: &Side) -> Result<(), String> {
     let deadline_ns = sched::now() + KEPT_NS;
     loop {
         let waited = sched::wait_until(deadline_ns, &mut || worker::is_idle() || has_news());
-        let old = sched::raise(DISPATCH_LEVEL);
-        settle(side)?;
-        sched::lower(old);
+        sched::at_dispatch(|| settle(side))?;
         let missing = with_circulation(|circulation| Some(circulation.away)).unwrap_or(0);
         if missing == 0 && worker::is_idle() {
             return Ok(());

@@ -11,7 +11,7 @@ use super::module::{self, State};
 use super::nbl::Making;
 use super::{disturbance, nbl, path, stack};
 use crate::abi::constant::NDIS_STATUS_RESET_IN_PROGRESS;
-use crate::rt::sched::{self, DISPATCH_LEVEL, Wait};
+use crate::rt::sched::{self, Wait};
 use crate::{Direction, Frame, Outcome, Traffic};
 
 /// The most structures of one call: of most, of one in [`BURSTS`], and of less than [`FEW_OFTEN`].
@@ -109,9 +109,7 @@ pub(crate) fn at_some_level(body: impl FnOnce()) {
     if sched::chance(1, 2) {
         return body();
     }
-    let old = sched::raise(DISPATCH_LEVEL);
-    body();
-    sched::lower(old);
+    sched::at_dispatch(body);
 }
 
 /// Once in a run, and not in each, a protocol takes its time while the stack pauses, longer than some drivers wait.

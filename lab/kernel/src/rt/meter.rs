@@ -188,6 +188,8 @@ pub(super) fn call(context: &Context, address: u64, arguments: &[u64]) -> u64 {
 }
 
 /// Calls driver code once with each of some arguments, and reads the clock before and after all that.
+///
+/// Must be called from a kernel thread or a DPC body, see the rule of the cut in [`super`].
 pub(crate) fn call_each<'a>(address: u64, all: impl ExactSizeIterator<Item = &'a [u64]>) {
     let context = context::current().expect("called from a kernel thread or a DPC");
     call_in(context, address, all);

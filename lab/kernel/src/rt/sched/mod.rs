@@ -451,6 +451,14 @@ pub(crate) fn lower(level: u8) {
     }
 }
 
+/// Does something at `DISPATCH_LEVEL`, and comes back to the level before, whatever comes of it.
+pub(crate) fn at_dispatch<R>(body: impl FnOnce() -> R) -> R {
+    let old = raise(DISPATCH_LEVEL);
+    let result = body();
+    lower(old);
+    result
+}
+
 /// The running thread or DPC body.
 pub(crate) fn current() -> ThreadId {
     fast(|fast| fast.current.get()).expect("called from a kernel thread or a DPC")
