@@ -3,12 +3,11 @@
 use lab_rules::event::Lent;
 
 use crate::abi::constant::{
-    MDL_MAPPED_TO_SYSTEM_VA, MDL_PAGES_LOCKED, MDL_WRITE_OPERATION, METHOD_BUFFERED,
-    METHOD_IN_DIRECT, METHOD_OUT_DIRECT, STATUS_ACCESS_VIOLATION,
+    MDL_PAGES_LOCKED, MDL_WRITE_OPERATION, METHOD_BUFFERED, METHOD_IN_DIRECT, METHOD_OUT_DIRECT,
+    STATUS_ACCESS_VIOLATION,
 };
-use crate::abi::nt::MDL;
 use crate::driver;
-use crate::nt::mdl;
+use crate::nt::{mdl, mm};
 use crate::rt::mem::{self, BadAddress};
 use crate::rt::pool::{self, Reach};
 use crate::rt::user::{self, NewBuffer, Rights};
@@ -182,10 +181,7 @@ impl Buffers {
     /// Where an MDL has become unreadable.
     pub(super) fn release(&self) -> Result<(), BadAddress> {
         if self.mdl != 0 {
-            let flags = u32::from(MDL::MdlFlags.read(self.mdl)?.cast_unsigned());
-            if flags & MDL_MAPPED_TO_SYSTEM_VA != 0 && self.output.kind == OwnKind::User {
-                user::unmap(self.output.address);
-            }
+            mm::unmap(self.mdl)?;
             driver::release(self.mdl);
         }
         if self.system != 0 {

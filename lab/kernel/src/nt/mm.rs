@@ -76,11 +76,15 @@ fn map_locked_pages(call: &Call<'_>) -> u64 {
 }
 
 /// Takes the system's mapping of memory of user mode away, if there is one.
-fn unmap(mdl: u64) -> Result<(), BadAddress> {
+///
+/// # Errors
+/// Where the MDL cannot be read.
+pub(crate) fn unmap(mdl: u64) -> Result<(), BadAddress> {
     let address = mdl::address(mdl)?;
     // A part has its mapping from the MDL that it is a part of.
-    let is_own = flags(mdl)? & (MDL_MAPPED_TO_SYSTEM_VA | MDL_PARTIAL) == MDL_MAPPED_TO_SYSTEM_VA
-        || flags(mdl)? & MDL_PARTIAL_HAS_BEEN_MAPPED != 0;
+    let flags = flags(mdl)?;
+    let is_own = flags & (MDL_MAPPED_TO_SYSTEM_VA | MDL_PARTIAL) == MDL_MAPPED_TO_SYSTEM_VA
+        || flags & MDL_PARTIAL_HAS_BEEN_MAPPED != 0;
     if is_own && user::holds(address) {
         user::unmap(address);
     }

@@ -18,7 +18,7 @@ mod list;
 pub(crate) mod lock;
 pub(crate) mod lookaside;
 pub(crate) mod mdl;
-mod mm;
+pub(crate) mod mm;
 mod mutex;
 pub(crate) mod ob;
 mod pool;
