@@ -152,6 +152,8 @@ NOINLINE static void library_calls(void)
 		expect(331, sum, 6);
 		expect(332, start, 1);
 	}
+	/* The key above is there. */
+	worked(336, RtlCreateRegistryKey(RTL_REGISTRY_SERVICES, NULL));
 	failed(333, RtlCheckRegistryKey(RTL_REGISTRY_SERVICES, L"nobody"), STATUS_OBJECT_NAME_NOT_FOUND);
 	if (worked(334, RtlWriteRegistryValue(RTL_REGISTRY_SERVICES, L"filter", L"Extra", REG_DWORD, &value,
 					      sizeof(value))))
@@ -182,6 +184,9 @@ NOINLINE static void registry(void)
 
 	if (worked(340, ZwOpenKey(&service, KEY_READ, &it))) {
 		subkeys(service);
+		/* A handle stands in the place of a path. */
+		worked(344, RtlCreateRegistryKey(RTL_REGISTRY_HANDLE, service));
+		worked(345, RtlCheckRegistryKey(RTL_REGISTRY_HANDLE, service));
 		ZwClose(service);
 	}
 	it = attributes(NULL, &name, SERVICE L"\\Nothing");
@@ -239,8 +244,21 @@ NOINLINE static void files(void)
 		       STATUS_ACCESS_DENIED);
 		ZwClose(file);
 	}
+	status = ZwOpenFile(&file, DELETE | SYNCHRONIZE, &it, &block, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE,
+			    options);
 	while (ZwDeleteFile(&it) == STATUS_INSUFFICIENT_RESOURCES)
 		;
+	/* It stays for whoever has it open. */
+	if (worked(377, status)) {
+		FILE_STANDARD_INFORMATION standard;
+
+		status = ZwQueryInformationFile(file, &block, &standard, sizeof(standard), FileStandardInformation);
+		if (worked(378, status))
+			expect(379, standard.DeletePending, TRUE);
+		failed(380, ZwOpenFile(&second, FILE_READ_DATA | SYNCHRONIZE, &it, &block, FILE_SHARE_READ, options),
+		       STATUS_DELETE_PENDING);
+		ZwClose(file);
+	}
 	status = ZwOpenFile(&file, FILE_READ_DATA | SYNCHRONIZE, &it, &block, FILE_SHARE_READ, options);
 	if (failed(374, status, STATUS_OBJECT_NAME_NOT_FOUND))
 		expect(375, block.Information, FILE_DOES_NOT_EXIST);
