@@ -6,7 +6,7 @@ use lab_rules::event::{Fault, FaultKind, Region};
 
 use super::imports;
 use crate::abi::constant::{STATUS_ACCESS_VIOLATION, STATUS_DATATYPE_MISALIGNMENT};
-use crate::rt::exception::{self, Target, dispatcher, exception_record as record, flag};
+use crate::rt::exception::{self, Scope, Target, dispatcher, exception_record as record, flag};
 use crate::rt::mem;
 use crate::rt::sched::{self, Reason};
 use crate::rt::{Call, call_driver, user};
@@ -31,41 +31,6 @@ imports! {
     ProbeForWrite => probe_for_write,
 }
 
-/// A line of the table that a compiler makes for a function with `__try`: offsets from the image's base.
-struct Scope {
-    begin: u64,
-    end: u64,
-    /// The filter, or the `__finally` block where there is no target.
-    handler: u32,
-    /// Where the `__except` block begins.
-    target: u32,
-}
-
-impl Scope {
-    /// A filter that is the constant 1 stands as itself.
-    const ALWAYS: u32 = 1;
-
-    fn read(table: u64, index: u32) -> Self {
-        /// What the table begins with.
-        const COUNT_BYTES: u64 = 4;
-        const BYTES: u64 = 16;
-        let at = table
-            .wrapping_add(COUNT_BYTES)
-            .wrapping_add(BYTES * u64::from(index));
-        let word = |offset| mem::read::<u32>(at.wrapping_add(offset)).or_fault();
-        Self {
-            begin: word(0).into(),
-            end: word(4).into(),
-            handler: word(8),
-            target: word(12),
-        }
-    }
-
-    fn contains(&self, offset: u64) -> bool {
-        (self.begin..self.end).contains(&offset)
-    }
-}
-
 /// `ExceptionContinueExecution`.
 const CONTINUE_EXECUTION: u64 = 0;
 /// `ExceptionContinueSearch`.
@@ -83,11 +48,11 @@ fn c_specific_handler(call: &Call<'_>) -> u64 {
         .or_fault()
         .wrapping_sub(base);
     let first = dispatcher::SCOPE_INDEX.read(dispatch).or_fault();
-    let count = mem::read::<u32>(table).or_fault();
+    let count = Scope::count(table).or_fault();
     let flags = record::FLAGS.read(record).or_fault();
     let is_search = flags & (flag::UNWINDING | flag::EXIT_UNWIND) == 0;
     for index in first..count {
-        let scope = Scope::read(table, index);
+        let scope = Scope::read(table, index).or_fault();
         if !scope.contains(offset) {
             continue;
         }

@@ -1,9 +1,9 @@
 //! Whether code of the driver is ready for an exception: inside a `__try` with an `__except` of its own, or of a caller's.
 
-use super::{Activation, Frame, Walk, image_base, walk_of_import};
+use super::{Activation, Frame, Scope, Walk, image_base, walk_of_import};
 use crate::rt::{
     context::{self, Interrupted},
-    machine, mem,
+    machine,
     unwind::{self, Registers},
 };
 
@@ -43,8 +43,6 @@ fn guards(mut walk: Walk) -> bool {
 fn guards_frame(walk: &Walk, frame: &Frame) -> bool {
     /// More scopes than any function has: it is no such table.
     const MOST: u32 = 4096;
-    const COUNT_BYTES: u64 = 4;
-    const SCOPE_BYTES: u64 = 16;
     let (Some(handler), Some(function)) = (frame.step.handler, frame.step.function) else {
         return false;
     };
@@ -53,18 +51,18 @@ fn guards_frame(walk: &Walk, frame: &Frame) -> bool {
     }
     let base = image_base(walk.registers.rip);
     let table = base + u64::from(handler.data_rva);
-    let word = |at: u64| mem::read::<u32>(at).unwrap_or(0);
     let offset = walk.registers.rip - base;
-    let count = Some(word(table)).filter(|count| *count <= MOST);
+    let body = u64::from(function.begin_rva)..=u64::from(function.end_rva);
+    let count = Scope::count(table).ok().filter(|count| *count <= MOST);
     let mut is_around = false;
     for index in walk.scope..count.unwrap_or(0) {
-        let at = table + COUNT_BYTES + SCOPE_BYTES * u64::from(index);
-        let (begin, end, target) = (word(at), word(at + 4), word(at + 12));
-        let is_inside = |rva: u32| (function.begin_rva..=function.end_rva).contains(&rva);
-        if begin > end || !is_inside(begin) || !is_inside(end) {
+        let Ok(scope) = Scope::read(table, index) else {
+            return false;
+        };
+        if scope.begin > scope.end || !body.contains(&scope.begin) || !body.contains(&scope.end) {
             return false;
         }
-        is_around |= target != 0 && (u64::from(begin)..u64::from(end)).contains(&offset);
+        is_around |= scope.target != 0 && scope.contains(offset);
     }
     is_around
 }

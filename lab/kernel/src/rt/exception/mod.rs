@@ -14,6 +14,7 @@
 mod guarded;
 mod look;
 mod record;
+mod scope;
 mod walk;
 
 use std::cell::Cell;
@@ -34,6 +35,7 @@ pub(crate) use look::{
 use record::CONTEXT_SIZE;
 pub(crate) use record::{Exception, dispatcher, exception_record};
 pub(in crate::rt) use record::{read_context, write_context};
+pub(crate) use scope::Scope;
 use walk::{Activation, Frame, Walk};
 
 /// Imports that handlers run in: an exception goes up through them.
