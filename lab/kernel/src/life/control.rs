@@ -89,8 +89,7 @@ pub(super) fn exists() -> bool {
 /// The first image of the stack that has the device, and the device's name.
 fn owner() -> Option<(u8, String)> {
     let name = device_name()?;
-    let has = |image: &u8| sched::on_behalf(*image, || device::exists(&name));
-    let image = stack::from_top().find(has)?;
+    let image = stack::find(None, stack::from_top(), || device::exists(&name))?;
     Some((image, name))
 }
 

@@ -317,7 +317,7 @@ fn run_traffic(
 fn stuck() {
     stack::each(blame_packets);
     stack::each(blame_callbacks);
-    let busy = stack::from_top().find(|image| !sched::on_behalf(*image, worker::is_idle));
+    let busy = stack::find(None, stack::from_top(), || !worker::is_idle());
     sched::on_behalf(busy.unwrap_or(0), blame_workers);
 }
 

@@ -36,7 +36,7 @@ pub(crate) fn notify(adapter: u32) {
     /// `NdisPowerProfileAcOnLine`.
     const ON_LINE: u32 = 1;
     from_below(adapter, NetEventPnPCapabilities, &[]);
-    if let Some(image) = highest(adapter) {
+    if let Some(image) = highest(adapter, None) {
         let profile = ON_LINE.to_le_bytes();
         sched::on_behalf(image, || {
             send_down(adapter, NdisDevicePnPEventPowerProfileChanged, &profile)
@@ -50,14 +50,11 @@ pub(crate) fn give(adapter: u32, image: Option<u8>, event: &Event) -> Option<Opt
     let code = event.code.cast_signed();
     match event.way {
         EventWay::Up => {
-            let hears = |image: &u8| sched::on_behalf(*image, || listener(adapter).is_some());
-            let image = image.or_else(|| lowest(adapter)).filter(hears)?;
+            let image = lowest(adapter, image)?;
             sched::on_behalf(image, || send_up(adapter, code, &event.data)).map(Some)
         }
         EventWay::Down => {
-            let hears =
-                |image: &u8| sched::on_behalf(*image, || device_listener(adapter).is_some());
-            let image = image.or_else(|| highest(adapter)).filter(hears)?;
+            let image = highest(adapter, image)?;
             sched::on_behalf(image, || send_down(adapter, code, &event.data));
             Some(None)
         }
@@ -79,7 +76,7 @@ const POWER_LIMIT_NS: u64 = 10_000_000_000;
 
 /// It goes to another power state: no packet comes home until the filter has returned from the event.
 pub(super) fn set_power(adapter: u32, state: i32) {
-    let Some(image) = lowest(adapter) else {
+    let Some(image) = lowest(adapter, None) else {
         return;
     };
     let note = |is_changing| {
@@ -128,21 +125,21 @@ fn device_listener(adapter: u32) -> Option<(u64, u64)> {
     (handler != 0).then_some((context, handler))
 }
 
-/// The lowest filter that listens.
-fn lowest(adapter: u32) -> Option<u8> {
-    let mut images = stack::from_top().rev();
-    images.find(|image| sched::on_behalf(*image, || listener(adapter).is_some()))
+/// The filter `image` if it listens, or the lowest that does.
+fn lowest(adapter: u32, image: Option<u8>) -> Option<u8> {
+    let images = stack::from_top().rev();
+    stack::find(image, images, || listener(adapter).is_some())
 }
 
-/// The highest filter that listens to device events.
-fn highest(adapter: u32) -> Option<u8> {
-    let mut images = stack::from_top();
-    images.find(|image| sched::on_behalf(*image, || device_listener(adapter).is_some()))
+/// The filter `image` if it listens to device events, or the highest that does.
+fn highest(adapter: u32, image: Option<u8>) -> Option<u8> {
+    let images = stack::from_top();
+    stack::find(image, images, || device_listener(adapter).is_some())
 }
 
 /// The lowest filter that listens hears of an event.
 fn from_below(adapter: u32, event: i32, data: &[u8]) {
-    if let Some(image) = lowest(adapter) {
+    if let Some(image) = lowest(adapter, None) {
         sched::on_behalf(image, || send_up(adapter, event, data));
     }
 }
@@ -231,8 +228,7 @@ fn net_pnp_event(call: &Call<'_>) -> u64 {
     if event == NetEventFilterPreDetach {
         return SUCCESS;
     }
-    let mut images = stack::above();
-    let image = images.find(|image| sched::on_behalf(*image, || listener(adapter).is_some()));
+    let image = stack::find(None, stack::above(), || listener(adapter).is_some());
     image.map_or(SUCCESS, |image| {
         sched::on_behalf(image, || hand_on(adapter, code, notification))
     })
@@ -259,9 +255,7 @@ fn device_pnp_event(call: &Call<'_>) -> u64 {
     let Some(adapter) = handle::module("NdisFDevicePnPEventNotify", call.arg(0)) else {
         return 0;
     };
-    let mut images = stack::below();
-    let image =
-        images.find(|image| sched::on_behalf(*image, || device_listener(adapter).is_some()));
+    let image = stack::find(None, stack::below(), || device_listener(adapter).is_some());
     if let Some(image) = image {
         sched::on_behalf(image, || hand_down(adapter, event));
     }

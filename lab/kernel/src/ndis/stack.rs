@@ -44,6 +44,19 @@ pub(crate) fn below() -> impl Iterator<Item = u8> {
         .skip(1)
 }
 
+/// The image `image`, if something holds for it; without one, the first of `images` for which it does.
+pub(crate) fn find(
+    image: Option<u8>,
+    mut images: impl Iterator<Item = u8>,
+    mut holds: impl FnMut() -> bool,
+) -> Option<u8> {
+    let mut holds = |image: &u8| sched::on_behalf(*image, &mut holds);
+    match image {
+        Some(image) => Some(image).filter(holds),
+        None => images.find(&mut holds),
+    }
+}
+
 /// Runs `body` on behalf of the topmost image.
 pub(crate) fn at_top<R>(body: impl FnOnce() -> R) -> R {
     sched::on_behalf(from_top().next().unwrap_or(0), body)

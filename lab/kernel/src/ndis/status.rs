@@ -48,15 +48,14 @@ fn listener(adapter: u32) -> Option<(u64, u64)> {
 
 /// The miniport says how the link is: up, or down if `is_up` is false. The lowest filter that listens hears it.
 pub(crate) fn indicate_link_state(adapter: u32, is_up: bool) {
-    if let Some(image) = lowest(adapter) {
+    if let Some(image) = lowest(adapter, None) {
         sched::on_behalf(image, || tell_link_state(adapter, is_up));
     }
 }
 
 /// The miniport says something; the filter `image` hears it, or the lowest that listens. Tells whether there is one.
 pub(crate) fn indicate(adapter: u32, image: Option<u8>, status: &StatusIndication) -> bool {
-    let hears = |image: &u8| sched::on_behalf(*image, || listener(adapter).is_some());
-    let image = image.or_else(|| lowest(adapter)).filter(hears);
+    let image = lowest(adapter, image);
     if let Some(image) = image {
         sched::on_behalf(image, || {
             let buffer = driver::lend_bytes(Lent::Status, &status.data);
@@ -68,10 +67,10 @@ pub(crate) fn indicate(adapter: u32, image: Option<u8>, status: &StatusIndicatio
     image.is_some()
 }
 
-/// The lowest filter that listens.
-fn lowest(adapter: u32) -> Option<u8> {
-    let mut images = stack::from_top().rev();
-    images.find(|image| sched::on_behalf(*image, || listener(adapter).is_some()))
+/// The filter `image` if it listens, or the lowest that does.
+fn lowest(adapter: u32, image: Option<u8>) -> Option<u8> {
+    let images = stack::from_top().rev();
+    stack::find(image, images, || listener(adapter).is_some())
 }
 
 fn tell_link_state(adapter: u32, is_up: bool) {
@@ -141,8 +140,7 @@ fn indicate_status(call: &Call<'_>) -> u64 {
         destination: S::DestinationHandle.read(indication).or_fault(),
         request_id: S::RequestId.read(indication).or_fault(),
     }));
-    let mut images = stack::above();
-    let image = images.find(|image| sched::on_behalf(*image, || listener(adapter).is_some()));
+    let image = stack::find(None, stack::above(), || listener(adapter).is_some());
     if let Some(image) = image {
         sched::on_behalf(image, || hand_on(adapter, indication));
     }

@@ -148,11 +148,7 @@ fn outcome(request: u64, ask: &OidAsk, status: u32) -> Outcome {
 fn ask(adapter: u32, image: Option<u8>, request: &OidAsk) -> Option<Outcome> {
     let is_concerned = || has_handler(request.path);
     let is_there = || is_concerned() && module::path(adapter).is_some();
-    let find = |is: &dyn Fn() -> bool| {
-        let is_meant = |it: &u8| image.is_none_or(|image| image == *it);
-        let mut images = stack::from_top().filter(is_meant);
-        images.find(|image| sched::on_behalf(*image, is))
-    };
+    let find = |is: &dyn Fn() -> bool| stack::find(image, stack::from_top(), is);
     let image = find(&is_there).or_else(|| find(&is_concerned))?;
     sched::on_behalf(image, || ask_running(adapter, request))
 }

@@ -47,7 +47,7 @@ pub(super) fn reset() {
 /// The next filter below the running one that has a handler, if there is one.
 fn next_filter(adapter: u32, path: OidPath) -> Option<u8> {
     let is_concerned = || above::has_handler(path) && module::path(adapter).is_some();
-    stack::below().find(|image| sched::on_behalf(*image, is_concerned))
+    stack::find(None, stack::below(), is_concerned)
 }
 
 /// A synchronous request goes on below the running filter; gives its status.
