@@ -206,6 +206,15 @@ impl Outcome {
         }
     }
 
+    /// Whether it was done; if not, why.
+    pub(crate) fn done_if(is_done: bool, why: &'static str) -> Self {
+        if is_done {
+            Self::done()
+        } else {
+            Self::undone(why)
+        }
+    }
+
     pub(crate) fn past() -> Self {
         Self {
             note: Some("no filter has a handler for it"),

@@ -11,13 +11,16 @@ use crate::abi::constant::STATUS_OBJECT_NAME_NOT_FOUND;
 use crate::device::{self, File};
 use crate::ndis::module::{self, State};
 use crate::ndis::{self, adapter, path, stack, status, traffic};
-use crate::rt::sched;
+use crate::rt::sched::{self, Wait};
 use crate::{Answer, FileCall, FileOperation, Operation, Outcome, watch, worker};
 
 /// The longest time between a pause and the restart, in ns.
 const REST_NS: u64 = 50_000;
 /// How long a pause waits at most for the filter to have packets, in ns.
 const HOLD_WAIT_NS: u64 = 300_000;
+/// Why some operations are not carried out.
+const NOTHING_RUNS: &str = "no filter runs there";
+const NOT_OPEN: &str = "the file is not open";
 
 /// An open file, and the image whose device it is of.
 #[derive(Clone)]
@@ -106,14 +109,10 @@ pub(super) fn carry_out(adapter: u32, image: Option<u8>, operation: &Operation) 
             }
             Outcome::done()
         }),
-        Operation::Pause => change(adapter, || match pause(adapter) {
-            true => Outcome::done(),
-            false => Outcome::undone("no filter runs there"),
-        }),
+        Operation::Pause => change(adapter, || Outcome::done_if(pause(adapter), NOTHING_RUNS)),
         Operation::Restart => change(adapter, || restart(adapter)),
-        Operation::PauseAndRestart => change(adapter, || match pause_and_restart(adapter) {
-            true => Outcome::done(),
-            false => Outcome::undone("no filter runs there"),
+        Operation::PauseAndRestart => change(adapter, || {
+            Outcome::done_if(pause_and_restart(adapter), NOTHING_RUNS)
         }),
         Operation::Detach => on(image, || change(adapter, || detach(adapter))),
         Operation::Attach => on(image, || change(adapter, || attach(adapter))),
@@ -217,10 +216,7 @@ fn reattach(adapter: u32) -> Outcome {
         module::restart_all(adapter);
     }
     module::open(adapter);
-    match is_removed {
-        true => Outcome::done(),
-        false => Outcome::undone("no filter runs there"),
-    }
+    Outcome::done_if(is_removed, NOTHING_RUNS)
 }
 
 /// Detaches the running image's filter, if it is paused; tells whether it is gone.
@@ -237,10 +233,7 @@ fn detach(adapter: u32) -> Outcome {
     pause(adapter);
     let is_removed = remove(adapter);
     go_on(adapter, was_paused);
-    match is_removed {
-        true => Outcome::done(),
-        false => Outcome::undone("the filter has not paused"),
-    }
+    Outcome::done_if(is_removed, "the filter has not paused")
 }
 
 /// The running image's filter is inserted into the stack; what ran goes on.
@@ -256,10 +249,7 @@ fn attach(adapter: u32) -> Outcome {
     }
     let has_attached = module::insert(adapter);
     go_on(adapter, was_paused);
-    match has_attached {
-        true => Outcome::done(),
-        false => Outcome::undone("the filter has not attached"),
-    }
+    Outcome::done_if(has_attached, "the filter has not attached")
 }
 
 /// A stack that was not paused before goes on.
@@ -273,10 +263,8 @@ fn go_on(adapter: u32, was_paused: bool) {
 /// Waits until packets are home and worker threads idle.
 fn settle(limit_ns: u64) -> Outcome {
     let is_settled = || adapter::all_quiet() && stack::all(worker::is_idle);
-    match sched::wait_until(sched::now() + limit_ns, &mut || is_settled()) {
-        sched::Wait::Satisfied => Outcome::done(),
-        sched::Wait::TimedOut => Outcome::undone("packets or work items are left"),
-    }
+    let waited = sched::wait_until(sched::now() + limit_ns, &mut || is_settled());
+    Outcome::done_if(waited == Wait::Satisfied, "packets or work items are left")
 }
 
 fn answered(answer: Answer) -> Outcome {
@@ -289,36 +277,37 @@ fn answered(answer: Answer) -> Outcome {
 }
 
 fn use_file(image: Option<u8>, operation: &FileOperation) -> Outcome {
-    let FileOperation { file: number, call } = operation;
-    if let FileCall::Open { device, name } = call {
-        return open(image, *number, device, name);
+    let number = operation.file;
+    match &operation.call {
+        FileCall::Open { device, name } => open(image, number, device, name),
+        FileCall::Send(request) => {
+            with_handle(number, |file| answered(device::send(file, request)))
+        }
+        FileCall::Cleanup => with_handle(number, |file| {
+            device::cleanup(file);
+            Outcome::done()
+        }),
+        FileCall::Close => {
+            let open = FILES.with_borrow_mut(|files| files.remove(&number));
+            Outcome::done_if(open.map(close).is_some(), NOT_OPEN)
+        }
     }
-    const NOT_OPEN: &str = "the file is not open";
-    if matches!(call, FileCall::Close) {
-        let open = FILES.with_borrow_mut(|files| files.remove(number));
-        let closed = open.map(close).map(|()| Outcome::done());
-        return closed.unwrap_or_else(|| Outcome::undone(NOT_OPEN));
-    }
-    let Some(open) = FILES.with_borrow(|files| files.get(number).cloned()) else {
+}
+
+/// Uses a file that a handle is open of.
+fn with_handle(number: u32, body: impl FnOnce(&File) -> Outcome) -> Outcome {
+    let Some(open) = FILES.with_borrow(|files| files.get(&number).cloned()) else {
         return Outcome::undone(NOT_OPEN);
     };
     if open.file.is_cleaned_up() {
         return Outcome::undone("no handle of the file is open");
     }
-    let file = &*open.file;
-    sched::on_behalf(open.image, || match call {
-        FileCall::Send(request) => answered(device::send(file, request)),
-        FileCall::Cleanup | FileCall::Open { .. } | FileCall::Close => {
-            device::cleanup(file);
-            Outcome::done()
-        }
-    })
+    sched::on_behalf(open.image, || body(&open.file))
 }
 
 /// Opens a device of the filter `image`, or of the first that has one of that name.
 fn open(image: Option<u8>, number: u32, device: &str, name: &str) -> Outcome {
-    let has = |image: &u8| sched::on_behalf(*image, || device::exists(device));
-    let image = image.or_else(|| stack::from_top().find(has));
+    let image = stack::find(image, stack::from_top(), || device::exists(device));
     let opened = image.and_then(|image| {
         let opened = sched::on_behalf(image, || device::open(device, name))?;
         Some((image, opened))
