@@ -207,7 +207,7 @@ pub(crate) fn start(buffer: *mut NET_BUFFER, bytes: u32) -> *mut u8 {
     unsafe { NdisGetDataBuffer(buffer, bytes, null_mut(), 1, 0) }.cast()
 }
 
-/// Memory with an MDL for it, `bytes` long, with the beginning of a frame in it.
+/// Memory with an MDL for it, `bytes` long, with the beginning of a frame in it; null where there is none.
 pub(crate) fn mdl(bytes: u32) -> *mut MDL {
     // SAFETY: callable up to DISPATCH_LEVEL for nonpaged pool.
     let data = unsafe { ExAllocatePool2(POOL_FLAG_NON_PAGED, bytes.into(), TAG) };
@@ -219,7 +219,12 @@ pub(crate) fn mdl(bytes: u32) -> *mut MDL {
         unsafe { data.cast::<u8>().wrapping_add(at).write(*byte) };
     }
     // SAFETY: the range is the block's.
-    unsafe { NdisAllocateMdl(driver::handle(), data, bytes) }
+    let mdl = unsafe { NdisAllocateMdl(driver::handle(), data, bytes) };
+    if mdl.is_null() {
+        // SAFETY: allocated above.
+        unsafe { ExFreePoolWithTag(data, TAG) };
+    }
+    mdl
 }
 
 /// A list of the module's over a chain of MDLs with so many bytes of data.
@@ -242,11 +247,19 @@ pub(crate) fn make(module: &Module) -> Lists {
     list
 }
 
-/// A packet of the module's with the first frame of a list.
+/// A packet of the module's with the first frame of a list; null where there is no memory for it.
 pub(crate) fn copy(module: &Module, list: Lists) -> Lists {
     // SAFETY: the driver has the list.
     let bytes = unsafe { (*buffer(list)).DataLength };
-    let copy = over(module, mdl(bytes), bytes);
+    let memory = mdl(bytes);
+    if memory.is_null() {
+        return null_mut();
+    }
+    let copy = over(module, memory, bytes);
+    if copy.is_null() {
+        free_mdl(memory);
+        return copy;
+    }
     let mut copied = 0;
     // SAFETY: both NET_BUFFERs are the driver's at the moment.
     unsafe {

@@ -234,7 +234,7 @@ extern "system" fn indicate(context: *mut c_void, item: NDIS_HANDLE) {
 // legal: nbl-lent-copied near lab-packet-once, lab-packets-in-order with --ordered --disturb @large
 // legal: nbl-lent-copied near nbl-sourcehandle-own-receive, nbl-own-not-returned-down, clone-copy-right-direction with --disturb @large
 
-/// Indicates copies of what it is lent, which live as long as they need.
+/// Indicates copies of what it is lent, which live as long as they need; what there is no memory for is dropped.
 fn copy(
     module: &'static Module,
     lists: Lists,
@@ -245,17 +245,24 @@ fn copy(
     if flags & NDIS_RECEIVE_FLAGS_RESOURCES == 0 {
         return (lists, count);
     }
-    let mut copies = Chain::new();
+    let (mut copies, mut made) = (Chain::new(), 0);
     for list in chain(lists) {
         let copy = packet::copy(module, list);
+        if copy.is_null() {
+            continue;
+        }
         // SAFETY: both lists are the driver's at the moment.
         unsafe { NdisCopyReceiveNetBufferListInfo(copy, list) };
         copies.push(copy);
+        made += 1;
     }
-    packet::count(module, count);
+    if copies.first.is_null() {
+        return (null_mut(), 0);
+    }
+    packet::count(module, made);
     let flags = flags & !NDIS_RECEIVE_FLAGS_RESOURCES;
     // SAFETY: the module runs; the copies are its own.
-    unsafe { NdisFIndicateReceiveNetBufferLists(module.handle, copies.first, port, count, flags) };
+    unsafe { NdisFIndicateReceiveNetBufferLists(module.handle, copies.first, port, made, flags) };
     (null_mut(), 0)
 }
 

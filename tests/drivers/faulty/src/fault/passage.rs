@@ -133,7 +133,8 @@ fn send_in_order(
     null_mut()
 }
 
-/// A packet of the driver's with the frame of a list; null if that is not a single one of ordinary length.
+/// A packet of the driver's with the frame of a list, which counts as out; null if that is not a single one of ordinary
+/// length, or there is no memory for it.
 fn copy_of(module: &Module, list: Lists) -> Lists {
     let buffer = packet::buffer(list);
     // SAFETY: a NET_BUFFER of a list that the driver has.
@@ -143,8 +144,11 @@ fn copy_of(module: &Module, list: Lists) -> Lists {
     if !after.is_null() || !(14..=1514).contains(&bytes) {
         return null_mut();
     }
-    packet::count(module, 1);
-    packet::copy(module, list)
+    let copy = packet::copy(module, list);
+    if !copy.is_null() {
+        packet::count(module, 1);
+    }
+    copy
 }
 
 /// Sends a copy of each list, and the list.
