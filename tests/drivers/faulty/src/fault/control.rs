@@ -8,8 +8,10 @@ use crate::abi::{
     DEVICE_OBJECT, IO_STACK_LOCATION, IRP, IofCompleteRequest, NDIS_DEVICE_OBJECT_ATTRIBUTES,
     NDIS_DEVICE_OBJECT_ATTRIBUTES_REVISION_1, NDIS_HANDLE, NDIS_OBJECT_HEADER,
     NDIS_OBJECT_TYPE_DEVICE_OBJECT_ATTRIBUTES, NDIS_SIZEOF_DEVICE_OBJECT_ATTRIBUTES_REVISION_1,
-    NDIS_STATUS_SUCCESS, NTSTATUS, NdisDeregisterDeviceEx, NdisRegisterDeviceEx, PDRIVER_DISPATCH,
-    STATUS_INVALID_DEVICE_REQUEST, STATUS_SUCCESS, UNICODE_STRING,
+    NDIS_STATUS_SUCCESS, NTSTATUS, NdisAllocateIoWorkItem, NdisDeregisterDeviceEx,
+    NdisQueueIoWorkItem, NdisRegisterDeviceEx, PDRIVER_DISPATCH, SL_PENDING_RETURNED,
+    STATUS_INVALID_DEVICE_REQUEST, STATUS_PENDING, STATUS_SUCCESS, STATUS_UNSUCCESSFUL,
+    UNICODE_STRING,
 };
 use crate::play::{NOTHING, Play};
 use crate::{driver, text};
@@ -143,6 +145,28 @@ pub(crate) fn finish(irp: *mut IRP, status: NTSTATUS) -> NTSTATUS {
     // SAFETY: the request is this driver's until here.
     unsafe { IofCompleteRequest(irp, 0) };
     status
+}
+
+/// What `IoMarkIrpPending` does.
+pub(crate) fn mark(irp: *mut IRP) {
+    // SAFETY: the request is this driver's, and not completed; the current location is in use.
+    unsafe { (*location(irp)).Control |= SL_PENDING_RETURNED as u8 };
+}
+
+/// Leaves a request to a work item, which its routine frees, or ends it where there is none to have.
+pub(crate) fn defer(
+    irp: *mut IRP,
+    routine: unsafe extern "system" fn(*mut c_void, NDIS_HANDLE),
+) -> NTSTATUS {
+    // SAFETY: the driver's handle lives until unload.
+    let item = unsafe { NdisAllocateIoWorkItem(driver::handle()) };
+    if item.is_null() {
+        return finish(irp, STATUS_UNSUCCESSFUL);
+    }
+    mark(irp);
+    // SAFETY: the item waits for no run, and is freed by its own.
+    unsafe { NdisQueueIoWorkItem(item, Some(routine), irp.cast()) };
+    STATUS_PENDING
 }
 
 /// Lets everybody open and close.

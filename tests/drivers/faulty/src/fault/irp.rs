@@ -2,13 +2,12 @@
 
 use core::ffi::c_void;
 
-use super::control::{self, create, location, play, set};
+use super::control::{self, create, location, mark, play, set};
 use crate::abi::{
     DEVICE_OBJECT, IRP, IofCompleteRequest, METHOD_BUFFERED, NDIS_HANDLE, NTSTATUS,
-    NdisAllocateIoWorkItem, NdisFreeIoWorkItem, NdisQueueIoWorkItem, SL_PENDING_RETURNED,
-    STATUS_INVALID_PARAMETER, STATUS_PENDING, STATUS_SUCCESS, STATUS_UNSUCCESSFUL,
+    NdisFreeIoWorkItem, STATUS_INVALID_PARAMETER, STATUS_PENDING, STATUS_SUCCESS,
+    STATUS_UNSUCCESSFUL,
 };
-use crate::driver;
 use crate::play::{Play, stay};
 
 pub(crate) const PLAYS: &[Play] = &[
@@ -72,12 +71,6 @@ extern "system" fn pend_unmarked( // caught: irp-pended-unmarked by irp-mark-pen
 ) -> NTSTATUS {
     stay();
     STATUS_PENDING
-}
-
-/// What `IoMarkIrpPending` does.
-fn mark(irp: *mut IRP) {
-    // SAFETY: as above.
-    unsafe { (*location(irp)).Control |= SL_PENDING_RETURNED as u8 };
 }
 
 #[rustfmt::skip] // The mark stays on this line.
@@ -197,15 +190,7 @@ extern "system" fn answer(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
 
 /// Completes the request later.
 extern "system" fn pend(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
-    // SAFETY: the driver's handle lives until unload.
-    let item = unsafe { NdisAllocateIoWorkItem(driver::handle()) };
-    if item.is_null() {
-        return control::finish(irp, STATUS_UNSUCCESSFUL);
-    }
-    mark(irp);
-    // SAFETY: the item waits for no run, and is freed by its own.
-    unsafe { NdisQueueIoWorkItem(item, Some(complete_pended), irp.cast()) };
-    STATUS_PENDING
+    control::defer(irp, complete_pended)
 }
 
 #[rustfmt::skip] // The mark stays on this line.

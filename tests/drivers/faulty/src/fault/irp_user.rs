@@ -6,15 +6,12 @@ use core::hint::black_box;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
-use super::control::{self, create, location, play, set};
+use super::control::{self, create, defer, location, play, set};
 use crate::abi::{
     DEVICE_OBJECT, DISPATCH_LEVEL, IRP, IofCompleteRequest, KeLowerIrql, KfRaiseIrql, MDL,
     METHOD_NEITHER, METHOD_OUT_DIRECT, MmMapLockedPagesSpecifyCache, NDIS_HANDLE, NTSTATUS,
-    NdisAllocateIoWorkItem, NdisFreeIoWorkItem, NdisQueueIoWorkItem, ProbeForRead,
-    SL_PENDING_RETURNED, STATUS_INVALID_DEVICE_REQUEST, STATUS_PENDING, STATUS_SUCCESS,
-    STATUS_UNSUCCESSFUL,
+    NdisFreeIoWorkItem, ProbeForRead, STATUS_INVALID_DEVICE_REQUEST, STATUS_SUCCESS,
 };
-use crate::driver;
 use crate::play::{Play, stay};
 
 pub(crate) const PLAYS: &[Play] = &[
@@ -118,20 +115,6 @@ extern "system" fn trust(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
 }
 
 static KEPT: AtomicPtr<u8> = AtomicPtr::new(null_mut());
-
-/// Leaves the request to a work item, or ends it where there is none to have.
-fn defer(irp: *mut IRP, routine: unsafe extern "system" fn(*mut c_void, NDIS_HANDLE)) -> NTSTATUS {
-    // SAFETY: the driver's handle lives until unload.
-    let item = unsafe { NdisAllocateIoWorkItem(driver::handle()) };
-    if item.is_null() {
-        return control::finish(irp, STATUS_UNSUCCESSFUL);
-    }
-    // SAFETY: the request is this driver's; this is what IoMarkIrpPending does.
-    unsafe { (*location(irp)).Control |= SL_PENDING_RETURNED as u8 };
-    // SAFETY: the item waits for no run, and is freed by its own.
-    unsafe { NdisQueueIoWorkItem(item, Some(routine), irp.cast()) };
-    STATUS_PENDING
-}
 
 extern "system" fn read_elsewhere(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
     let input = input(irp);
