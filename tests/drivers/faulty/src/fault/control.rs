@@ -5,13 +5,13 @@ use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::abi::{
-    DEVICE_OBJECT, IO_STACK_LOCATION, IRP, IofCompleteRequest, NDIS_DEVICE_OBJECT_ATTRIBUTES,
-    NDIS_DEVICE_OBJECT_ATTRIBUTES_REVISION_1, NDIS_HANDLE, NDIS_OBJECT_HEADER,
-    NDIS_OBJECT_TYPE_DEVICE_OBJECT_ATTRIBUTES, NDIS_SIZEOF_DEVICE_OBJECT_ATTRIBUTES_REVISION_1,
-    NDIS_STATUS_SUCCESS, NTSTATUS, NdisAllocateIoWorkItem, NdisDeregisterDeviceEx,
-    NdisQueueIoWorkItem, NdisRegisterDeviceEx, PDRIVER_DISPATCH, SL_PENDING_RETURNED,
-    STATUS_INVALID_DEVICE_REQUEST, STATUS_PENDING, STATUS_SUCCESS, STATUS_UNSUCCESSFUL,
-    UNICODE_STRING,
+    DEVICE_OBJECT, IO_STACK_LOCATION, IO_STACK_LOCATION_Parameters_DeviceIoControl, IRP,
+    IofCompleteRequest, NDIS_DEVICE_OBJECT_ATTRIBUTES, NDIS_DEVICE_OBJECT_ATTRIBUTES_REVISION_1,
+    NDIS_HANDLE, NDIS_OBJECT_HEADER, NDIS_OBJECT_TYPE_DEVICE_OBJECT_ATTRIBUTES,
+    NDIS_SIZEOF_DEVICE_OBJECT_ATTRIBUTES_REVISION_1, NDIS_STATUS_SUCCESS, NTSTATUS,
+    NdisAllocateIoWorkItem, NdisDeregisterDeviceEx, NdisQueueIoWorkItem, NdisRegisterDeviceEx,
+    PDRIVER_DISPATCH, SL_PENDING_RETURNED, STATUS_INVALID_DEVICE_REQUEST, STATUS_PENDING,
+    STATUS_SUCCESS, STATUS_UNSUCCESSFUL, UNICODE_STRING,
 };
 use crate::play::{NOTHING, Play};
 use crate::{driver, text};
@@ -124,11 +124,24 @@ pub(crate) const fn play(name: &'static str, create: fn(NDIS_HANDLE) -> NTSTATUS
 }
 
 /// The part of a request that is for this driver.
-pub(crate) fn location(irp: *mut IRP) -> *mut IO_STACK_LOCATION {
+fn location(irp: *mut IRP) -> *mut IO_STACK_LOCATION {
     // SAFETY: the request is this driver's; the current location is in use.
     let tail = unsafe { &(*irp).Tail };
     // SAFETY: as above.
     unsafe { tail.Overlay.CurrentStackLocation }
+}
+
+/// What a control request asks for. The major function of `irp` is `IRP_MJ_DEVICE_CONTROL`.
+pub(crate) fn parameters(irp: *mut IRP) -> IO_STACK_LOCATION_Parameters_DeviceIoControl {
+    // SAFETY: the request is this driver's; the current location is in use.
+    let parameters = unsafe { &(*location(irp)).Parameters };
+    // SAFETY: what the major function has of the union.
+    unsafe { parameters.DeviceIoControl }
+}
+
+/// The transfer method of a control request.
+pub(crate) fn method(irp: *mut IRP) -> u32 {
+    parameters(irp).IoControlCode & 3
 }
 
 /// Sets what a request ends with.

@@ -2,7 +2,7 @@
 
 use core::ffi::c_void;
 
-use super::control::{self, create, location, mark, play, set};
+use super::control::{self, create, mark, method, play, set};
 use crate::abi::{
     DEVICE_OBJECT, IRP, IofCompleteRequest, METHOD_BUFFERED, NDIS_HANDLE, NTSTATUS,
     NdisFreeIoWorkItem, STATUS_INVALID_PARAMETER, STATUS_PENDING, STATUS_SUCCESS,
@@ -125,14 +125,11 @@ extern "system" fn complete_cancellable(_: *mut DEVICE_OBJECT, irp: *mut IRP) ->
 
 /// Bytes of the request's input and output in its system buffer: none but with METHOD_BUFFERED.
 pub(super) fn lengths(irp: *mut IRP) -> (u32, u32) {
-    // SAFETY: the major function is IRP_MJ_DEVICE_CONTROL.
-    let parameters = unsafe { &(*location(irp)).Parameters };
-    // SAFETY: as above.
-    let control = unsafe { parameters.DeviceIoControl };
-    if control.IoControlCode & 3 != METHOD_BUFFERED {
+    if method(irp) != METHOD_BUFFERED {
         return (0, 0);
     }
-    (control.InputBufferLength, control.OutputBufferLength)
+    let parameters = control::parameters(irp);
+    (parameters.InputBufferLength, parameters.OutputBufferLength)
 }
 
 #[inline(never)]

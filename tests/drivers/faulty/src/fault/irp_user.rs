@@ -6,7 +6,7 @@ use core::hint::black_box;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
-use super::control::{self, create, defer, location, play, set};
+use super::control::{self, create, defer, method, play, set};
 use crate::abi::{
     DEVICE_OBJECT, DISPATCH_LEVEL, IRP, IofCompleteRequest, KeLowerIrql, KfRaiseIrql, MDL,
     METHOD_NEITHER, METHOD_OUT_DIRECT, MmMapLockedPagesSpecifyCache, NDIS_HANDLE, NTSTATUS,
@@ -36,25 +36,12 @@ pub(crate) const PLAYS: &[Play] = &[
 /// Where the system's addresses begin in the lab, and do not end in Windows.
 const SYSTEM_FIRST: usize = 0x6000_0000_0000;
 
-/// The transfer method of a control request.
-fn method(irp: *mut IRP) -> u32 {
-    // SAFETY: the major function is IRP_MJ_DEVICE_CONTROL.
-    let parameters = unsafe { &(*location(irp)).Parameters };
-    // SAFETY: as above.
-    let control = unsafe { parameters.DeviceIoControl };
-    control.IoControlCode & 3
-}
-
 /// The address of the input that a METHOD_NEITHER request brings; of another request, NULL.
 fn input(irp: *mut IRP) -> *mut u8 {
     if method(irp) != METHOD_NEITHER {
         return null_mut();
     }
-    // SAFETY: the major function is IRP_MJ_DEVICE_CONTROL.
-    let parameters = unsafe { &(*location(irp)).Parameters };
-    // SAFETY: as above.
-    let control = unsafe { parameters.DeviceIoControl };
-    control.Type3InputBuffer.cast()
+    control::parameters(irp).Type3InputBuffer.cast()
 }
 
 fn refuse(irp: *mut IRP) -> NTSTATUS {

@@ -4,7 +4,7 @@ use core::ffi::c_void;
 use core::mem::{MaybeUninit, size_of};
 use core::ptr::null_mut;
 
-use super::control::{self, create, location, play};
+use super::control::{self, create, method, play};
 use crate::abi::{
     DEVICE_OBJECT, DISPATCH_LEVEL, DRIVER_OBJECT, FILE_ATTRIBUTE_NORMAL, FILE_OVERWRITE_IF,
     FILE_SYNCHRONOUS_IO_NONALERT, GENERIC_READ, GENERIC_WRITE, HANDLE, IO_STATUS_BLOCK, IRP,
@@ -128,13 +128,9 @@ extern "system" fn open_in_process(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTST
 
 /// Where a METHOD_NEITHER request of user mode wants its answer; of another, NULL.
 fn user_buffer(irp: *mut IRP) -> *mut c_void {
-    // SAFETY: the major function is IRP_MJ_DEVICE_CONTROL.
-    let parameters = unsafe { &(*location(irp)).Parameters };
-    // SAFETY: as above.
-    let code = unsafe { parameters.DeviceIoControl }.IoControlCode;
     // SAFETY: the request is this driver's.
     let is_user = unsafe { (*irp).RequestorMode } != 0;
-    if code & 3 == METHOD_NEITHER && is_user {
+    if method(irp) == METHOD_NEITHER && is_user {
         // SAFETY: as above.
         unsafe { (*irp).UserBuffer }
     } else {
