@@ -39,21 +39,12 @@ fn own_packets_go_both_ways_and_everything_comes_back() {
 
 /// What the modules of a run that breaks no rule tell when they pause at its end, and its summary.
 fn told(lab: &Lab) -> (Vec<Value>, Summary) {
-    let output = lab.clone().with(["--trace", "all"]).output();
-    assert_eq!(output.exit, 0, "{lab:?}\n{}", output.stderr);
-    let (events, summary) = output
-        .stdout
-        .trim_end()
-        .rsplit_once('\n')
-        .expect("events and a summary");
-    let events: Vec<Value> = events
-        .lines()
-        .map(|line| serde_json::from_str(line).expect("an object a line"))
-        // Some were told to the session when it came.
-        .filter(|event: &Value| event["irql"] == 0)
-        .collect();
-    let summary = serde_json::from_str(summary).expect("a summary in the last line");
-    (events, summary)
+    let output = lab.clone().with(["--trace", "all"]).passed();
+    let mut events = output.records();
+    assert!(!events.is_empty(), "{lab:?}");
+    // Some were told to the session when it came.
+    events.retain(|event| event["irql"] == 0);
+    (events, output.summary())
 }
 
 /// The sum of a field over the events of one name.

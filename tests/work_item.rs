@@ -9,7 +9,7 @@ use tests::{Lab, capture, captures, driver};
 #[test]
 fn the_routine_runs_at_passive_level_on_system_threads_and_never_twice_at_once() {
     for seed in 1..=10 {
-        let items = captures()
+        let output = captures()
             .iter()
             .fold(Lab::run(&driver("deferlwf")), |lab, capture| {
                 lab.pcap(capture)
@@ -17,10 +17,9 @@ fn the_routine_runs_at_passive_level_on_system_threads_and_never_twice_at_once()
             .with(["--workers", "4", "--processors", "4", "--trace", "all"])
             .with(["--trace-level", "5"])
             .seed(seed)
-            .output();
-        assert_eq!(items.exit, 0, "seed {seed}: {}", items.stderr);
-        assert_one_at_a_time(&items.stdout, seed);
-        let items = items.summary().work_items;
+            .passed();
+        assert_one_at_a_time(&output.events(), seed);
+        let items = output.summary().work_items;
         assert!(items.runs > 0, "seed {seed}");
         assert_eq!(items.entry_irql, Some(0), "seed {seed}");
         assert_eq!(items.runs_on_system_thread, items.runs, "seed {seed}");
@@ -32,9 +31,8 @@ fn the_routine_runs_at_passive_level_on_system_threads_and_never_twice_at_once()
 }
 
 /// By what the driver tells of its work: a routine ends before it begins again.
-fn assert_one_at_a_time(output: &str, seed: u64) {
-    let events = output.lines().filter_map(|line| {
-        let event: Value = serde_json::from_str(line).ok()?;
+fn assert_one_at_a_time(events: &[Value], seed: u64) {
+    let events = events.iter().filter_map(|event| {
         let (name, fields) = (event["name"].as_str()?, &event["fields"]);
         let work = (fields["IfIndex"].as_u64()?, fields["Work"].as_str()?);
         Some((

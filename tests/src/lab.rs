@@ -155,19 +155,28 @@ impl Lab {
         }
     }
 
-    /// Makes the call and expects exit code 0.
+    /// Makes the call, expects exit code 0, and gives all that it has printed.
     ///
     /// # Panics
     ///
     /// When it ends otherwise.
-    pub fn clean(&self) -> Summary {
+    pub fn passed(&self) -> Output {
         let output = self.output();
         assert_eq!(
             output.exit, 0,
             "{self:?}\n{}{}",
             output.stdout, output.stderr
         );
-        output.summary()
+        output
+    }
+
+    /// Makes the call and expects exit code 0.
+    ///
+    /// # Panics
+    ///
+    /// When it ends otherwise.
+    pub fn clean(&self) -> Summary {
+        self.passed().summary()
     }
 
     /// Makes the call with `--trace`, expects exit code 0, and gives all records that the session got.
@@ -176,29 +185,25 @@ impl Lab {
     ///
     /// When it ends otherwise.
     pub fn records(&self) -> Vec<Value> {
-        let output = self.output();
-        assert_eq!(output.exit, 0, "{self:?}\n{}", output.stderr);
-        let mut lines: Vec<&str> = output.stdout.lines().collect();
-        // The last line is the run's own.
-        lines.pop();
-        let parse = |line: &&str| serde_json::from_str(line).expect("an object a line");
-        lines.iter().map(parse).collect()
+        self.passed().records()
     }
 
-    /// The events that a session gets, without messages of WPP.
-    #[must_use]
+    /// Of these the events.
+    ///
+    /// # Panics
+    ///
+    /// As [`records`](Self::records).
     pub fn events(&self) -> Vec<Value> {
-        let mut records = self.records();
-        records.retain(|record| record.get("text").is_none());
-        records
+        self.passed().events()
     }
 
-    /// The messages of WPP that a session gets.
-    #[must_use]
+    /// Of these the messages of WPP.
+    ///
+    /// # Panics
+    ///
+    /// As [`records`](Self::records).
     pub fn messages(&self) -> Vec<Value> {
-        let mut records = self.records();
-        records.retain(|record| record.get("text").is_some());
-        records
+        self.passed().messages()
     }
 
     /// Makes the call, expects a broken rule, and gives it.
@@ -221,6 +226,39 @@ impl Lab {
 }
 
 impl Output {
+    /// All records that the session of a run with `--trace` got: a line each, before the run's own.
+    ///
+    /// # Panics
+    ///
+    /// When a line is no object.
+    pub fn records(&self) -> Vec<Value> {
+        let (records, _) = self.stdout.trim_end().rsplit_once('\n').unwrap_or_default();
+        let parse = |line| serde_json::from_str(line).expect("an object a line");
+        records.lines().map(parse).collect()
+    }
+
+    /// Of these the events.
+    ///
+    /// # Panics
+    ///
+    /// As [`records`](Self::records).
+    pub fn events(&self) -> Vec<Value> {
+        let mut records = self.records();
+        records.retain(|record| !is_message(record));
+        records
+    }
+
+    /// Of these the messages of WPP.
+    ///
+    /// # Panics
+    ///
+    /// As [`records`](Self::records).
+    pub fn messages(&self) -> Vec<Value> {
+        let mut records = self.records();
+        records.retain(is_message);
+        records
+    }
+
     /// The object on the last line of standard output of `lwf-lab run`.
     ///
     /// # Panics
@@ -239,6 +277,11 @@ impl Output {
         let line = self.stdout.lines().last().unwrap_or_default();
         serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in: {line}"))
     }
+}
+
+/// Whether a record is a message of WPP's, and no event.
+fn is_message(record: &Value) -> bool {
+    record.get("text").is_some()
 }
 
 /// The events of this name.
