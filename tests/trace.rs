@@ -246,13 +246,7 @@ fn the_provider_is_the_one_that_scripts_ask_for() {
     let (_, table) = documented.split_once("## Keywords").expect("keywords");
     let bits: Vec<u64> = table
         .lines()
-        .map_while(|line| {
-            if line.starts_with("## ") {
-                None
-            } else {
-                Some(line)
-            }
-        })
+        .take_while(|line| !line.starts_with("## "))
         .filter_map(|line| {
             let digits = line.strip_prefix("| `0x")?.split('`').next()?;
             u64::from_str_radix(digits, 16).ok()
