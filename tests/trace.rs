@@ -307,8 +307,9 @@ fn a_session_that_wants_less_gets_less() {
 #[test]
 fn flows_add_up_to_what_the_driver_counts() {
     let lab = traced().pcap(&capture("http1"));
-    let flows = lab.clean().flow_count.expect("the driver says") as usize;
-    let all = lab.events();
+    let output = lab.passed();
+    let flows = output.summary().flow_count.expect("the driver says") as usize;
+    let all = output.events();
     assert!(flows > 0);
     assert_eq!(named(&all, "FlowStarted").len(), flows);
     assert_eq!(named(&all, "FlowEnded").len(), flows);
@@ -410,11 +411,23 @@ fn a_log_that_is_damaged_or_none_is_read_as_far_as_it_goes() {
 
 #[test]
 fn hard_lives_have_sessions_that_come_and_go() {
-    let asked = |seed: u64| {
+    let (mut visited, mut switched) = (0, 0);
+    for seed in 0..48_u64 {
         let lab = traced().with(["--hard", "--seed", &seed.to_string()]);
-        named(&lab.events(), "DriverRundown").len()
-    };
-    // The session that prints asks once. Every fourth life has others, which may come when nobody is attached.
-    let visited = (0..48).filter(|&seed| asked(seed) > 1).count();
+        let output = lab.passed();
+        // The session that prints asks once. Every fourth life has others, which may come when nobody is attached.
+        visited += usize::from(named(&output.events(), "DriverRundown").len() > 1);
+        // Another session takes the messages away, which who has them sees begin; if they come back, that is seen to end.
+        let messages = output.messages();
+        let shown = |wanted: &str| {
+            let texts = messages.iter().filter(|message| message["text"] == wanted);
+            texts.count()
+        };
+        let begins = shown("WppEnableCallback begins");
+        let ends = shown("WppEnableCallback ends");
+        assert!(ends > 0, "{seed}");
+        switched += usize::from(begins > 0 && ends > 1);
+    }
     assert!((1..48).contains(&visited), "{visited}");
+    assert!(switched > 0);
 }

@@ -175,26 +175,6 @@ fn callbacks_of_the_driver_begin_and_end() {
 }
 
 #[test]
-fn sessions_of_messages_switch() {
-    let lab = Lab::run(&driver("deferlwf")).with(["--hard", "--trace", "all"]);
-    let switched = (0..48).filter(|seed: &u64| {
-        let messages = lab.clone().with(["--seed", &seed.to_string()]).messages();
-        let shown: Vec<&str> = messages.iter().map(text).collect();
-        // Another session takes them away, which who has them sees begin; if they come back, that is seen to end.
-        let begins = shown
-            .iter()
-            .filter(|text| **text == "WppEnableCallback begins");
-        let ends = shown
-            .iter()
-            .filter(|text| **text == "WppEnableCallback ends");
-        let (begins, ends) = (begins.count(), ends.count());
-        assert!(ends > 0, "{seed}");
-        begins > 0 && ends > 1
-    });
-    assert!(switched.count() > 0);
-}
-
-#[test]
 fn a_request_that_is_refused_is_a_warning() {
     let lab = Lab::run(&driver("deferlwf")).with(["--hard", "--seed", "3", "--trace", "0x8"]);
     let lab = lab.with(["--trace-level", "warning"]);
