@@ -4,10 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use lab_kernel::{AdapterReport, Chaos, Failure, Media, Request, RunConfig, Stop, TrafficCount};
-use protocol::{
-    AdapterRequest, FlowQuery, IOCTL_DEFERLWF_QUERY_FLOWS, IOCTL_DEFERLWF_QUERY_STATISTICS,
-    IOCTL_DEFERLWF_REREAD_PARAMETERS, Mode,
-};
+use protocol::{FlowQuery, IOCTL_DEFERLWF_QUERY_FLOWS, IOCTL_DEFERLWF_QUERY_STATISTICS, Mode};
 use serde::{Deserialize, Serialize};
 
 use super::traffic;
@@ -293,19 +290,15 @@ fn requests(modes: &[Request]) -> Vec<(u32, Vec<u8>)> {
         if_index,
         ..FlowQuery::default()
     };
-    let adapter = AdapterRequest {
-        if_index,
-        ..AdapterRequest::default()
-    };
-    let modes = modes
-        .iter()
+    let reread = device::reread(if_index);
+    let others = std::iter::once(&reread)
+        .chain(modes)
         .filter_map(|request| Some((request.code()?, request.input.clone())));
     [
         (IOCTL_DEFERLWF_QUERY_STATISTICS, Vec::new()),
         (IOCTL_DEFERLWF_QUERY_FLOWS, device::encoded(&query)),
-        (IOCTL_DEFERLWF_REREAD_PARAMETERS, device::encoded(&adapter)),
     ]
     .into_iter()
-    .chain(modes)
+    .chain(others)
     .collect()
 }
