@@ -48,6 +48,25 @@ pub(crate) fn write(title: &str, finding: &Finding, out: &mut String) -> fmt::Re
     write_indented("before", finding.history.iter().cloned(), out)
 }
 
+/// Writes what made the life of a seed fail: a broken rule, and what came to something else than it must.
+pub(crate) fn write_failure(
+    seed: u64,
+    violation: Option<&Finding>,
+    failed_steps: &[String],
+    disagreements: &[String],
+    out: &mut String,
+) -> fmt::Result {
+    if let Some(violation) = violation {
+        write(&format!("RULE BROKEN, seed {seed}"), violation, out)?;
+    }
+    let steps = failed_steps.iter().map(|step| ("STEP FAILED", step));
+    let counts = disagreements.iter().map(|line| ("COUNTS DIFFER", line));
+    for (label, line) in steps.chain(counts) {
+        writeln!(out, "\n{label:<15} seed {seed}: {line}")?;
+    }
+    Ok(())
+}
+
 /// Writes what matters of `finding`: the rule, what happened, and the driver's innermost frame.
 pub(crate) fn write_short(title: &str, finding: &Finding, out: &mut String) -> fmt::Result {
     writeln!(out, "\n{title}: {}", finding.rule)?;

@@ -380,18 +380,12 @@ fn write(summary: &Summary, out: &mut String) -> fmt::Result {
             summary.warnings.len()
         );
     };
-    if let Some(violation) = &failure.violation {
-        finding::write(
-            &format!("RULE BROKEN, seed {}", failure.seed),
-            violation,
-            out,
-        )?;
-    }
-    for step in &failure.failed_steps {
-        writeln!(out, "\nSTEP FAILED     seed {}: {step}", failure.seed)?;
-    }
-    for disagreement in &failure.disagreements {
-        writeln!(out, "COUNTS DIFFER   seed {}: {disagreement}", failure.seed)?;
-    }
+    finding::write_failure(
+        failure.seed,
+        failure.violation.as_ref(),
+        &failure.failed_steps,
+        &failure.disagreements,
+        out,
+    )?;
     writeln!(out, "\nFailed. To see it again:\n  {}", failure.replay)
 }

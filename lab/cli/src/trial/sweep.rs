@@ -299,23 +299,13 @@ fn write(summary: &Summary, out: &mut String) -> fmt::Result {
 }
 
 fn write_failure(failure: &Failure, out: &mut String) -> fmt::Result {
-    if let Some(violation) = &failure.violation {
-        finding::write(
-            &format!("RULE BROKEN, seed {}", failure.seed),
-            violation,
-            out,
-        )?;
-    }
-    for step in &failure.failed_steps {
-        writeln!(out, "\nSTEP FAILED     seed {}: {step}", failure.seed)?;
-    }
-    for disagreement in &failure.disagreements {
-        writeln!(
-            out,
-            "\nCOUNTS DIFFER   seed {}: {disagreement}",
-            failure.seed
-        )?;
-    }
+    finding::write_failure(
+        failure.seed,
+        failure.violation.as_ref(),
+        &failure.failed_steps,
+        &failure.disagreements,
+        out,
+    )?;
     if failure.import.is_empty() {
         writeln!(out, "  failed    nothing yet")?;
     } else {
