@@ -48,7 +48,7 @@ pub(crate) struct Script {
 struct Known {
     line: u32,
     /// What it does.
-    word: &'static str,
+    word: String,
     /// To what.
     about: String,
     adapter: u32,
@@ -158,11 +158,11 @@ impl Known {
         let outcome = last.map(|last| &last.outcome);
         let failed = ended
             .clone()
-            .find_map(|one| self.expected.failure(self.word, &one.outcome));
+            .find_map(|one| self.expected.failure(&self.word, &one.outcome));
         summary::Step {
             number,
             line: self.line,
-            does: self.word.to_owned(),
+            does: self.word.clone(),
             about: self.about.clone(),
             adapter: names
                 .get(self.adapter as usize)
@@ -173,7 +173,7 @@ impl Known {
             status: outcome.and_then(|outcome| outcome.status),
             status_name: outcome
                 .and_then(|outcome| outcome.status)
-                .and_then(|status| expect::status_name(self.word, status))
+                .and_then(|status| expect::status_name(&self.word, status))
                 .map(str::to_owned),
             bytes: outcome.and_then(|outcome| outcome.bytes),
             output: outcome

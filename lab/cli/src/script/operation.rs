@@ -35,7 +35,6 @@ pub(super) type Captures = BTreeMap<PathBuf, Vec<Frame>>;
 
 /// What a step does.
 pub(super) struct Done {
-    pub(super) word: &'static str,
     /// To what, for people.
     pub(super) about: String,
     pub(super) operation: Operation,
@@ -48,9 +47,8 @@ pub(super) fn read<'a>(
     word: &Text<'a>,
     adapter: u32,
 ) -> Result<Done, Error> {
-    let plain = |word, operation| {
+    let plain = |operation| {
         Ok(Done {
-            word,
             about: String::new(),
             operation,
         })
@@ -58,16 +56,16 @@ pub(super) fn read<'a>(
     match word.text {
         "send" => traffic(reader, keys, Direction::Send),
         "receive" => traffic(reader, keys, Direction::Receive),
-        "cancel-send" => plain("cancel-send", Operation::CancelSend),
+        "cancel-send" => plain(Operation::CancelSend),
         "oid" => oid(keys),
         "status" => status(keys),
         "net-event" => event(keys, EventWay::Up),
         "device-event" => event(keys, EventWay::Down),
         "power" => power(keys),
-        "pause" => plain("pause", Operation::Pause),
-        "restart" => plain("restart", Operation::Restart),
-        "detach" => plain("detach", Operation::Detach),
-        "attach" => plain("attach", Operation::Attach),
+        "pause" => plain(Operation::Pause),
+        "restart" => plain(Operation::Restart),
+        "detach" => plain(Operation::Detach),
+        "attach" => plain(Operation::Attach),
         "mode" => mode(keys, adapter),
         "open" | "ioctl" | "read" | "write" | "cleanup" | "close" => file(reader, keys, word),
         "wait" => wait(keys),
@@ -100,12 +98,11 @@ fn traffic<'a>(
     for frame in &mut frames {
         frame.vlan = vlan.or(frame.vlan);
     }
-    let (word, is_lent) = match direction {
-        Direction::Send => ("send", false),
-        Direction::Receive => ("receive", keys.flag("lent")?.unwrap_or(false)),
+    let is_lent = match direction {
+        Direction::Send => false,
+        Direction::Receive => keys.flag("lent")?.unwrap_or(false),
     };
     Ok(Done {
-        word,
         about: match frames.len() {
             1 => "1 frame".to_owned(),
             count => format!("{count} frames"),
@@ -267,7 +264,6 @@ fn oid(keys: &mut Keys<'_>) -> Result<Done, Error> {
     };
     let name = named(oid, "OID_");
     Ok(Done {
-        word: "oid",
         about: format!("{kind_word} {name}"),
         operation: Operation::Oid(Some(OidAsk {
             path,
@@ -289,7 +285,6 @@ fn status(keys: &mut Keys<'_>) -> Result<Done, Error> {
     let code = code(keys.source, "code", value, &["NDIS_STATUS_"])?;
     let name = named(code, "NDIS_STATUS_");
     Ok(Done {
-        word: "status",
         about: name,
         operation: Operation::Status(Some(StatusIndication {
             code,
@@ -300,15 +295,14 @@ fn status(keys: &mut Keys<'_>) -> Result<Done, Error> {
 }
 
 fn event(keys: &mut Keys<'_>, way: EventWay) -> Result<Done, Error> {
-    let (word, prefix) = match way {
-        EventWay::Up => ("net-event", "NetEvent"),
-        EventWay::Down => ("device-event", "NdisDevicePnPEvent"),
+    let prefix = match way {
+        EventWay::Up => "NetEvent",
+        EventWay::Down => "NdisDevicePnPEvent",
     };
     let value = keys.take("event");
     let value = keys.need("event", value)?;
     let code = code(keys.source, "event", value, &[prefix])?;
     Ok(Done {
-        word,
         about: named(code, prefix),
         operation: Operation::Event(Some(Event {
             way,
@@ -334,7 +328,6 @@ fn power(keys: &mut Keys<'_>) -> Result<Done, Error> {
     let state = choice(keys, "state", &states)?;
     let (about, state) = keys.need("state", state)?;
     Ok(Done {
-        word: "power",
         about,
         operation: Operation::Power(Some(state)),
     })
@@ -347,7 +340,6 @@ fn mode(keys: &mut Keys<'_>, adapter: u32) -> Result<Done, Error> {
     let (about, mode) = keys.need("mode", mode)?;
     let request = device::set_mode(lab_kernel::if_index(adapter), mode);
     Ok(Done {
-        word: "mode",
         about,
         operation: Operation::Control(request),
     })
@@ -357,7 +349,7 @@ fn file<'a>(reader: &mut Reader<'a>, keys: &mut Keys<'a>, word: &Text<'a>) -> Re
     let name = keys.text("file")?;
     let name = keys.need("file", name)?;
     let mut about = name.text.to_owned();
-    let (word, call) = match word.text {
+    let call = match word.text {
         "open" => {
             let device = keys.text("device")?;
             let device = long_enough(keys, keys.need("device", device)?)?;
@@ -368,11 +360,10 @@ fn file<'a>(reader: &mut Reader<'a>, keys: &mut Keys<'a>, word: &Text<'a>) -> Re
             about = format!("{about} = {device}{file_name}");
             let next = reader.files.len() as u32;
             reader.files.entry(name.text.to_owned()).or_insert(next);
-            let call = FileCall::Open {
+            FileCall::Open {
                 device,
                 name: file_name,
-            };
-            ("open", call)
+            }
         }
         "ioctl" => {
             let value = keys.take("code");
@@ -388,7 +379,7 @@ fn file<'a>(reader: &mut Reader<'a>, keys: &mut Keys<'a>, word: &Text<'a>) -> Re
                 output_memory: memory(keys, "output-memory")?,
                 ..sent(keys, kind)?
             };
-            ("ioctl", FileCall::Send(request))
+            FileCall::Send(request)
         }
         "read" => {
             let room = room(keys)?;
@@ -400,7 +391,7 @@ fn file<'a>(reader: &mut Reader<'a>, keys: &mut Keys<'a>, word: &Text<'a>) -> Re
                 output_memory: memory(keys, "output-memory")?,
                 ..sent(keys, kind)?
             };
-            ("read", FileCall::Send(request))
+            FileCall::Send(request)
         }
         "write" => {
             let data = keys.bytes("data", MOST_BYTES)?;
@@ -412,17 +403,16 @@ fn file<'a>(reader: &mut Reader<'a>, keys: &mut Keys<'a>, word: &Text<'a>) -> Re
                 input_memory: memory(keys, "input-memory")?,
                 ..sent(keys, kind)?
             };
-            ("write", FileCall::Send(request))
+            FileCall::Send(request)
         }
-        "cleanup" => ("cleanup", FileCall::Cleanup),
-        _ => ("close", FileCall::Close),
+        "cleanup" => FileCall::Cleanup,
+        _ => FileCall::Close,
     };
     let Some(number) = reader.files.get(name.text) else {
         let why = format!("no step before opens a file `{}`", name.text.escape_debug());
         return Err(keys.source.refuse(&name.place, why));
     };
     Ok(Done {
-        word,
         about,
         operation: Operation::File(FileOperation {
             file: *number,
@@ -494,7 +484,6 @@ fn wait(keys: &mut Keys<'_>) -> Result<Done, Error> {
     let ns = time(keys)?;
     let ns = ns.ok_or_else(|| keys.refuse("a step `wait` has no `ns`, `us` or `ms`"))?;
     Ok(Done {
-        word: "wait",
         about: crate::quantity::nanoseconds(ns),
         operation: Operation::Sleep(ns),
     })
@@ -503,7 +492,6 @@ fn wait(keys: &mut Keys<'_>) -> Result<Done, Error> {
 fn settle(keys: &mut Keys<'_>) -> Result<Done, Error> {
     let ns = time(keys)?.unwrap_or(SETTLE_NS);
     Ok(Done {
-        word: "settle",
         about: format!("within {}", crate::quantity::nanoseconds(ns)),
         operation: Operation::Settle(ns),
     })

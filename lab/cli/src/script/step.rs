@@ -137,7 +137,7 @@ impl<'a> Reader<'a> {
         self.weigh(keys, &done.operation)?;
         self.known.push(Known {
             line: keys.line(),
-            word: done.word,
+            word: word.text.to_owned(),
             about: done.about,
             adapter,
             expected,
