@@ -23,8 +23,8 @@ pub(super) struct Reader<'a> {
     pub(super) source: &'a Source,
     /// Names of the adapters.
     adapters: &'a [String],
-    /// Paths of the images, from the top.
-    images: &'a [&'a Path],
+    /// File names of the images, from the top.
+    images: Vec<String>,
     /// Numbers of files that are opened, by name.
     pub(super) files: BTreeMap<String, u32>,
     pub(super) captures: operation::Captures,
@@ -40,11 +40,11 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(source: &'a Source, adapters: &'a [String], images: &'a [&'a Path]) -> Self {
+    pub(super) fn new(source: &'a Source, adapters: &'a [String], images: &[&Path]) -> Self {
         Self {
             source,
             adapters,
-            images,
+            images: images.iter().map(|path| run::file_name(path)).collect(),
             files: BTreeMap::new(),
             captures: operation::Captures::default(),
             known: Vec::new(),
@@ -127,8 +127,18 @@ impl<'a> Reader<'a> {
                 self.total
             )));
         }
-        let adapter = self.adapter(keys)?;
-        let image = self.image(keys)?;
+        let adapters = Choice {
+            is: "an adapter's name, or its number",
+            order: "from 0",
+            names: self.adapters,
+        };
+        let adapter = self.pick(keys, "adapter", adapters)?.unwrap_or(0);
+        let images = Choice {
+            is: "an image's file name, or its number",
+            order: "from 0 at the top",
+            names: &self.images,
+        };
+        let image = self.pick(keys, "image", images)?;
         let expected = match keys.take("expect") {
             Some(value) => Expectation::read(self.source, value)?,
             None => Expectation::default(),
@@ -198,73 +208,48 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The adapter of a step: by name, or by number from 0; the first if none is named.
-    fn adapter(&self, keys: &mut Keys<'a>) -> Result<u32, Error> {
-        let Some(value) = keys.take("adapter") else {
-            return Ok(0);
-        };
-        let count = self.adapters.len() as u64;
-        let found = match (value.get_ref().as_str(), value.get_ref().as_integer()) {
-            (Some(name), _) => {
-                let mut names = self.adapters.iter();
-                names.position(|known| known == name).map(|at| at as u64)
-            }
-            (None, Some(number)) => within(number, &(0..=count.saturating_sub(1))),
-            (None, None) => {
-                let is = "an adapter's name, or its number";
-                return Err(wrong(self.source, "`adapter`", value, is));
-            }
-        };
-        found.and_then(|at| u32::try_from(at).ok()).ok_or_else(|| {
-            let all: Vec<String> = self
-                .adapters
-                .iter()
-                .map(|name| format!("`{name}`"))
-                .collect();
-            let why = format!(
-                "there is no such adapter; from 0 there are {}",
-                all.join(", ")
-            );
-            self.source.refuse(&value.span(), why)
-        })
-    }
-
-    /// The image of a step: by file name, or by number from the top.
-    fn image(&self, keys: &mut Keys<'a>) -> Result<Option<u8>, Error> {
-        let Some(value) = keys.take("image") else {
+    /// Which of `names` a step has under `key`: by name, or by number from 0.
+    fn pick<T: TryFrom<u64>>(
+        &self,
+        keys: &mut Keys<'a>,
+        key: &'static str,
+        choice: Choice<'_>,
+    ) -> Result<Option<T>, Error> {
+        let Some(value) = keys.take(key) else {
             return Ok(None);
         };
-        let names: Vec<String> = self
-            .images
-            .iter()
-            .map(|path| run::file_name(path))
-            .collect();
+        let Choice { is, order, names } = choice;
+        let refuse = |why: String| self.source.refuse(&value.span(), why);
         let count = names.len() as u64;
         let found = match (value.get_ref().as_str(), value.get_ref().as_integer()) {
             (Some(name), _) => {
-                let mut same = (0_u64..).zip(&names).filter(|(_, known)| *known == name);
+                let mut same = (0_u64..).zip(names).filter(|(_, known)| *known == name);
                 let first = same.next().map(|(at, _)| at);
                 if same.next().is_some() {
-                    let why = "several images have this name: give its number, from 0 at the top";
-                    return Err(self.source.refuse(&value.span(), why));
+                    let why = format!("several {key}s have this name: give its number, {order}");
+                    return Err(refuse(why));
                 }
                 first
             }
             (None, Some(number)) => within(number, &(0..=count.saturating_sub(1))),
-            (None, None) => {
-                let is = "an image's file name, or its number";
-                return Err(wrong(self.source, "`image`", value, is));
-            }
+            (None, None) => return Err(wrong(self.source, &format!("`{key}`"), value, is)),
         };
-        found
-            .and_then(|at| u8::try_from(at).ok())
-            .map(Some)
-            .ok_or_else(|| {
-                let all = names.join(", ");
-                let why = format!("there is no such image; from the top there are {all}");
-                self.source.refuse(&value.span(), why)
-            })
+        let found = found.and_then(|at| T::try_from(at).ok());
+        found.map(Some).ok_or_else(|| {
+            let all: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+            let all = all.join(", ");
+            refuse(format!("there is no such {key}; {order} there are {all}"))
+        })
     }
+}
+
+/// What a step names one of.
+struct Choice<'a> {
+    /// What the value of the key has to be.
+    is: &'a str,
+    /// Where the numbers begin.
+    order: &'a str,
+    names: &'a [String],
 }
 
 /// Bytes of output that an operation has room for.
