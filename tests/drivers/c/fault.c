@@ -8,7 +8,6 @@
  */
 #include "filter.h"
 
-#define NOINLINE __attribute__((noinline))
 #define stay() __asm__ volatile("" ::: "memory")
 
 #define SIZE 40
@@ -482,12 +481,11 @@ void play_work(MODULE *module)
 NTSTATUS play_request(IRP *irp)
 {
 	IO_STACK_LOCATION *location = irp->Tail.Overlay.CurrentStackLocation;
-
 	ULONG method = location->Parameters.DeviceIoControl.IoControlCode & 3;
 
-	if (method == METHOD_BUFFERED)
-		return chosen && chosen->buffered ? chosen->buffered(irp) : queue_request(irp);
-	if (!chosen || !chosen->request || method != METHOD_NEITHER)
-		return user_request(irp);
-	return request_end(irp, chosen->request(irp), 0);
+	if (chosen && chosen->buffered && method == METHOD_BUFFERED)
+		return chosen->buffered(irp);
+	if (chosen && chosen->request && method == METHOD_NEITHER)
+		return request_end(irp, chosen->request(irp), 0);
+	return user_request(irp);
 }

@@ -243,10 +243,7 @@ static NTSTATUS dispatch(DEVICE_OBJECT *device, IRP *irp)
 		KeBugCheckEx(0xDEAD, 91, IoGetRequestorProcessId(irp), 0, 0);
 	if (location->MajorFunction == IRP_MJ_DEVICE_CONTROL)
 		return play_request(irp);
-	irp->IoStatus.Status = STATUS_SUCCESS;
-	irp->IoStatus.Information = location->MajorFunction == IRP_MJ_CREATE ? FILE_OPENED : 0;
-	IofCompleteRequest(irp, IO_NO_INCREMENT);
-	return STATUS_SUCCESS;
+	return request_end(irp, STATUS_SUCCESS, location->MajorFunction == IRP_MJ_CREATE ? FILE_OPENED : 0);
 }
 
 INIT_CODE static void make_device(DRIVER_OBJECT *driver)

@@ -11,6 +11,8 @@
 #define INIT_CODE __declspec(code_seg("INIT"))
 #define PAGED_CODE_SECTION __declspec(code_seg("PAGE"))
 
+#define NOINLINE __attribute__((noinline))
+
 #define FILTER_TAG 'tliF'
 
 /* A module: the filter on one adapter. */
@@ -53,10 +55,22 @@ void play_work(MODULE *module);
 /* A control request. */
 NTSTATUS play_request(IRP *irp);
 
-/* How the well-behaved filter answers one that is not METHOD_BUFFERED; how any request ends; what the pages of an MDL are mapped at. */
+/* How the well-behaved filter answers one; how any request ends; what the pages of an MDL are mapped at. */
 NTSTATUS user_request(IRP *irp);
 NTSTATUS request_end(IRP *irp, NTSTATUS status, ULONG64 information);
 UCHAR *mdl_address(MDL *mdl);
+
+/* Stops the system where what a trial has found is not what its page says; the stop tells `more` as well. */
+static inline void expect_telling(ULONG trial, ULONG64 is, ULONG64 must, ULONG64 more)
+{
+	if (is != must)
+		KeBugCheckEx(0xDEAD, trial, is, must, more);
+}
+
+static inline void expect(ULONG trial, ULONG64 is, ULONG64 must)
+{
+	expect_telling(trial, is, must, 0);
+}
 
 /* Tries structured exception handling; the system stops where it is not as documented. */
 void seh(MODULE *module);

@@ -6,14 +6,6 @@
  */
 #include "filter.h"
 
-#define NOINLINE __attribute__((noinline))
-
-static void expect(ULONG trial, ULONG64 is, ULONG64 must)
-{
-	if (is != must)
-		KeBugCheckEx(0xDEAD, trial, is, must, 0);
-}
-
 NOINLINE static void strings(void)
 {
 	UNICODE_STRING wide = { 0 }, upper = { 0 }, constant;

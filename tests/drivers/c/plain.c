@@ -23,10 +23,6 @@ void play_send(MODULE *module, NET_BUFFER_LIST *lists)
 
 NTSTATUS play_request(IRP *irp)
 {
-	IO_STACK_LOCATION *location = irp->Tail.Overlay.CurrentStackLocation;
-
-	if ((location->Parameters.DeviceIoControl.IoControlCode & 3) == METHOD_BUFFERED)
-		return queue_request(irp);
 	return user_request(irp);
 }
 

@@ -56,14 +56,12 @@ static void release(IO_CSQ *csq, KIRQL irql)
 	KeReleaseSpinLock(&lock, irql);
 }
 
-static void complete(IRP *irp, NTSTATUS status)
+static NTSTATUS complete(IRP *irp, NTSTATUS status)
 {
 	/* Wherever this runs, that is still known. */
 	if (!IoGetRequestorProcessId(irp))
 		KeBugCheckEx(0xDEAD, 92, (ULONG64)irp, 0, 0);
-	irp->IoStatus.Status = status;
-	irp->IoStatus.Information = 0;
-	IofCompleteRequest(irp, IO_NO_INCREMENT);
+	return request_end(irp, status, 0);
 }
 
 static void cancelled(IO_CSQ *csq, IRP *irp)
@@ -94,10 +92,8 @@ void queue_begin(void)
 /* A request to the device: gives what its dispatch routine returns. */
 NTSTATUS queue_request(IRP *irp)
 {
-	if (!timer) {
-		complete(irp, STATUS_SUCCESS);
-		return STATUS_SUCCESS;
-	}
+	if (!timer)
+		return complete(irp, STATUS_SUCCESS);
 	IoCsqInsertIrp(&queue, irp, NULL);
 	ExSetTimer(timer, -WAIT, 0, NULL);
 	return STATUS_PENDING;

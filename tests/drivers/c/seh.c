@@ -18,8 +18,6 @@
 #define OURS 0xE0000001ul
 #define OTHER 0xE0000002ul
 
-#define NOINLINE __attribute__((noinline))
-
 typedef struct RECORD {
 	ULONG code;
 	ULONG flags;
@@ -58,10 +56,9 @@ static int step_and(ULONG digit, int answer)
 	return answer;
 }
 
-static void expect(ULONG trial, ULONG64 is, ULONG64 must)
+static void check(ULONG trial, ULONG64 is, ULONG64 must)
 {
-	if (is != must)
-		KeBugCheckEx(0xDEAD, trial, is, must, steps);
+	expect_telling(trial, is, must, steps);
 }
 
 /* The steps since the last trial. */
@@ -70,7 +67,7 @@ static void expect_steps(ULONG trial, ULONG must)
 	ULONG taken = steps;
 
 	steps = 0;
-	expect(trial, taken, must);
+	check(trial, taken, must);
 }
 
 NOINLINE static UCHAR read_user(void)
@@ -96,7 +93,7 @@ NOINLINE static void hardware(void)
 		code = _exception_code();
 		step(2);
 	}
-	expect(1, code, ACCESS_VIOLATION);
+	check(1, code, ACCESS_VIOLATION);
 	__try {
 		kept += read_user();
 		step(9);
@@ -104,13 +101,13 @@ NOINLINE static void hardware(void)
 		code = _exception_code();
 		step(3);
 	}
-	expect(2, code, ACCESS_VIOLATION);
+	check(2, code, ACCESS_VIOLATION);
 	__try {
 		one = one / zero;
 	} __except (_exception_code() == DIVIDE_BY_ZERO ? EXECUTE_HANDLER : CONTINUE_SEARCH) {
 		step(4);
 	}
-	expect(3, kept, 77);
+	check(3, kept, 77);
 	expect_steps(4, 1234);
 }
 
@@ -130,10 +127,10 @@ NOINLINE static void information(void)
 	} __except (told((POINTERS *)_exception_info(), &record)) {
 		step(1);
 	}
-	expect(10, record.code, ACCESS_VIOLATION);
-	expect(11, record.count, 2);
-	expect(12, record.information[0], 1);
-	expect(13, record.information[1], (ULONG_PTR)(user + 5));
+	check(10, record.code, ACCESS_VIOLATION);
+	check(11, record.count, 2);
+	check(12, record.information[0], 1);
+	check(13, record.information[1], (ULONG_PTR)(user + 5));
 	expect_steps(14, 1);
 }
 
@@ -206,7 +203,7 @@ NOINLINE static void without_exception(void)
 		step(_abnormal_termination() ? 9 : 1);
 	}
 	returns_from_try();
-	expect(40, steps / 10, 11);
+	check(40, steps / 10, 11);
 	steps = 0;
 }
 
@@ -316,12 +313,12 @@ NOINLINE static void probes(MODULE *module)
 	ULONG code = 0;
 	MDL *mdl;
 
-	expect(70, code_of_probe(user, 64, 4, FALSE), 0);
-	expect(71, code_of_probe(user + 1, 64, 4, FALSE), MISALIGNMENT);
-	expect(72, code_of_probe(module, 64, 4, FALSE), ACCESS_VIOLATION);
-	expect(73, code_of_probe(module, 0, 4, FALSE), 0);
-	expect(74, code_of_probe(user, (SIZE_T)-1, 1, FALSE), ACCESS_VIOLATION);
-	expect(75, code_of_probe(user, 64, 4, TRUE), ACCESS_VIOLATION);
+	check(70, code_of_probe(user, 64, 4, FALSE), 0);
+	check(71, code_of_probe(user + 1, 64, 4, FALSE), MISALIGNMENT);
+	check(72, code_of_probe(module, 64, 4, FALSE), ACCESS_VIOLATION);
+	check(73, code_of_probe(module, 0, 4, FALSE), 0);
+	check(74, code_of_probe(user, (SIZE_T)-1, 1, FALSE), ACCESS_VIOLATION);
+	check(75, code_of_probe(user, 64, 4, TRUE), ACCESS_VIOLATION);
 	__try {
 		memcpy(copy, user, sizeof(copy));
 		step(9);
@@ -329,7 +326,7 @@ NOINLINE static void probes(MODULE *module)
 		code = _exception_code();
 		step(1);
 	}
-	expect(76, code, ACCESS_VIOLATION);
+	check(76, code, ACCESS_VIOLATION);
 	mdl = IoAllocateMdl(user, 64, FALSE, FALSE, NULL);
 	if (mdl) {
 		code = 0;
@@ -340,7 +337,7 @@ NOINLINE static void probes(MODULE *module)
 			code = _exception_code();
 		}
 		IoFreeMdl(mdl);
-		expect(77, code, ACCESS_VIOLATION);
+		check(77, code, ACCESS_VIOLATION);
 	}
 	code = 0;
 	__try {
@@ -348,7 +345,7 @@ NOINLINE static void probes(MODULE *module)
 	} __except (EXECUTE_HANDLER) {
 		code = _exception_code();
 	}
-	expect(78, code, ACCESS_VIOLATION);
+	check(78, code, ACCESS_VIOLATION);
 	expect_steps(79, 1);
 }
 
@@ -362,9 +359,9 @@ NOINLINE static ULONG64 caller(void)
 
 	RtlCaptureContext(context);
 	entry = RtlLookupFunctionEntry(*rip, &base, NULL);
-	expect(80, entry != NULL && base != 0, TRUE);
+	check(80, entry != NULL && base != 0, TRUE);
 	RtlVirtualUnwind(0, base, *rip, entry, context, &data, &frame, NULL);
-	expect(81, frame != 0, TRUE);
+	check(81, frame != 0, TRUE);
 	return *rip;
 }
 
@@ -372,7 +369,7 @@ NOINLINE static void unwound(void)
 {
 	ULONG64 is = caller();
 
-	expect(82, is > (ULONG64)unwound && is < (ULONG64)unwound + 256, TRUE);
+	check(82, is > (ULONG64)unwound && is < (ULONG64)unwound + 256, TRUE);
 }
 
 /* Runs all trials. */

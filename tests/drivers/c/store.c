@@ -4,15 +4,8 @@
  */
 #include "filter.h"
 
-#define NOINLINE __attribute__((noinline))
 #define SERVICE L"\\Registry\\Machine\\System\\CurrentControlSet\\Services\\filter"
 #define LOG L"\\SystemRoot\\Temp\\deferlwf-trial.log"
-
-static void expect(ULONG trial, ULONG64 is, ULONG64 must)
-{
-	if (is != must)
-		KeBugCheckEx(0xDEAD, trial, is, must, 0);
-}
 
 /* Whether a call has worked; one that has not may only have been short of memory. */
 static BOOLEAN worked(ULONG trial, NTSTATUS status)

@@ -4,14 +4,6 @@
  */
 #include "filter.h"
 
-#define NOINLINE __attribute__((noinline))
-
-static void expect(ULONG trial, ULONG64 is, ULONG64 must)
-{
-	if (is != must)
-		KeBugCheckEx(0xDEAD, trial, is, must, 0);
-}
-
 /* EXT_CALLBACK. */
 static void tick(PVOID timer, PVOID context)
 {

@@ -1,6 +1,6 @@
 /*
- * Control requests that bring addresses of their sender's, or locked pages: each is answered with its input, every byte
- * turned round, as much of it as there is room for.
+ * Control requests. Those that bring addresses of their sender's, or locked pages, are answered with their input, every
+ * byte turned round, as much of it as there is room for; the others wait in the queue of `queue.c`.
  */
 #include "filter.h"
 
@@ -144,6 +144,8 @@ NTSTATUS user_request(IRP *irp)
 	};
 
 	switch (location->Parameters.DeviceIoControl.IoControlCode & 3) {
+	case METHOD_BUFFERED:
+		return queue_request(irp);
 	case METHOD_NEITHER:
 		return neither(&request);
 	case METHOD_OUT_DIRECT:
