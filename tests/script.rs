@@ -376,9 +376,19 @@ fn what_is_no_text_and_what_has_no_place_is_refused() {
     let image = driver("passthru");
     let binary = scratch.file("binary.toml", &[0x5B, 0xFF, 0xFE]);
     let missing = scratch.path().join("missing.toml");
+    let twice = scratch.file(
+        "twice.toml",
+        b"[[step]]\ndo = 'pause'\nimage = 'passthru.sys'",
+    );
     let life = script("life");
     let capture = tests::capture("ping");
     for (lab, words) in [
+        (
+            Lab::run(&image)
+                .with(["--below".as_ref(), image.as_os_str()])
+                .script(&twice),
+            "twice.toml:3: several images have this name: give its number, from 0 at the top",
+        ),
         (Lab::run(&image).script(&binary), "not UTF-8 at byte 1"),
         (Lab::run(&image).script(&missing), "No such file"),
         (Lab::stress(&image).script(&missing), "No such file"),
