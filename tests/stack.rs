@@ -207,6 +207,23 @@ fn what_a_filter_below_says_of_the_room_is_not_believed() {
     }
 }
 
+/// The other may be loaded first or last, and one of its adapters' stacks may start while it goes again already.
+#[test]
+fn what_does_not_load_is_named_in_every_hard_life() {
+    for seed in 0..24 {
+        for side in ["--above", "--below"] {
+            let output = Lab::run(&driver("deferlwf"))
+                .with([side, &driver("faulty").display().to_string(), "--hard"])
+                .set("Fault", "entry-fails")
+                .seed(seed)
+                .output();
+            assert_eq!(output.exit, 2, "{side}, seed {seed}: {output:?}");
+            let named = "faulty.sys: DriverEntry failed with 0xc000009a";
+            assert!(output.stderr.contains(named), "{}", output.stderr);
+        }
+    }
+}
+
 #[test]
 fn a_stack_that_cannot_be_is_refused() {
     let image = driver("passthru").display().to_string();

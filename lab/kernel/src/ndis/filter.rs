@@ -131,6 +131,8 @@ pub(crate) struct Filter {
     pub(crate) driver_object: u64,
     pub(crate) minor: u8,
     pub(crate) handlers: Handlers,
+    /// It deregisters: it attaches to nothing more.
+    pub(crate) is_leaving: bool,
 }
 
 per_image! {
@@ -145,4 +147,13 @@ pub(crate) fn registered() -> Option<Filter> {
 /// Sets or clears the driver.
 pub(crate) fn set(filter: Option<Filter>) {
     FILTER.set(filter);
+}
+
+/// The driver deregisters.
+pub(crate) fn leave() {
+    FILTER.with_borrow_mut(|filter| {
+        if let Some(filter) = filter {
+            filter.is_leaving = true;
+        }
+    });
 }

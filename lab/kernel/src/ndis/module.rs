@@ -178,7 +178,7 @@ pub(crate) fn reattach(adapter: u32) {
 
 /// Attaches; tells whether it worked.
 fn attach(adapter: u32) -> bool {
-    let Some(filter) = filter::registered() else {
+    let Some(filter) = filter::registered().filter(|filter| !filter.is_leaving) else {
         return false;
     };
     let handle = handle::open(Handle::Module(adapter));

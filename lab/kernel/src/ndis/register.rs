@@ -136,6 +136,7 @@ fn register(call: &Call<'_>) -> u64 {
         driver_object,
         minor,
         handlers,
+        is_leaving: false,
     }));
     if handlers.set_options != 0 {
         let arguments = [handle, context];
@@ -177,7 +178,8 @@ fn deregister(call: &Call<'_>) -> u64 {
         in_unload_or_entry,
         known,
     }));
-    // NDIS detaches what is still attached, each stack paused first.
+    // NDIS attaches no more, and detaches what is still attached, each stack paused first.
+    filter::leave();
     module::unbind_all();
     filter::set(None);
     handle::close(handle);
