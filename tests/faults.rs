@@ -27,6 +27,9 @@ use tests::{Lab, Output, capture, driver};
 /// Seeds of each play.
 const SEEDS: std::ops::RangeInclusive<u64> = 1..=3;
 
+/// Seeds of a play that declines besides: its lives are short.
+const SHORT_LIVES: std::ops::RangeInclusive<u64> = 4..=12;
+
 /// Hard lives of each legal play.
 const HARD_LIVES: u32 = 8;
 
@@ -90,9 +93,13 @@ fn failures(plays: &[(&&str, &Vec<&Mark>)], seeds: &[u64]) -> BTreeMap<String, S
     in_parallel(plays, |(play, marks)| {
         let arguments = marks.iter().flat_map(|mark| &mark.arguments);
         let arguments: BTreeSet<&str> = arguments.map(String::as_str).collect();
+        let declines = |mark: &&Mark| matches!(mark.outcome, Outcome::Declined(_));
+        let more = SHORT_LIVES.filter(|_| marks.iter().all(declines));
         seeds
             .iter()
-            .map(|seed| (seed, faulty_with(play, *seed, &arguments).output()))
+            .copied()
+            .chain(more)
+            .map(|seed| (seed, faulty_with(play, seed, &arguments).output()))
             .find_map(|(seed, output)| {
                 let told = marks.iter().find_map(|mark| complaint(mark, &output))?;
                 Some(((**play).to_owned(), format!("{play}, seed {seed}: {told}")))

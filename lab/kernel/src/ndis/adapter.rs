@@ -33,8 +33,8 @@ pub(crate) struct Adapter {
     closed: [bool; 2],
     /// Whether it goes to another power state: its neighbours finish nothing meanwhile.
     pub(crate) is_changing_power: bool,
-    /// There are a protocol and a miniport, which finish what comes to them.
-    pub(crate) has_neighbours: bool,
+    /// Whether the miniport (sends) and the protocol (receives) have threads that finish later what comes to them.
+    pub(crate) has_neighbour: [bool; 2],
     /// Calls that are inside the stack.
     inside: [u32; 2],
     /// A change of the stack (pause, restart, detach, attach) is under way: one at a time.
@@ -108,7 +108,7 @@ pub(crate) fn configure(adapters: Vec<AdapterConfig>) {
         sources: [0; 2],
         closed: [false; 2],
         is_changing_power: false,
-        has_neighbours: false,
+        has_neighbour: [false; 2],
         inside: [0; 2],
         changing: false,
         control_closed: false,

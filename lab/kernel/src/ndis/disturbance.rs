@@ -6,7 +6,7 @@ use std::cell::Cell;
 use lab_rules::event::NblPath;
 
 use super::nbl::{self, Making};
-use super::{adapter, data_space, module, own, path, stack, traffic};
+use super::{adapter, data_space, own, path, stack, traffic};
 use crate::rt::mem::BadAddress;
 use crate::rt::sched;
 use crate::watch::OrFault;
@@ -64,14 +64,7 @@ pub(super) fn intrude(adapter: u32) {
         (NblPath::Send, Direction::Send),
         (NblPath::Receive, Direction::Receive),
     ] {
-        let handlers = module::path_handlers(adapter);
-        let has_handler = match path {
-            NblPath::Send => handlers.send != 0,
-            NblPath::Receive => handlers.receive != 0,
-        };
-        // Past the filter nobody would finish it.
-        let comes_home = has_handler || adapter::with(adapter, |adapter| adapter.has_neighbours);
-        if comes_home && let Some(frame) = any_frame(adapter, direction) {
+        if let Some(frame) = any_frame(adapter, direction) {
             let making = Making {
                 is_extra: true,
                 ..Making::of(direction)

@@ -214,7 +214,7 @@ fn reach_miniport(adapter: u32, nbls: Vec<u64>) {
     if let Some(status) = edge.refuses() {
         return edge::fail(adapter, nbls, status);
     }
-    let (now, later) = divide(adapter, nbls);
+    let (now, later) = divide(adapter, NblPath::Send, nbls);
     adapter::with_mut(adapter, |adapter| {
         adapter.with_neighbour[side(NblPath::Send)].extend(later)
     });
@@ -228,15 +228,18 @@ fn reach_protocol(adapter: u32, nbls: Vec<u64>) {
         pass(adapter, NblPath::Receive, above, &nbls, false);
         return sched::on_behalf(above, || indicate_up(adapter, nbls, false));
     }
-    let (now, later) = divide(adapter, nbls);
+    let (now, later) = divide(adapter, NblPath::Receive, nbls);
     adapter::with_mut(adapter, |adapter| {
         adapter.with_neighbour[side(NblPath::Receive)].extend(later)
     });
     return_down(adapter, now);
 }
 
-/// What a neighbour finishes within the call, by the seed.
-fn divide(adapter: u32, nbls: Vec<u64>) -> (Vec<u64>, Vec<u64>) {
+/// What a neighbour finishes within the call, by the seed: all, where it has no thread that would do it later.
+fn divide(adapter: u32, path: NblPath, nbls: Vec<u64>) -> (Vec<u64>, Vec<u64>) {
+    if !adapter::with(adapter, |adapter| adapter.has_neighbour[side(path)]) {
+        return (nbls, Vec::new());
+    }
     if sched::chance(3, 4) || adapter::with(adapter, |adapter| adapter.is_changing_power) {
         return (Vec::new(), nbls);
     }

@@ -39,7 +39,7 @@ pub(crate) fn start_neighbours(adapter: u32) {
     let edge = Edge::choose();
     stack::each(|| {
         adapter::with_mut(adapter, |adapter| {
-            (adapter.edge, adapter.has_neighbours) = (edge, true);
+            (adapter.edge, adapter.has_neighbour) = (edge, [true; 2]);
         });
     });
     let spawn = |path, name| {
@@ -69,6 +69,7 @@ fn neighbour(adapter: u32, path: NblPath) {
             })
         });
         if is_over {
+            adapter::with_mut(adapter, |adapter| adapter.has_neighbour[side] = false);
             return;
         }
         pause();

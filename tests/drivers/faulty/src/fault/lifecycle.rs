@@ -153,7 +153,7 @@ pub(crate) const PLAYS: &[Play] = &[
 // legal: unload-clean near unload-no-use-after-deregister, unload-deregister-once, reg-no-pending-driver-entry
 
 /// `DriverEntry` deregisters and fails.
-fn fail_entry(_: NDIS_HANDLE) -> NTSTATUS {
+pub(super) fn fail_entry(_: NDIS_HANDLE) -> NTSTATUS {
     driver::deregister();
     STATUS_INSUFFICIENT_RESOURCES
 }

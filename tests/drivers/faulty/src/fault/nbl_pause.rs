@@ -5,6 +5,7 @@ use core::hint::black_box;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
+use super::lifecycle;
 use crate::abi::{
     HANDLE, NDIS_FILTER_DRIVER_CHARACTERISTICS, NDIS_FILTER_PAUSE_PARAMETERS,
     NDIS_FILTER_RESTART_PARAMETERS, NDIS_HANDLE, NDIS_PORT_NUMBER, NDIS_RECEIVE_FLAGS_RESOURCES,
@@ -83,6 +84,12 @@ pub(crate) const PLAYS: &[Play] = &[
     Play {
         name: "nbl-send-forwarded-paused",
         characteristics: Some(forward_always),
+        ..NOTHING
+    },
+    Play {
+        name: "entry-fails-forwarding",
+        characteristics: Some(forward_always),
+        registered: Some(lifecycle::fail_entry),
         ..NOTHING
     },
     Play {
@@ -437,6 +444,7 @@ fn pass_when_open(
     }
 }
 
+// declined: entry-fails-forwarding near reg-fail-undo with --disturb --without pause-reject-sends
 // legal: nbl-own-around-pause near pause-no-new-send, pause-no-new-receive, wi-no-traffic-after-pause with --disturb
 // legal: nbl-own-around-pause near restart-no-own-send, restart-no-own-receive, restart-failure-keeps-paused with --disturb
 // legal: nbl-own-around-pause near wi-dispatch-flags-clear, pause-wait-own-sends, pause-wait-own-receives with --disturb
