@@ -39,8 +39,18 @@ pub(crate) fn import(name: &'static str, given: &[u64]) -> Event {
         name,
         irql_min: 0,
         irql_max: 31,
+        adapter: None,
         arguments: arguments(given),
     }))
+}
+
+/// The same, about the module of an adapter.
+pub(crate) fn import_about(name: &'static str, adapter: u32) -> Event {
+    let mut event = import(name, &[]);
+    if let Kind::Import(import) = &mut event.kind {
+        import.adapter = Some(adapter);
+    }
+    event
 }
 
 /// The import returns.

@@ -105,15 +105,21 @@ pub(crate) fn remaining(wanted: Handle) -> Remaining {
     })
 }
 
-/// The adapter of a module handle that a function was given. A dead or foreign handle is an event.
-pub(crate) fn module(function: &'static str, handle: u64) -> Option<u32> {
+/// The adapter of a live module handle.
+pub(crate) fn adapter(handle: u64) -> Option<u32> {
     match look_up(handle) {
         Some(Handle::Module(adapter)) => Some(adapter),
-        _ => {
-            complain(function, handle, true);
-            None
-        }
+        _ => None,
     }
+}
+
+/// The adapter of a module handle that a function was given. A dead or foreign handle is an event.
+pub(crate) fn module(function: &'static str, handle: u64) -> Option<u32> {
+    let adapter = adapter(handle);
+    if adapter.is_none() {
+        complain(function, handle, true);
+    }
+    adapter
 }
 
 /// Whether a function was given a live driver or module handle. Anything else is an event.

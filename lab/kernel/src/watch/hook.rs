@@ -9,6 +9,7 @@ use lab_rules::event::{Arguments, Fault, FaultKind, HandleEvent, Import, Region,
 use super::{emit, service};
 use crate::abi::constant::POOL_FLAG_PAGED;
 use crate::abi::irql::IRQL;
+use crate::ndis::handle;
 use crate::per_image::per_image;
 use crate::rt::journal::{self, What};
 use crate::rt::mem;
@@ -74,6 +75,11 @@ pub(crate) fn before_import(call: &Call<'_>) {
         name: import.name,
         irql_min,
         irql_max,
+        adapter: import
+            .name
+            .starts_with("NdisF")
+            .then(|| handle::adapter(call.arg(0)))
+            .flatten(),
         arguments: arguments(call),
     }));
 }

@@ -238,6 +238,7 @@ mod tests {
             name: "NdisGetVersion",
             irql_min: 0,
             irql_max: 2,
+            adapter: None,
             arguments: Default::default(),
         })
     }

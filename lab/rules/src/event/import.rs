@@ -13,6 +13,8 @@ pub struct Import {
     pub irql_min: u8,
     /// The highest documented level.
     pub irql_max: u8,
+    /// The adapter of the module that a function of filters (`NdisF…`) is about.
+    pub adapter: Option<u32>,
     /// What it was given.
     pub arguments: Arguments,
 }

@@ -172,18 +172,25 @@ impl CallingMonitor {
         let is_oid = import.name.starts_with("NdisFOidRequest")
             || import.name.starts_with("NdisFDirectOidRequest");
         let in_synchronous = || self.running.inside(thread, Callback::is_synchronous_oid);
+        // What is about another module is that one's business.
+        let inside_its = |wanted| {
+            let is_its = |call: Call| import.adapter.is_none() || import.adapter == call.adapter;
+            self.running
+                .inside(thread, |callback| callback == wanted)
+                .is_some_and(is_its)
+        };
         let (rule, place) = match import.name {
-            "NdisFOidRequest" | "NdisFDirectOidRequest" if inside(Callback::FilterAttach) => {
+            "NdisFOidRequest" | "NdisFDirectOidRequest" if inside_its(Callback::FilterAttach) => {
                 (&rule::ATTACH_NO_OID, "from FilterAttach")
             }
             "NdisFSendNetBufferLists"
             | "NdisFIndicateReceiveNetBufferLists"
             | "NdisFIndicateStatus"
-                if inside(Callback::FilterDetach) =>
+                if inside_its(Callback::FilterDetach) =>
             {
                 (&rule::DETACH_CLOSED_PATHS, "from FilterDetach")
             }
-            _ if is_oid && inside(Callback::FilterDetach) => {
+            _ if is_oid && inside_its(Callback::FilterDetach) => {
                 (&rule::DETACH_CLOSED_PATHS, "from FilterDetach")
             }
             "NdisSetOptionalHandlers"

@@ -408,6 +408,7 @@ mod tests {
                 name,
                 irql_min: min,
                 irql_max: max,
+                adapter: None,
                 arguments: Default::default(),
             };
             let found = broken::<IrqlMonitor>([level(irql, Kind::Import(import))]);
@@ -479,6 +480,7 @@ mod tests {
                 name: "NdisWaitEvent",
                 irql_min: 0,
                 irql_max: 0,
+                adapter: None,
                 arguments: Default::default(),
             };
             let found =

@@ -369,6 +369,7 @@ mod tests {
             name,
             irql_min: 0,
             irql_max: 2,
+            adapter: None,
             arguments: Default::default(),
         }))
     }

@@ -5,7 +5,7 @@ use crate::event::{
     Callback, Chain, Event, Header, Kind, ModuleEvent, NblCall, NblEvent, NetPnpEvent, Overdue,
     TimerEvent,
 };
-use crate::table::{at, check, enter, import, leave};
+use crate::table::{at, check, enter, import, import_about, leave};
 
 fn within(callback: Callback, events: Vec<Event>) -> Vec<Event> {
     let mut all = vec![enter(callback, Some(0))];
@@ -78,6 +78,21 @@ fn attach_and_detach_have_their_calls() {
             "indicates in detach",
             within(FilterDetach, vec![import("NdisFIndicateStatus", &[])]),
             vec!["detach-closed-paths"],
+        ),
+        (
+            "indicates in detach of the module",
+            within(FilterDetach, vec![import_about("NdisFIndicateStatus", 0)]),
+            vec!["detach-closed-paths"],
+        ),
+        (
+            "indicates for another module in detach",
+            within(FilterDetach, vec![import_about("NdisFIndicateStatus", 1)]),
+            vec![],
+        ),
+        (
+            "OID of another module in attach",
+            within(FilterAttach, vec![import_about("NdisFOidRequest", 1)]),
+            vec![],
         ),
         (
             "returns in detach",

@@ -253,6 +253,7 @@ fn nothing_else_is_a_fault() {
         name: "memcpy",
         irql_min: 0,
         irql_max: 15,
+        adapter: None,
         arguments: Default::default(),
     };
     assert!(broken::<FaultMonitor>([at(Kind::Import(import))]).is_empty());
