@@ -34,6 +34,12 @@ pub struct OidRequest<'c, P: Interface = Regular> {
 }
 
 /// Who has made a request: `RequestHandle` and `RequestId` of it, which mean something to NDIS and nothing here.
+///
+/// It has no lifetime: it is good from the request's end with [`Status::INDICATION_REQUIRED`] until the indication that
+/// this status promises, for which who has asked waits, and on the module where the request came. No page says that it is
+/// good for anything later, so a driver forgets it then.
+///
+/// <https://learn.microsoft.com/windows-hardware/drivers/ddi/ndis/ns-ndis-_ndis_status_indication>
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Requester {
     pub(super) handle: usize,
