@@ -16,6 +16,9 @@ pub trait Kind {
     type Value<'a>: Copy;
     /// The most pieces that they come in.
     const PIECES: usize = 1;
+    /// The name under which [`names!`](crate::names!) has declared it: formats know it by that alone.
+    #[doc(hidden)]
+    const NAME: Option<&'static str> = None;
 
     /// Adds them to a message.
     #[doc(hidden)]
@@ -47,6 +50,22 @@ impl<K: Kind> Of<K> {
     pub fn value<'a, A: Argument<'a, K>>(self, argument: A) -> K::Value<'a> {
         argument.into_value()
     }
+}
+
+/// Whether a text has a kind under the name that it was declared with.
+#[doc(hidden)]
+#[must_use]
+pub const fn has_its_name<K: Kind>(written: &str) -> bool {
+    let Some(name) = K::NAME else {
+        return true;
+    };
+    let (mut name, mut written) = (name.as_bytes(), written.as_bytes());
+    while let ([a, names @ ..], [b, writtens @ ..]) = (name, written)
+        && *a == *b
+    {
+        (name, written) = (names, writtens);
+    }
+    name.is_empty() && written.is_empty()
 }
 
 macro_rules! fixed {
@@ -359,6 +378,8 @@ macro_rules! names {
 
         impl $crate::Kind for $name {
             type Value<'a> = [u8; 4];
+            const NAME: ::core::option::Option<&'static str> =
+                ::core::option::Option::Some(::core::stringify!($name));
 
             fn describe<'v>(value: &'v [u8; 4], message: &mut $crate::made::Message<'v>) {
                 message.push(value);

@@ -121,7 +121,7 @@ pub use wpp_macros::wpp;
 /// For [`wpp!`](crate::wpp!).
 #[doc(hidden)]
 pub mod made {
-    pub use crate::kind::Of;
+    pub use crate::kind::{Of, has_its_name};
     pub use crate::message::{MOST_PIECES, Message, aside};
 }
 
@@ -141,6 +141,10 @@ macro_rules! made_message {
                         0 $(+ <$kind as $crate::Kind>::PIECES)* <= $crate::made::MOST_PIECES,
                         "too many values in one message"
                     );
+                    $(const _: () = ::core::assert!(
+                        $crate::made::has_its_name::<$kind>(::core::stringify!($kind)),
+                        "a kind of `names!` under another name than there"
+                    );)*
                     #[allow(unused_mut, reason = "a message without values")]
                     let mut message = $crate::made::Message::new();
                     $(<$kind as $crate::Kind>::describe(&$value, &mut message);)*

@@ -76,3 +76,16 @@ fn names_have_their_numbers() {
     assert_eq!(bytes::<States>(State::Running), 16_u32.to_le_bytes());
     assert_eq!(bytes::<Abilities>(3_u32), 3_u32.to_le_bytes());
 }
+
+#[test]
+fn a_declared_kind_is_known_by_its_name_alone() {
+    crate::names! {
+        /// What can be.
+        flags Abilities { Receive = 1 }
+    }
+    assert!(has_its_name::<Abilities>("Abilities"));
+    for other in ["", "Abilit", "AbilitiesOf", "abilities"] {
+        assert!(!has_its_name::<Abilities>(other), "{other}");
+    }
+    assert!(has_its_name::<U32>("kind :: U32"));
+}
