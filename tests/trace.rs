@@ -409,14 +409,71 @@ fn a_log_that_is_damaged_or_none_is_read_as_far_as_it_goes() {
     assert_eq!(output.exit, 2);
 }
 
+/// What an event is of: a module, or a flow of one, whichever end is `A`.
+fn subject(event: &Value) -> String {
+    let field = |name: &str| event["fields"][name].to_string();
+    let mut ends = [field("A"), field("B")];
+    ends.sort();
+    let of = [field("IfIndex"), field("Kind"), field("Protocol")];
+    [&of[..], &ends].concat().join(" ")
+}
+
+/// Whoever asks what is there hears of every module and every flow that was there all the while, once, and of nothing
+/// that was gone. Gives how many there were.
+fn assert_rundowns_are_whole(all: &[Value], noun: &str, ends: &str) -> usize {
+    let begins: Vec<usize> = (0..all.len())
+        .filter(|at| name(&all[*at]) == "DriverRundown")
+        .collect();
+    let mut told_of = 0;
+    for (index, &begin) in begins.iter().enumerate() {
+        let next = begins.get(index + 1).copied().unwrap_or(all.len());
+        let is_part = |event: &&Value| name(event).ends_with("Rundown");
+        let end = all[..next].iter().rposition(|event| is_part(&event));
+        let end = end.expect("the rundown's own beginning");
+        let there = |events: &[Value]| {
+            let mut there = BTreeSet::new();
+            for event in events {
+                match name(event).strip_prefix(noun) {
+                    Some("Started" | "Attached") => there.insert(subject(event)),
+                    Some(word) if word == ends => there.remove(&subject(event)),
+                    _ => false,
+                };
+            }
+            there
+        };
+        let (before, after) = (there(&all[..begin]), there(&all[..end]));
+        let mut told = BTreeSet::new();
+        for event in named(&all[begin..next], &format!("{noun}Rundown")) {
+            assert!(told.insert(subject(event)), "twice: {event}");
+        }
+        let came = |subject: &&String| {
+            let mut meanwhile = all[begin..end].iter();
+            meanwhile.any(|event| self::subject(event) == **subject)
+        };
+        let all_the_while: BTreeSet<&String> = before.intersection(&after).collect();
+        let gone: Vec<&String> = told.difference(&before).filter(|it| !came(it)).collect();
+        assert!(gone.is_empty(), "{noun}s that are not there: {gone:?}");
+        let missing: Vec<_> = all_the_while
+            .into_iter()
+            .filter(|it| !told.contains(*it))
+            .collect();
+        assert!(missing.is_empty(), "{noun}s that are not told: {missing:?}");
+        told_of += told.len();
+    }
+    told_of
+}
+
 #[test]
 fn hard_lives_have_sessions_that_come_and_go() {
-    let (mut visited, mut switched) = (0, 0);
+    let (mut visited, mut switched, mut modules, mut flows) = (0, 0, 0, 0);
     for seed in 0..48_u64 {
         let lab = traced().with(["--hard", "--seed", &seed.to_string()]);
         let output = lab.passed();
         // The session that prints asks once. Every fourth life has others, which may come when nobody is attached.
-        visited += usize::from(named(&output.events(), "DriverRundown").len() > 1);
+        let events = output.events();
+        visited += usize::from(named(&events, "DriverRundown").len() > 1);
+        modules += assert_rundowns_are_whole(&events, "Module", "Detached");
+        flows += assert_rundowns_are_whole(&events, "Flow", "Ended");
         // Another session takes the messages away, which who has them sees begin; if they come back, that is seen to end.
         let messages = output.messages();
         let shown = |wanted: &str| {
@@ -430,4 +487,5 @@ fn hard_lives_have_sessions_that_come_and_go() {
     }
     assert!((1..48).contains(&visited), "{visited}");
     assert!(switched > 0);
+    assert!(modules > 48 && flows > 48, "{modules} {flows}");
 }
