@@ -148,8 +148,13 @@ pub(crate) fn take_back(address: u64) {
     }
 }
 
-/// Reads a text of UTF-16 units, up to a zero or at most so many.
+/// Reads a text, up to a zero or at most so many units of UTF-16.
 pub(crate) fn read_text(address: u64, limit: Option<usize>) -> Result<String, BadAddress> {
+    Ok(String::from_utf16_lossy(&read_units(address, limit)?))
+}
+
+/// Its units.
+pub(crate) fn read_units(address: u64, limit: Option<usize>) -> Result<Vec<u16>, BadAddress> {
     let mut units = Vec::new();
     while limit.is_none_or(|limit| units.len() < limit) {
         let unit: u16 = mem::read(address.wrapping_add(2 * units.len() as u64))?;
@@ -158,7 +163,7 @@ pub(crate) fn read_text(address: u64, limit: Option<usize>) -> Result<String, Ba
         }
         units.push(unit);
     }
-    Ok(String::from_utf16_lossy(&units))
+    Ok(units)
 }
 
 /// Reads a `UNICODE_STRING`.

@@ -10,6 +10,7 @@ pub(crate) mod etw;
 mod ex;
 pub(crate) mod ex_timer;
 mod file;
+mod format;
 mod full_name;
 mod identity;
 pub(crate) mod io;
