@@ -1,5 +1,7 @@
 //! The drivers in plain C, `tests/drivers/c`: built with clang and lld-link, without Cargo and without a WDK.
 
+mod text;
+
 use std::{
     path::{Path, PathBuf},
     process::Command,
@@ -41,6 +43,7 @@ const FILTER: &[&str] = &[
     "library.c",
     "system.c",
     "store.c",
+    "security.c",
 ];
 /// What the guards call.
 const GUARD: &str = "guard.s";
@@ -223,7 +226,8 @@ impl CDriver {
 fn imports(root: &Path) -> Result<ImportTable> {
     let mut table = ImportTable::read(root)?;
     let [mut kernel, ndis] = bindings::functions(root)?;
-    kernel.extend(OTHER_IMPORTS.iter().map(|name| (*name).to_owned()));
+    let others = OTHER_IMPORTS.iter().chain(text::IMPORTS);
+    kernel.extend(others.map(|name| (*name).to_owned()));
     let platform = PLATFORM_IMPORTS.iter().map(|name| (*name).to_owned());
     for (name, dll, functions) in [
         ("ntoskrnl", "ntoskrnl.exe", kernel),

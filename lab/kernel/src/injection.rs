@@ -96,6 +96,7 @@ const CAN_FAIL: &[CanFail] = &[
     allocation("NdisRetreatNetBufferListDataStart", NDIS_NO_MEMORY),
     allocation("NdisAllocateRWLock", How::Null),
     allocation("NdisAllocateTimerObject", NDIS_NO_MEMORY),
+    allocation("RtlAllocateAndInitializeSid", How::Status(STATUS_NO_MEMORY)),
     allocation("RtlCreateUnicodeString", How::Null),
     allocation("RtlDuplicateUnicodeString", NO_MEMORY),
     allocation("RtlStringFromGUID", NO_MEMORY),

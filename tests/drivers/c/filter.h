@@ -75,10 +75,15 @@ static inline void expect(ULONG trial, ULONG64 is, ULONG64 must)
 /* Tries structured exception handling; the system stops where it is not as documented. */
 void seh(MODULE *module);
 
-/* Tries functions of the run-time library and of NDIS in the same way; and those of `system.c` and `store.c`. */
+/* Tries functions of the run-time library and of NDIS in the same way; and those of `system.c`, `store.c` and
+ * `security.c`. */
 void library(void);
 void system_calls(void);
 void store(void);
+void security(void);
+
+/* Who may do what, for a request whose sender's thread runs it. */
+void security_of_user(void);
 
 /* The same of parameters, which NDIS reads as well: in attach. */
 void store_parameters(void);

@@ -175,4 +175,5 @@ void library(void)
 	devices();
 	pools();
 	system_calls();
+	security();
 }

@@ -23,6 +23,14 @@ void play_send(MODULE *module, NET_BUFFER_LIST *lists)
 
 NTSTATUS play_request(IRP *irp)
 {
+	static LONG volatile tried;
+	IO_STACK_LOCATION *location = irp->Tail.Overlay.CurrentStackLocation;
+	ULONG method = location->Parameters.DeviceIoControl.IoControlCode & 3;
+
+	/* Only then is this certainly its sender's thread. */
+	if (method == METHOD_NEITHER && irp->RequestorMode == UserMode &&
+	    __sync_bool_compare_and_swap(&tried, 0, 1))
+		security_of_user();
 	return user_request(irp);
 }
 

@@ -160,6 +160,7 @@ pub(crate) fn run(mut config: RunConfig, progress: Show) -> Result<Report, Failu
         loads: config.loads,
     };
     let end = machine.run(move || {
+        nt::security::export();
         for (number, loaded) in (0..).zip(loaded) {
             sched::on_behalf(number, || watch::emit(Kind::Loaded(loaded)));
         }

@@ -145,7 +145,7 @@ fn prefix(call: &Call<'_>) -> u64 {
 }
 
 /// Puts `text`, whose terminator has `unit` bytes, into a string: into a buffer of its own, or into that of the caller.
-fn store(target: u64, text: &[u8], unit: usize, allocates: bool) -> u64 {
+pub(super) fn store(target: u64, text: &[u8], unit: usize, allocates: bool) -> u64 {
     let with_end = text.len() + unit;
     let Ok(maximum) = u16::try_from(with_end) else {
         return status(STATUS_INVALID_PARAMETER);

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
+use super::security::token::Token;
 use super::{SUCCESS, imports};
 use crate::driver;
 use crate::per_image::per_image;
@@ -56,8 +57,9 @@ fn process(_: &Call<'_>) -> u64 {
     object("process")
 }
 
+/// That of the running process.
 fn token(_: &Call<'_>) -> u64 {
-    object("token")
+    Token::current().address()
 }
 
 fn silo(_: &Call<'_>) -> u64 {

@@ -28,6 +28,7 @@ pub(crate) mod region;
 pub(crate) mod registry;
 mod resource;
 mod rtl;
+pub(crate) mod security;
 pub(crate) mod seh;
 pub(crate) mod shared_lock;
 mod slist;
@@ -39,7 +40,7 @@ mod zw;
 use crate::rt::{DataExport, Import};
 
 /// Everything that `ntoskrnl.exe` and `hal.dll` offer.
-pub(crate) const IMPORTS: [&[Import]; 33] = [
+pub(crate) const IMPORTS: [&[Import]; 37] = [
     ansi::IMPORTS,
     calendar::IMPORTS,
     csq::IMPORTS,
@@ -66,6 +67,10 @@ pub(crate) const IMPORTS: [&[Import]; 33] = [
     region::IMPORTS,
     resource::IMPORTS,
     rtl::IMPORTS,
+    security::access::IMPORTS,
+    security::acl::IMPORTS,
+    security::descriptor::IMPORTS,
+    security::sid::IMPORTS,
     seh::IMPORTS,
     shared_lock::IMPORTS,
     slist::IMPORTS,
@@ -137,6 +142,12 @@ pub(crate) const DATA: &[DataExport] = &[
         name: "IoFileObjectType",
         words: &[0],
     },
+    // A pointer: see `security::export`.
+    DataExport {
+        module: "ntoskrnl.exe",
+        name: "SeExports",
+        words: &[0],
+    },
 ];
 
 /// Forgets everything: a run begins.
@@ -148,6 +159,7 @@ pub(crate) fn reset() {
     dpc::reset();
     timer::reset();
     identity::reset();
+    security::token::reset();
     region::reset();
     resource::reset();
     ob::reset();
