@@ -44,6 +44,7 @@ const FILTER: &[&str] = &[
     "system.c",
     "store.c",
     "security.c",
+    "text.c",
 ];
 /// What the guards call.
 const GUARD: &str = "guard.s";

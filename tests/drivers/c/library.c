@@ -176,4 +176,5 @@ void library(void)
 	pools();
 	system_calls();
 	security();
+	text();
 }

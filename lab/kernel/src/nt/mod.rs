@@ -2,6 +2,7 @@
 
 mod ansi;
 mod calendar;
+mod crt;
 pub(crate) mod csq;
 pub(crate) mod dbg;
 mod device;
@@ -40,9 +41,15 @@ mod zw;
 use crate::rt::{DataExport, Import};
 
 /// Everything that `ntoskrnl.exe` and `hal.dll` offer.
-pub(crate) const IMPORTS: [&[Import]; 37] = [
+pub(crate) const IMPORTS: [&[Import]; 43] = [
     ansi::IMPORTS,
     calendar::IMPORTS,
+    crt::checked::IMPORTS,
+    crt::class::IMPORTS,
+    crt::number::IMPORTS,
+    crt::print::IMPORTS,
+    crt::sort::IMPORTS,
+    crt::text::IMPORTS,
     csq::IMPORTS,
     dbg::IMPORTS,
     device::IMPORTS,
@@ -165,6 +172,7 @@ pub(crate) fn reset() {
     ob::reset();
     file::reset();
     ps::reset();
+    crt::text::reset();
     dbg::take_output();
 }
 

@@ -1,5 +1,6 @@
-//! The C run time's memory and string functions that the kernel exports.
+//! The C run time's memory functions that the kernel exports.
 
+use super::crt::{EINVAL, ERANGE};
 use super::imports;
 use crate::rt::mem::{self, BadAddress};
 use crate::rt::{Call, sched};
@@ -17,11 +18,9 @@ imports! {
     RtlZeroMemory => zero,
     memcmp => compare,
     RtlCompareMemory => compare_length,
-    strlen => length,
-    strnlen => length_up_to,
-    wcslen => wide_length,
-    strcmp => compare_text,
-    strncmp => compare_text_up_to,
+    memchr => find,
+    memcpy_s => copy_checked,
+    memmove_s => move_checked,
 }
 
 /// A length of memory; what does not fit a `usize` fails at its first byte anyway.
@@ -89,49 +88,42 @@ fn compare_length(call: &Call<'_>) -> u64 {
     u64::try_from(equal).unwrap_or(u64::MAX)
 }
 
-/// The length of zero-terminated text, at most `limit`.
-fn text_length(text: u64, limit: u64) -> u64 {
-    let mut length = 0;
-    while length < limit && mem::read::<u8>(text.wrapping_add(length)).or_fault() != 0 {
-        length += 1;
-    }
-    length
-}
-
-fn length(call: &Call<'_>) -> u64 {
-    text_length(call.arg(0), u64::MAX)
-}
-
-fn length_up_to(call: &Call<'_>) -> u64 {
-    text_length(call.arg(0), call.arg(1))
-}
-
-fn wide_length(call: &Call<'_>) -> u64 {
-    let mut length = 0u64;
-    while mem::read::<u16>(call.arg(0).wrapping_add(2 * length)).or_fault() != 0 {
-        length += 1;
-    }
-    length
-}
-
-fn compare_text(call: &Call<'_>) -> u64 {
-    compare_text_limited(call.arg(0), call.arg(1), u64::MAX)
-}
-
-fn compare_text_up_to(call: &Call<'_>) -> u64 {
-    compare_text_limited(call.arg(0), call.arg(1), call.arg(2))
-}
-
-fn compare_text_limited(a: u64, b: u64, limit: u64) -> u64 {
-    for offset in 0..limit {
-        let x = mem::read::<u8>(a.wrapping_add(offset)).or_fault();
-        let y = mem::read::<u8>(b.wrapping_add(offset)).or_fault();
-        if x != y {
-            return u64::from((i32::from(x) - i32::from(y)).cast_unsigned());
-        }
-        if x == 0 {
-            break;
+/// Where a byte is first; NULL where it is not.
+fn find(call: &Call<'_>) -> u64 {
+    let (begin, byte) = (call.arg(0), call.arg_u8(1));
+    for at in 0..call.arg(2) {
+        let address = begin.wrapping_add(at);
+        if mem::read::<u8>(address).or_fault() == byte {
+            return address;
         }
     }
+    0
+}
+
+/// What is refused leaves zeros in the target.
+fn copy_checked(call: &Call<'_>) -> u64 {
+    let (target, room, source, length) = (call.arg(0), call.arg(1), call.arg(2), call.arg(3));
+    if length == 0 {
+        return 0;
+    }
+    if target != 0 && (source == 0 || room < length) {
+        mem::fill(target, length_of(room), 0).or_fault();
+    }
+    move_checked(call)
+}
+
+fn move_checked(call: &Call<'_>) -> u64 {
+    let (target, room, source, length) = (call.arg(0), call.arg(1), call.arg(2), call.arg(3));
+    if length == 0 {
+        return 0;
+    }
+    if target == 0 || source == 0 {
+        return EINVAL;
+    }
+    if room < length {
+        return ERANGE;
+    }
+    sched::charge_copy(length_of(length));
+    mem::copy(target, source, length_of(length)).or_fault();
     0
 }
