@@ -19,9 +19,50 @@ pub(super) struct Expectation {
     dropped: Option<u64>,
 }
 
+/// What a step of this word tells, by the keys of `expect`, beside whether it was done.
+fn told(word: &str) -> &'static [&'static str] {
+    match word {
+        "send" | "receive" => &["passed", "dropped"],
+        "oid" | "mode" | "ioctl" | "read" => &["status", "bytes", "output", "output-start"],
+        "write" => &["status", "bytes"],
+        "open" | "net-event" | "device-event" => &["status"],
+        _ => &[],
+    }
+}
+
+/// The keys that [`told`] speaks of.
+const TOLD: [&str; 6] = [
+    "status",
+    "bytes",
+    "output",
+    "output-start",
+    "passed",
+    "dropped",
+];
+
 impl Expectation {
-    pub(super) fn read(source: &Source, value: Value<'_>) -> Result<Self, Error> {
-        let mut keys = Keys::of(source, "`expect`", value)?;
+    /// What is expected of a step of this word.
+    pub(super) fn read(source: &Source, value: Value<'_>, word: &str) -> Result<Self, Error> {
+        let mut keys = Keys::of(source, format!("`expect` of a step `{word}`"), value)?;
+        let told = told(word);
+        for key in TOLD.iter().filter(|key| !told.contains(key)) {
+            if let Some(place) = keys.place_of(key) {
+                let all: Vec<String> = told
+                    .iter()
+                    .chain(&["done"])
+                    .map(|key| format!("`{key}`"))
+                    .collect();
+                let why = format!(
+                    "a step `{word}` tells no `{key}`: its `expect` has {}",
+                    all.join(", ")
+                );
+                return Err(source.refuse(&place, why));
+            }
+        }
+        let of_done: Vec<&str> = TOLD
+            .into_iter()
+            .filter(|key| keys.place_of(key).is_some())
+            .collect();
         let status = match keys.take("status") {
             Some(value) => Some(step::code(
                 source,
@@ -40,6 +81,10 @@ impl Expectation {
             passed: keys.number("passed", 0..=u64::MAX)?,
             dropped: keys.number("dropped", 0..=u64::MAX)?,
         };
+        if let ([key, ..], Some(false)) = (&of_done[..], expected.done) {
+            let why = format!("a step `{word}` that is not done has no `{key}`");
+            return Err(keys.refuse(why));
+        }
         keys.finish()?;
         Ok(expected)
     }

@@ -125,6 +125,11 @@ impl<'a> Keys<'a> {
         self.source.refuse(&self.place, why)
     }
 
+    /// Where a key stands that is not yet taken.
+    pub(super) fn place_of(&self, key: &str) -> Option<Range<usize>> {
+        self.left.get(key).map(|(place, _)| place.clone())
+    }
+
     /// The value of a key, if it is there.
     pub(super) fn take(&mut self, key: &'static str) -> Option<Value<'a>> {
         self.taken.push(key);

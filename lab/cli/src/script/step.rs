@@ -139,11 +139,12 @@ impl<'a> Reader<'a> {
             names: &self.images,
         };
         let image = self.pick(keys, "image", images)?;
-        let expected = match keys.take("expect") {
-            Some(value) => Expectation::read(self.source, value)?,
+        let expected = keys.take("expect");
+        let done = operation::read(self, keys, word, adapter)?;
+        let expected = match expected {
+            Some(value) => Expectation::read(self.source, value, word.text)?,
             None => Expectation::default(),
         };
-        let done = operation::read(self, keys, word, adapter)?;
         self.weigh(keys, &done.operation)?;
         self.known.push(Known {
             line: keys.line(),
