@@ -69,6 +69,50 @@ fn what_is_missing_is_listed_with_what_it_would_need() {
     }
 }
 
+/// Of many there is a dozen by name, and how many more.
+#[test]
+fn many_that_are_missing_make_a_short_line() {
+    let scratch = Scratch::new("many");
+    let mut image = fs::read(driver("c-filter")).expect("an image");
+    let mut changed = 0;
+    // Each of these names is an import: with another last letter nobody has it.
+    for prefix in ["NdisF", "NdisAllocate", "NdisFree", "Zw", "Rtl"] {
+        let starts: Vec<usize> = image
+            .windows(prefix.len())
+            .enumerate()
+            .filter(|(_, window)| *window == prefix.as_bytes())
+            .map(|(at, _)| at)
+            .collect();
+        for start in starts {
+            let length = image[start..]
+                .iter()
+                .position(|byte| *byte == 0)
+                .unwrap_or(0);
+            let name = &image[start..start + length];
+            if length > 0 && image[start - 1] == 0 && name.iter().all(u8::is_ascii_alphanumeric) {
+                image[start + length - 1] = b'_';
+                changed += 1;
+            }
+        }
+    }
+    assert!(changed > 20, "{changed}");
+    let header = u32::from_le_bytes(image[0x3C..0x40].try_into().expect("a word")) as usize;
+    image[header + 88..header + 92].fill(0); // the checksum
+    let path = scratch.file("many.sys", &image);
+    let output = Lab::run(&path).output();
+    assert_eq!(
+        (output.exit, output.stderr.lines().count()),
+        (2, 1),
+        "{output:?}"
+    );
+    assert!(output.stderr.len() < 1000, "{output:?}");
+    assert_eq!(output.stderr.matches('!').count(), 12, "{output:?}");
+    let hint = format!("`lwf-lab imports {}` lists them all", path.display());
+    for part in [hint.as_str(), "imports are unknown to the lab: ", ", and "] {
+        assert!(output.stderr.contains(part), "{part}: {output:?}");
+    }
+}
+
 /// The columns of the table line up.
 #[test]
 fn the_table_is_aligned() {

@@ -365,16 +365,28 @@ pub enum Failure {
     Lab(String),
 }
 
+/// Names of imports in a line, at most.
+const NAMES_SHOWN: usize = 12;
+
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::BadInput(line) => f.write_str(line),
             Self::UnknownImports { image, names } => {
+                let shown = names.get(..NAMES_SHOWN).unwrap_or(names);
+                let count = match names.len() {
+                    1 => "1 import is".to_owned(),
+                    count => format!("{count} imports are"),
+                };
                 write!(
                     f,
-                    "{image}: imports unknown to the lab: {}",
-                    names.join(", ")
-                )
+                    "{image}: {count} unknown to the lab: {}",
+                    shown.join(", ")
+                )?;
+                match names.len() - shown.len() {
+                    0 => Ok(()),
+                    more => write!(f, ", and {more} more"),
+                }
             }
             Self::Lab(line) => write!(f, "fault of the lab: {line}"),
         }

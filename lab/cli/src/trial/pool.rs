@@ -174,11 +174,16 @@ impl Worker {
             .map_or_else(|error| error.to_string(), |status| status.to_string());
         let last = said.lines().last().unwrap_or("without a word");
         let last = last.strip_prefix("lwf-lab: ").unwrap_or(last);
-        let line = format!("{what}: the worker process ended ({status}): {last}");
-        // What the process itself calls bad input is bad input.
-        let exit = match child.wait().ok().and_then(|status| status.code()) {
-            Some(2) => Exit::BadInput,
-            _ => Exit::LabFault,
+        // What the process itself calls bad input is bad input; how it ended says nothing more than its words.
+        let code = child.wait().ok().and_then(|status| status.code());
+        let (exit, line) = match (code, said.is_empty()) {
+            (Some(1), false) => (Exit::RuleBroken, last.to_owned()),
+            (Some(2), false) => (Exit::BadInput, last.to_owned()),
+            (Some(3), false) => (Exit::LabFault, format!("{what}: {last}")),
+            _ => {
+                let line = format!("{what}: the worker process ended ({status}): {last}");
+                (Exit::LabFault, line)
+            }
         };
         Error { exit, line }
     }
