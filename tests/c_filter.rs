@@ -44,6 +44,94 @@ fn the_filter_in_c_is_clean_when_calls_fail() {
     assert_eq!(output.exit, 0, "{output:?}");
 }
 
+#[test]
+fn a_file_that_was_put_on_the_disk_is_read() {
+    let scratch = Scratch::new("given");
+    let image = driver("c-filter");
+    let name = "\\SystemRoot\\Temp\\given\\DEFERLWF.dat";
+    let given = |text: &[u8]| {
+        let path = scratch.file("given.dat", text);
+        format!("{name}={}", path.display())
+    };
+    let run = |file: &str| {
+        Lab::run(&image)
+            .pcap(&capture("ping"))
+            .with(["--file", file])
+    };
+    run(&given(b"lab!\x07xy")).clean();
+    // It is read: with other bytes the driver stops the system, in a run and in every life alike, and again when it is played
+    // again.
+    let wrong = given(b"lab!\x08xy");
+    assert_eq!(run(&wrong).broken().rule, "lab-fault");
+    let output = Lab::stress(&image)
+        .with(["--seeds", "2", "--file", &wrong])
+        .output();
+    assert_eq!(output.exit, 1, "{output:?}");
+    let found: lab_cli::trial::stress::Summary = output.object();
+    let replay = found.failure.expect("it failed").replay;
+    assert!(replay.contains("--file "), "{replay}");
+    // A script brings its own, from beside it or from within.
+    let text = |data: &str| {
+        format!(
+            "[[file]]\nname = '{name}'\n{data}\n[[step]]\ndo = 'wait'\nms = 5\n[[step]]\ndo = 'send'\nframes = '{}'",
+            "00".repeat(60)
+        )
+    };
+    for (data, exit) in [
+        ("data = '6c616221 05'", 0),
+        ("data = '6c616221 06'", 1),
+        ("from = 'given.dat'", 1),
+    ] {
+        let path = scratch.file("s.toml", text(data).as_bytes());
+        let output = Lab::run(&image).script(&path).output();
+        assert_eq!(output.exit, exit, "{data}: {output:?}");
+    }
+}
+
+#[test]
+fn a_file_that_the_disk_cannot_have_is_refused_in_one_line() {
+    let scratch = Scratch::new("no-disk");
+    let here = scratch.file("x.dat", b"x");
+    let large = scratch.path().join("large.dat");
+    let file = std::fs::File::create(&large).expect("a file");
+    file.set_len((16 << 20) + 1).expect("a long file");
+    let [here, large] = [&here, &large].map(|path| path.display().to_string());
+    for (files, said) in [
+        (vec![format!("C:\\x={here}")], "no file of the lab's disk"),
+        (vec![here.clone()], "expected NT-PATH=FILE"),
+        (
+            vec![format!("\\??\\C:\\x={here}.missing")],
+            "x.dat.missing: No such file",
+        ),
+        (
+            vec![format!("\\??\\C:\\x={large}")],
+            "has more than 16777216 bytes, a file's limit",
+        ),
+        (
+            vec![format!("\\??\\C:\\Windows={here}")],
+            "is a folder, and cannot be a file",
+        ),
+        (
+            vec![
+                format!("\\SystemRoot\\x={here}"),
+                format!("\\??\\C:\\WINDOWS\\X={here}"),
+            ],
+            "X: there are two of it",
+        ),
+    ] {
+        for command in ["run", "stress", "bench"] {
+            let mut lab = Lab::command([command.as_ref(), driver("c-filter").as_os_str()]);
+            for file in &files {
+                lab = lab.with(["--file", file]);
+            }
+            let output = lab.output();
+            assert_eq!(output.exit, 2, "{command}: {output:?}");
+            assert!(output.stderr.contains(said), "{said}: {output:?}");
+            assert!(output.stderr.lines().count() <= 3, "{output:?}");
+        }
+    }
+}
+
 /// A mark `caught: PLAY by RULE` in the source, with its line.
 struct Mark {
     play: String,

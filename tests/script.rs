@@ -318,6 +318,39 @@ const BAD: &[(&str, &[&str])] = &[
         &["s.toml:1:", "`ns`, `us` or `ms`"],
     ),
     (
+        "[[step]]\ndo = 'wait'\nms = 1\nexpect = { status = 0 }",
+        &["s.toml:4:", "`wait` tells no `status`", "`done`"],
+    ),
+    (
+        "[[step]]\ndo = 'send'\nframes = '0102030405060708090a0b0c0d0e'\n\
+         [step.expect]\npassed = 1\nstatus = 'STATUS_SUCCESS'",
+        &[
+            "s.toml:6:",
+            "`send` tells no `status`",
+            "`passed`, `dropped`, `done`",
+        ],
+    ),
+    (
+        "[[step]]\ndo = 'oid'\nkind = 'query'\noid = 1\nexpect = { dropped = 0 }",
+        &["s.toml:5:", "`oid` tells no `dropped`", "`status`"],
+    ),
+    (
+        "[[step]]\ndo = 'mode'\nmode = 'tap'\nexpect = { done = false, status = 0 }",
+        &["s.toml:4:", "`mode` that is not done has no `status`"],
+    ),
+    (
+        "[[file]]\nname = 'C:\\x'\ndata = ''\n[[step]]\ndo = 'pause'",
+        &["s.toml:2:", "no file of the lab's disk"],
+    ),
+    (
+        "[[file]]\nname = '\\??\\C:\\x'\n[[step]]\ndo = 'pause'",
+        &["s.toml:1:", "`from` or by `data`"],
+    ),
+    (
+        "[[file]]\nname = '\\??\\C:\\x'\nfrom = 'nowhere'\n[[step]]\ndo = 'pause'",
+        &["s.toml:3:", "nowhere", "No such file"],
+    ),
+    (
         "[[step]]\ndo = 'wait'\nms = 20001",
         &["s.toml:3:", "`ms` is 20001"],
     ),

@@ -3,6 +3,7 @@
 mod bench;
 mod decode;
 mod demand;
+mod file;
 mod run;
 mod setting;
 mod site;
@@ -10,8 +11,11 @@ mod stack;
 mod trial;
 
 pub use bench::BenchArguments;
+pub(crate) use bench::REFUSED;
 pub use decode::{DecodeArguments, Keywords, TraceArguments};
 pub use demand::DemandArguments;
+pub use file::FileArguments;
+pub(crate) use file::read as read_disk_file;
 pub use run::{ModeName, RunArguments, StopWhen};
 pub use setting::Setting;
 pub(crate) use setting::values;
@@ -55,7 +59,7 @@ pub enum Command {
     #[command(after_help = IMPORTS_HELP)]
     Imports(ImportsArguments),
     /// Measure the time that an image needs per packet, alone or against another
-    #[command(after_help = bench::HELP)]
+    #[command(after_help = bench::HELP, mut_args(bench::hide_refused))]
     Bench(BenchArguments),
     /// Play lives that another lwf-lab asks for
     #[command(hide = true)]
@@ -122,7 +126,8 @@ pub(crate) fn switched_off(rules: &[String]) -> Option<String> {
     (!rules.is_empty()).then(|| format!("not watched: {}", rules.join(", ")))
 }
 
-fn path_word(path: &std::path::Path) -> String {
+/// A path as a shell takes it.
+pub(crate) fn path_word(path: &std::path::Path) -> String {
     word(&path.to_string_lossy())
 }
 

@@ -85,6 +85,7 @@ pub(crate) fn execute(arguments: &RunArguments) -> Result<Outcome, Error> {
         };
         sources = adapters.iter().map(|_| source()).collect();
     }
+    let files = arguments.files.read(script::files(script.as_ref()))?;
     let modes: Vec<Mode> = arguments.modes.iter().map(|&mode| mode.into()).collect();
     let writes = argument::values(&arguments.later_settings);
     let control = device::administrator(writes, &modes, adapters.len() as u32);
@@ -114,6 +115,7 @@ pub(crate) fn execute(arguments: &RunArguments) -> Result<Outcome, Error> {
             disturb: arguments.disturb,
             adapters,
             parameters: argument::values(&arguments.settings),
+            files,
             control: Some(control),
             chaos,
             script: script.as_ref().map(|script| script.play.clone()),
@@ -220,7 +222,8 @@ pub(crate) fn refuse(path: &Path, image_name: &str, failure: &Failure) -> Error 
     match failure {
         Failure::BadInput(_) => Error::bad_input(line),
         Failure::UnknownImports { .. } => Error::bad_input(format!(
-            "{line} (`lwf-lab imports` tells what they would need)"
+            "{line} (`lwf-lab imports {}` lists them all, with what each would need)",
+            argument::path_word(path)
         )),
         Failure::Lab(_) => Error::lab_fault(line),
     }
@@ -233,15 +236,18 @@ const IDLE_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x01];
 const MAX_IMAGE_LENGTH: u64 = 256 << 20;
 
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    read_up_to(path, MAX_IMAGE_LENGTH, "the lab's limit")
+}
+
+/// Reads a file of so many bytes at most, which is what `limit` calls it.
+pub(crate) fn read_up_to(path: &Path, most: u64, limit: &str) -> Result<Vec<u8>, Error> {
     let bad = |why: &dyn Display| Error::bad_input(format!("{}: {why}", path.display()));
     let mut bytes = Vec::new();
     File::open(path)
-        .and_then(|file| file.take(MAX_IMAGE_LENGTH + 1).read_to_end(&mut bytes))
+        .and_then(|file| file.take(most + 1).read_to_end(&mut bytes))
         .map_err(|error| bad(&error))?;
-    if bytes.len() as u64 > MAX_IMAGE_LENGTH {
-        return Err(bad(&format!(
-            "has more than {MAX_IMAGE_LENGTH} bytes, the lab's limit"
-        )));
+    if bytes.len() as u64 > most {
+        return Err(bad(&format!("has more than {most} bytes, {limit}")));
     }
     Ok(bytes)
 }

@@ -33,6 +33,8 @@ pub struct RunConfig {
     pub adapters: Vec<AdapterConfig>,
     /// Registry values: the same for the driver's and for every adapter's parameters, and for all images of a stack.
     pub parameters: Vec<(String, ParameterValue)>,
+    /// Files that the disk of each image has from the beginning.
+    pub files: Vec<DiskFile>,
     /// When the stacks stop.
     pub stop: Stop,
     /// Whether sends are cancelled, packets come while a module does not run, sends are looped back,
@@ -78,6 +80,8 @@ pub struct Load {
     pub is_hot: bool,
     /// Whether they go past the filter: then the lab alone is measured.
     pub is_past: bool,
+    /// How often what the lab adds to the driver's time is done once more, with no effect: up to 2.
+    pub again: u8,
     /// The least time, in ns.
     pub least_ns: u64,
 }
@@ -96,12 +100,24 @@ pub struct Sample {
     pub packets: u64,
     /// All the time that it took, in ns.
     pub elapsed_ns: f64,
-    /// Time of it in the driver's code, in ns.
+    /// Time of it in the driver's code, in ns, with the way there and back, and with those imports that the driver runs
+    /// itself.
     pub driver_ns: f64,
+    /// How far that may be wrong for what was taken off for the other imports and for the clock, in ns.
+    pub doubt_ns: f64,
     /// Calls of imports.
     pub imports: u64,
     /// Whether another process had the processor meanwhile.
     pub is_interrupted: bool,
+}
+
+/// A file of the simulated disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiskFile {
+    /// Its full name, such as `\??\C:\ProgramData\my.dat`; see [`check_disk_name`](crate::check_disk_name).
+    pub name: String,
+    /// What is in it.
+    pub data: Vec<u8>,
 }
 
 /// Another filter of the stack.

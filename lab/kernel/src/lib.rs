@@ -20,9 +20,9 @@ mod watch;
 mod worker;
 
 pub use config::{
-    AdapterConfig, Answer, Ask, CallSite, Chaos, Control, ControlPhase, Device, Direction, Frame,
-    Load, Media, NextLoad, ParameterValue, Request, RequestKind, Requestor, RunConfig, Sample,
-    StackedImage, Stop, UserMemory,
+    AdapterConfig, Answer, Ask, CallSite, Chaos, Control, ControlPhase, Device, Direction,
+    DiskFile, Frame, Load, Media, NextLoad, ParameterValue, Request, RequestKind, Requestor,
+    RunConfig, Sample, StackedImage, Stop, UserMemory,
 };
 pub use operation::{
     Act, Event, EventWay, FileCall, FileOperation, OidAsk, Operation, Outcome, Packets,
@@ -82,6 +82,14 @@ pub fn end_with_parent() -> std::io::Result<()> {
 /// Why not, to be put behind the PDB's name.
 pub fn check_symbols(image: &[u8], pdb: &std::path::Path) -> Result<(), String> {
     lab_pe::Image::parse(image).map_or(Ok(()), |image| rt::symbol::check(pdb, &image))
+}
+
+/// Whether a file of the simulated disk can have this full name.
+///
+/// # Errors
+/// Why not, to be put behind the name.
+pub fn check_disk_name(name: &str) -> Result<(), String> {
+    nt::file::seed::check(name)
 }
 
 /// Runs an image through its whole life. One run per process: the machine is process-global, and

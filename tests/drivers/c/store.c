@@ -260,9 +260,33 @@ NOINLINE static void files(void)
 	       STATUS_OBJECT_PATH_NOT_FOUND);
 }
 
+/* A file that somebody has put there, if so: `lab!` and a byte that tells its length. */
+NOINLINE static void given(void)
+{
+	UNICODE_STRING name;
+	OBJECT_ATTRIBUTES it = attributes(NULL, &name, L"\\SystemRoot\\Temp\\Given\\deferlwf.dat");
+	FILE_STANDARD_INFORMATION standard;
+	IO_STATUS_BLOCK block;
+	UCHAR bytes[8];
+	HANDLE file;
+
+	if (ZwOpenFile(&file, FILE_READ_DATA | SYNCHRONIZE, &it, &block, FILE_SHARE_READ,
+		       FILE_SYNCHRONOUS_IO_NONALERT | FILE_NON_DIRECTORY_FILE) != STATUS_SUCCESS)
+		return;
+	if (worked(381, ZwReadFile(file, NULL, NULL, NULL, &block, bytes, 5, NULL, NULL))) {
+		expect(382, block.Information, 5);
+		expect(383, *(ULONG *)bytes, 0x2162616c);
+		if (worked(384, ZwQueryInformationFile(file, &block, &standard, sizeof(standard),
+						       FileStandardInformation)))
+			expect(385, standard.EndOfFile.QuadPart, bytes[4]);
+	}
+	ZwClose(file);
+}
+
 /* Runs all trials. */
 void store(void)
 {
+	given();
 	registry();
 	files();
 }

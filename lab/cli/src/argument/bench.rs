@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Arg, Args};
 
 use super::Setting;
 use super::trial::Subject;
@@ -24,13 +24,46 @@ Loads: both directions; 64 and 1514 bytes; batches of 1, 32 and 256; buffers tha
 of them in turn (`cold`).
 
 The times are of this machine, in ns per packet. `raw` is all of it; `lab` the part that is spent in the lab, which
-stands for NDIS and NT and costs other than they do; `net` the part in the driver's own code. Each is the median of all
-samples; `spread` is that of the medians of the repetitions: the largest less the least, over their median. Two images
-take turns on one processor: first, second, second, first. Within a repetition, each has several processes. The ratio of two
-nets is the median of those of the turns, and is told where the lab has no more than half of the raw time in both.
+stands for NDIS and NT and costs other than they do; `net` the part in the driver's own code. What the lab adds among that
+code is told by doing it twice and three times; `error` is how far the net may be wrong for that, and a net below its error
+is `< error`. Each is the median of all samples; `spread` is that of the medians of the repetitions: the largest less the
+least, over their median. Two images take turns on one processor: first, second, second, first. Within a repetition, each
+has several processes. The ratio of two nets is the median of those of the turns, and is told where the lab has no more than
+half of the raw time in both and the nets are above their errors; `5 %` says whether it would show such a difference.
 A sample that another process interrupts is taken again.
 
 Exit codes: 0 measured; 1 the driver broke down meanwhile; 2 bad input or usage; 3 fault of the lab.";
+
+/// Options of a [`Subject`] that a measurement refuses, each with why.
+pub(crate) const REFUSED: [(&str, &str); 6] = [
+    (
+        "above",
+        "what is measured is alone on its adapter: no --above and no --below",
+    ),
+    (
+        "below",
+        "what is measured is alone on its adapter: no --above and no --below",
+    ),
+    (
+        "ordered",
+        "nobody follows packets that are measured: no --ordered and no --hold-limit",
+    ),
+    (
+        "hold_limit",
+        "nobody follows packets that are measured: no --ordered and no --hold-limit",
+    ),
+    ("script", "nothing is done to what is measured: no --script"),
+    (
+        "without",
+        "no rule is watched while something is measured: no --without",
+    ),
+];
+
+/// Leaves an option out of the help that is refused anyway.
+pub(super) fn hide_refused(argument: Arg) -> Arg {
+    let is_refused = REFUSED.iter().any(|(name, _)| argument.get_id() == name);
+    argument.hide(is_refused)
+}
 
 /// Arguments of `lwf-lab bench`.
 #[derive(Args, Clone, Debug)]

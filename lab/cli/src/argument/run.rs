@@ -8,8 +8,8 @@ use lab_net::Local;
 
 use super::trial::Subject;
 use super::{
-    DemandArguments, Setting, Site, StackArguments, TraceArguments, media, ndis_minor, path_word,
-    rule, word,
+    DemandArguments, FileArguments, Setting, Site, StackArguments, TraceArguments, media,
+    ndis_minor, path_word, rule, word,
 };
 use crate::capture::VlanTags;
 
@@ -23,6 +23,9 @@ Examples:
 
   An older system, and a registry value of the driver's parameters:
     lwf-lab run deferlwf.sys --pcap a.pcapng --ndis 6.85 --set RingEntries=16
+
+  A file that the driver reads with ZwCreateFile and ZwReadFile:
+    lwf-lab run myfilter.sys --file '\\SystemRoot\\System32\\drivers\\rules.bin=rules.bin'
 
   Change the driver's mode twice while packets flow:
     lwf-lab run deferlwf.sys --pcap a.pcapng --modes inline,off
@@ -96,6 +99,10 @@ pub struct RunArguments {
     /// Registry value that is written while packets flow; then deferlwf is asked, on every adapter, to read its parameters again
     #[arg(long = "set-later", value_name = "NAME=VALUE", value_parser = Setting::parse)]
     pub later_settings: Vec<Setting>,
+
+    /// What the disk has.
+    #[command(flatten)]
+    pub files: FileArguments,
 
     /// Virtual processors
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
@@ -219,6 +226,7 @@ impl RunArguments {
             stack,
             ndis,
             settings,
+            files,
             processors,
             workers,
             pdb,
@@ -231,6 +239,7 @@ impl RunArguments {
             stack,
             ndis,
             settings,
+            files,
             processors,
             workers,
             pdb,
@@ -323,6 +332,7 @@ impl RunArguments {
         if self.hard {
             words.push("--hard".to_owned());
         }
+        words.extend(self.files.words());
         words.extend(self.demand.words());
         words.join(" ")
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{DemandArguments, Setting, StackArguments, ndis_minor, rule};
+use super::{DemandArguments, FileArguments, Setting, StackArguments, ndis_minor, rule};
 
 pub(super) const STRESS_HELP: &str = "\
 Examples:
@@ -62,6 +62,10 @@ pub struct Subject {
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = Setting::parse)]
     pub settings: Vec<Setting>,
 
+    /// What the disk has.
+    #[command(flatten)]
+    pub files: FileArguments,
+
     /// Virtual processors
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
     pub processors: u8,
@@ -111,6 +115,7 @@ impl Subject {
         for rule in &self.without {
             option("--without", rule.into());
         }
+        arguments.extend(self.files.arguments());
         arguments.extend(self.demand.words().map(OsString::from));
         if let Some(script) = &self.script {
             arguments.extend(["--script".into(), script.into()]);

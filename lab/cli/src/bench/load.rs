@@ -68,6 +68,7 @@ impl fmt::Display for Load {
 pub(super) struct Question {
     pub(super) load: Load,
     pub(super) is_past: bool,
+    pub(super) again: u8,
     pub(super) least_ns: u64,
 }
 
@@ -84,6 +85,7 @@ impl Question {
             batch: self.load.batch,
             is_hot: self.load.is_hot,
             is_past: self.is_past,
+            again: self.again,
             least_ns: self.least_ns,
         }
     }
@@ -95,8 +97,16 @@ pub(super) struct Taken {
     pub(super) packets: u64,
     pub(super) elapsed_ns: f64,
     pub(super) driver_ns: f64,
+    pub(super) doubt_ns: f64,
     pub(super) imports: u64,
     pub(super) is_interrupted: bool,
+}
+
+impl Taken {
+    /// A whole's part of each packet.
+    pub(super) fn per_packet(&self, whole: f64) -> f64 {
+        whole / self.packets as f64
+    }
 }
 
 impl From<Sample> for Taken {
@@ -105,6 +115,7 @@ impl From<Sample> for Taken {
             packets: sample.packets,
             elapsed_ns: sample.elapsed_ns,
             driver_ns: sample.driver_ns,
+            doubt_ns: sample.doubt_ns,
             imports: sample.imports,
             is_interrupted: sample.is_interrupted,
         }

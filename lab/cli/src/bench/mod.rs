@@ -5,6 +5,8 @@
 //! machine that becomes faster or slower does so for both. Within a repetition the processes are replaced some times: where
 //! Linux puts their memory makes a difference that no number of turns takes away.
 
+mod figure;
+mod gather;
 mod load;
 mod table;
 
@@ -15,14 +17,15 @@ use std::rc::Rc;
 use lab_kernel::{AdapterConfig, Media, NextLoad, RunConfig, Stop};
 use lab_net::generator::{ADAPTER, Datagrams};
 use lab_rules::Demands;
-use serde::{Deserialize, Serialize};
 
-use crate::argument::{self, BenchArguments, Subject, WorkerArguments};
+use crate::argument::{self, BenchArguments, REFUSED, Subject, WorkerArguments};
 use crate::capture::{self, VlanTags};
 use crate::error::{Error, Exit};
 use crate::progress::CountLine;
 use crate::run;
 use crate::trial::pool::Worker;
+pub use figure::{Cost, Figure, Ratio, Row, Summary};
+use gather::Gathered;
 pub use load::Load;
 use load::{Question, Taken};
 pub use table::render;
@@ -35,86 +38,6 @@ const PROCESSES: u32 = 5;
 const AGAIN: u32 = 20;
 /// Of the time of a sample, the part that it takes to get warm before.
 const WARM: u64 = 4;
-
-/// What was measured.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub struct Summary {
-    /// File names of the images: one or two.
-    pub images: Vec<String>,
-    /// The processor of this machine, as Linux names it.
-    pub processor: String,
-    /// Repetitions of the whole.
-    pub repetitions: u32,
-    /// Turns of each load in a repetition.
-    pub turns: u32,
-    /// The least time of a sample, in ms.
-    pub sample_ms: u64,
-    /// Samples that another process has interrupted, and that were taken again.
-    pub discarded: u64,
-    /// One for each load.
-    pub rows: Vec<Row>,
-}
-
-/// One load.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub struct Row {
-    /// What it was.
-    pub load: Load,
-    /// The same without a filter: ns per packet.
-    pub without_filter_ns: f64,
-    /// One for each image.
-    pub costs: Vec<Cost>,
-    /// The first image's net cost in the second's, where it can be told.
-    pub ratio: Option<Figure>,
-}
-
-/// What a packet costs.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
-pub struct Cost {
-    /// All of it, in ns.
-    pub raw_ns: f64,
-    /// What the lab has of it.
-    pub lab_ns: f64,
-    /// What the driver's code has of it.
-    pub net: Figure,
-    /// Calls of imports.
-    pub imports: f64,
-}
-
-/// A median of the repetitions, and how far they are apart.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
-pub struct Figure {
-    /// The median.
-    pub median: f64,
-    /// The largest less the least, over the median; 0 for one repetition.
-    pub spread: f64,
-}
-
-impl Figure {
-    fn of(values: &[f64]) -> Self {
-        let median = median(values);
-        let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let least = values.iter().copied().fold(f64::INFINITY, f64::min);
-        let spread = if median > 0.0 {
-            (most - least) / median
-        } else {
-            0.0
-        };
-        Self { median, spread }
-    }
-}
-
-/// The middle one, or the mean of the two in the middle; 0 of none.
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let half = sorted.len() / 2;
-    match sorted.len() {
-        0 => 0.0,
-        odd if odd % 2 == 1 => sorted[half],
-        _ => f64::midpoint(sorted[half - 1], sorted[half]),
-    }
-}
 
 /// Measures one image, or two in alternation.
 ///
@@ -132,20 +55,17 @@ pub(crate) fn execute(arguments: &BenchArguments) -> Result<Summary, Error> {
         });
     }
     // Bad input ends here, before a process is started for it.
-    if arguments.subject.stack.arguments().next().is_some() {
-        return Err(Error::bad_input(
-            "what is measured is alone on its adapter: no --above and no --below",
-        ));
-    }
-    if arguments.subject.demand.words().next().is_some() {
-        return Err(Error::bad_input(
-            "nobody follows packets that are measured: no --ordered and no --hold-limit",
-        ));
-    }
-    if arguments.subject.script.is_some() {
-        return Err(Error::bad_input(
-            "nothing is done to what is measured: no --script",
-        ));
+    let subject = &arguments.subject;
+    let is_given = |option: &str| match option {
+        "above" => !subject.stack.above.is_empty(),
+        "below" => !subject.stack.below.is_empty(),
+        "ordered" | "hold_limit" => subject.demand.words().next().is_some(),
+        "script" => subject.script.is_some(),
+        "without" => !subject.without.is_empty(),
+        _ => false,
+    };
+    if let Some((_, why)) = REFUSED.iter().find(|(option, _)| is_given(option)) {
+        return Err(Error::bad_input(*why));
     }
     for subject in &subjects {
         run::read(&subject.image)?;
@@ -160,6 +80,7 @@ pub(crate) fn execute(arguments: &BenchArguments) -> Result<Summary, Error> {
     let mut discarded = 0;
     let processes = arguments.samples.min(PROCESSES);
     for _ in 0..arguments.repeat {
+        gathered.iter_mut().for_each(Gathered::begin_repetition);
         for process in 0..processes {
             let mut measurers = Measurers::start(&subjects)?;
             for (load, gathered) in loads.iter().zip(&mut gathered) {
@@ -174,7 +95,6 @@ pub(crate) fn execute(arguments: &BenchArguments) -> Result<Summary, Error> {
             discarded += measurers.discarded;
             measurers.end();
         }
-        gathered.iter_mut().for_each(Gathered::end_repetition);
     }
     drop(progress);
     Ok(Summary {
@@ -217,7 +137,8 @@ fn processor() -> String {
 /// An image in its process.
 struct Measurer {
     worker: Worker,
-    image: String,
+    /// The image's, for messages.
+    path: String,
 }
 
 /// A process that gave no sample.
@@ -234,9 +155,9 @@ impl Measurer {
         match why {
             Some(why) => {
                 self.worker.end();
-                Error::bad_input(format!("{}: {why}", self.image))
+                Error::bad_input(format!("{}: {why}", self.path))
             }
-            None => self.worker.autopsy(&self.image),
+            None => self.worker.autopsy(&self.path),
         }
     }
 }
@@ -253,7 +174,7 @@ impl Measurers {
         for subject in subjects {
             all.push(Measurer {
                 worker: Worker::start(MEASURER, subject)?,
-                image: run::file_name(&subject.image),
+                path: subject.image.display().to_string(),
             });
         }
         Ok(Self { all, discarded: 0 })
@@ -295,119 +216,6 @@ impl Measurers {
     }
 }
 
-/// The samples of one load.
-struct Gathered {
-    without_filter_ns: Vec<f64>,
-    /// For each image, all samples.
-    samples: Vec<Vec<Taken>>,
-    /// What this repetition has, and the medians of those that have ended.
-    now: Parts,
-    medians: Parts,
-}
-
-/// Of a load, what is compared.
-struct Parts {
-    /// For each image, net costs.
-    nets: Vec<Vec<f64>>,
-    ratios: Vec<f64>,
-}
-
-impl Parts {
-    fn new(images: usize) -> Self {
-        Self {
-            nets: vec![Vec::new(); images],
-            ratios: Vec::new(),
-        }
-    }
-}
-
-impl Gathered {
-    fn new(images: usize) -> Self {
-        Self {
-            without_filter_ns: Vec::new(),
-            samples: vec![Vec::new(); images],
-            now: Parts::new(images),
-            medians: Parts::new(images),
-        }
-    }
-
-    /// One turn.
-    fn add(
-        &mut self,
-        load: Load,
-        turn: u32,
-        sample_ms: u64,
-        measurers: &mut Measurers,
-    ) -> Result<(), Silent> {
-        let question = |is_past| Question {
-            load,
-            is_past,
-            least_ns: sample_ms * 1_000_000,
-        };
-        let images = measurers.all.len();
-        let mut sums = vec![0.0; images];
-        for &index in order(images, turn) {
-            let taken = measurers.sample(index, question(false))?;
-            let net = taken.driver_ns / taken.packets as f64;
-            self.now.nets[index].push(net);
-            sums[index] += net;
-            self.samples[index].push(taken);
-        }
-        if let [first, second] = sums[..]
-            && second > 0.0
-        {
-            self.now.ratios.push(first / second);
-        }
-        // The lab alone is the same with any image.
-        let taken = measurers.sample(turn as usize % images, question(true))?;
-        self.without_filter_ns
-            .push(taken.elapsed_ns / taken.packets as f64);
-        Ok(())
-    }
-
-    fn end_repetition(&mut self) {
-        for (medians, nets) in self.medians.nets.iter_mut().zip(&mut self.now.nets) {
-            medians.push(median(nets));
-            nets.clear();
-        }
-        if !self.now.ratios.is_empty() {
-            self.medians.ratios.push(median(&self.now.ratios));
-            self.now.ratios.clear();
-        }
-    }
-
-    fn row(self, load: Load) -> Row {
-        let costs: Vec<Cost> = self
-            .samples
-            .iter()
-            .zip(&self.medians.nets)
-            .map(|(samples, nets)| {
-                let middle = |value: fn(&Taken) -> f64| {
-                    let values: Vec<f64> = samples
-                        .iter()
-                        .map(|it| value(it) / it.packets as f64)
-                        .collect();
-                    median(&values)
-                };
-                Cost {
-                    raw_ns: middle(|it| it.elapsed_ns),
-                    lab_ns: middle(|it| it.elapsed_ns - it.driver_ns),
-                    net: Figure::of(nets),
-                    imports: middle(|it| it.imports as f64),
-                }
-            })
-            .collect();
-        let is_told = costs.iter().all(|cost| cost.lab_ns <= cost.raw_ns / 2.0);
-        Row {
-            load,
-            without_filter_ns: median(&self.without_filter_ns),
-            ratio: (is_told && !self.medians.ratios.is_empty())
-                .then(|| Figure::of(&self.medians.ratios)),
-            costs,
-        }
-    }
-}
-
 /// Measures what standard input asks for, until it ends.
 ///
 /// # Errors
@@ -433,6 +241,7 @@ pub(crate) fn work(arguments: &WorkerArguments) -> Result<Exit, Error> {
         workers: subject.workers,
         adapters: vec![adapter()],
         parameters: argument::values(&subject.settings),
+        files: subject.files.read(&[])?,
         stop: Stop::default(),
         disturb: false,
         control: None,
@@ -511,7 +320,8 @@ fn adapter() -> AdapterConfig {
 
 #[cfg(test)]
 mod tests {
-    use super::{Figure, median, order};
+    use super::figure::{Figure, median};
+    use super::order;
 
     #[test]
     fn the_median_is_in_the_middle() {

@@ -11,11 +11,12 @@ mod step;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use lab_kernel::{AdapterConfig, Performance, Report};
+use lab_kernel::{AdapterConfig, DiskFile, Performance, Report};
 
 use expect::Expectation;
 use source::{Keys, Source};
 
+use crate::argument;
 use crate::error::Error;
 use crate::run;
 use crate::summary;
@@ -37,6 +38,8 @@ pub(crate) struct Script {
     pub(crate) play: lab_kernel::Script,
     /// The adapters that it names; none if it leaves them to others.
     pub(crate) adapters: Vec<AdapterConfig>,
+    /// What it puts on the disk.
+    files: Vec<DiskFile>,
     /// The file, as it was named.
     file: String,
     /// By number, less 1.
@@ -66,6 +69,7 @@ pub(crate) fn read(path: &Path, given: &[String], images: &[&Path]) -> Result<Sc
     let root = source.parse()?;
     let mut keys = Keys::new(&source, "the script", root.span(), root.get_ref());
     let adapters = adapters(&source, &mut keys, !given.is_empty())?;
+    let files = disk_files(&source, &mut keys)?;
     let names: Vec<String> = match (adapters.as_slice(), given) {
         ([], []) => vec![IDLE.to_owned()],
         ([], names) => names.to_vec(),
@@ -85,6 +89,7 @@ pub(crate) fn read(path: &Path, given: &[String], images: &[&Path]) -> Result<Sc
     Ok(Script {
         play,
         adapters,
+        files,
         file: path.to_string_lossy().into_owned(),
         known,
     })
@@ -127,6 +132,45 @@ fn adapters(
         });
     }
     Ok(adapters)
+}
+
+/// The files that a script puts on the disk.
+fn disk_files(source: &Source, keys: &mut Keys<'_>) -> Result<Vec<DiskFile>, Error> {
+    let mut files: Vec<DiskFile> = Vec::new();
+    for value in keys.array("file")?.into_iter().flatten() {
+        let mut keys = Keys::of(source, "a file", value)?;
+        let name = keys.text("name")?;
+        let name = keys.need("name", name)?;
+        let refuse = |why: String| source.refuse(&name.place, why);
+        lab_kernel::check_disk_name(name.text)
+            .map_err(|why| refuse(format!("{} {why}", name.text.escape_debug())))?;
+        let from = keys.text("from")?;
+        let data = match (keys.bytes("data", step::MOST_BYTES)?, from) {
+            (Some(data), None) => data,
+            (None, Some(from)) => {
+                // A script names what lies beside it.
+                let folder = source.path.parent().unwrap_or("".as_ref());
+                argument::read_disk_file(&folder.join(from.text))
+                    .map_err(|error| source.refuse(&from.place, error.line))?
+            }
+            _ => {
+                return Err(
+                    keys.refuse("a file has its bytes by `from` or by `data`, and not by both")
+                );
+            }
+        };
+        keys.finish()?;
+        files.push(DiskFile {
+            name: name.text.to_owned(),
+            data,
+        });
+    }
+    Ok(files)
+}
+
+/// What a script puts on the disk, if there is one.
+pub(crate) fn files(script: Option<&Script>) -> &[DiskFile] {
+    script.map_or(&[], |script| script.files.as_slice())
 }
 
 impl Script {

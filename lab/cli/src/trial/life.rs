@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use lab_kernel::{AdapterReport, Chaos, Failure, Media, Request, RunConfig, Stop, TrafficCount};
+use lab_kernel::{
+    AdapterReport, Chaos, DiskFile, Failure, Media, Request, RunConfig, Stop, TrafficCount,
+};
 use protocol::{FlowQuery, IOCTL_DEFERLWF_QUERY_FLOWS, IOCTL_DEFERLWF_QUERY_STATISTICS, Mode};
 use serde::{Deserialize, Serialize};
 
@@ -99,6 +101,7 @@ pub(super) struct Stage {
     pdb: Option<PathBuf>,
     others: Others,
     script: Option<Script>,
+    files: Vec<DiskFile>,
     notes: Vec<String>,
 }
 
@@ -119,7 +122,9 @@ impl Stage {
         let script = script
             .map(|path| script::read(path, &[], &images))
             .transpose()?;
+        let files = subject.files.read(script::files(script.as_ref()))?;
         Ok(Self {
+            files,
             script,
             image,
             others,
@@ -160,6 +165,7 @@ impl Stage {
             workers: self.subject.workers,
             adapters,
             parameters: argument::values(&self.subject.settings),
+            files: self.files.clone(),
             stop: Stop::default(),
             disturb: script.is_none(),
             control: Some(device::administrator(Vec::new(), &[], 0)),

@@ -141,6 +141,7 @@ pub(crate) fn run(mut config: RunConfig, progress: Show) -> Result<Report, Failu
         nt::etw::configure(None);
         injection::configure(None);
         nt::registry::configure(&config.parameters);
+        nt::file::seed::put(&config.files);
     });
     let device = config
         .control
@@ -337,6 +338,11 @@ fn validate(config: &RunConfig) -> Result<(), Failure> {
     if images > MOST {
         return bad(format!("{images} images in a stack: {MOST} at most"));
     }
+    for file in &config.files {
+        nt::file::seed::check(&file.name)
+            .map_err(|why| Failure::BadInput(format!("{} {why}", file.name)))?;
+    }
+    nt::file::seed::check_all(&config.files).map_err(Failure::BadInput)?;
     let mut sites = config.faults.iter().flatten();
     if let Some(site) = sites.find(|site| !injection::can_fail(&site.import)) {
         return bad(format!("{} cannot be made to fail", site.import));

@@ -229,7 +229,7 @@ fn measure(load: Load) -> Result<Sample, String> {
     leaf::clear();
     let mut packets = 0;
     let interruptions = meter::interruptions();
-    with_overhead(meter::start)?;
+    with_overhead(|overhead| meter::start(overhead, load.again))?;
     let (began, first_tick) = (Instant::now(), meter::now());
     let done = play(load, &side, began, &mut packets);
     let (elapsed, ticks) = (began.elapsed(), meter::now().wrapping_sub(first_tick));
@@ -240,11 +240,12 @@ fn measure(load: Load) -> Result<Sample, String> {
     }
     let elapsed_ns = elapsed.as_nanos() as f64;
     let ns_per_tick = elapsed_ns / ticks.max(1) as f64;
-    let driver_ticks = with_overhead(|overhead| Ok(reading.driver_ticks(overhead)))?;
+    let driver = with_overhead(|overhead| Ok(reading.driver_ticks(overhead)))?;
     Ok(Sample {
         packets,
         elapsed_ns,
-        driver_ns: driver_ticks * ns_per_tick,
+        driver_ns: driver.ticks * ns_per_tick,
+        doubt_ns: driver.doubt * ns_per_tick,
         imports: reading.imports(),
         is_interrupted: meter::interruptions() != interruptions,
     })

@@ -1,5 +1,6 @@
 //! Files: on a disk of the lab's own, which a driver reads and changes as it may.
 
+pub(crate) mod seed;
 mod store;
 
 use std::cell::RefCell;

@@ -10,7 +10,7 @@ pub(crate) mod dpc;
 pub(crate) mod etw;
 mod ex;
 pub(crate) mod ex_timer;
-mod file;
+pub(crate) mod file;
 mod format;
 mod full_name;
 mod identity;

@@ -30,8 +30,10 @@ pub(super) const PROCESSORS: u64 = 0x6003_0000_0000;
 pub(super) const SHARED_USER_DATA: u64 = 0x6004_0000_0000;
 /// Thread objects.
 pub(super) const THREADS: u64 = 0x6005_0000_0000;
-/// What a measurement sends through a filter, and the code that it is calibrated with.
+/// What a measurement sends through a filter.
 pub(super) const BENCH: u64 = 0x6004_8000_0000;
+/// Code that a measurement is calibrated with.
+pub(super) const BENCH_CODE: u64 = 0x6004_7000_0000;
 /// What of user mode is mapped for the system, [`USER_BYTES`] of it.
 pub(super) const USER_MAPPED: u64 = 0x6003_8000_0000;
 /// Driver stacks.

@@ -4,6 +4,9 @@
 //! an import is made to count itself and to jump to assembly, which knows of the lab only what is in the statics here:
 //! no host stack, no thread-local storage (FS is the driver's), no clock. A fault in it is the driver's
 //! ([`acts_for_driver`]).
+//!
+//! What that adds to the driver's own time depends on what is around it: a processor does several things at once. So each
+//! can be done again where it is, by a shadow with no effect, and what that adds is measured.
 
 use std::{
     arch::global_asm,
@@ -85,12 +88,22 @@ struct Noted {
     entries: [AtomicU64; ENTRIES],
 }
 
-static NOTED: [Noted; 3] = [const {
+/// A list for each of [`List`], and one more for shadows.
+static NOTED: [Noted; 4] = [const {
     Noted {
         length: AtomicUsize::new(0),
         entries: [const { AtomicU64::new(0) }; ENTRIES],
     }
-}; 3];
+}; 4];
+/// What shadows have for the level, for a KLOCK_QUEUE_HANDLE and for what the driver wants to know.
+static SHADOW: [AtomicU64; 3] = [
+    AtomicU64::new(DISPATCH_LEVEL as u64),
+    AtomicU64::new(DISPATCH_LEVEL as u64),
+    AtomicU64::new(0),
+];
+/// How often a shadow can be called before its leaf, and the bytes of the call.
+const AGAIN_MOST: u8 = 2;
+const AGAIN_BYTES: u64 = 5;
 /// Whether a list was full.
 static IS_OVERFULL: AtomicBool = AtomicBool::new(false);
 /// The time, in 100 ns.
@@ -99,22 +112,66 @@ static NOW_100NS: AtomicU64 = AtomicU64::new(0);
 /// The rate of [`Leaf::Counter`], in Hz.
 const FREQUENCY: u64 = 10_000_000;
 
-macro_rules! note {
-    ($label:literal, $list:literal) => {
+/// A leaf: what it does, and its shadow, which costs as much, changes nothing that anyone looks at and keeps the registers of
+/// arguments. What stands before the label calls the shadow, once for each [`AGAIN_BYTES`].
+macro_rules! leaf {
+    ($name:literal, $shadow:expr, $body:expr) => {
         concat!(
-            $label,
+            ".balign 64\n",
+            "call 98f\n",
+            "call 98f\n",
+            "lab_leaf_",
+            $name,
             ":\n",
-            "lea r8, [rip + {noted} + ",
-            $list,
-            " * {list_bytes}]\n",
-            "mov rax, [r8]\n",
-            "cmp rax, {entries}\n",
-            "jae 9f\n",
-            "mov [r8 + 8 * rax + 8], rdx\n",
-            "inc rax\n",
-            "mov [r8], rax\n",
-            "xor r8d, r8d\n",
-            "ret\n",
+            $body,
+            "98:\n",
+            "inc qword ptr [rip + 97f]\n",
+            "jmp qword ptr [rip + 96f]\n",
+            "99:\n",
+            $shadow,
+            ".pushsection .data.rel.ro,\"aw\"\n",
+            ".balign 8\n",
+            "96:\n",
+            ".quad 99b\n",
+            ".popsection\n",
+            ".pushsection .bss\n",
+            ".balign 64\n",
+            "97:\n",
+            ".quad 0\n",
+            ".popsection\n",
+        )
+    };
+}
+
+macro_rules! note {
+    ($name:literal, $list:literal) => {
+        leaf!(
+            $name,
+            concat!(
+                "lea r10, [rip + {noted} + 3 * {list_bytes}]\n",
+                "mov rax, [r10]\n",
+                "cmp rax, {entries}\n",
+                "jae 9f\n",
+                "mov [r10 + 8 * rax + 8], rdx\n",
+                "inc eax\n",
+                "and eax, 63\n",
+                "mov [r10], rax\n",
+                "xor r10d, r10d\n",
+                "ret\n",
+            ),
+            concat!(
+                "lea r8, [rip + {noted} + ",
+                $list,
+                " * {list_bytes}]\n",
+                "mov rax, [r8]\n",
+                "cmp rax, {entries}\n",
+                "jae 9f\n",
+                "mov [r8 + 8 * rax + 8], rdx\n",
+                "inc rax\n",
+                "mov [r8], rax\n",
+                "xor r8d, r8d\n",
+                "ret\n",
+            )
         )
     };
 }
@@ -133,53 +190,146 @@ global_asm!(
     .balign 64
     .cfi_startproc
 lab_leaf:
-lab_leaf_to_dispatch:
+"#,
+    leaf!(
+        "to_dispatch",
+        r#"
+    movzx eax, byte ptr [rip + {shadow}]
+    cmp al, {dispatch}
+    jae 2f
+    mov byte ptr [rip + {shadow}], {dispatch}
+2:
+    ret
+"#,
+        r#"
     movzx eax, byte ptr [rip + {irql}]
     cmp al, {dispatch}
     jae 2f
     mov byte ptr [rip + {irql}], {dispatch}
 2:
     ret
-lab_leaf_raise:
+"#
+    ),
+    leaf!(
+        "raise",
+        r#"
+    movzx eax, byte ptr [rip + {shadow}]
+    mov [rip + {shadow}], cl
+    ret
+"#,
+        r#"
     movzx eax, byte ptr [rip + {irql}]
     mov [rip + {irql}], cl
     ret
-lab_leaf_lower_to_second:
-    mov ecx, edx
-lab_leaf_lower:
+"#
+    ),
+    leaf!(
+        "lower",
+        r#"
+    mov [rip + {shadow}], cl
+    ret
+"#,
+        r#"
     mov [rip + {irql}], cl
     ret
-lab_leaf_raise_queued:
+"#
+    ),
+    leaf!(
+        "lower_to_second",
+        r#"
+    mov eax, edx
+    mov [rip + {shadow}], al
+    ret
+"#,
+        r#"
+    mov ecx, edx
+    mov [rip + {irql}], cl
+    ret
+"#
+    ),
+    leaf!(
+        "raise_queued",
+        r#"
+    movzx eax, byte ptr [rip + {shadow}]
+    mov [rip + {shadow} + 8], al
+    mov byte ptr [rip + {shadow}], {dispatch}
+    ret
+"#,
+        r#"
     movzx eax, byte ptr [rip + {irql}]
     mov [rdx + {old_irql}], al
     mov byte ptr [rip + {irql}], {dispatch}
     ret
-lab_leaf_lower_queued:
+"#
+    ),
+    leaf!(
+        "lower_queued",
+        r#"
+    mov al, [rip + {shadow} + 8]
+    mov [rip + {shadow}], al
+    ret
+"#,
+        r#"
     mov cl, [rcx + {old_irql}]
     mov [rip + {irql}], cl
     ret
-lab_leaf_level:
+"#
+    ),
+    leaf!(
+        "level",
+        r#"
+    movzx eax, byte ptr [rip + {shadow}]
+    ret
+"#,
+        r#"
     movzx eax, byte ptr [rip + {irql}]
     ret
-lab_leaf_true:
-    mov eax, 1
-lab_leaf_nothing:
+"#
+    ),
+    leaf!("nothing", "ret\n", "ret\n"),
+    leaf!("true", "mov eax, 1\nret\n", "mov eax, 1\nret\n"),
+    leaf!(
+        "counter",
+        r#"
+    test rcx, rcx
+    jz 3f
+    mov qword ptr [rip + {shadow} + 16], {frequency}
+3:
+    mov rax, [rip + {now}]
     ret
-lab_leaf_counter:
+"#,
+        r#"
     test rcx, rcx
     jz 3f
     mov qword ptr [rcx], {frequency}
 3:
     mov rax, [rip + {now}]
     ret
-lab_leaf_time:
+"#
+    ),
+    leaf!(
+        "time",
+        r#"
+    mov rax, [rip + {now}]
+    test rcx, rcx
+    jz 4f
+    mov [rip + {shadow} + 16], rax
+4:
+    ret
+"#,
+        r#"
     mov rax, [rip + {now}]
     test rcx, rcx
     jz 4f
     mov [rcx], rax
 4:
     ret
-lab_leaf_copy:
+"#
+    ),
+    leaf!(
+        "copy",
+        "ret\n",
+        r#"
     mov rax, rcx
     mov r9, rcx
     sub r9, rdx
@@ -235,7 +385,12 @@ lab_leaf_copy:
     dec r8
     jnz 8b
     ret
-lab_leaf_fill:
+"#
+    ),
+    leaf!(
+        "fill",
+        "ret\n",
+        r#"
     mov rax, rcx
     movzx edx, dl
     mov r9, 0x0101010101010101
@@ -261,10 +416,11 @@ lab_leaf_fill:
     jmp 4b
 5:
     ret
-"#,
-    note!("lab_leaf_first", "0"),
-    note!("lab_leaf_second", "1"),
-    note!("lab_leaf_third", "2"),
+"#
+    ),
+    note!("first", "0"),
+    note!("second", "1"),
+    note!("third", "2"),
     r#"
 9:
     mov byte ptr [rip + {overfull}], 1
@@ -282,6 +438,7 @@ lab_leaf_end:
     list_bytes = const size_of::<Noted>(),
     entries = const ENTRIES,
     overfull = sym IS_OVERFULL,
+    shadow = sym SHADOW,
 );
 
 unsafe extern "sysv64" {
@@ -306,7 +463,8 @@ unsafe extern "sysv64" {
 }
 
 impl Leaf {
-    fn code(self) -> u64 {
+    /// Where the code begins that calls the shadow so many times first.
+    fn code(self, again: u8) -> u64 {
         let code = match self {
             Self::RaiseToDispatch => lab_leaf_to_dispatch as *const (),
             Self::Raise => lab_leaf_raise as *const (),
@@ -325,7 +483,7 @@ impl Leaf {
             Self::Note(List::Second) => lab_leaf_second as *const (),
             Self::Note(List::Third) => lab_leaf_third as *const (),
         };
-        code as u64
+        code as u64 - AGAIN_BYTES * u64::from(again.min(AGAIN_MOST))
     }
 }
 
@@ -383,7 +541,7 @@ pub(crate) fn clear() -> bool {
 /// Stubs that can be made leaves.
 ///
 /// # Invariants
-/// `room` holds a counter for each entry, and from [`Stubs::TARGETS`] on the address of each one's code.
+/// `room` holds a counter for each entry, and from [`Stubs::TARGETS`] on the address of each one's code once they are leaves.
 #[derive(Debug)]
 pub(super) struct Stubs {
     room: Mapping,
@@ -393,6 +551,7 @@ pub(super) struct Stubs {
 #[derive(Debug)]
 struct Entry {
     stub: u64,
+    leaf: Leaf,
     /// The stub's own bytes.
     plain: [u8; Self::BYTES],
 }
@@ -422,9 +581,8 @@ impl Stubs {
                 .ok_or_else(|| io::Error::other(format!("there is no {}", import.name)))?;
             let mut plain = [0; Entry::BYTES];
             machine::with_registry(|registry| registry.read_stub(stub, &mut plain));
-            let target = Self::TARGETS + 8 * entries.len() as u64;
-            room.write(target, &import.leaf.code().to_le_bytes());
-            entries.push(Entry { stub, plain });
+            let leaf = import.leaf;
+            entries.push(Entry { stub, leaf, plain });
         }
         Ok(Self { room, entries })
     }
@@ -434,20 +592,19 @@ impl Stubs {
         self.entries.len()
     }
 
-    /// The address of a stub.
-    pub(super) fn stub(&self, index: usize) -> u64 {
-        self.entries[index].stub
-    }
-
-    /// Makes them leaves, with counters at 0, or what they were.
-    pub(super) fn switch(&self, is_on: bool) -> io::Result<()> {
-        if is_on {
+    /// Makes them leaves, with counters at 0 and with so many calls of their shadows (two at most), or what they were.
+    pub(super) fn switch(&self, again: Option<u8>) -> io::Result<()> {
+        if let Some(again) = again {
             self.room.fill(0, Self::TARGETS as usize, 0);
+            for (target, entry) in (Self::TARGETS..).step_by(8).zip(&self.entries) {
+                let code = entry.leaf.code(again);
+                self.room.write(target, &code.to_le_bytes());
+            }
         }
         let room = self.room.address();
         let at = |index: usize| 8 * index as u64;
         let codes = self.entries.iter().enumerate().map(|(index, entry)| {
-            let code = if is_on {
+            let code = if again.is_some() {
                 entry.counting(room + at(index), room + Self::TARGETS + at(index))
             } else {
                 entry.plain
@@ -473,7 +630,12 @@ mod tests {
 
     /// Calls a leaf as driver code does.
     fn call(leaf: Leaf, arguments: [u64; 3]) -> u64 {
-        let code = std::ptr::with_exposed_provenance::<()>(leaf.code() as usize);
+        call_again(leaf, 0, arguments)
+    }
+
+    /// The same, with so many calls of its shadow.
+    fn call_again(leaf: Leaf, again: u8, arguments: [u64; 3]) -> u64 {
+        let code = std::ptr::with_exposed_provenance::<()>(leaf.code(again) as usize);
         // SAFETY: it is the code of a function that takes four words at most and keeps what win64 says.
         let code: extern "win64" fn(u64, u64, u64) -> u64 = unsafe { std::mem::transmute(code) };
         let [first, second, third] = arguments;
@@ -482,6 +644,63 @@ mod tests {
 
     fn address(bytes: &mut [u8], offset: usize) -> u64 {
         bytes[offset..].as_mut_ptr().expose_provenance() as u64
+    }
+
+    #[test]
+    fn shadows_change_nothing_that_anyone_looks_at() {
+        let _only = machine::only();
+        let level = || IRQL.load(Ordering::Relaxed);
+        let old = level();
+        let mut results = Vec::new();
+        for again in 0..=2 {
+            IRQL.store(1, Ordering::Relaxed);
+            clear();
+            set_time(77);
+            let mut bytes: Vec<u8> = (0..64).collect();
+            let (low, high) = (address(&mut bytes, 0), address(&mut bytes, 32));
+            let mut found = Vec::new();
+            for (leaf, arguments) in [
+                (Leaf::RaiseToDispatch, [0; 3]),
+                (Leaf::LowerToSecond, [5, 1, 7]),
+                (Leaf::Raise, [3, 0, 0]),
+                (Leaf::Lower, [1, 0, 0]),
+                (Leaf::RaiseQueued, [0, low, 0]),
+                (Leaf::LowerQueued, [low, 0, 0]),
+                (Leaf::Level, [0; 3]),
+                (Leaf::True, [0; 3]),
+                (Leaf::Counter, [high, 0, 0]),
+                (Leaf::Time, [high + 8, 0, 0]),
+                (Leaf::Copy, [high + 16, low, 16]),
+                (Leaf::Fill, [high, 9, 8]),
+                (Leaf::Note(List::First), [0, 11, 0]),
+                (Leaf::Note(List::Second), [0, 12, 0]),
+                (Leaf::Note(List::Third), [0, 13, 0]),
+            ] {
+                let result = call_again(leaf, again, arguments);
+                let is_told = !matches!(
+                    leaf,
+                    Leaf::LowerToSecond
+                        | Leaf::Lower
+                        | Leaf::RaiseQueued
+                        | Leaf::LowerQueued
+                        | Leaf::Copy
+                        | Leaf::Fill
+                        | Leaf::Note(_)
+                );
+                found.push((is_told.then_some(result), level()));
+            }
+            call_again(Leaf::Nothing, again, [0; 3]);
+            let noted =
+                [List::First, List::Second, List::Third].map(|list| (list.pop(), list.pop()));
+            results.push((found, noted, bytes));
+        }
+        IRQL.store(old, Ordering::Relaxed);
+        assert_eq!(
+            results[0].1.map(|noted| noted.0),
+            [Some(11), Some(12), Some(13)]
+        );
+        assert_eq!(results[0], results[1]);
+        assert_eq!(results[0], results[2]);
     }
 
     #[test]

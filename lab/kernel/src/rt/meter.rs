@@ -2,8 +2,9 @@
 //!
 //! While it is on, an import is its body and nothing else: no event, no scheduling point, no virtual time; and the frequent
 //! ones are run by driver code itself ([`leaf`]). The time-stamp counter is read whenever driver code is entered and left
-//! otherwise. What all that adds to the driver's share is measured beforehand with code of the lab's own ([`calibrate`]):
-//! for the reading with the assembly in between, and for each leaf.
+//! otherwise. What the reading adds to the driver's share, and the way of an import that is no leaf, is measured beforehand
+//! with code of the lab's own ([`calibrate`]). What calls of driver code and leaves add is told by doing them again where
+//! they are ([`start`]): it depends on the code around them.
 
 use std::{
     arch::x86_64::_rdtsc,
@@ -27,34 +28,41 @@ use super::{
 pub(crate) struct Reading {
     /// Ticks of the time-stamp counter in driver code, with the way there and back.
     ticks: u64,
-    /// Calls of driver code, and rows of such calls in which the clock was read once before and once after.
-    calls: u64,
+    /// Rows of calls of driver code, in which the clock was read once before and once after.
     rows: u64,
     /// Calls of imports that are no leaves.
     imports: u64,
-    /// Calls of leaves, and the ticks that they have taken.
+    /// Calls of leaves.
     leaf_calls: u64,
-    leaf_ticks: f64,
 }
 
-/// Ticks that are not the driver's.
+/// Ticks that are not the driver's, and what else it takes to count them.
 #[derive(Debug)]
 pub(crate) struct Overhead {
-    row: f64,
-    call: f64,
-    import: f64,
+    row: Cost,
+    import: Cost,
     stubs: Stubs,
-    /// For each of the stubs.
-    leaves: Vec<f64>,
+    /// Code that does nothing, at its first byte.
+    idle: Mapping,
+}
+
+/// Ticks, and how far they may be wrong.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Cost {
+    pub(crate) ticks: f64,
+    pub(crate) doubt: f64,
 }
 
 impl Reading {
-    /// The ticks in driver code alone.
-    pub(crate) fn driver_ticks(&self, overhead: &Overhead) -> f64 {
-        let around = self.rows as f64 * overhead.row
-            + self.calls as f64 * overhead.call
-            + self.imports as f64 * overhead.import;
-        (self.ticks as f64 - around - self.leaf_ticks).max(0.0)
+    /// The ticks in driver code and in leaves, with the way there and back.
+    pub(crate) fn driver_ticks(&self, overhead: &Overhead) -> Cost {
+        let of = |part: fn(Cost) -> f64| {
+            self.rows as f64 * part(overhead.row) + self.imports as f64 * part(overhead.import)
+        };
+        Cost {
+            ticks: self.ticks as f64 - of(|cost| cost.ticks),
+            doubt: of(|cost| cost.doubt),
+        }
     }
 
     /// Calls of imports.
@@ -63,14 +71,20 @@ impl Reading {
     }
 }
 
+/// Bytes of a large page.
+const HUGE_PAGE: usize = 2 << 20;
+
 struct Meter {
     is_on: Cell<bool>,
     /// When driver code was entered.
     since: Cell<u64>,
     ticks: Cell<u64>,
-    calls: Cell<u64>,
     rows: Cell<u64>,
     imports: Cell<u64>,
+    /// How often each call is done once more, of code that does nothing.
+    again: Cell<u8>,
+    /// That code.
+    idle: Cell<u64>,
 }
 
 thread_local! {
@@ -79,9 +93,10 @@ thread_local! {
             is_on: Cell::new(false),
             since: Cell::new(0),
             ticks: Cell::new(0),
-            calls: Cell::new(0),
             rows: Cell::new(0),
             imports: Cell::new(0),
+            again: Cell::new(0),
+            idle: Cell::new(0),
         }
     };
     /// The mapping of [`map`].
@@ -133,17 +148,19 @@ pub(crate) fn is_on() -> bool {
     METER.with(|meter| meter.is_on.get())
 }
 
-/// Begins counting, outside of driver code.
-pub(crate) fn start(overhead: &Overhead) -> io::Result<()> {
-    overhead.stubs.switch(true)?;
+/// Begins counting, outside of driver code. Each call of driver code is done so many times more, of code that does nothing,
+/// and each leaf, with no effect: two times at most.
+pub(crate) fn start(overhead: &Overhead, again: u8) -> io::Result<()> {
+    overhead.stubs.switch(Some(again))?;
     // Nobody looks at what driver code does with FS, and exchanging it takes longer than the rest of the way there.
     thunk::share_fs(true);
     leaf::set_time(sched::now());
     METER.with(|meter| {
         meter.ticks.set(0);
-        meter.calls.set(0);
         meter.rows.set(0);
         meter.imports.set(0);
+        meter.again.set(again);
+        meter.idle.set(overhead.idle.address());
         meter.is_on.set(true);
     });
     Ok(())
@@ -156,17 +173,13 @@ pub(crate) fn stop(overhead: &Overhead) -> io::Result<Reading> {
         meter.is_on.set(false);
         Reading {
             ticks: meter.ticks.get(),
-            calls: meter.calls.get(),
             rows: meter.rows.get(),
             imports: meter.imports.get(),
             ..Reading::default()
         }
     });
-    for (calls, ticks) in overhead.stubs.counts().zip(&overhead.leaves) {
-        reading.leaf_calls += calls;
-        reading.leaf_ticks += calls as f64 * ticks;
-    }
-    overhead.stubs.switch(false)?;
+    reading.leaf_calls = overhead.stubs.counts().sum();
+    overhead.stubs.switch(None)?;
     Ok(reading)
 }
 
@@ -200,11 +213,15 @@ fn call_in<'a>(
     address: u64,
     all: impl ExactSizeIterator<Item = &'a [u64]>,
 ) -> u64 {
-    let calls = all.len() as u64;
     let mut result = 0;
     signal::note_progress();
+    let (again, idle) = METER.with(|meter| (meter.again.get(), meter.idle.get()));
     METER.with(enter_driver);
     for arguments in all {
+        for _ in 0..again {
+            // SAFETY: as below.
+            unsafe { thunk::call(context, idle, arguments) };
+        }
         // SAFETY: 1. it is the running coroutine's; 2. is passed on to the caller, which has no more than memory of the
         // stack's or of structures alive.
         result = unsafe { thunk::call(context, address, arguments) };
@@ -212,7 +229,6 @@ fn call_in<'a>(
     METER.with(|meter| {
         leave_driver(meter);
         meter.rows.set(meter.rows.get() + 1);
-        meter.calls.set(meter.calls.get() + calls);
     });
     result
 }
@@ -241,7 +257,10 @@ pub(crate) fn map(bytes: usize) -> io::Result<u64> {
             return Ok(known.address());
         }
         *room = None;
+        let bytes = bytes.next_multiple_of(HUGE_PAGE);
         let mapping = Mapping::private(layout::BENCH, bytes, Access::ReadWrite)?;
+        // Which small pages Linux finds decides which of them are in each other's way in a cache. It need not have large ones.
+        let _ = mapping.advise(0, bytes, libc::MADV_HUGEPAGE);
         Ok(room.insert(mapping).address())
     })
 }
@@ -281,47 +300,59 @@ pub(crate) fn follow(first: u64, most: usize) -> Option<Chain> {
     })
 }
 
-/// Finds out what a row of calls, a call, an import and each leaf add to the driver's share. The least of several tries: what comes on top
-/// of it is no constant.
+/// Finds out what a row of calls and an import add to the driver's share. The least of several tries: what comes on top of it is
+/// no constant.
 pub(crate) fn calibrate(imports: &[LeafImport]) -> io::Result<Overhead> {
     const TRIES: usize = 25;
     const TIMES: u64 = 1_000;
     const ROW: usize = 32;
     const RETURN: [u8; 1] = [0xC3];
-    // push rbx; sub rsp, 64; mov ebx, ecx; lea rcx, [rsp + 32]; lea rdx, [rsp + 32]; xor r8d, r8d; mov r11, STUB;
-    // call r11; dec ebx; jnz (to the first lea); add rsp, 64; pop rbx; ret
-    const LOOP: [u8; 43] = [
-        0x53, 0x48, 0x83, 0xEC, 0x40, 0x89, 0xCB, 0x48, 0x8D, 0x4C, 0x24, 0x20, 0x48, 0x8D, 0x54,
-        0x24, 0x20, 0x45, 0x31, 0xC0, 0x49, 0xBB, 0, 0, 0, 0, 0, 0, 0, 0, 0x41, 0xFF, 0xD3, 0xFF,
-        0xCB, 0x75, 0xE2, 0x48, 0x83, 0xC4, 0x40, 0x5B, 0xC3,
-    ];
-    const STUB_AT: usize = 22;
+    // push rbx; push rsi; sub rsp, 56; mov ebx, ecx
+    const BEGIN: [u8; 8] = [0x53, 0x56, 0x48, 0x83, 0xEC, 0x38, 0x89, 0xCB];
+    // mov rax, STUB; call rax
+    const CALL: [u8; 12] = [0x48, 0xB8, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xD0];
+    // imul rsi, rsi
+    const WORK: [u8; 4] = [0x48, 0x0F, 0xAF, 0xF6];
+    const WORKS: usize = 100;
+    // add rsp, 56; pop rsi; pop rbx; ret
+    const END: [u8; 7] = [0x48, 0x83, 0xC4, 0x38, 0x5E, 0x5B, 0xC3];
     const LOOP_AT: u64 = 64;
-    let code = Mapping::private(layout::BENCH, layout::PAGE as usize, Access::ReadWrite)?;
+    let code = Mapping::private(layout::BENCH_CODE, layout::PAGE as usize, Access::ReadWrite)?;
     let address = code.address();
-    let aim = |stub: u64| {
-        let mut body = LOOP;
-        body[STUB_AT..STUB_AT + 8].copy_from_slice(&stub.to_le_bytes());
-        code.protect_all(Access::ReadWrite)?;
-        code.write(0, &RETURN);
-        code.write(LOOP_AT, &body);
-        code.protect_all(Access::ReadExecute)
-    };
-    let mut overhead = Overhead {
-        row: 0.0,
-        call: 0.0,
-        import: 0.0,
-        stubs: Stubs::new(imports)?,
-        leaves: vec![0.0; imports.len()],
-    };
     // An import that is none of them, and needs nothing.
     let stub = import_address("ntoskrnl.exe", "KeQueryTimeIncrement")
         .ok_or_else(|| io::Error::other("no function to calibrate with"))?;
+    // A loop with as much work of its own, and with the import or without it.
+    let write = |overhead: &Overhead, works: usize, calls: bool| {
+        let mut body = BEGIN.to_vec();
+        let first = body.len();
+        if calls {
+            body.extend(CALL);
+            body[first + 2..first + 10].copy_from_slice(&stub.to_le_bytes());
+        }
+        body.extend(WORK.repeat(works));
+        // dec ebx; jnz
+        body.extend([0xFF, 0xCB, 0x0F, 0x85]);
+        let distance = first as i32 - (body.len() as i32 + 4);
+        body.extend(distance.to_le_bytes());
+        body.extend(END);
+        overhead.idle.protect_all(Access::ReadWrite)?;
+        overhead.idle.write(LOOP_AT, &body);
+        overhead.idle.protect_all(Access::ReadExecute)
+    };
+    code.write(0, &RETURN);
+    code.protect_all(Access::ReadExecute)?;
+    let mut overhead = Overhead {
+        row: Cost::default(),
+        import: Cost::default(),
+        stubs: Stubs::new(imports)?,
+        idle: code,
+    };
     // Ticks of each of so many rows of calls.
     let least = |overhead: &Overhead, rows: u64, entry: u64, arguments: &[&[u64]]| {
         let mut least = f64::INFINITY;
         for _ in 0..TRIES {
-            start(overhead)?;
+            start(overhead, 0)?;
             for _ in 0..rows {
                 call_each(entry, arguments.iter().copied());
             }
@@ -330,24 +361,26 @@ pub(crate) fn calibrate(imports: &[LeafImport]) -> io::Result<Overhead> {
         }
         Ok::<f64, io::Error>(least / rows as f64)
     };
-    aim(stub)?;
     let arguments: &[u64] = &[0; 4];
     let one = least(&overhead, TIMES, address, &[arguments])?;
     let many = least(&overhead, TIMES, address, &[arguments; ROW])?;
-    overhead.call = ((many - one) / (ROW - 1) as f64).max(0.0);
-    overhead.row = (one - overhead.call).max(0.0);
-    // Ticks of an import, called by code of ours in a loop.
-    let called = |overhead: &Overhead| {
+    let call = ((many - one) / (ROW - 1) as f64).max(0.0);
+    let row = (one - call).max(0.0);
+    overhead.row = Cost {
+        ticks: row,
+        doubt: row / 2.0,
+    };
+    // Ticks of a round of that loop.
+    let round = |overhead: &Overhead, works: usize, calls: bool| {
+        write(overhead, works, calls)?;
         let whole = least(overhead, 1, address + LOOP_AT, &[&[TIMES]])?;
         Ok::<f64, io::Error>((whole - one).max(0.0) / TIMES as f64)
     };
-    overhead.import = called(&overhead)?;
-    for index in 0..imports.len() {
-        aim(overhead.stubs.stub(index))?;
-        // Some of them change the level.
-        let old = sched::irql();
-        overhead.leaves[index] = called(&overhead)?;
-        sched::set_irql(old);
-    }
+    let alone = round(&overhead, 0, true)? - round(&overhead, 0, false)?;
+    let amid = round(&overhead, WORKS, true)? - round(&overhead, WORKS, false)?;
+    overhead.import = Cost {
+        ticks: f64::midpoint(alone, amid).max(0.0),
+        doubt: (alone - amid).abs() / 2.0,
+    };
     Ok(overhead)
 }

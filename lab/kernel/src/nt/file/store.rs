@@ -7,7 +7,7 @@ use crate::nt::full_name::{FullName, Tree};
 use crate::per_image::per_image;
 
 /// Folders that are there.
-const FOLDERS: &[&str] = &[
+pub(super) const FOLDERS: &[&str] = &[
     "\\??\\C:",
     "\\??\\C:\\ProgramData",
     "\\??\\C:\\Windows",
