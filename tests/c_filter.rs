@@ -146,7 +146,8 @@ fn marks(kind: &str) -> Vec<Mark> {
         .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let mark = |(index, line): (usize, &str)| {
         let (_, mark) = line.split_once(&begin)?;
-        let (play, rule) = mark.strip_suffix(" */")?.split_once(" by ")?;
+        let mark = mark.strip_suffix(" */")?;
+        let (play, rule) = mark.split_once(" by ").unwrap_or((mark, ""));
         Some(Mark {
             play: play.to_owned(),
             rule: rule.to_owned(),
@@ -187,7 +188,7 @@ fn misbehaviour_in_c_is_caught_with_its_line() {
     }
 }
 
-/// A callback that never returns is told as what it is; the report is at the callback.
+/// What is missed in the end is told as what it is.
 #[test]
 fn a_callback_in_c_that_never_returns_is_caught() {
     for mark in marks("overdue") {
@@ -199,6 +200,27 @@ fn a_callback_in_c_that_never_returns_is_caught() {
         assert_eq!(output.exit, 1, "{}: {output:?}", mark.play);
         let violation = output.summary().violation.expect("a broken rule");
         assert_eq!(violation.rule, mark.rule, "{}", violation.happened);
+    }
+}
+
+/// A thread that is left is told with where it waits, beside where it was started.
+#[test]
+fn a_thread_in_c_that_never_ends_is_told_with_its_place() {
+    for mark in marks("where") {
+        let finding = Lab::run(&driver("c-faulty"))
+            .pcap(&capture("ping"))
+            .set("Fault", &mark.play)
+            .seed(1)
+            .broken();
+        assert_eq!(finding.rule, "unload-nothing-pending");
+        assert!(line(&finding).is_some(), "{finding:?}");
+        let place = format!("fault.c:{}", mark.line);
+        let told = &finding.happened;
+        assert!(
+            told.contains("the thread is in wait_in_thread at "),
+            "{told}"
+        );
+        assert!(told.ends_with(&place), "{told}");
     }
 }
 

@@ -25,7 +25,7 @@ use crate::per_image::per_image;
 use crate::rt::journal::{self, What};
 use crate::rt::sched::{self, Reason, ThreadId};
 use crate::rt::{meter, pool, trace};
-pub(crate) use call::{any_running, enter, inside_of, is_inside, leave, running};
+pub(crate) use call::{Running, any_running, enter, inside_of, is_inside, leave, running};
 use digest::Digest;
 pub(crate) use fault::{OrFault, fault_event};
 pub(crate) use history::Holder;
@@ -188,6 +188,25 @@ pub(crate) fn emit_about(kind: Kind, routine: u64) {
     }
 }
 
+/// Writes an event that is about what a thread is inside and does not leave, with where it is now, and does not return when it
+/// breaks a rule.
+pub(crate) fn emit_stuck(kind: Kind, running: Running) {
+    if meter::is_on() {
+        return;
+    }
+    let place = Place {
+        thread: running.thread.0,
+        irql: sched::irql_of(running.thread),
+        ..Place::here()
+    };
+    LAST.set(place);
+    let now = sched::stack_of(running.thread).filter(|stack| !trace::is_empty(*stack));
+    let stack = now.unwrap_or_else(|| trace::of_code(running.routine));
+    if observe(place, kind, || trace::frames(stack)) {
+        sched::stop(Reason::Rule);
+    }
+}
+
 /// Writes an event that ended the run, with the driver's stack at that moment.
 pub(crate) fn emit_last(kind: Kind, at: Option<(ThreadId, u8)>, stack: trace::StackId) {
     let mut place = LAST.get();
@@ -300,6 +319,22 @@ fn block_history(block: u64) -> Option<String> {
     })
 }
 
+/// Where one of the driver's threads is now.
+fn whereabouts(object: u64) -> Option<String> {
+    let stack = sched::stack_of(crate::nt::ps::find(object)?)?;
+    let frames = trace::frames(stack);
+    let frame = frames.iter().find(|frame| frame.line.is_some());
+    let frame = frame.or(frames.first())?;
+    let function = frame
+        .function
+        .as_deref()
+        .unwrap_or("a function without a name");
+    Some(match (&frame.file, frame.line) {
+        (Some(file), Some(line)) => format!("{function} at {file}:{line}"),
+        _ => format!("{function} at offset {:#x}", frame.offset),
+    })
+}
+
 /// Keeps a finding as a violation or a warning.
 fn record(finding: Finding, place: Place, stack: &dyn Fn() -> Vec<trace::Frame>) {
     let is_fatal = finding.is_fatal();
@@ -325,10 +360,15 @@ fn record(finding: Finding, place: Place, stack: &dyn Fn() -> Vec<trace::Frame>)
         Some((trace::frames(stack), origin.text()))
     });
     let objects = objects(finding.origin, &finding.happened);
-    let (frames, happened) = match earlier {
+    let (frames, mut happened) = match earlier {
         Some((frames, text)) => (frames, format!("{}; {text}", finding.happened)),
         None => (stack(), finding.happened),
     };
+    if let Some(Origin::Started(object)) = finding.origin
+        && let Some(place) = whereabouts(object)
+    {
+        happened.push_str(&format!("; the thread is in {place}"));
+    }
     let frames = frames.into_iter().map(stack_frame).collect();
     // What hangs may be told after the thread of the last event has ended.
     let thread = sched::thread_name(ThreadId(place.thread))

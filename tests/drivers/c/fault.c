@@ -2,9 +2,9 @@
  * The filter misbehaving on request: `Fault` in the adapter's parameters names a play.
  *
  * A mark, `caught: PLAY by RULE`, ends the line that the report must name; `overdue: PLAY by RULE`
- * is told at the callback that does not return. `tests/c_filter.rs` reads the marks and plays them
- * all. A marked function is not inlined, and `stay` comes behind its call: the report shows the frame
- * only then.
+ * is told at the callback that does not return; at `where: PLAY` is a thread that the report tells of.
+ * `tests/c_filter.rs` reads the marks and plays them all. A marked function is not inlined, and `stay`
+ * comes behind its call: the report shows the frame only then.
  */
 #include "filter.h"
 
@@ -195,8 +195,88 @@ NOINLINE static void sleep_for_ever(MODULE *module)
 
 	module->turn++;
 	KeInitializeEvent(&never, NotificationEvent, FALSE);
-	KeWaitForSingleObject(&never, Executive, KernelMode, FALSE, NULL); /* overdue: c-sleep by lab-no-hang */
+	KeWaitForSingleObject(&never, Executive, KernelMode, FALSE, NULL); /* caught: c-sleep by lab-no-hang */
 	stay();
+}
+
+NOINLINE static void sleep_in_work(MODULE *module)
+{
+	LARGE_INTEGER interval = { .QuadPart = ONE_SECOND };
+
+	for (module->turn = 1; module->turn; module->turn |= 1)
+		KeDelayExecutionThread(KernelMode, FALSE, &interval); /* caught: c-sleep-in-work by wi-routine-short */
+}
+
+NOINLINE static void sleep_at_detach(MODULE *module)
+{
+	KEVENT never;
+
+	module->turn++;
+	KeInitializeEvent(&never, NotificationEvent, FALSE);
+	KeWaitForSingleObject(&never, Executive, KernelMode, FALSE, NULL); /* caught: c-sleep-at-detach by detach-time */
+	stay();
+}
+
+static KEVENT nobody_sets;
+
+/* KSTART_ROUTINEs. */
+NOINLINE static void wait_in_thread(PVOID context)
+{
+	*(ULONG volatile *)context = 1;
+	KeWaitForSingleObject(&nobody_sets, Executive, KernelMode, FALSE, NULL); /* where: c-thread-left */
+	PsTerminateSystemThread(STATUS_SUCCESS);
+}
+
+NOINLINE static void spin_in_thread(PVOID context)
+{
+	*(ULONG volatile *)context = 1;
+	for (;;) stay(); /* caught: c-thread-spins by lab-no-hang */
+}
+
+static ULONG thread_runs;
+
+static void start_thread(void (*routine)(PVOID), HANDLE *thread)
+{
+	OBJECT_ATTRIBUTES attributes = { 0 };
+
+	attributes.Length = sizeof(attributes);
+	attributes.Attributes = OBJ_KERNEL_HANDLE;
+	KeInitializeEvent(&nobody_sets, NotificationEvent, FALSE);
+	if (PsCreateSystemThread(thread, THREAD_ALL_ACCESS, &attributes, NULL, NULL, routine, &thread_runs) != STATUS_SUCCESS)
+		KeBugCheckEx(0xE2, 0, 0, 0, 0);
+}
+
+NOINLINE static void thread_left(MODULE *module)
+{
+	HANDLE thread;
+
+	start_thread(wait_in_thread, &thread);
+	ZwClose(thread);
+	module->turn++;
+}
+
+NOINLINE static void thread_spins(MODULE *module)
+{
+	HANDLE thread;
+
+	start_thread(spin_in_thread, &thread);
+	ZwClose(thread);
+	module->turn++;
+}
+
+/* A detach that waits for a thread which does not end. */
+NOINLINE static void thread_waited_for(MODULE *module)
+{
+	PVOID object;
+	HANDLE thread;
+
+	start_thread(wait_in_thread, &thread);
+	if (ObReferenceObjectByHandle(thread, SYNCHRONIZE, NULL, KernelMode, &object, NULL) != STATUS_SUCCESS)
+		KeBugCheckEx(0xE2, 1, 0, 0, 0);
+	ZwClose(thread);
+	KeWaitForSingleObject(object, Executive, KernelMode, FALSE, NULL); /* caught: c-thread-waited-for by detach-time */
+	ObfDereferenceObject(object);
+	module->turn++;
 }
 
 NOINLINE static void block_at_dispatch(MODULE *module)
@@ -395,6 +475,11 @@ static const struct play plays[] = {
 	{ .name = L"c-call-astray", .work = call_astray },
 	{ .name = L"c-spin", .work = spin },
 	{ .name = L"c-sleep", .attach = sleep_for_ever },
+	{ .name = L"c-sleep-in-work", .work = sleep_in_work },
+	{ .name = L"c-sleep-at-detach", .detach = sleep_at_detach },
+	{ .name = L"c-thread-left", .attach = thread_left },
+	{ .name = L"c-thread-spins", .attach = thread_spins },
+	{ .name = L"c-thread-waited-for", .detach = thread_waited_for },
 	{ .name = L"c-block-at-dispatch", .work = block_at_dispatch },
 	{ .name = L"c-csq-completed-queued", .buffered = csq_completed_queued },
 	{ .name = L"c-csq-completed-twice", .buffered = csq_completed_twice },

@@ -89,6 +89,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     fs::write(copy.join("named.inf"), close_quotes(&named))?;
 
     let wine = Wine(scratch.0.join("prefix"));
+    create_folder(&wine.temporary())?;
     wine.require(&["wineboot", "-i"])?;
     let image = fs::read(folder.join("deferlwf.sys"))?;
     for install in &map.installs {
@@ -232,10 +233,17 @@ fn hexadecimal(text: &str) -> Result<String> {
 struct Wine(PathBuf);
 
 impl Wine {
+    /// Where its programs have their temporary files: beside it.
+    fn temporary(&self) -> PathBuf {
+        self.0.with_extension("tmp")
+    }
+
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command
             .env("WINEPREFIX", &self.0)
+            // Debian's server makes a folder there for each prefix and leaves it behind.
+            .env("TMPDIR", self.temporary())
             .env("WINEDEBUG", "-all")
             // Neither .NET nor a browser, which it would offer to download.
             .env("WINEDLLOVERRIDES", "mscoree=;mshtml=")

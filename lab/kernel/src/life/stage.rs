@@ -12,7 +12,7 @@ use crate::ndis::handle::{Handle, remaining};
 use crate::ndis::module::State;
 use crate::ndis::{self, adapter, filter, module, stack, traffic};
 use crate::rt::sched::{self, Wait};
-use crate::watch::{self, OrFault, emit, emit_about};
+use crate::watch::{self, OrFault, emit, emit_about, emit_stuck};
 use crate::{Chaos, ControlPhase, NextLoad, Progress, Script, Stop, driver, nt, rt, worker};
 
 /// Driver Verifier's limit for a pause, in ns.
@@ -211,13 +211,13 @@ fn blame_start(waited_ns: u64) {
 fn overdue(callback: Callback, adapter: u32, waited_ns: u64, pending: Option<Overdue>) {
     let adapter = Some(adapter);
     match (watch::running(callback, adapter), pending) {
-        (Some(routine), _) => {
+        (Some(running), _) => {
             let hangs = Overdue::Callback {
                 callback,
                 adapter,
                 waited_ns,
             };
-            emit_about(Kind::Overdue(hangs), routine);
+            emit_stuck(Kind::Overdue(hangs), running);
         }
         (None, Some(pending)) => {
             let handlers = filter::registered().map(|filter| filter.handlers);
@@ -349,15 +349,20 @@ fn blame_packets() {
 
 /// Says which of the running image's callbacks does not end.
 fn blame_callbacks() {
-    if let Some((call, routine)) = watch::any_running()
-        && !call.callback.is_work_item()
-    {
+    // A thread of the driver's may wait for work as long as it likes.
+    let is_called =
+        |callback: Callback| !callback.is_work_item() && callback != Callback::SystemThread;
+    let running = watch::any_running(is_called).or_else(|| {
+        let is_thread = |callback| worker::is_idle() && callback == Callback::SystemThread;
+        watch::any_running(is_thread)
+    });
+    if let Some(running) = running {
         let hangs = Overdue::Callback {
-            callback: call.callback,
-            adapter: call.adapter,
+            callback: running.call.callback,
+            adapter: running.call.adapter,
             waited_ns: LIMIT_NS,
         };
-        emit_about(Kind::Overdue(hangs), routine);
+        emit_stuck(Kind::Overdue(hangs), running);
     }
 }
 
@@ -366,8 +371,8 @@ fn blame_workers() {
     if worker::is_idle() {
         return emit(Kind::Overdue(Overdue::Run));
     }
-    match watch::any_running() {
-        Some((_, routine)) => emit_about(Kind::Overdue(Overdue::Workers), routine),
+    match watch::any_running(Callback::is_work_item) {
+        Some(running) => emit_stuck(Kind::Overdue(Overdue::Workers), running),
         None => emit(Kind::Overdue(Overdue::Workers)),
     }
 }

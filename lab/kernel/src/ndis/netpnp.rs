@@ -101,13 +101,13 @@ fn wait_for_power(adapter: u32) {
         return;
     }
     let callback = Callback::FilterNetPnPEvent;
-    if let Some(routine) = watch::running(callback, Some(adapter)) {
+    if let Some(running) = watch::running(callback, Some(adapter)) {
         let hangs = Overdue::Callback {
             callback,
             adapter: Some(adapter),
             waited_ns: POWER_LIMIT_NS,
         };
-        watch::emit_about(Kind::Overdue(hangs), routine);
+        watch::emit_stuck(Kind::Overdue(hangs), running);
     }
 }
 

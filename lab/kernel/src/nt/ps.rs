@@ -50,6 +50,14 @@ pub(crate) fn first_running() -> u64 {
     RUNNING.with_borrow(|running| running.values().next().copied().unwrap_or(0))
 }
 
+/// The thread of this object, if it has not ended.
+pub(crate) fn find(object: u64) -> Option<ThreadId> {
+    RUNNING.with_borrow(|running| {
+        let mut running = running.iter();
+        running.find_map(|(thread, known)| (*known == object).then_some(*thread))
+    })
+}
+
 fn create_system_thread(call: &Call<'_>) -> u64 {
     let (handle, client, routine, context) = (call.arg(0), call.arg(4), call.arg(5), call.arg(6));
     // The object must exist before the thread can end.

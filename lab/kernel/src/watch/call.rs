@@ -44,20 +44,41 @@ pub(crate) fn inside_of(callback: Callback) -> Option<u32> {
     })
 }
 
-/// The address of a routine, if any thread is inside it.
-pub(crate) fn running(callback: Callback, adapter: Option<u32>) -> Option<u64> {
-    let call = Call { callback, adapter };
-    CALLS.with_borrow(|calls| {
-        let mut running = calls.values().flatten();
-        running
-            .find(|(running, _)| *running == call)
-            .map(|(_, address)| *address)
-    })
+/// A routine that a thread is inside.
+#[derive(Clone, Copy)]
+pub(crate) struct Running {
+    /// The routine.
+    pub(crate) call: Call,
+    /// Its address.
+    pub(super) routine: u64,
+    /// Who is inside.
+    pub(super) thread: ThreadId,
 }
 
-/// A routine that some thread is inside, with its address: the outermost of the oldest thread.
-pub(crate) fn any_running() -> Option<(Call, u64)> {
-    CALLS.with_borrow(|calls| calls.values().find_map(|calls| calls.first().copied()))
+/// A routine, if any thread is inside it.
+pub(crate) fn running(callback: Callback, adapter: Option<u32>) -> Option<Running> {
+    let wanted = Call { callback, adapter };
+    find(|calls| calls.iter().find(|(call, _)| *call == wanted))
+}
+
+/// A routine that `is` accepts and some thread is inside: the outermost of the oldest thread.
+pub(crate) fn any_running(is: impl Fn(Callback) -> bool) -> Option<Running> {
+    find(|calls| calls.first().filter(|(call, _)| is(call.callback)))
+}
+
+/// One that `pick` takes of those that a thread is inside.
+fn find(pick: impl Fn(&[(Call, u64)]) -> Option<&(Call, u64)>) -> Option<Running> {
+    CALLS.with_borrow(|calls| {
+        calls.iter().find_map(|(thread, calls)| {
+            let (call, routine) = *pick(calls)?;
+            let thread = *thread;
+            Some(Running {
+                call,
+                routine,
+                thread,
+            })
+        })
+    })
 }
 
 /// A routine of the driver begins on this thread.

@@ -41,7 +41,9 @@ use super::{
     layout, paged,
     processor::{self, Processors},
     random::Random,
-    signal, stack, user,
+    signal, stack,
+    trace::{StackId, capture_of},
+    user,
 };
 
 /// `PASSIVE_LEVEL`.
@@ -477,6 +479,22 @@ pub(crate) fn processors() -> u32 {
 /// Name given to a thread or DPC body, unless it has ended.
 pub(crate) fn thread_name(thread: ThreadId) -> Option<String> {
     MACHINE.with_borrow(|machine| Some(machine.threads.get(thread)?.name.clone()))
+}
+
+/// The driver's stack of a thread that does not run right now, unless it has ended.
+pub(crate) fn stack_of(thread: ThreadId) -> Option<StackId> {
+    MACHINE.with_borrow(|machine| {
+        let thread = machine.threads.get(thread)?;
+        Some(capture_of(&thread.context))
+    })
+}
+
+/// The level of a thread that does not run right now; PASSIVE_LEVEL of one that has ended.
+pub(crate) fn irql_of(thread: ThreadId) -> u8 {
+    MACHINE.with_borrow(|machine| {
+        let thread = machine.threads.get(thread);
+        thread.map_or(PASSIVE_LEVEL, |thread| thread.irql)
+    })
 }
 
 /// Address of the thread's `ETHREAD`, which drivers treat as opaque.

@@ -5,8 +5,9 @@ mod run;
 
 use std::{
     cell::{Cell, RefCell},
-    fs,
-    path::Path,
+    fs::{self, File},
+    os::fd::IntoRawFd,
+    path::{Path, PathBuf},
     process::Command,
     rc::Rc,
     sync::OnceLock,
@@ -128,14 +129,31 @@ fn stack_depth(function: &str) -> u64 {
         .count() as u64
 }
 
+/// A temporary folder, which is gone when the value is.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        let path = std::env::temp_dir().join(format!("lwf-lab-rt-{}", std::process::id()));
+        fs::create_dir_all(&path).expect("a temporary folder");
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // One that stays is no reason to fail.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
 /// The compiled image and where its PDB is; none where clang and lld are missing.
-fn image() -> Option<&'static (Vec<u8>, std::path::PathBuf)> {
-    static IMAGE: OnceLock<Option<(Vec<u8>, std::path::PathBuf)>> = OnceLock::new();
+fn image() -> Option<&'static (Vec<u8>, PathBuf)> {
+    static IMAGE: OnceLock<Option<(Vec<u8>, PathBuf)>> = OnceLock::new();
     IMAGE
         .get_or_init(|| {
-            let folder = std::env::temp_dir().join(format!("lwf-lab-rt-{}", std::process::id()));
-            fs::create_dir_all(&folder).expect("a temporary folder");
-            let built = build(&folder);
+            let folder = Folder::new();
+            let built = build(&folder.0);
             if built.is_none() {
                 eprintln!("skipped: clang-19 and lld-link-19 are needed to build the test image");
             }
@@ -144,7 +162,7 @@ fn image() -> Option<&'static (Vec<u8>, std::path::PathBuf)> {
         .as_ref()
 }
 
-fn build(folder: &Path) -> Option<(Vec<u8>, std::path::PathBuf)> {
+fn build(folder: &Path) -> Option<(Vec<u8>, PathBuf)> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/rt/tests/image.c");
     let path = |name: &str| folder.join(name).display().to_string();
     let names = IMPORTS.iter().map(|import| import.name.to_owned());
@@ -211,7 +229,10 @@ fn build(folder: &Path) -> Option<(Vec<u8>, std::path::PathBuf)> {
     ];
     arguments.extend(inputs.iter().map(String::as_str));
     run("lld-link-19", &arguments)?;
-    Some((fs::read(&out).ok()?, folder.join("image.pdb")))
+    // Nothing runs when the last test has ended: the PDB has no name any more, and lives as long as this process has it open.
+    let pdb = File::open(folder.join("image.pdb")).ok()?.into_raw_fd();
+    let pdb = PathBuf::from(format!("/proc/self/fd/{pdb}"));
+    Some((fs::read(&out).ok()?, pdb))
 }
 
 /// What a run of the test image came to.
