@@ -203,6 +203,25 @@ fn a_callback_in_c_that_never_returns_is_caught() {
     }
 }
 
+/// A timer of 10 ms expires in the first lives of stress, though their traffic is over long before.
+#[test]
+fn short_timers_expire_in_the_first_seeds() {
+    let marks = marks("soon");
+    assert!(!marks.is_empty());
+    for mark in marks {
+        let lab = Lab::stress(&driver("c-faulty")).set("Fault", &mark.play);
+        let output = lab.with(["--seeds", "4"]).output();
+        assert_eq!(output.exit, 1, "{output:?}");
+        let found: lab_cli::trial::stress::Summary = output.object();
+        let violation = found.failure.expect("it failed").violation;
+        let violation = violation.expect("a broken rule");
+        assert_eq!(
+            (violation.rule.as_str(), line(&violation)),
+            (mark.rule.as_str(), Some(mark.line))
+        );
+    }
+}
+
 /// A thread that is left is told with where it waits, beside where it was started.
 #[test]
 fn a_thread_in_c_that_never_ends_is_told_with_its_place() {

@@ -2,7 +2,8 @@
  * The filter misbehaving on request: `Fault` in the adapter's parameters names a play.
  *
  * A mark, `caught: PLAY by RULE`, ends the line that the report must name; `overdue: PLAY by RULE`
- * is told at the callback that does not return; at `where: PLAY` is a thread that the report tells of.
+ * is told at the callback that does not return; at `where: PLAY` is a thread that the report tells of;
+ * `soon: PLAY by RULE` is caught by the first seeds of stress.
  * `tests/c_filter.rs` reads the marks and plays them all. A marked function is not inlined, and `stay`
  * comes behind its call: the report shows the frame only then.
  */
@@ -279,6 +280,37 @@ NOINLINE static void thread_waited_for(MODULE *module)
 	module->turn++;
 }
 
+static KTIMER soon;
+static KDPC soon_dpc;
+
+/* KDEFERRED_ROUTINE */
+NOINLINE static void soon_expired(KDPC *dpc, PVOID context, PVOID first, PVOID second)
+{
+	MODULE *volatile none = NULL;
+
+	(void)dpc;
+	(void)first;
+	(void)second;
+	*(ULONG volatile *)context = none->turn; /* soon: c-timer-soon by null-check */
+	stay();
+}
+
+static void set_soon(MODULE *module)
+{
+	LARGE_INTEGER due = { .QuadPart = ONE_SECOND / 100 };
+
+	KeInitializeTimer(&soon);
+	KeInitializeDpc(&soon_dpc, soon_expired, &module->turn);
+	KeSetTimer(&soon, due, &soon_dpc);
+}
+
+static void cancel_soon(MODULE *module)
+{
+	(void)module;
+	KeCancelTimer(&soon);
+	KeFlushQueuedDpcs();
+}
+
 NOINLINE static void block_at_dispatch(MODULE *module)
 {
 	KIRQL old = KeAcquireSpinLockRaiseToDpc(&module->lock);
@@ -477,6 +509,7 @@ static const struct play plays[] = {
 	{ .name = L"c-sleep", .attach = sleep_for_ever },
 	{ .name = L"c-sleep-in-work", .work = sleep_in_work },
 	{ .name = L"c-sleep-at-detach", .detach = sleep_at_detach },
+	{ .name = L"c-timer-soon", .attach = set_soon, .detach = cancel_soon },
 	{ .name = L"c-thread-left", .attach = thread_left },
 	{ .name = L"c-thread-spins", .attach = thread_spins },
 	{ .name = L"c-thread-waited-for", .detach = thread_waited_for },

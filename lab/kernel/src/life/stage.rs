@@ -26,6 +26,16 @@ const SHOW_NS: u64 = 1_000_000;
 /// Threads of each neighbour that give frames to a filter at the same time, in a hard life.
 const LANES: usize = 2;
 
+/// How long a hard life idles at least, and how much longer at most.
+const IDLE_LEAST_NS: u64 = 20_000_000;
+const IDLE_MORE_NS: u64 = 30_000_000;
+
+/// What makes a life a hard one, if it is.
+struct Hardness {
+    chaos: Option<Chaos>,
+    idles: bool,
+}
+
 /// What a life is played with.
 pub(super) struct Play {
     /// Where each image begins, by its number.
@@ -34,6 +44,8 @@ pub(super) struct Play {
     pub(super) stop: Stop,
     pub(super) frames_total: u64,
     pub(super) chaos: Option<Chaos>,
+    /// Whether a hard life that sees all its traffic home has some time with nothing to do before the pause.
+    pub(super) idles: bool,
     pub(super) script: Option<Script>,
     pub(super) loads: Option<NextLoad>,
 }
@@ -46,6 +58,7 @@ pub(super) fn play(play: Play) {
         stop,
         frames_total,
         chaos,
+        idles,
         script,
         loads,
     } = play;
@@ -70,7 +83,7 @@ pub(super) fn play(play: Play) {
     show("traffic");
     match loads {
         Some(mut next) => ndis::bench::measure_all(&mut next),
-        None => run_traffic(&show, stop, chaos, script, frames_total),
+        None => run_traffic(&show, stop, Hardness { chaos, idles }, script, frames_total),
     }
     if stop != Stop::Busy {
         adapter::keep_counts();
@@ -237,10 +250,11 @@ fn overdue(callback: Callback, adapter: u32, waited_ns: u64, pending: Option<Ove
 fn run_traffic(
     show: &dyn Fn(&'static str),
     stop: Stop,
-    chaos: Option<Chaos>,
+    hardness: Hardness,
     script: Option<Script>,
     frames_total: u64,
 ) {
+    let Hardness { chaos, idles } = hardness;
     let operating = Rc::new(Cell::new(0_u32));
     let lanes = if chaos.is_some() { LANES } else { 1 };
     let ends_early = chaos.is_some() && sched::chance(1, 2);
@@ -311,6 +325,10 @@ fn run_traffic(
         }
     }
     show("traffic");
+    if idles && !ends_early {
+        // Traffic is over in less than a millisecond: timers are longer.
+        sched::sleep_until(sched::now() + IDLE_LEAST_NS + sched::random(IDLE_MORE_NS));
+    }
 }
 
 /// Nothing moves any more: says what is missing, of which a packet lies with the filter that was given it last.
