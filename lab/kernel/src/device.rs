@@ -1,5 +1,6 @@
 //! Device objects of the driver, and IRPs sent to them.
 
+pub(crate) mod attachment;
 mod buffer;
 mod request;
 
@@ -10,14 +11,16 @@ use lab_rules::Kind;
 use lab_rules::event::{Callback, DeviceEvent, Lent};
 
 use crate::abi::constant::{IRP_MJ_CLEANUP, IRP_MJ_CLOSE, IRP_MJ_CREATE, STATUS_SUCCESS};
-use crate::abi::nt::{DEVICE_OBJECT, DRIVER_OBJECT, FILE_OBJECT, IRP, UNICODE_STRING};
+use crate::abi::nt::{
+    DEVICE_OBJECT, DRIVER_OBJECT, FILE_OBJECT, IO_STACK_LOCATION, IRP, UNICODE_STRING,
+};
 use crate::per_image::{MOST, per_image};
 use crate::rt::mem::{self, BadAddress};
 use crate::rt::sched;
 use crate::watch::{OrFault, emit};
-use crate::{DeviceRequestReport, Request, driver, nt};
+use crate::{DeviceRequestReport, Request, driver, irp, nt};
 use request::Sent;
-pub(crate) use request::{complete, requestor, send};
+pub(crate) use request::{complete, finish, is_sent, requestor, send};
 
 /// How long the caller of a request waits before it gives up, and then for its end, in ns.
 const PATIENCE_NS: u64 = 30_000_000_000;
@@ -72,11 +75,16 @@ struct Devices {
 
 per_image! {
     static DEVICES: RefCell<Devices> = RefCell::new(Devices::default());
+    /// Files that the driver has by references alone; none of a device of the system's.
+    static FILES: RefCell<BTreeMap<u64, Option<File>>> = const { RefCell::new(BTreeMap::new()) };
 }
 
 /// Forgets all devices: a run begins.
 pub(crate) fn reset() {
     DEVICES.take();
+    FILES.take();
+    attachment::reset();
+    irp::reset();
 }
 
 /// Every request that has ended.
@@ -171,9 +179,11 @@ pub(crate) fn create(new: NewDevice) -> u64 {
 /// Deletes the device of a handle; gives back its object.
 pub(crate) fn delete(handle: u64) -> bool {
     let device = DEVICES.with_borrow_mut(|devices| devices.devices.remove(&handle));
+    let is_attached = |device: &Device| attachment::is_attached(device.object);
     emit(Kind::Device(DeviceEvent::Deleted {
         device: handle,
         known: device.is_some(),
+        is_attached: device.as_ref().is_some_and(is_attached),
     }));
     let Some(device) = device else { return false };
     unlink(device.object).or_fault();
@@ -213,6 +223,26 @@ fn unlink(object: u64) -> Result<(), BadAddress> {
     Ok(())
 }
 
+/// The dispatch routine of a device of the driver's for a major function: 0 where there is none.
+pub(crate) fn routine(object: u64, major: u8) -> Option<u64> {
+    let majors = DEVICES.with_borrow(|devices| {
+        let mut all = devices.devices.values();
+        all.find(|device| device.object == object)
+            .map(|device| device.majors.clone())
+    })?;
+    Some(majors.routine(major.into()))
+}
+
+/// The object of the device with a name, the driver's or one that the system has.
+pub(crate) fn object(name: &str) -> Option<u64> {
+    let own = DEVICES.with_borrow(|devices| {
+        let mut all = devices.devices.values();
+        all.find(|device| device.name.eq_ignore_ascii_case(name))
+            .map(|device| device.object)
+    });
+    own.or_else(|| irp::offered_device(name))
+}
+
 /// The driver's part of a device's extension.
 pub(crate) fn extension(object: u64) -> u64 {
     DEVICES.with_borrow(|devices| {
@@ -247,6 +277,44 @@ impl File {
     }
 }
 
+/// Opens a device for a driver that keeps the file by a reference, and has no handle of it; gives the file object, or the
+/// status with which the device's driver has refused it. `None` without such a device.
+pub(crate) fn open_for_driver(name: &str) -> Option<Result<u64, u32>> {
+    if let Some(device) = irp::offered_device(name) {
+        let file = file_object(device);
+        FILES.with_borrow_mut(|files| files.insert(file, None));
+        return Some(Ok(file));
+    }
+    Some(open(name, "")?.map(|file| {
+        cleanup(&file);
+        let object = file.file;
+        FILES.with_borrow_mut(|files| files.insert(object, Some(file)));
+        object
+    }))
+}
+
+/// The last reference to a file of [`open_for_driver`] is given up.
+pub(crate) fn close_for_driver(object: u64) {
+    match FILES.with_borrow_mut(|files| files.remove(&object)) {
+        Some(Some(file)) => close(file),
+        Some(None) => driver::release(object),
+        None => {}
+    }
+}
+
+/// A file object of a device.
+fn file_object(device: u64) -> u64 {
+    /// `IO_TYPE_FILE`.
+    const TYPE: i16 = 5;
+    let file = driver::object(FILE_OBJECT::SIZE);
+    FILE_OBJECT::Type.write(file, TYPE).or_fault();
+    FILE_OBJECT::Size
+        .write(file, FILE_OBJECT::SIZE as i16)
+        .or_fault();
+    FILE_OBJECT::DeviceObject.write(file, device).or_fault();
+    file
+}
+
 /// Opens a device by name, as an administrator does; `None` without such a device. `file_name` is what follows the
 /// device's name in the path that is opened, if anything does.
 pub(crate) fn open(name: &str, file_name: &str) -> Option<Result<File, u32>> {
@@ -257,16 +325,7 @@ pub(crate) fn open(name: &str, file_name: &str) -> Option<Result<File, u32>> {
             .find(|device| device.name.eq_ignore_ascii_case(name))
             .cloned()
     })?;
-    /// `IO_TYPE_FILE`.
-    const TYPE: i16 = 5;
-    let file = driver::object(FILE_OBJECT::SIZE);
-    FILE_OBJECT::Type.write(file, TYPE).or_fault();
-    FILE_OBJECT::Size
-        .write(file, FILE_OBJECT::SIZE as i16)
-        .or_fault();
-    FILE_OBJECT::DeviceObject
-        .write(file, device.object)
-        .or_fault();
+    let file = file_object(device.object);
     let file_name = (!file_name.is_empty()).then(|| {
         let text = driver::unicode_string(Lent::Other, file_name);
         let string = mem::read_bytes(text, UNICODE_STRING::SIZE).or_fault();
@@ -327,27 +386,37 @@ pub(crate) fn cancel_lock() -> u64 {
     lock
 }
 
-/// Cancels an IRP, as `IoCancelIrp` does.
-fn cancel(device: &Device, irp: u64) {
+/// Cancels an IRP, as `IoCancelIrp` does; tells whether its cancel routine was called.
+pub(crate) fn cancel(irp: u64) -> bool {
+    if irp::cancel_offered(irp) {
+        return true;
+    }
     let lock = cancel_lock();
     let irql = nt::lock::acquire(lock);
-    let is_completed =
-        DEVICES.with_borrow(|devices| devices.irps.get(&irp).is_none_or(|sent| sent.completed));
-    if is_completed {
-        return nt::lock::release_to(lock, irql);
+    // Nobody can cancel what is over, and who had sent it looks no more.
+    let is_over =
+        DEVICES.with_borrow(|devices| devices.irps.get(&irp).is_some_and(|sent| sent.completed));
+    if is_over {
+        nt::lock::release_to(lock, irql);
+        return false;
     }
     IRP::Cancel.write(irp, 1).or_fault();
     let routine = IRP::CancelRoutine.read(irp).or_fault();
     IRP::CancelRoutine.write(irp, 0).or_fault();
     if routine == 0 {
-        return nt::lock::release_to(lock, irql);
+        nt::lock::release_to(lock, irql);
+        return false;
     }
     IRP::CancelIrql.write(irp, irql).or_fault();
+    let location = IRP::Tail_Overlay_CurrentStackLocation.read(irp).or_fault();
+    let object = IO_STACK_LOCATION::DeviceObject.read(location).or_fault();
     if nt::csq::is_cancel_routine(routine) {
-        return nt::csq::cancel(device.object, irp);
+        nt::csq::cancel(object, irp);
+    } else {
+        // The routine releases the lock.
+        driver::call(Callback::Cancel, None, routine, &[object, irp]);
     }
-    // The routine releases the lock.
-    driver::call(Callback::Cancel, None, routine, &[device.object, irp]);
+    true
 }
 
 /// Closes an open file.

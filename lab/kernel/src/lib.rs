@@ -6,6 +6,7 @@ mod device;
 mod driver;
 mod fwp;
 mod injection;
+mod irp;
 mod life;
 mod memory;
 mod ndis;

@@ -16,7 +16,7 @@ mod trace;
 mod work_item;
 
 pub use callback::Callback;
-pub use device::{DeviceEvent, IrpEvent};
+pub use device::{DeviceEvent, IrpEvent, IrpMisuse};
 pub use fault::{Access, Fault, FaultKind, Lent, Region};
 pub use handle::HandleEvent;
 pub use image::Loaded;

@@ -11,6 +11,7 @@ mod frame;
 mod handle;
 mod image;
 mod irp;
+mod irp_own;
 mod irql;
 mod lifecycle;
 mod lock;
@@ -64,6 +65,7 @@ pub(crate) fn monitors(demands: passage::Demands) -> Vec<Box<dyn Monitor>> {
         Box::<work_item::WorkItemMonitor>::default(),
         Box::<device::DeviceMonitor>::default(),
         Box::<irp::IrpMonitor>::default(),
+        Box::<irp_own::OwnIrpMonitor>::default(),
         Box::<unload::UnloadMonitor>::default(),
         Box::<handle::HandleMonitor>::default(),
         Box::new(passage::PassageMonitor::new(demands)),

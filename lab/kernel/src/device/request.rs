@@ -1,16 +1,17 @@
 //! One IRP: made, sent, waited for, completed.
 
 use lab_rules::Kind;
-use lab_rules::event::{Callback, Exposure, IrpEvent, Lent};
+use lab_rules::event::{Exposure, IrpEvent};
 
 use super::buffer::{Buffers, Method};
-use super::{DEVICES, File, PATIENCE_NS, cancel, cleanup};
+use super::{DEVICES, File, PATIENCE_NS, attachment, cancel, cleanup};
 use crate::abi::constant::{
     DO_BUFFERED_IO, DO_DIRECT_IO, IRP_MJ_DEVICE_CONTROL, IRP_MJ_READ, IRP_MJ_WRITE,
-    SL_PENDING_RETURNED, STATUS_INVALID_DEVICE_REQUEST, STATUS_PENDING,
+    STATUS_INVALID_DEVICE_REQUEST, STATUS_PENDING,
 };
 use crate::abi::nt::{DEVICE_OBJECT, IO_STACK_LOCATION as L, IO_STATUS_BLOCK, IRP};
 use crate::driver;
+use crate::irp::{self, Dispatch};
 use crate::ndis::exposure;
 use crate::rt::mem::BadAddress;
 use crate::rt::pool::{self, Reach};
@@ -51,9 +52,9 @@ fn refused(status: u32) -> Answer {
 }
 
 fn send_as(file: &File, major: u32, request: &Request) -> Answer {
-    let major_index = usize::try_from(major).unwrap_or(0);
-    let routine = file.device.majors.routine(major_index);
-    if routine == 0 {
+    let top = attachment::top(file.device.object).or_fault();
+    let routine = super::routine(top, major as u8);
+    if routine.is_none_or(|routine| routine == 0) {
         // NDIS answers for what the table leaves out, and the system for what a driver object does.
         return refused(STATUS_INVALID_DEVICE_REQUEST.cast_unsigned());
     }
@@ -62,9 +63,10 @@ fn send_as(file: &File, major: u32, request: &Request) -> Answer {
         // The system's own.
         Requestor::Kernel => 0,
     };
-    match Buffers::make(request, method(file, request), process) {
+    match Buffers::make(request, method(top, request), process) {
         Ok(buffers) => sched::in_process(process, || {
-            send_made(file, major, routine, request, (buffers, process))
+            let to = (top, routine.unwrap_or(0));
+            send_made(file, major, to, request, (buffers, process))
         }),
         // The driver never hears of it.
         Err(status) => refused(status),
@@ -72,11 +74,11 @@ fn send_as(file: &File, major: u32, request: &Request) -> Answer {
 }
 
 /// How the device wants what this request brings.
-fn method(file: &File, request: &Request) -> Method {
+fn method(device: u64, request: &Request) -> Method {
     if let RequestKind::IoControl { code } = request.kind {
         return Method::of_code(code);
     }
-    let flags = DEVICE_OBJECT::Flags.read(file.device.object).or_fault();
+    let flags = DEVICE_OBJECT::Flags.read(device).or_fault();
     match request.kind {
         _ if flags & DO_BUFFERED_IO != 0 => Method::Buffered,
         _ if flags & DO_DIRECT_IO == 0 => Method::Neither,
@@ -90,16 +92,21 @@ pub(crate) fn requestor(irp: u64) -> Option<u32> {
     DEVICES.with_borrow(|devices| devices.irps.get(&irp).map(|sent| sent.process))
 }
 
+/// Whether an IRP is one of those that the driver was sent.
+pub(crate) fn is_sent(irp: u64) -> bool {
+    DEVICES.with_borrow(|devices| devices.irps.contains_key(&irp))
+}
+
 fn send_made(
     file: &File,
     major: u32,
-    routine: u64,
+    (device, routine): (u64, u64),
     request: &Request,
     (buffers, process): (Buffers, u32),
 ) -> Answer {
-    let irp = driver::lend(Lent::Irp, IRP::SIZE + L::SIZE);
-    let stack = irp + IRP::SIZE as u64;
-    fill(irp, stack, file, major, request, &buffers).or_fault();
+    let locations = DEVICE_OBJECT::StackSize.read(device).or_fault();
+    let irp = irp::lend(u8::try_from(locations).unwrap_or(1).max(1));
+    fill(irp, device, file, major, request, &buffers).or_fault();
     let sent = Sent {
         completed: false,
         process,
@@ -107,10 +114,11 @@ fn send_made(
     };
     DEVICES.with_borrow_mut(|devices| devices.irps.insert(irp, sent));
     let since_ns = sched::now();
-    watch::note_handler(&[irp], routine);
     watch::note_parts(irp, &[buffers.system]);
-    emit(Kind::Irp(IrpEvent::Sent {
+    let status = irp::dispatch(&Dispatch {
+        device,
         irp,
+        routine,
         major: major as u8,
         // Nothing is copied of what the driver has no buffer of the system's for.
         output_len: if buffers.is_copied {
@@ -118,25 +126,12 @@ fn send_made(
         } else {
             u64::MAX
         },
-    }));
-    let status = driver::call_status(
-        Callback::Dispatch,
-        None,
-        routine,
-        &[file.device.object, irp],
-    );
-    pool::restrict(&[irp], Reach::Whole);
-    let control = L::Control.read(stack).or_fault();
-    let marked_pending = u32::from(control) & SL_PENDING_RETURNED != 0;
-    let returned = IrpEvent::Returned {
-        irp,
-        status,
-        marked_pending,
-    };
-    watch::emit_about(Kind::Irp(returned), routine);
+    });
     let was_pending = status == STATUS_PENDING.cast_unsigned();
     if was_pending {
         await_end(file, irp, request.cancelled_after_ns, since_ns);
+    } else {
+        pool::restrict(&[irp], Reach::Whole);
     }
     let answer = read_answer(irp, &buffers).or_fault();
     let report = DeviceRequestReport {
@@ -162,7 +157,7 @@ fn send_made(
 fn await_end(file: &File, irp: u64, cancelled_after_ns: Option<u64>, since_ns: u64) {
     if let Some(after_ns) = cancelled_after_ns {
         sched::sleep_until(sched::now() + after_ns);
-        cancel(&file.device, irp);
+        cancel(irp);
     }
     let is_over =
         || DEVICES.with_borrow(|devices| devices.irps.get(&irp).is_none_or(|sent| sent.completed));
@@ -181,20 +176,19 @@ fn await_end(file: &File, irp: u64, cancelled_after_ns: Option<u64>, since_ns: u
     pool::restrict(&[irp], Reach::Whole);
 }
 
+/// Fills in an IRP that is right at the driver which has the topmost device.
 fn fill(
     irp: u64,
-    stack: u64,
+    device: u64,
     file: &File,
     major: u32,
     request: &Request,
     buffers: &Buffers,
 ) -> Result<(), BadAddress> {
-    /// `IO_TYPE_IRP`.
-    const TYPE: i16 = 6;
-    IRP::Type.write(irp, TYPE)?;
-    IRP::Size.write(irp, (IRP::SIZE + L::SIZE) as u16)?;
-    IRP::StackCount.write(irp, 1)?;
-    IRP::CurrentLocation.write(irp, 1)?;
+    let above = IRP::Tail_Overlay_CurrentStackLocation.read(irp)?;
+    let stack = above - L::SIZE as u64;
+    let count = IRP::StackCount.read(irp)?;
+    IRP::CurrentLocation.write(irp, count)?;
     let is_user = request.requestor == Requestor::User;
     IRP::RequestorMode.write(irp, is_user.into())?;
     IRP::AssociatedIrp_SystemBuffer.write(irp, buffers.system)?;
@@ -204,7 +198,7 @@ fn fill(
     IRP::Tail_Overlay_OriginalFileObject.write(irp, file.file)?;
     IRP::Tail_Overlay_Thread.write(irp, sched::thread_object(sched::current()))?;
     L::MajorFunction.write(stack, major as u8)?;
-    L::DeviceObject.write(stack, file.device.object)?;
+    L::DeviceObject.write(stack, device)?;
     L::FileObject.write(stack, file.file)?;
     let input_len = u32::try_from(request.input.len()).unwrap_or(u32::MAX);
     match request.kind {
@@ -250,7 +244,6 @@ fn read_answer(irp: u64, buffers: &Buffers) -> Result<Answer, BadAddress> {
 pub(crate) fn complete(irp: u64) {
     let block = irp.wrapping_add(IRP::IoStatus);
     let sent = DEVICES.with_borrow(|devices| devices.irps.get(&irp).copied());
-    let known = sent.is_some();
     // One that was completed before is out of reach.
     let is_again = sent.is_some_and(|sent| sent.completed);
     let read = || {
@@ -264,12 +257,13 @@ pub(crate) fn complete(irp: u64) {
         let read: Result<_, BadAddress> = read();
         read.or_fault()
     };
+    let sending = irp::open_sending(irp);
     emit(Kind::Irp(IrpEvent::Completed {
         irp,
+        sending,
         status,
         information,
         is_cancellable,
-        known,
     }));
     let copied = |sent: &Sent| has_output(status) && sent.buffers.is_copied;
     if let Some(Sent { buffers, .. }) = sent.filter(copied) {
@@ -278,12 +272,17 @@ pub(crate) fn complete(irp: u64) {
             emit(exposed);
         }
     }
+    if sending.is_some() {
+        irp::climb(irp, sending);
+    }
+}
+
+/// An IRP that the driver was sent has come to its end.
+pub(crate) fn finish(irp: u64) {
     DEVICES.with_borrow_mut(|devices| {
         if let Some(sent) = devices.irps.get_mut(&irp) {
             sent.completed = true;
         }
     });
-    if known {
-        pool::restrict(&[irp], Reach::None);
-    }
+    pool::restrict(&[irp], Reach::None);
 }

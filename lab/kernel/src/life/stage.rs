@@ -494,7 +494,8 @@ fn unload(driver_object: u64) {
     }
     // The I/O manager waits with the unload for its references. What is queued it is the driver's
     // business to wait for.
-    sched::wait_until(sched::now() + LIMIT_NS, &mut worker::has_returned);
+    let is_free = || worker::has_returned() && crate::irp::lets_unload();
+    sched::wait_until(sched::now() + LIMIT_NS, &mut || is_free());
     driver::call(Callback::DriverUnload, None, routine, &[driver_object]);
     sched::wait_until(sched::now() + LIMIT_NS, &mut worker::has_freed_returned);
     emit_about(Kind::Left(left(false)), routine);
@@ -513,6 +514,7 @@ fn left(entry_failed: bool) -> Left {
         rw_locks: remaining(Handle::RwLock),
         etw_providers: nt::etw::registered(),
         handles: nt::ob::remaining(),
+        irps: crate::irp::remaining(),
         platform: crate::fwp::remaining(),
     }
 }

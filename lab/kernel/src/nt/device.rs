@@ -1,7 +1,7 @@
 //! `IoCreateDevice` and symbolic links: devices that a driver makes without NDIS.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use super::{SUCCESS, imports, status};
 use crate::abi::constant::{STATUS_OBJECT_NAME_COLLISION, STATUS_OBJECT_NAME_NOT_FOUND};
@@ -22,8 +22,8 @@ imports! {
 }
 
 per_image! {
-    /// Names of symbolic links, in upper case: names of objects do not tell case.
-    static LINKS: RefCell<BTreeSet<String>> = const { RefCell::new(BTreeSet::new()) };
+    /// What symbolic links stand for, by their names in upper case: names of objects do not tell case.
+    static LINKS: RefCell<BTreeMap<String, String>> = const { RefCell::new(BTreeMap::new()) };
 }
 
 /// Forgets all links: a run begins.
@@ -63,11 +63,33 @@ fn delete(call: &Call<'_>) -> u64 {
     0
 }
 
+/// The one name of a link, in upper case: the folder of links has several.
+fn canonical(name: &str) -> String {
+    let upper = name.to_uppercase();
+    let others = ["\\DOSDEVICES\\", "\\GLOBAL??\\"];
+    match others.iter().find_map(|folder| upper.strip_prefix(folder)) {
+        Some(rest) => format!("\\??\\{rest}"),
+        None => upper,
+    }
+}
+
+/// What a name stands for: where it is a link's, what that points to.
+pub(super) fn target(name: &str) -> String {
+    let linked = LINKS.with_borrow(|links| links.get(&canonical(name)).cloned());
+    linked.unwrap_or_else(|| name.to_owned())
+}
+
 fn create_link(call: &Call<'_>) -> u64 {
     let name = driver::read_unicode_string(call.arg(0)).or_fault();
     // What it points to need not exist, but must be a string.
-    driver::read_unicode_string(call.arg(1)).or_fault();
-    if LINKS.with_borrow_mut(|links| links.insert(name.to_uppercase())) {
+    let target = driver::read_unicode_string(call.arg(1)).or_fault();
+    let is_new = LINKS.with_borrow_mut(|links| {
+        let name = canonical(&name);
+        let is_new = !links.contains_key(&name);
+        links.entry(name).or_insert(target);
+        is_new
+    });
+    if is_new {
         SUCCESS
     } else {
         status(STATUS_OBJECT_NAME_COLLISION)
@@ -76,7 +98,7 @@ fn create_link(call: &Call<'_>) -> u64 {
 
 fn delete_link(call: &Call<'_>) -> u64 {
     let name = driver::read_unicode_string(call.arg(0)).or_fault();
-    if LINKS.with_borrow_mut(|links| links.remove(&name.to_uppercase())) {
+    if LINKS.with_borrow_mut(|links| links.remove(&canonical(&name)).is_some()) {
         SUCCESS
     } else {
         status(STATUS_OBJECT_NAME_NOT_FOUND)

@@ -57,6 +57,11 @@ fn process(_: &Call<'_>) -> u64 {
     object("process")
 }
 
+/// The process whose thread has sent a request, by its number.
+pub(super) fn requestor(_process: u32) -> u64 {
+    object("process")
+}
+
 /// That of the running process.
 fn token(_: &Call<'_>) -> u64 {
     Token::current().address()

@@ -30,12 +30,13 @@ fn complete_request(call: &Call<'_>) -> u64 {
     0
 }
 
-/// 0 of what no thread has sent.
+/// 0 of what no thread has sent; what a driver has built for its thread is the system's.
 fn requestor_process_id(call: &Call<'_>) -> u64 {
     let irp = call.arg(0);
     // One that has ended is out of reach.
-    IRP::Tail_Overlay_Thread.read(irp).or_fault();
-    device::requestor(irp).map_or(0, super::ps::process_id)
+    let thread = IRP::Tail_Overlay_Thread.read(irp).or_fault();
+    let process = device::requestor(irp).or((thread != 0).then_some(0));
+    process.map_or(0, super::ps::process_id)
 }
 
 fn acquire_cancel_lock(call: &Call<'_>) -> u64 {

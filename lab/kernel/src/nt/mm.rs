@@ -218,11 +218,15 @@ fn is_address_valid(call: &Call<'_>) -> u64 {
 }
 
 fn allocate_mdl(call: &Call<'_>) -> u64 {
-    let (address, length) = (call.arg(0), call.arg_u32(1));
+    allocate_mdl_with(call.arg(0), call.arg_u32(1), 0)
+}
+
+/// An MDL as `IoFreeMdl` frees it, with these flags; 0 where there is no memory.
+pub(crate) fn allocate_mdl_with(address: u64, length: u32, flags: u32) -> u64 {
     let size = u64::try_from(mdl::size(address, length.into())).unwrap_or(0);
     let mdl = memory::allocate(MDL_TAG, size, pool::Kind::NonPaged, true);
     if mdl != 0 {
-        mdl::initialize(mdl, address, length, 0).or_fault();
+        mdl::initialize(mdl, address, length, flags).or_fault();
     }
     mdl
 }

@@ -6,6 +6,7 @@ mod crt;
 pub(crate) mod csq;
 pub(crate) mod dbg;
 mod device;
+mod device_stack;
 pub(crate) mod dpc;
 pub(crate) mod etw;
 mod ex;
@@ -15,6 +16,7 @@ mod format;
 mod full_name;
 mod identity;
 pub(crate) mod io;
+mod irp;
 pub(crate) mod ke;
 mod list;
 pub(crate) mod lock;
@@ -41,7 +43,7 @@ mod zw;
 use crate::rt::{DataExport, Import};
 
 /// Everything that `ntoskrnl.exe` and `hal.dll` offer.
-pub(crate) const IMPORTS: [&[Import]; 43] = [
+pub(crate) const IMPORTS: [&[Import]; 45] = [
     ansi::IMPORTS,
     calendar::IMPORTS,
     crt::checked::IMPORTS,
@@ -60,6 +62,8 @@ pub(crate) const IMPORTS: [&[Import]; 43] = [
     file::IMPORTS,
     identity::IMPORTS,
     io::IMPORTS,
+    irp::IMPORTS,
+    device_stack::IMPORTS,
     ke::IMPORTS,
     list::IMPORTS,
     lock::IMPORTS,
@@ -161,6 +165,7 @@ pub(crate) const DATA: &[DataExport] = &[
 pub(crate) fn reset() {
     device::reset();
     ex_timer::reset();
+    irp::reset();
     lock::reset();
     shared_lock::reset();
     dpc::reset();

@@ -10,6 +10,7 @@ use super::registry::KeyName;
 use super::{SUCCESS, file, imports, status};
 use crate::abi::constant::{OBJ_KERNEL_HANDLE, STATUS_INVALID_HANDLE, STATUS_OBJECT_TYPE_MISMATCH};
 use crate::abi::nt::OBJECT_ATTRIBUTES;
+use crate::device;
 use crate::per_image::per_image;
 use crate::rt::Call;
 use crate::rt::mem;
@@ -70,11 +71,14 @@ struct Handles {
 
 per_image! {
     static HANDLES: RefCell<Handles> = RefCell::default();
+    /// References that the driver has, by object.
+    static REFERENCES: RefCell<BTreeMap<u64, u32>> = const { RefCell::new(BTreeMap::new()) };
 }
 
 /// Forgets all handles: a run begins.
 pub(crate) fn reset() {
     HANDLES.take();
+    REFERENCES.take();
 }
 
 /// A new handle of an object, as these object attributes want it.
@@ -169,6 +173,7 @@ fn reference_by_handle(call: &Call<'_>) -> u64 {
     match find(call.arg(0)) {
         Some(Object::Address(object)) => {
             mem::write(call.arg(4), object).or_fault();
+            note_reference(object);
             SUCCESS
         }
         Some(Object::Key(_) | Object::File(_)) => status(STATUS_OBJECT_TYPE_MISMATCH),
@@ -176,15 +181,37 @@ fn reference_by_handle(call: &Call<'_>) -> u64 {
     }
 }
 
-fn reference_by_pointer(_: &Call<'_>) -> u64 {
+fn reference_by_pointer(call: &Call<'_>) -> u64 {
+    note_reference(call.arg(0));
     SUCCESS
 }
 
-/// Objects of the lab live until the end of the run, so references need no count.
-fn reference(_: &Call<'_>) -> u64 {
+/// The driver has taken a reference.
+pub(super) fn note_reference(object: u64) {
+    REFERENCES.with_borrow_mut(|references| *references.entry(object).or_default() += 1);
+    emit(Kind::Handle(HandleEvent::Referenced { object }));
+}
+
+fn reference(call: &Call<'_>) -> u64 {
+    note_reference(call.arg(0));
     1
 }
 
-fn dereference(_: &Call<'_>) -> u64 {
+/// Objects of the lab live until the end of the run, but for files that nobody has a handle of.
+fn dereference(call: &Call<'_>) -> u64 {
+    let object = call.arg(0);
+    emit(Kind::Handle(HandleEvent::Dereferenced { object }));
+    let left = REFERENCES.with_borrow_mut(|references| {
+        let count = references.get_mut(&object)?;
+        *count -= 1;
+        let left = *count;
+        if left == 0 {
+            references.remove(&object);
+        }
+        Some(left)
+    });
+    if left == Some(0) {
+        device::close_for_driver(object);
+    }
     1
 }

@@ -68,6 +68,30 @@ super::rules! {
     IRP_USER_CONTEXT = "irp-user-context": Corruption Must,
         name None, stop None, page "kernel/using-neither-buffered-nor-direct-i-o.md",
         "An address of user mode is used only in the context of the process that it came from.";
+    IRP_LOCATION = "irp-location": BugCheck Must,
+        name "No More IRP Stack Locations", stop "0x35", page "debugger/bug-check-0x35",
+        "An IRP has a stack location for each driver that it is given to.";
+    IRP_CALL = "irp-call": BugCheck Must,
+        name "I/O Verification 0x03, 0x04, 0x203, 0x206", stop "0xC9", page "debugger/bug-check-0xc9",
+        "IoCallDriver gets a device and an IRP without a cancel routine, whose next stack location is not marked pending.";
+    IRP_FREE = "irp-free": Corruption Must,
+        name "I/O Verification 0x01, 0x02, 0x20A to 0x20C", stop "0xC9", page "ddi wdm/nf-wdm-iofreeirp.md",
+        "IoFreeIrp gets an IRP from IoAllocateIrp or IoBuildAsynchronousFsdRequest, once, when no other driver has it.";
+    IRP_REUSE = "irp-reuse": Corruption Must,
+        name "I/O Verification 0x20D, IoReuseIrp", stop "0xC9/0x20D", page "ddi wdm/nf-wdm-ioreuseirp.md",
+        "IoInitializeIrp is for raw memory, and IoReuseIrp for that and for IRPs from IoAllocateIrp.";
+    IRP_MAKER_STOPS = "irp-maker-stops": Corruption Must,
+        name "IoAllocateFree", stop None, page "ddi wdm/nf-wdm-ioallocateirp.md",
+        "The completion routine of an IRP that a driver has made, and not for its thread, returns STATUS_MORE_PROCESSING_REQUIRED.";
+    IRP_PENDING_PROPAGATED = "irp-pending-propagated": Hang Must,
+        name None, stop None, page "kernel/implementing-an-iocompletion-routine.md",
+        "A completion routine that lets completion go on marks the IRP pending if PendingReturned is set.";
+    IRP_MAKER_TOLD = "irp-maker-told": Leak Must,
+        name None, stop None, page "ddi wdm/nf-wdm-iobuilddeviceiocontrolrequest.md",
+        "A request of IoBuildDeviceIoControlRequest has an event or a completion routine.";
+    DEV_DETACH_FIRST = "dev-detach-first": Corruption Must,
+        name "I/O Verification 0x201, 0x202", stop None, page "debugger/bug-check-0xc9",
+        "A device that was attached to another is detached once, before it is deleted.";
     IRP_MODULE_REFERENCE = "irp-module-reference": Corruption Derived,
         name None, stop None, page "ddi ndis/nc-ndis-filter_detach.md",
         "A module used from a dispatch routine is referenced so that FilterDetach waits for it.";

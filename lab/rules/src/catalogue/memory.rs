@@ -59,6 +59,9 @@ super::rules! {
     OBJECT_REFCOUNT = "object-refcount": Corruption Must,
         name "Driver Verifier (any option)", stop "0xC4/0x3F; 0x18", page "devtest/security-checks.md",
         "Object reference counts never go from 0 to 1 and never below 0.";
+    OBJECT_REFERENCE_LEFT = "object-reference-left": Leak Must,
+        name None, stop None, page "ddi wdm/nf-wdm-obdereferenceobject.md",
+        "References that the driver has taken to objects are given up before unload.";
     KERNEL_HANDLE_VALID = "kernel-handle-valid": BugCheck Must,
         name "Driver Verifier: Miscellaneous Checks", stop "0x93; 0xC4/0xF6", page "devtest/miscellaneous-checks.md",
         "Closed or user handles are not used with kernel mode access.";

@@ -92,6 +92,9 @@ super::rules! {
     UNLOAD_WFP_GONE = "unload-wfp-gone": BugCheck Must,
         name None, stop None, page "network/unloading-a-callout-driver.md",
         "Callouts are unregistered, and engine, injection and enumeration handles closed, before unload.";
+    UNLOAD_IRPS_GONE = "unload-irps-gone": Leak Must,
+        name None, stop None, page "ddi wdm/nf-wdm-iofreeirp.md",
+        "IRPs that the driver has made are back and freed before unload.";
     UNLOAD_LOCKS_OUTLIVE_DETACH = "unload-locks-outlive-detach": Corruption Derived,
         name None, stop None, page "network/unloading-a-filter-driver.md",
         "Locks and lists used by FilterDetach are not freed before NdisFDeregisterFilterDriver returns.";

@@ -41,6 +41,7 @@ pub enum Callback {
     Cancel,
     ExTimerCallback,
     InjectComplete,
+    IoCompletion,
 }
 
 impl Callback {
@@ -82,6 +83,7 @@ impl Callback {
             Self::Cancel => "DRIVER_CANCEL",
             Self::ExTimerCallback => "EXT_CALLBACK",
             Self::InjectComplete => "FWPS_INJECT_COMPLETE",
+            Self::IoCompletion => "IO_COMPLETION_ROUTINE",
         }
     }
 

@@ -12,6 +12,16 @@ pub enum HandleEvent {
         /// Whether that process is one of user mode.
         in_user_process: bool,
     },
+    /// The driver took a reference to an object.
+    Referenced {
+        /// Its address.
+        object: u64,
+    },
+    /// It gave one up.
+    Dereferenced {
+        /// Its address.
+        object: u64,
+    },
     /// A function was given one that is not open, or is another process's.
     Invalid {
         /// Its value.

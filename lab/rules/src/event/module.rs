@@ -255,6 +255,8 @@ pub struct Left {
     pub etw_providers: Remaining,
     /// Handles of keys, files and threads that are still open.
     pub handles: Remaining,
+    /// IRPs that the driver made, and that nobody has freed.
+    pub irps: Remaining,
     /// What is left in the Windows Filtering Platform: open handles, and callouts that are still registered.
     pub platform: Remaining,
 }

@@ -67,6 +67,8 @@ impl Display for HandleEvent {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         match self {
             Self::Opened { handle, .. } => write!(f, "   handle {handle:#x} opened"),
+            Self::Referenced { object } => write!(f, "   object {object:#x} referenced"),
+            Self::Dereferenced { object } => write!(f, "   object {object:#x} dereferenced"),
             Self::Invalid { handle, function } => {
                 write!(f, "   {function}: handle {handle:#x} is not open")
             }
@@ -374,6 +376,7 @@ impl Display for DeviceEvent {
         let (device, what) = match self {
             Self::Created { device, .. } => (device, "created"),
             Self::Deleted { device, .. } => (device, "deleted"),
+            Self::NotAttached { device } => (device, "detached, with nothing attached to it"),
         };
         write!(f, "   device {device:#x} {what}")
     }
@@ -391,6 +394,14 @@ impl Display for IrpEvent {
             Self::Returned { irp, status, .. } => {
                 write!(f, "   IRP {irp:#x}: dispatch routine returned {status:#x}")
             }
+            Self::Allocated { irp } => write!(f, "   IRP {irp:#x} made"),
+            Self::Freed { irp } => write!(f, "   IRP {irp:#x} freed"),
+            Self::Called { irp } => write!(f, "   IRP {irp:#x} given to a device"),
+            Self::CameBack { irp } => write!(f, "   IRP {irp:#x} came back"),
+            Self::Passed { irp, status, .. } => {
+                write!(f, "   IRP {irp:#x} completed further up with {status:#x}")
+            }
+            Self::Misused { irp, misuse } => write!(f, "   IRP {irp:#x} misused: {misuse:?}"),
             Self::Overdue { irp, .. } => write!(f, "   IRP {irp:#x} waited for in vain"),
         }
     }

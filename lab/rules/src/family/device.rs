@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::event::{DeviceEvent, Event, Kind};
-use crate::{Finding, Monitor, Origin, Rule, catalogue as rule};
+use crate::{BugCheck, Finding, Monitor, Origin, Rule, catalogue as rule};
 
 /// Follows the driver's device objects.
 #[derive(Debug, Default)]
@@ -18,6 +18,7 @@ impl Monitor for DeviceMonitor {
             &rule::DEV_SDDL,
             &rule::DEV_NO_PNP_POWER,
             &rule::DEV_DEREGISTER_ONCE,
+            &rule::DEV_DETACH_FIRST,
             &rule::UNLOAD_DEVICES_GONE,
         ]
     }
@@ -47,7 +48,25 @@ impl Monitor for DeviceMonitor {
                     )
                 })
             }
-            Kind::Device(DeviceEvent::Deleted { device, known }) => {
+            Kind::Device(DeviceEvent::NotAttached { device }) => {
+                let happened = format!(
+                    "IoDetachDevice was given device {device:#x}, which nothing is attached to"
+                );
+                let finding = Finding::new(&rule::DEV_DETACH_FIRST, happened);
+                Some(finding.with(BugCheck::new(0xC9, &[0x202, 0, device])))
+            }
+            Kind::Device(DeviceEvent::Deleted {
+                device,
+                is_attached: true,
+                ..
+            }) => {
+                self.alive.remove(&device);
+                let happened =
+                    format!("device {device:#x} was deleted and is attached to another one still");
+                let finding = Finding::new(&rule::DEV_DETACH_FIRST, happened);
+                Some(finding.with(BugCheck::new(0xC9, &[0x201])))
+            }
+            Kind::Device(DeviceEvent::Deleted { device, known, .. }) => {
                 self.alive.remove(&device);
                 (!known).then(|| {
                     let happened =
@@ -95,7 +114,14 @@ mod tests {
                 with_pnp_or_power: false,
             }))
         };
-        let deleted = |known| at(Kind::Device(DeviceEvent::Deleted { device: 1, known }));
+        let deleted_as = |known, is_attached| {
+            at(Kind::Device(DeviceEvent::Deleted {
+                device: 1,
+                known,
+                is_attached,
+            }))
+        };
+        let deleted = |known| deleted_as(known, false);
         let left = || at(Kind::Left(Left::default()));
         let table: Vec<(&str, Vec<Event>, Vec<&str>)> = vec![
             (
@@ -117,6 +143,16 @@ mod tests {
                 "deleted twice",
                 vec![created(true, true), deleted(true), deleted(false)],
                 vec!["dev-deregister-once"],
+            ),
+            (
+                "attached",
+                vec![created(true, true), deleted_as(true, true), left()],
+                vec!["dev-detach-first"],
+            ),
+            (
+                "detached twice",
+                vec![at(Kind::Device(DeviceEvent::NotAttached { device: 1 }))],
+                vec!["dev-detach-first"],
             ),
             (
                 "left",

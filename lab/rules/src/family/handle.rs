@@ -1,11 +1,32 @@
 //! Handles of objects: whose they are, and whether they are open.
 
-use crate::event::{Event, HandleEvent, Kind};
-use crate::{BugCheck, Finding, Monitor, Rule, catalogue as rule};
+use std::collections::BTreeMap;
 
-/// Looks at handles as they are opened and used.
+use crate::event::{Event, HandleEvent, Kind};
+use crate::{BugCheck, Finding, Monitor, Origin, Rule, catalogue as rule};
+
+/// Looks at handles as they are opened and used, and counts references.
 #[derive(Debug, Default)]
-pub(crate) struct HandleMonitor;
+pub(crate) struct HandleMonitor {
+    /// References that the driver has, by object.
+    references: BTreeMap<u64, u32>,
+}
+
+impl HandleMonitor {
+    fn give_up(&mut self, object: u64) -> Option<Finding> {
+        let Some(count) = self.references.get_mut(&object) else {
+            let happened =
+                format!("object {object:#x} was dereferenced more often than referenced");
+            let finding = Finding::new(&rule::OBJECT_REFCOUNT, happened);
+            return Some(finding.with(BugCheck::new(0x18, &[0, object])));
+        };
+        *count -= 1;
+        if *count == 0 {
+            self.references.remove(&object);
+        }
+        None
+    }
+}
 
 impl Monitor for HandleMonitor {
     fn rules(&self) -> &'static [&'static Rule] {
@@ -13,14 +34,27 @@ impl Monitor for HandleMonitor {
             &rule::KERNEL_HANDLE_PRIVATE,
             &rule::KERNEL_HANDLE_VALID,
             &rule::MEM_USER_ADDRESS,
+            &rule::OBJECT_REFCOUNT,
+            &rule::OBJECT_REFERENCE_LEFT,
         ]
     }
 
     fn observe(&mut self, event: &Event) -> Option<Finding> {
+        if let Kind::Left(_) = &event.kind {
+            let (object, _) = self.references.first_key_value()?;
+            let happened = format!("object {object:#x} is referenced still after unload");
+            let finding = Finding::new(&rule::OBJECT_REFERENCE_LEFT, happened);
+            return Some(finding.since(Origin::Allocated(*object)));
+        }
         let Kind::Handle(event) = &event.kind else {
             return None;
         };
         match *event {
+            HandleEvent::Referenced { object } => {
+                *self.references.entry(object).or_default() += 1;
+                None
+            }
+            HandleEvent::Dereferenced { object } => self.give_up(object),
             HandleEvent::Opened {
                 handle,
                 is_kernel: false,
@@ -52,7 +86,7 @@ impl Monitor for HandleMonitor {
 #[cfg(test)]
 mod tests {
     use super::HandleMonitor;
-    use crate::event::{HandleEvent, Kind};
+    use crate::event::{Event, HandleEvent, Kind, Left};
     use crate::table::{at, broken};
 
     #[test]
@@ -78,6 +112,28 @@ mod tests {
         ] {
             let found = broken::<HandleMonitor>([at(Kind::Handle(event))]);
             assert_eq!(found, Vec::from_iter(expected));
+        }
+    }
+
+    #[test]
+    fn references_are_counted() {
+        let taken = || at(Kind::Handle(HandleEvent::Referenced { object: 16 }));
+        let given_up = || at(Kind::Handle(HandleEvent::Dereferenced { object: 16 }));
+        let left = || at(Kind::Left(Left::default()));
+        let table: [(Vec<Event>, Vec<&str>); 4] = [
+            (
+                vec![taken(), taken(), given_up(), given_up(), left()],
+                vec![],
+            ),
+            (vec![given_up()], vec!["object-refcount"]),
+            (
+                vec![taken(), given_up(), given_up()],
+                vec!["object-refcount"],
+            ),
+            (vec![taken(), left()], vec!["object-reference-left"]),
+        ];
+        for (events, expected) in table {
+            assert_eq!(broken::<HandleMonitor>(events), expected);
         }
     }
 }

@@ -15,28 +15,45 @@ struct Irp {
     /// None where `IoStatus.Information` is no number of bytes.
     output_len: Option<u64>,
     completed: Option<u32>,
+    has_returned: bool,
 }
 
 /// Follows every IRP.
 #[derive(Debug, Default)]
 pub(crate) struct IrpMonitor {
-    irps: BTreeMap<u64, Irp>,
+    /// By the call of a dispatch routine.
+    sent: BTreeMap<u64, Irp>,
+}
+
+/// The end of a dispatch routine's work.
+struct Completion {
+    irp: u64,
+    sending: Option<u64>,
+    status: u32,
+    information: u64,
+}
+
+/// What a dispatch routine returned.
+struct Return {
+    irp: u64,
+    sending: u64,
+    status: u32,
+    marked_pending: bool,
+    lower: Option<u32>,
 }
 
 impl IrpMonitor {
-    fn check_completed(
-        &mut self,
-        irp: u64,
-        status: u32,
-        information: u64,
-        known: bool,
-    ) -> Option<Finding> {
-        let state = self.irps.entry(irp).or_default();
-        let is_first = known && state.completed.is_none();
-        state.completed = Some(status);
+    fn check_completed(&mut self, completion: &Completion) -> Option<Finding> {
+        let &Completion {
+            irp,
+            sending,
+            status,
+            information,
+        } = completion;
+        let state = sending.and_then(|sending| self.sent.get_mut(&sending));
         let fail =
             |rule, happened: String, bug_check| Some(Finding::new(rule, happened).with(bug_check));
-        if !is_first {
+        let Some(state) = state.filter(|state| state.completed.is_none()) else {
             let happened =
                 format!("IRP {irp:#x} was completed and is not the driver's to complete");
             return fail(
@@ -44,6 +61,11 @@ impl IrpMonitor {
                 happened,
                 BugCheck::new(0x44, &[irp]),
             );
+        };
+        state.completed = Some(status);
+        let (output_len, has_returned) = (state.output_len, state.has_returned);
+        if let Some(sending) = sending.filter(|_| has_returned) {
+            self.sent.remove(&sending);
         }
         if status == PENDING || status == u32::MAX {
             let happened = format!("IRP {irp:#x} was completed with status {status:#x}");
@@ -53,7 +75,7 @@ impl IrpMonitor {
                 BugCheck::new(0xC9, &[6, status.into(), irp]),
             );
         }
-        if let Some(output_len) = state.output_len
+        if let Some(output_len) = output_len
             && information > output_len
             && status < 0xC000_0000
         {
@@ -69,10 +91,25 @@ impl IrpMonitor {
         None
     }
 
-    fn check_returned(&mut self, irp: u64, status: u32, marked_pending: bool) -> Option<Finding> {
-        let completed = self.irps.get(&irp)?.completed;
-        if completed.is_some() || !marked_pending {
-            self.irps.remove(&irp);
+    fn check_returned(&mut self, returned: &Return) -> Option<Finding> {
+        let &Return {
+            irp,
+            sending,
+            status,
+            marked_pending,
+            lower,
+        } = returned;
+        let state = self.sent.get_mut(&sending)?;
+        state.has_returned = true;
+        let completed = state.completed;
+        // Who passes an IRP on returns what the next driver has returned.
+        let is_passed_on = lower == Some(status)
+            && completed.is_none_or(|completed| completed == status || status == PENDING);
+        if completed.is_some() || !(marked_pending || is_passed_on && status == PENDING) {
+            self.sent.remove(&sending);
+        }
+        if is_passed_on {
+            return None;
         }
         match (completed, status == PENDING, marked_pending) {
             (_, true, true) => None,
@@ -135,44 +172,65 @@ impl Monitor for IrpMonitor {
         };
         match *event {
             IrpEvent::Sent {
-                irp,
+                sending,
                 major,
                 output_len,
+                ..
             } => {
-                self.irps.insert(
-                    irp,
+                self.sent.insert(
+                    sending,
                     Irp {
                         // There it says what became of the file: `FILE_OPENED`, for one.
                         output_len: (major != CREATE).then_some(output_len),
                         completed: None,
+                        has_returned: false,
                     },
                 );
                 None
             }
             IrpEvent::Completed {
                 irp,
+                sending,
                 status,
                 information,
-                is_cancellable: true,
-                known: true,
+                is_cancellable,
             } => {
-                self.check_completed(irp, status, information, true);
+                let finding = self.check_completed(&Completion {
+                    irp,
+                    sending,
+                    status,
+                    information,
+                });
+                if !is_cancellable || sending.is_none() {
+                    return finding;
+                }
                 let happened = format!("IRP {irp:#x} was completed with its cancel routine set");
                 let bug_check = BugCheck::new(0xC9, &[7, 0, irp]);
                 Some(Finding::new(&rule::IRP_CANCEL_CLEARED, happened).with(bug_check))
             }
-            IrpEvent::Completed {
-                irp,
-                status,
-                information,
-                known,
-                ..
-            } => self.check_completed(irp, status, information, known),
+            IrpEvent::Passed {
+                sending, status, ..
+            } => {
+                let state = self.sent.get_mut(&sending)?;
+                state.completed = Some(status);
+                if state.has_returned {
+                    self.sent.remove(&sending);
+                }
+                None
+            }
             IrpEvent::Returned {
                 irp,
+                sending,
                 status,
                 marked_pending,
-            } => self.check_returned(irp, status, marked_pending),
+                lower,
+            } => self.check_returned(&Return {
+                irp,
+                sending,
+                status,
+                marked_pending,
+                lower,
+            }),
             IrpEvent::Overdue { irp, waited_ns } => {
                 let happened = format!(
                     "IRP {irp:#x} was left pending and is not completed after {} s, although its handle was closed",
@@ -180,6 +238,11 @@ impl Monitor for IrpMonitor {
                 );
                 Some(Finding::new(&rule::IRP_COMPLETE_ONCE, happened).since(Origin::Given(irp)))
             }
+            IrpEvent::Allocated { .. }
+            | IrpEvent::Freed { .. }
+            | IrpEvent::Called { .. }
+            | IrpEvent::CameBack { .. }
+            | IrpEvent::Misused { .. } => None,
         }
     }
 }
@@ -200,6 +263,7 @@ mod tests {
     fn sent() -> Event {
         irp(IrpEvent::Sent {
             irp: IRP,
+            sending: 1,
             major: 14,
             output_len: 8,
         })
@@ -208,10 +272,10 @@ mod tests {
     fn completed(status: u32, information: u64) -> Event {
         irp(IrpEvent::Completed {
             irp: IRP,
+            sending: Some(1),
             status,
             information,
             is_cancellable: false,
-            known: true,
         })
     }
 
@@ -219,10 +283,10 @@ mod tests {
     fn cancel_routines_are_cleared() {
         let still_set = irp(IrpEvent::Completed {
             irp: IRP,
+            sending: Some(1),
             status: 0,
             information: 0,
             is_cancellable: true,
-            known: true,
         });
         assert_eq!(
             broken::<IrpMonitor>([sent(), still_set]),
@@ -232,10 +296,24 @@ mod tests {
     }
 
     fn returned(status: u32, marked_pending: bool) -> Event {
+        passed_on(status, marked_pending, None)
+    }
+
+    fn passed_on(status: u32, marked_pending: bool, lower: Option<u32>) -> Event {
         irp(IrpEvent::Returned {
             irp: IRP,
+            sending: 1,
             status,
             marked_pending,
+            lower,
+        })
+    }
+
+    fn passed(status: u32) -> Event {
+        irp(IrpEvent::Passed {
+            irp: IRP,
+            sending: 1,
+            status,
         })
     }
 
@@ -243,10 +321,10 @@ mod tests {
     fn irps_are_completed_once_and_honestly() {
         let stranger = irp(IrpEvent::Completed {
             irp: 7,
+            sending: None,
             status: 0,
             information: 0,
             is_cancellable: false,
-            known: false,
         });
         let table: Vec<(&str, Vec<Event>, Vec<&str>)> = vec![
             (
@@ -317,6 +395,7 @@ mod tests {
                 vec![
                     irp(IrpEvent::Sent {
                         irp: IRP,
+                        sending: 1,
                         major: CREATE,
                         output_len: 0,
                     }),
@@ -324,6 +403,26 @@ mod tests {
                     returned(0, false),
                 ],
                 vec![],
+            ),
+            (
+                "passed on",
+                vec![sent(), passed_on(0x103, false, Some(0x103))],
+                vec![],
+            ),
+            (
+                "passed on and done",
+                vec![sent(), passed(0), passed_on(0, false, Some(0))],
+                vec![],
+            ),
+            (
+                "passed on, another status",
+                vec![sent(), passed(0), passed_on(INVALID, false, Some(0))],
+                vec!["irp-status-consistent"],
+            ),
+            (
+                "passed on and forgotten",
+                vec![sent(), passed_on(0, false, Some(0x103))],
+                vec!["irp-complete-or-pend"],
             ),
             (
                 "pending afterwards",

@@ -29,10 +29,6 @@ pub(crate) struct OwnerMonitor {
     /// Threads that read or write a configuration: thread and handle.
     configuring: Vec<(u32, u64)>,
     generic: BTreeMap<u64, ()>,
-    /// References that the driver has taken or given up, by object.
-    references: BTreeMap<u64, i64>,
-    /// References by handle, of objects that the stream does not name.
-    by_handle: i64,
     /// A version that was refused for being too new.
     refused_version: Option<u8>,
 }
@@ -47,7 +43,6 @@ impl Monitor for OwnerMonitor {
             &rule::PAUSE_KEEP_ATTACH_RESOURCES,
             &rule::CONFIG_SERIALIZED,
             &rule::KERNEL_HANDLE_VALID,
-            &rule::OBJECT_REFCOUNT,
             &rule::MEM_GENERIC_OBJECT,
             &rule::UNLOAD_PRESENT,
             &rule::REG_VERSION_NOT_ABOVE_RUNTIME,
@@ -185,21 +180,6 @@ impl OwnerMonitor {
                 self.generic.remove(&given.word(0));
                 None
             }
-            "ObfReferenceObject" => {
-                *self.references.entry(given.word(0)).or_default() += 1;
-                None
-            }
-            "ObfDereferenceObject" | "ObDereferenceObjectDeferDelete" => {
-                let count = self.references.entry(given.word(0)).or_default();
-                *count -= 1;
-                (*count + self.by_handle < 0).then(|| {
-                    let object = given.word(0);
-                    let happened =
-                        format!("object {object:#x} was dereferenced more often than referenced");
-                    Finding::new(&rule::OBJECT_REFCOUNT, happened)
-                        .with(BugCheck::new(0x18, &[0, object]))
-                })
-            }
             _ => None,
         }
     }
@@ -208,15 +188,6 @@ impl OwnerMonitor {
         match returned.name {
             "NdisReadConfiguration" | "NdisWriteConfiguration" => {
                 self.configuring.retain(|(user, _)| *user != thread);
-                None
-            }
-            "ObReferenceObjectByHandle" if returned.result & 0xFFFF_FFFF == 0 => {
-                self.by_handle += 1;
-                None
-            }
-            "ObReferenceObjectByPointer" if returned.result & 0xFFFF_FFFF == 0 => {
-                let object = returned.arguments.word(0);
-                *self.references.entry(object).or_default() += 1;
                 None
             }
             "NdisAllocateGenericObject" if returned.result != 0 => {
@@ -354,8 +325,6 @@ mod tests {
         let left = || at(Kind::Left(Left::default()));
         let read = || import("NdisReadConfiguration", &[1, 2, 3]);
         let done = || returned("NdisReadConfiguration", &[1, 2, 3], 0);
-        let reference = || import("ObfReferenceObject", &[9]);
-        let dereference = || import("ObfDereferenceObject", &[9]);
         let generic = || returned("NdisAllocateGenericObject", &[1], 5);
         let free_generic = || import("NdisFreeGenericObject", &[5]);
         check::<OwnerMonitor>(vec![
@@ -368,36 +337,6 @@ mod tests {
                 "two readers",
                 vec![read(), on(2, read().kind)],
                 vec!["config-serialized"],
-            ),
-            ("references", vec![reference(), dereference()], vec![]),
-            (
-                "reference by pointer",
-                vec![
-                    returned("ObReferenceObjectByPointer", &[9], 0),
-                    dereference(),
-                ],
-                vec![],
-            ),
-            (
-                "reference refused",
-                vec![
-                    returned("ObReferenceObjectByHandle", &[1], 0xC000_0008),
-                    dereference(),
-                ],
-                vec!["object-refcount"],
-            ),
-            (
-                "one too few",
-                vec![reference(), dereference(), dereference()],
-                vec!["object-refcount"],
-            ),
-            (
-                "by handle",
-                vec![
-                    returned("ObReferenceObjectByHandle", &[1], 0),
-                    dereference(),
-                ],
-                vec![],
             ),
             ("closed", vec![returned("ZwClose", &[4], 0)], vec![]),
             (

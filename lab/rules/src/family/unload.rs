@@ -17,6 +17,7 @@ impl Monitor for UnloadMonitor {
             &rule::UNLOAD_WMI_ETW,
             &rule::UNLOAD_HANDLES_CLOSED,
             &rule::UNLOAD_WFP_GONE,
+            &rule::UNLOAD_IRPS_GONE,
             &rule::CONFIG_ALTERNATE,
             &rule::DETACH_FREES_EVERYTHING,
             &rule::REG_FAIL_UNDO,
@@ -88,6 +89,7 @@ fn scan(left: &Left) -> Option<Finding> {
         (left.rw_locks, "reader-writer lock", frees),
         (left.timers_allocated, "timer object", frees),
         (left.handles, "open handle", &rule::UNLOAD_HANDLES_CLOSED),
+        (left.irps, "IRP", &rule::UNLOAD_IRPS_GONE),
         (
             left.platform,
             "object of the filtering platform",
@@ -181,6 +183,7 @@ mod tests {
                 },
                 Some("unload-handles-closed"),
             ),
+            (Left { irps: ONE, ..none }, Some("unload-irps-gone")),
             (
                 Left {
                     platform: ONE,

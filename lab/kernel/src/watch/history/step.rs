@@ -2,8 +2,8 @@
 
 use lab_rules::Kind;
 use lab_rules::event::{
-    Callback, DeviceEvent, DpcEvent, IrpEvent, LockEvent, ModuleEvent, NblCall, NblEvent, NblPath,
-    OidEvent, Overdue, PoolEvent, Returned, TimerEvent, WorkItemEvent,
+    Callback, DeviceEvent, DpcEvent, HandleEvent, IrpEvent, LockEvent, ModuleEvent, NblCall,
+    NblEvent, NblPath, OidEvent, Overdue, PoolEvent, Returned, TimerEvent, WorkItemEvent,
 };
 
 use super::Holder;
@@ -28,6 +28,7 @@ const PACKETS: Noun = "NET_BUFFER_LIST pool";
 const OID: Noun = "OID request";
 const IRP: Noun = "IRP";
 const DEVICE: Noun = "device";
+const OBJECT: Noun = "object";
 
 pub(super) const ALLOCATED: &str = "allocated";
 pub(super) const OPENED: &str = "opened";
@@ -232,11 +233,23 @@ pub(super) fn each_step(kind: &Kind, mut each: impl FnMut(Noun, u64, &'static st
                 };
                 each(IRP, irp, what, holder);
             }
+            IrpEvent::Allocated { irp } => each(IRP, irp, ALLOCATED, Driver),
+            IrpEvent::Freed { irp } => each(IRP, irp, FREED, Nobody),
+            IrpEvent::Called { irp } => each(IRP, irp, "given to a device", Others),
+            IrpEvent::CameBack { irp } => each(IRP, irp, "came back", Driver),
+            IrpEvent::Passed { irp, .. } => each(IRP, irp, "completed further up", Others),
+            IrpEvent::Misused { .. } => {}
             IrpEvent::Overdue { irp, .. } => each(IRP, irp, "waited for in vain", Driver),
+        },
+        Kind::Handle(event) => match *event {
+            HandleEvent::Referenced { object } => each(OBJECT, object, ALLOCATED, Driver),
+            HandleEvent::Dereferenced { object } => each(OBJECT, object, "given up", Others),
+            _ => {}
         },
         Kind::Device(event) => match *event {
             DeviceEvent::Created { device, .. } => each(DEVICE, device, ALLOCATED, Driver),
             DeviceEvent::Deleted { device, .. } => each(DEVICE, device, "deleted", Nobody),
+            DeviceEvent::NotAttached { device } => each(DEVICE, device, "detached", Driver),
         },
         _ => {}
     }
