@@ -38,6 +38,7 @@ const FILTER: &[&str] = &[
     "filter.c",
     "queue.c",
     "user.c",
+    "irp.c",
     "plain.c",
     "seh.c",
     "library.c",
@@ -63,7 +64,7 @@ pub(crate) const DRIVERS: &[CDriver] = &[
     },
     CDriver {
         name: "c-faulty",
-        sources: &["filter.c", "queue.c", "user.c", "fault.c"],
+        sources: &["filter.c", "queue.c", "user.c", "irp.c", "fault.c"],
         is_guarded: true,
     },
 ];
@@ -71,6 +72,17 @@ pub(crate) const DRIVERS: &[CDriver] = &[
 /// What C code imports from the kernel that has no prototype in `abi/`.
 const OTHER_IMPORTS: &[&str] = &[
     "ExRaiseAccessViolation",
+    "IoAttachDevice",
+    "IoAttachDeviceToDeviceStack",
+    "IoAttachDeviceToDeviceStackSafe",
+    "IoBuildAsynchronousFsdRequest",
+    "IoBuildSynchronousFsdRequest",
+    "IoDetachDevice",
+    "IoGetAttachedDeviceReference",
+    "IoGetRelatedDeviceObject",
+    "IoGetTopLevelIrp",
+    "IoIsOperationSynchronous",
+    "IoSetTopLevelIrp",
     "RtlCaptureContext",
     "RtlLookupFunctionEntry",
     "RtlRaiseException",

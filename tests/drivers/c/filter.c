@@ -236,6 +236,8 @@ static NTSTATUS dispatch(DEVICE_OBJECT *device, IRP *irp)
 {
 	IO_STACK_LOCATION *location = irp->Tail.Overlay.CurrentStackLocation;
 
+	if (irp_is_ours(device))
+		return irp_dispatch(device, irp);
 	if (device == filter_device && *(ULONG64 *)device->DeviceExtension != DEVICE_MARK)
 		KeBugCheckEx(0xDEAD, 90, (ULONG64)device, (ULONG64)filter_device, 0);
 	/* It comes in the thread of who has sent it. */
@@ -255,6 +257,7 @@ INIT_CODE static void make_device(DRIVER_OBJECT *driver)
 	driver->MajorFunction[IRP_MJ_CLEANUP] = dispatch;
 	driver->MajorFunction[IRP_MJ_CLOSE] = dispatch;
 	driver->MajorFunction[IRP_MJ_DEVICE_CONTROL] = dispatch;
+	driver->MajorFunction[IRP_MJ_READ] = dispatch;
 	RtlInitUnicodeString(&name, L"\\Device\\DeferlwfFilterInC");
 	if (IoCreateDevice(driver, sizeof(ULONG64), &name, FILE_DEVICE_NETWORK,
 			   FILE_DEVICE_SECURE_OPEN, FALSE, &filter_device) == STATUS_SUCCESS)

@@ -86,6 +86,11 @@ void text(void);
 /* Who may do what, for a request whose sender's thread runs it. */
 void security_of_user(void);
 
+/* The same of requests that the filter makes itself; and what its own devices for that are asked. */
+void irps(void);
+BOOLEAN irp_is_ours(DEVICE_OBJECT *device);
+NTSTATUS irp_dispatch(DEVICE_OBJECT *device, IRP *irp);
+
 /* The same of parameters, which NDIS reads as well: in attach. */
 void store_parameters(void);
 

@@ -58,8 +58,8 @@ static void release(IO_CSQ *csq, KIRQL irql)
 
 static NTSTATUS complete(IRP *irp, NTSTATUS status)
 {
-	/* Wherever this runs, that is still known. */
-	if (!IoGetRequestorProcessId(irp))
+	/* Wherever this runs, that is still known, if it came from a thread. */
+	if (irp->Tail.Overlay.Thread && !IoGetRequestorProcessId(irp))
 		KeBugCheckEx(0xDEAD, 92, (ULONG64)irp, 0, 0);
 	return request_end(irp, status, 0);
 }

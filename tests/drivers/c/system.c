@@ -127,4 +127,5 @@ void system_calls(void)
 	platform();
 	inline_code();
 	store();
+	irps();
 }
