@@ -28,6 +28,7 @@ mod frame_hold;
 mod fresh;
 mod image;
 mod irp;
+mod irp_own;
 mod irp_user;
 mod irql;
 mod irql_highest;
@@ -85,6 +86,7 @@ static AREAS: &[&[Play]] = &[
     ex_timer::PLAYS,
     image::PLAYS,
     irp::PLAYS,
+    irp_own::PLAYS,
     irp_user::PLAYS,
     irql::PLAYS,
     irql_highest::PLAYS,

@@ -127,7 +127,7 @@ extern "system" fn open_in_process(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTST
 }
 
 /// Where a METHOD_NEITHER request of user mode wants its answer; of another, NULL.
-fn user_buffer(irp: *mut IRP) -> *mut c_void {
+pub(super) fn user_buffer(irp: *mut IRP) -> *mut c_void {
     // SAFETY: the request is this driver's.
     let is_user = unsafe { (*irp).RequestorMode } != 0;
     if method(irp) == METHOD_NEITHER && is_user {
