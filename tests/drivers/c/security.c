@@ -53,6 +53,10 @@ RTL(void) SeUnlockSubjectContext(SECURITY_SUBJECT_CONTEXT *context);
 RTL(void) SeReleaseSubjectContext(SECURITY_SUBJECT_CONTEXT *context);
 RTL(void) SeFreePrivileges(PVOID privileges);
 RTL(BOOLEAN) SePrivilegeCheck(PVOID privileges, SECURITY_SUBJECT_CONTEXT *context, CHAR mode);
+RTL(NTSTATUS) ObGetObjectSecurity(PVOID object, PVOID *descriptor, BOOLEAN *allocated);
+RTL(void) ObReleaseObjectSecurity(PVOID descriptor, BOOLEAN allocated);
+RTL(NTSTATUS) ZwQuerySecurityObject(HANDLE handle, ULONG information, PVOID descriptor, ULONG length, ULONG *needed);
+RTL(NTSTATUS) ZwSetSecurityObject(HANDLE handle, ULONG information, PVOID descriptor);
 RTL(BOOLEAN) SeTokenIsAdmin(PVOID token);
 RTL(BOOLEAN) SeTokenIsRestricted(PVOID token);
 RTL(ULONG) SeTokenType(PVOID token);
@@ -318,6 +322,59 @@ NOINLINE static void access(void)
 	expect(543, granted(&it, &context, READ, FOR_USER, &status), 0);
 }
 
+/* A device and a key are protected; what is set is what there is. */
+NOINLINE static void objects(void)
+{
+	enum { OWNER = 1, DACL = 4 };
+	OBJECT_ATTRIBUTES attributes = { 0 };
+	UNICODE_STRING name;
+	DEVICE_OBJECT *device;
+	SECURITY_DESCRIPTOR it;
+	ULONG64 copy[32];
+	UCHAR list[64];
+	PVOID descriptor, part;
+	BOOLEAN allocated, present, defaulted;
+	ULONG needed;
+	HANDLE key;
+
+	if (IoCreateDevice(filter_object, 0, NULL, FILE_DEVICE_NETWORK, 0, FALSE, &device) == STATUS_SUCCESS) {
+		if (ObGetObjectSecurity(device, &descriptor, &allocated) == STATUS_SUCCESS) {
+			expect(560, SeValidSecurityDescriptor(RtlLengthSecurityDescriptor(descriptor), descriptor), TRUE);
+			RtlGetOwnerSecurityDescriptor(descriptor, &part, &defaulted);
+			expect(561, RtlEqualSid(part, (PVOID)SeExports[ADMINISTRATORS]), TRUE);
+			ObReleaseObjectSecurity(descriptor, allocated);
+		}
+		IoDeleteDevice(device);
+	}
+	RtlInitUnicodeString(&name, L"\\Registry\\Machine\\System\\CurrentControlSet\\Services\\filter");
+	attributes.Length = sizeof(attributes);
+	attributes.ObjectName = &name;
+	attributes.Attributes = OBJ_KERNEL_HANDLE | OBJ_CASE_INSENSITIVE;
+	if (ZwCreateKey(&key, KEY_ALL_ACCESS, &attributes, 0, NULL, 0, NULL) != STATUS_SUCCESS)
+		return;
+	RtlCreateSecurityDescriptor((void *)&it, 1);
+	RtlCreateAcl(list, sizeof(list), 2);
+	RtlAddAccessAllowedAce(list, 2, READ, (PVOID)SeExports[WORLD]);
+	RtlSetDaclSecurityDescriptor((void *)&it, TRUE, list, FALSE);
+	if (ZwSetSecurityObject(key, DACL, &it) != STATUS_SUCCESS ||
+	    ZwQuerySecurityObject(key, DACL, copy, 8, &needed) != TOO_SMALL ||
+	    ZwQuerySecurityObject(key, DACL, copy, needed, &needed) != STATUS_SUCCESS) {
+		ZwClose(key);
+		return;
+	}
+	expect(564, needed, 20 + sizeof(list));
+	expect(566, (ULONG)RtlGetDaclSecurityDescriptor(copy, &present, &part, &defaulted), STATUS_SUCCESS);
+	same(567, part, list, 8 + 8 + 12);
+	/* The owner is still who it was. */
+	if (ZwQuerySecurityObject(key, OWNER, copy, sizeof(copy), &needed) == STATUS_SUCCESS) {
+		RtlGetOwnerSecurityDescriptor(copy, &part, &defaulted);
+		expect(569, RtlEqualSid(part, (PVOID)SeExports[ADMINISTRATORS]), TRUE);
+	}
+	*(UCHAR *)&it = 7;
+	expect(570, ZwSetSecurityObject(key, DACL, &it) == STATUS_SUCCESS, FALSE);
+	ZwClose(key);
+}
+
 /* A request of user mode is an ordinary user's. */
 void security_of_user(void)
 {
@@ -353,4 +410,5 @@ void security(void)
 	entries();
 	descriptors();
 	access();
+	objects();
 }

@@ -2,6 +2,8 @@
 
 /// Their names.
 pub(super) const IMPORTS: &[&str] = &[
+    "ObGetObjectSecurity",
+    "ObReleaseObjectSecurity",
     "RtlAbsoluteToSelfRelativeSD",
     "RtlAddAccessAllowedAce",
     "RtlAddAccessAllowedAceEx",
@@ -46,6 +48,8 @@ pub(super) const IMPORTS: &[&str] = &[
     "SeTokenType",
     "SeUnlockSubjectContext",
     "SeValidSecurityDescriptor",
+    "ZwQuerySecurityObject",
+    "ZwSetSecurityObject",
     "_atoi64",
     "_i64toa",
     "_i64toa_s",

@@ -43,7 +43,7 @@ mod zw;
 use crate::rt::{DataExport, Import};
 
 /// Everything that `ntoskrnl.exe` and `hal.dll` offer.
-pub(crate) const IMPORTS: [&[Import]; 45] = [
+pub(crate) const IMPORTS: [&[Import]; 46] = [
     ansi::IMPORTS,
     calendar::IMPORTS,
     crt::checked::IMPORTS,
@@ -81,6 +81,7 @@ pub(crate) const IMPORTS: [&[Import]; 45] = [
     security::access::IMPORTS,
     security::acl::IMPORTS,
     security::descriptor::IMPORTS,
+    security::object::IMPORTS,
     security::sid::IMPORTS,
     seh::IMPORTS,
     shared_lock::IMPORTS,
@@ -171,6 +172,7 @@ pub(crate) fn reset() {
     dpc::reset();
     timer::reset();
     identity::reset();
+    security::object::reset();
     security::token::reset();
     region::reset();
     resource::reset();

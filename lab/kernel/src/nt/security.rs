@@ -3,6 +3,7 @@
 pub(super) mod access;
 pub(super) mod acl;
 pub(super) mod descriptor;
+pub(super) mod object;
 pub(super) mod sid;
 pub(super) mod token;
 mod well_known;

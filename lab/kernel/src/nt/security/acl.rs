@@ -156,6 +156,23 @@ impl Acl {
     }
 }
 
+/// A list that allows these rights.
+pub(super) fn allowing(allowed: &[(Sid, u32)]) -> Vec<u8> {
+    let mut list = vec![0; HEADER as usize];
+    for (subject, mask) in allowed {
+        let size = (SID as usize + subject.bytes().len()) as u16;
+        list.extend([ALLOWED, 0]);
+        list.extend(size.to_le_bytes());
+        list.extend(mask.to_le_bytes());
+        list.extend(subject.bytes());
+    }
+    list[0] = *REVISIONS.start();
+    let (size, count) = (list.len() as u16, allowed.len() as u16);
+    list[2..4].copy_from_slice(&size.to_le_bytes());
+    list[4..6].copy_from_slice(&count.to_le_bytes());
+    list
+}
+
 fn create(call: &Call<'_>) -> u64 {
     let (address, length, revision) = (call.arg(0), call.arg_u32(1), call.arg_u32(2));
     if u64::from(length) < HEADER {

@@ -40,7 +40,7 @@ const STATUS_BAD_DESCRIPTOR_FORMAT: u64 = 0xC000_00E7;
 
 /// What a descriptor has.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Part {
+pub(super) enum Part {
     Owner,
     Group,
     Sacl,
@@ -48,7 +48,7 @@ enum Part {
 }
 
 /// All of them, in the order in which the two forms name them.
-const PARTS: [Part; 4] = [Part::Owner, Part::Group, Part::Sacl, Part::Dacl];
+pub(super) const PARTS: [Part; 4] = [Part::Owner, Part::Group, Part::Sacl, Part::Dacl];
 
 impl Part {
     /// Where a descriptor with pointers has it.
@@ -67,7 +67,7 @@ impl Part {
     }
 
     /// `SE_…_DEFAULTED`.
-    fn defaulted(self) -> u16 {
+    pub(super) fn defaulted(self) -> u16 {
         match self {
             Self::Owner => 1,
             Self::Group => 2,
@@ -77,7 +77,7 @@ impl Part {
     }
 
     /// `SE_…_PRESENT`, for what may be there and empty.
-    fn present(self) -> Option<u16> {
+    pub(super) fn present(self) -> Option<u16> {
         match self {
             Self::Owner | Self::Group => None,
             Self::Sacl => Some(0x10),
@@ -86,7 +86,7 @@ impl Part {
     }
 
     /// `…_SECURITY_INFORMATION`.
-    fn information(self) -> u32 {
+    pub(super) fn information(self) -> u32 {
         match self {
             Self::Owner => 1,
             Self::Group => 2,
@@ -162,6 +162,15 @@ impl Descriptor {
         Some(sizes)
     }
 
+    /// Its parts.
+    pub(super) fn contents(self) -> Option<Contents> {
+        self.sizes().map(read)
+    }
+
+    pub(super) fn control(self) -> u16 {
+        self.control
+    }
+
     pub(super) fn owner(self) -> Option<Sid> {
         match self.part(Part::Owner) {
             0 => None,
@@ -179,6 +188,15 @@ impl Descriptor {
     fn note(self, control: u16) {
         S::Control.write(self.address, control).or_fault();
     }
+}
+
+/// The bytes of each part that there is, in the order of [`PARTS`].
+pub(super) type Contents = [Option<Vec<u8>>; 4];
+
+fn read(sizes: [(Part, u64, u64); 4]) -> Contents {
+    sizes.map(|(_, address, size)| {
+        (address != 0).then(|| mem::read_bytes(address, size as usize).or_fault())
+    })
 }
 
 /// Parts begin at multiples of four bytes.
@@ -353,6 +371,23 @@ fn claimed(part: Part, address: u64) -> u64 {
     }
 }
 
+/// A descriptor in one piece, of these parts.
+pub(super) fn assemble(control: u16, contents: &Contents) -> Vec<u8> {
+    let mut bytes = vec![0; RELATIVE_SIZE as usize];
+    bytes[0] = REVISION;
+    bytes[2..4].copy_from_slice(&(control | SELF_RELATIVE).to_le_bytes());
+    for (part, content) in PARTS.into_iter().zip(contents) {
+        if let Some(content) = content {
+            let offset = bytes.len() as u32;
+            let place = part.offset().offset() as usize;
+            bytes[place..place + 4].copy_from_slice(&offset.to_le_bytes());
+            bytes.extend(content);
+            bytes.resize(aligned(bytes.len() as u64) as usize, 0);
+        }
+    }
+    bytes
+}
+
 fn to_relative(call: &Call<'_>) -> u64 {
     let (source, target, length) = (call.arg(0), call.arg(1), call.arg(2));
     let Some(descriptor) = Descriptor::read(source) else {
@@ -361,28 +396,24 @@ fn to_relative(call: &Call<'_>) -> u64 {
     if descriptor.is_relative() {
         return STATUS_BAD_DESCRIPTOR_FORMAT;
     }
-    let Some(sizes) = descriptor.sizes() else {
+    let Some(contents) = descriptor.contents() else {
         return status(STATUS_INVALID_SECURITY_DESCR);
     };
-    let needed = RELATIVE_SIZE + sizes.iter().map(|(.., size)| aligned(*size)).sum::<u64>();
-    let room = mem::read::<u32>(length).or_fault();
-    if u64::from(room) < needed {
-        mem::write(length, needed as u32).or_fault();
+    let bytes = assemble(descriptor.control, &contents);
+    if !fits(length, bytes.len() as u32) {
         return status(STATUS_BUFFER_TOO_SMALL);
     }
-    mem::fill(target, needed as usize, 0).or_fault();
-    S::Revision.write(target, REVISION).or_fault();
-    let control = descriptor.control | SELF_RELATIVE;
-    S::Control.write(target, control).or_fault();
-    let mut end = RELATIVE_SIZE;
-    for (part, address, size) in sizes {
-        if address != 0 {
-            mem::copy(target + end, address, size as usize).or_fault();
-            part.offset().write(target, end as u32).or_fault();
-            end += aligned(size);
-        }
-    }
+    mem::write_bytes(target, &bytes).or_fault();
     SUCCESS
+}
+
+/// Whether there is room for so many bytes as a variable says; if not it tells how many are needed.
+fn fits(length: u64, needed: u32) -> bool {
+    let fits = mem::read::<u32>(length).or_fault() >= needed;
+    if !fits {
+        mem::write(length, needed).or_fault();
+    }
+    fits
 }
 
 fn to_absolute(call: &Call<'_>) -> u64 {
@@ -446,19 +477,14 @@ fn to_absolute_in_place(call: &Call<'_>) -> u64 {
         return status(STATUS_INVALID_SECURITY_DESCR);
     };
     let needed = S::SIZE as u64 + sizes.iter().map(|(.., size)| aligned(*size)).sum::<u64>();
-    let room = mem::read::<u32>(length).or_fault();
-    if u64::from(room) < needed {
-        mem::write(length, needed as u32).or_fault();
+    if !fits(length, needed as u32) {
         return status(STATUS_BUFFER_TOO_SMALL);
     }
-    let contents = sizes.map(|(part, at, size)| {
-        let content = mem::read_bytes(at, size as usize).or_fault();
-        (part, at != 0, content)
-    });
+    let contents = read(sizes);
     let mut end = address + S::SIZE as u64;
-    for (part, is_there, content) in &contents {
+    for (part, content) in PARTS.into_iter().zip(&contents) {
         part.pointer().write(address, 0).or_fault();
-        if *is_there {
+        if let Some(content) = content {
             part.pointer().write(address, end).or_fault();
             mem::write_bytes(end, content).or_fault();
             end += aligned(content.len() as u64);
