@@ -103,6 +103,8 @@ const CAN_FAIL: &[CanFail] = &[
     allocation("NdisAllocateTimerObject", NDIS_NO_MEMORY),
     allocation("ObGetObjectSecurity", NO_MEMORY),
     allocation("RtlAllocateAndInitializeSid", How::Status(STATUS_NO_MEMORY)),
+    allocation("RtlCreateHashTable", How::Null),
+    allocation("RtlCreateHashTableEx", How::Null),
     allocation("RtlCreateUnicodeString", How::Null),
     allocation("RtlDuplicateUnicodeString", NO_MEMORY),
     allocation("RtlStringFromGUID", NO_MEMORY),

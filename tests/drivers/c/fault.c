@@ -488,6 +488,75 @@ static NTSTATUS csq_lost(IRP *irp)
 	return STATUS_PENDING;
 }
 
+/* Functions of the run-time library, with what they must not be given. */
+#define RTL(result) __declspec(dllimport) result
+
+RTL(char *) strcpy(char *target, const char *source);
+RTL(int) _snprintf(char *target, ULONG64 count, const char *format, ...);
+RTL(ULONG) RtlLengthSid(PVOID sid);
+RTL(NTSTATUS) RtlCreateAcl(PVOID acl, ULONG length, ULONG revision);
+RTL(BOOLEAN) RtlCreateHashTable(PVOID *table, ULONG shift, ULONG flags);
+RTL(void) qsort(PVOID base, ULONG64 count, ULONG64 size, int (*compare)(const UCHAR *, const UCHAR *));
+
+NOINLINE static void text_unterminated(MODULE *module)
+{
+	UCHAR *bytes = block();
+
+	for (ULONG i = 0; i < SIZE + 8; i++)
+		bytes[i < SIZE ? i : 0] = 'x';
+	module->kept = bytes;
+	module->turn = (ULONG)strlen((const signed char *)bytes); /* caught: c-text-unterminated by mem-overrun */
+	stay();
+}
+
+NOINLINE static void text_past(MODULE *module)
+{
+	module->kept = block();
+	strcpy(module->kept, "a text of more than forty-eight characters, which is too long"); /* caught: c-text-past by mem-overrun */
+	stay();
+}
+
+NOINLINE static void text_wild(MODULE *module)
+{
+	module->kept = block();
+	_snprintf(module->kept, SIZE, "%ws", (PVOID)8); /* caught: c-text-wild by null-check */
+	stay();
+}
+
+NOINLINE static void sid_null(MODULE *module)
+{
+	module->turn = RtlLengthSid(NULL); /* caught: c-sid-null by null-check */
+	stay();
+}
+
+NOINLINE static void acl_at_dispatch(MODULE *module)
+{
+	UCHAR list[8];
+	KIRQL irql;
+
+	irql = KeAcquireSpinLockRaiseToDpc(&module->lock);
+	RtlCreateAcl(list, sizeof(list), 2); /* caught: c-acl-at-dispatch by zw-irql-passive */
+	KeReleaseSpinLock(&module->lock, irql);
+}
+
+NOINLINE static void hash_left(MODULE *module)
+{
+	RtlCreateHashTable(&module->kept, 0, 0); /* caught: c-hash-left by unload-pool-freed */
+	stay();
+}
+
+static int compare_past(const UCHAR *a, const UCHAR *b)
+{
+	return a[SIZE] - b[0]; /* caught: c-sort-past by mem-overrun */
+}
+
+NOINLINE static void sort_past(MODULE *module)
+{
+	module->kept = block();
+	qsort(module->kept, SIZE / 4, 4, compare_past);
+	stay();
+}
+
 static const struct play plays[] = {
 	{ .name = L"c-pool-past", .attach = pool_past },
 	{ .name = L"c-pool-freed", .work = pool_freed },
@@ -526,6 +595,13 @@ static const struct play plays[] = {
 	{ .name = L"c-user-at-dispatch", .request = user_at_dispatch },
 	{ .name = L"c-user-elsewhere", .request = user_elsewhere, .work = user_elsewhere_work },
 	{ .name = L"c-assert", .work = assert_wrong },
+	{ .name = L"c-text-unterminated", .work = text_unterminated },
+	{ .name = L"c-text-past", .work = text_past },
+	{ .name = L"c-text-wild", .work = text_wild },
+	{ .name = L"c-sid-null", .work = sid_null },
+	{ .name = L"c-acl-at-dispatch", .work = acl_at_dispatch },
+	{ .name = L"c-hash-left", .work = hash_left },
+	{ .name = L"c-sort-past", .work = sort_past },
 };
 
 static const struct play *chosen;

@@ -75,13 +75,15 @@ static inline void expect(ULONG trial, ULONG64 is, ULONG64 must)
 /* Tries structured exception handling; the system stops where it is not as documented. */
 void seh(MODULE *module);
 
-/* Tries functions of the run-time library and of NDIS in the same way; and those of `system.c`, `store.c`, `security.c`
- * and `text.c`. */
+/* Tries functions of the run-time library and of NDIS in the same way; and those of `system.c`, `store.c`, `security.c`,
+ * `text.c`, `runtime.c` and `table.c`. */
 void library(void);
 void system_calls(void);
 void store(void);
 void security(void);
 void text(void);
+void runtime(void);
+void tables(void);
 
 /* Who may do what, for a request whose sender's thread runs it. */
 void security_of_user(void);

@@ -177,4 +177,5 @@ void library(void)
 	system_calls();
 	security();
 	text();
+	runtime();
 }

@@ -129,6 +129,11 @@ CRT(void) qsort_s(PVOID, size_t, size_t, int (*)(PVOID, const void *, const void
 CRT(PVOID) bsearch(const void *, const void *, size_t, size_t, int (*)(const void *, const void *));
 CRT(PVOID) bsearch_s(const void *, const void *, size_t, size_t, int (*)(PVOID, const void *, const void *), PVOID);
 
+CRT(int) sscanf_s(const char *, const char *, ...);
+CRT(int) swscanf_s(const WCHAR *, const WCHAR *, ...);
+CRT(int) _snscanf_s(const char *, size_t, const char *, ...);
+CRT(int) _snwscanf_s(const WCHAR *, size_t, const WCHAR *, ...);
+
 enum { EINVAL = 22, ERANGE = 34, STRUNCATE = 80 };
 #define TRUNCATE ((size_t)-1)
 
@@ -430,6 +435,37 @@ NOINLINE static void sorting(void)
 	qsort(NULL, 0, 4, order);
 }
 
+NOINLINE static void scanning(void)
+{
+	char word[8], rest[8];
+	WCHAR wide[8];
+	int number, other = 0;
+	USHORT small[2] = { 0, 7 };
+	LONGLONG large;
+
+	expect(810, sscanf_s("-12 0x1F name:rest more", "%d %i %[a-z]:%s", &number, &other, word, 8, rest, 8), 4);
+	expect(811, number == -12 && other == 31, TRUE);
+	is(812, word, "name");
+	is(813, rest, "rest");
+	expect(814, sscanf_s("70000 5", "%hu%*d %d", small, &other), 1);
+	expect(815, small[0] == 4464 && small[1] == 7 && other == 31, TRUE);
+	expect(816, sscanf_s("12345", "%3d%d", &number, &other) == 2 && number == 123 && other == 45, TRUE);
+	expect(817, sscanf_s("toolong", "%s", word, 7), 0);
+	is(818, word, "");
+	expect(819, sscanf_s("ab", "%c%c", word, 1, word + 1, 1) == 2 && word[1] == 'b', TRUE);
+	expect(820, sscanf_s("", "%d", &number) == -1 && sscanf_s("x", "%d", &number) == 0, TRUE);
+	expect(821, sscanf_s("5%", "%d%%%n", &number, &other) == 1 && other == 2, TRUE);
+	expect(822, sscanf_s("-9000000000", "%lld", &large) == 1 && large == -9000000000, TRUE);
+	expect(823, sscanf_s("]x-z", "%[]x-]", word, 8) == 1 && word[2] == '-', TRUE);
+	expect(824, sscanf_s("ab,c", "%[^,]", word, 8) == 1 && word[1] == 'b' && word[2] == 0, TRUE);
+	expect(825, swscanf_s(L"7 wide narrow", L"%x %s %hs", &number, wide, 8, word, 8), 3);
+	is_wide(826, wide, L"wide");
+	is(827, word, "narrow");
+	expect(828, _snscanf_s("123456", 3, "%d", &number) == 1 && number == 123, TRUE);
+	expect(829, _snwscanf_s(L"123456", 2, L"%d", &number) == 1 && number == 12, TRUE);
+	expect(830, sscanf_s("12", "%", &number), 0);
+}
+
 /* Runs all trials. */
 void text(void)
 {
@@ -439,4 +475,5 @@ void text(void)
 	numbers();
 	formats();
 	sorting();
+	scanning();
 }

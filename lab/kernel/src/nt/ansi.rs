@@ -16,7 +16,9 @@ imports! {
     "ntoskrnl.exe":
     RtlInitAnsiString => init,
     RtlInitString => init,
+    RtlInitUTF8String => init,
     RtlInitAnsiStringEx => init_checked,
+    RtlInitUTF8StringEx => init_checked,
     RtlInitStringEx => init_checked,
     RtlInitUnicodeStringEx => init_unicode_checked,
     RtlFreeAnsiString => rtl::free_string,
@@ -26,6 +28,8 @@ imports! {
     RtlPrefixString => prefix,
     RtlAnsiStringToUnicodeString => to_unicode,
     RtlUnicodeStringToAnsiString => from_unicode,
+    RtlOemStringToUnicodeString => to_unicode,
+    RtlUnicodeStringToOemString => from_unicode,
     RtlUpcaseUnicodeString => upcase,
     RtlDowncaseUnicodeString => downcase,
     RtlDowncaseUnicodeChar => downcase_char,

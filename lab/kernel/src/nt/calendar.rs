@@ -12,6 +12,8 @@ imports! {
     RtlTimeFieldsToTime => from_fields,
     RtlTimeToSecondsSince1970 => since_1970,
     RtlTimeToSecondsSince1980 => since_1980,
+    RtlSecondsSince1970ToTime => from_1970,
+    RtlSecondsSince1980ToTime => from_1980,
     ExSystemTimeToLocalTime => same_time,
     ExLocalTimeToSystemTime => same_time,
 }
@@ -123,6 +125,20 @@ fn since_1970(call: &Call<'_>) -> u64 {
 
 fn since_1980(call: &Call<'_>) -> u64 {
     seconds_since(call, TO_1980)
+}
+
+fn from_1970(call: &Call<'_>) -> u64 {
+    from_seconds(call, TO_1970)
+}
+
+fn from_1980(call: &Call<'_>) -> u64 {
+    from_seconds(call, TO_1980)
+}
+
+fn from_seconds(call: &Call<'_>, begin: i64) -> u64 {
+    let time = (i64::from(call.arg_u32(0)) + begin) * PER_SECOND;
+    mem::write(call.arg(1), time).or_fault();
+    0
 }
 
 /// FALSE where they do not fit into 32 bits.

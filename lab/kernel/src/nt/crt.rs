@@ -7,6 +7,7 @@ pub(super) mod checked;
 pub(super) mod class;
 pub(super) mod number;
 pub(super) mod print;
+pub(super) mod scan;
 pub(super) mod sort;
 pub(super) mod text;
 

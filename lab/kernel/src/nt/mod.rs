@@ -1,20 +1,29 @@
 //! The NT kernel: one file per prefix of its functions.
 
+mod address;
 mod ansi;
+mod bitmap;
 mod calendar;
+mod checksum;
 mod crt;
 pub(crate) mod csq;
 pub(crate) mod dbg;
 mod device;
 mod device_stack;
+mod dos_error;
 pub(crate) mod dpc;
+mod encoding;
 pub(crate) mod etw;
 mod ex;
 pub(crate) mod ex_timer;
+mod expression;
 pub(crate) mod file;
 mod format;
 mod full_name;
+mod generic_table;
+mod hash_table;
 mod identity;
+mod image;
 pub(crate) mod io;
 mod irp;
 pub(crate) mod ke;
@@ -35,31 +44,43 @@ pub(crate) mod security;
 pub(crate) mod seh;
 pub(crate) mod shared_lock;
 mod slist;
+mod stack;
 mod string;
 pub(crate) mod system;
 pub(crate) mod timer;
+mod version;
 mod zw;
 
 use crate::rt::{DataExport, Import};
 
 /// Everything that `ntoskrnl.exe` and `hal.dll` offer.
-pub(crate) const IMPORTS: [&[Import]; 46] = [
+pub(crate) const IMPORTS: [&[Import]; 58] = [
+    address::IMPORTS,
     ansi::IMPORTS,
+    bitmap::IMPORTS,
     calendar::IMPORTS,
+    checksum::IMPORTS,
     crt::checked::IMPORTS,
     crt::class::IMPORTS,
     crt::number::IMPORTS,
     crt::print::IMPORTS,
+    crt::scan::IMPORTS,
     crt::sort::IMPORTS,
     crt::text::IMPORTS,
     csq::IMPORTS,
     dbg::IMPORTS,
     device::IMPORTS,
+    dos_error::IMPORTS,
     dpc::IMPORTS,
+    encoding::IMPORTS,
     etw::IMPORTS,
     ex::IMPORTS,
     ex_timer::IMPORTS,
+    expression::IMPORTS,
     file::IMPORTS,
+    generic_table::IMPORTS,
+    hash_table::IMPORTS,
+    image::IMPORTS,
     identity::IMPORTS,
     io::IMPORTS,
     irp::IMPORTS,
@@ -86,9 +107,11 @@ pub(crate) const IMPORTS: [&[Import]; 46] = [
     seh::IMPORTS,
     shared_lock::IMPORTS,
     slist::IMPORTS,
+    stack::IMPORTS,
     string::IMPORTS,
     system::IMPORTS,
     timer::IMPORTS,
+    version::IMPORTS,
     zw::IMPORTS,
 ];
 

@@ -1,6 +1,6 @@
 //! `Rtl*`: counted strings and the version of the system.
 
-use super::{SUCCESS, imports, status};
+use super::{SUCCESS, format, imports, status};
 use crate::abi::constant::{STATUS_BUFFER_TOO_SMALL, STATUS_INVALID_PARAMETER, STATUS_NO_MEMORY};
 use crate::abi::nt::{OSVERSIONINFOEXW, UNICODE_STRING as U};
 use crate::rt::mem;
@@ -19,10 +19,12 @@ imports! {
     RtlCompareUnicodeString => compare_unicode_string,
     RtlPrefixUnicodeString => prefix_unicode_string,
     RtlUnicodeStringToInteger => unicode_string_to_integer,
+    RtlCharToInteger => char_to_integer,
     RtlUpcaseUnicodeChar => upcase_unicode_char,
     RtlFreeUnicodeString => free_string,
     RtlDuplicateUnicodeString => duplicate_unicode_string,
     RtlGetVersion => version,
+    RtlRandom => random,
     RtlRandomEx => random,
 }
 
@@ -143,7 +145,16 @@ fn prefix_unicode_string(call: &Call<'_>) -> u64 {
 }
 
 fn unicode_string_to_integer(call: &Call<'_>) -> u64 {
-    let text = driver::read_unicode_string(call.arg(0)).or_fault();
+    to_integer(call, &driver::read_unicode_string(call.arg(0)).or_fault())
+}
+
+fn char_to_integer(call: &Call<'_>) -> u64 {
+    let bytes = format::narrow(call.arg(0), None).or_fault();
+    to_integer(call, &String::from_utf16_lossy(&format::by_number(&bytes)))
+}
+
+/// The number in a text, to the base that the second argument says, where the third points.
+fn to_integer(call: &Call<'_>, text: &str) -> u64 {
     let text = text.trim_start();
     let (negative, text) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),

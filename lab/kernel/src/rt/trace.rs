@@ -131,6 +131,14 @@ pub(crate) fn offsets(stack: StackId) -> Vec<u32> {
     })
 }
 
+/// The levels of a captured stack as addresses, innermost first.
+pub(crate) fn addresses(stack: StackId) -> Vec<u64> {
+    STACKS.with_borrow(|stacks| {
+        let levels = stacks.levels.get(stack.index()).into_iter().flatten();
+        levels.map(|level| level.address).collect()
+    })
+}
+
 fn levels(context: &Context) -> Vec<Level> {
     machine::with_images(|images| unwind::walk(images, context)).unwrap_or_default()
 }

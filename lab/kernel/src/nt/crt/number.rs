@@ -122,7 +122,7 @@ impl Parsed {
         })
     }
 
-    fn unsigned_64(self) -> u64 {
+    pub(super) fn unsigned_64(self) -> u64 {
         self.value.map_or(u64::MAX, |value| {
             if self.is_negative {
                 value.wrapping_neg()
