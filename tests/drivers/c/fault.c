@@ -496,6 +496,8 @@ RTL(int) _snprintf(char *target, ULONG64 count, const char *format, ...);
 RTL(ULONG) RtlLengthSid(PVOID sid);
 RTL(NTSTATUS) RtlCreateAcl(PVOID acl, ULONG length, ULONG revision);
 RTL(BOOLEAN) RtlCreateHashTable(PVOID *table, ULONG shift, ULONG flags);
+RTL(BOOLEAN) RtlInsertEntryHashTable(PVOID table, PVOID entry, ULONG_PTR signature, PVOID context);
+RTL(BOOLEAN) RtlExpandHashTable(PVOID table);
 RTL(void) qsort(PVOID base, ULONG64 count, ULONG64 size, int (*compare)(const UCHAR *, const UCHAR *));
 
 NOINLINE static void text_unterminated(MODULE *module)
@@ -542,6 +544,23 @@ NOINLINE static void acl_at_dispatch(MODULE *module)
 NOINLINE static void hash_left(MODULE *module)
 {
 	RtlCreateHashTable(&module->kept, 0, 0); /* caught: c-hash-left by unload-pool-freed */
+	stay();
+}
+
+/* RTL_DYNAMIC_HASH_TABLE_ENTRY. */
+static struct {
+	LIST_ENTRY linkage;
+	ULONG_PTR signature;
+} entry;
+
+NOINLINE static void hash_twice(MODULE *module)
+{
+	if (RtlCreateHashTable(&module->kept, 0, 0)) {
+		RtlInsertEntryHashTable(module->kept, &entry, 7, NULL);
+		RtlInsertEntryHashTable(module->kept, &entry, 7, NULL);
+		while (RtlExpandHashTable(module->kept)) /* caught: c-hash-twice by dv-list-corruption */
+			;
+	}
 	stay();
 }
 
@@ -601,6 +620,7 @@ static const struct play plays[] = {
 	{ .name = L"c-sid-null", .work = sid_null },
 	{ .name = L"c-acl-at-dispatch", .work = acl_at_dispatch },
 	{ .name = L"c-hash-left", .work = hash_left },
+	{ .name = L"c-hash-twice", .work = hash_twice },
 	{ .name = L"c-sort-past", .work = sort_past },
 };
 

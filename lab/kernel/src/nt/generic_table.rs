@@ -4,7 +4,7 @@
 //!
 //! Nothing of the lab's is held while one of the driver's routines runs.
 
-use super::imports;
+use super::{imports, list};
 use crate::rt::mem::{self, Field};
 use crate::rt::{self, Call};
 use crate::watch::OrFault;
@@ -177,15 +177,18 @@ impl<const AVL: bool> Table<AVL> {
         PARENT
             .write(node, if place.result == EMPTY { 0 } else { place.node })
             .or_fault();
-        loop {
+        for lifted in 0.. {
             let parent = PARENT.read(node).or_fault();
             if parent == 0 || rank(parent) >= rank(node) {
                 break;
             }
+            if lifted > self.count() {
+                list::corrupt();
+            }
             self.lift(node);
         }
         if !AVL {
-            link(self.list(), node + INSERTED);
+            list::link(list::before(self.list()), node + INSERTED);
         }
         Self::COUNT.write(self.0, self.count() + 1).or_fault();
         node
@@ -195,7 +198,7 @@ impl<const AVL: bool> Table<AVL> {
         // An enumeration goes on behind what was before it.
         if Self::CURRENT.read(self.0).or_fault() == node {
             Self::CURRENT
-                .write(self.0, step(node, RIGHT, LEFT))
+                .write(self.0, self.step(node, RIGHT, LEFT))
                 .or_fault();
         }
         loop {
@@ -209,7 +212,7 @@ impl<const AVL: bool> Table<AVL> {
             }
         }
         if !AVL {
-            unlink(node + INSERTED);
+            list::unlink(node + INSERTED);
         }
         Self::COUNT.write(self.0, self.count() - 1).or_fault();
         let free = Self::routine(2).read(self.0).or_fault();
@@ -218,13 +221,38 @@ impl<const AVL: bool> Table<AVL> {
 
     /// The node behind another, or the first.
     fn next(self, node: u64) -> u64 {
-        if node == 0 {
-            return match self.root() {
-                0 => 0,
-                root => end(root, LEFT),
-            };
+        match (node, self.root()) {
+            (0, 0) => 0,
+            (0, root) => self.last(root, |node| LEFT.read(node).or_fault()),
+            (node, _) => self.step(node, LEFT, RIGHT),
         }
-        step(node, LEFT, RIGHT)
+    }
+
+    /// Where a way from a node ends. It is no longer than there are nodes.
+    fn last(self, node: u64, way: impl Fn(u64) -> u64) -> u64 {
+        let mut at = node;
+        for _ in 0..=self.count() {
+            match way(at) {
+                0 => return at,
+                next => at = next,
+            }
+        }
+        list::corrupt()
+    }
+
+    /// The next node towards a side; 0 for none.
+    fn step(self, node: u64, from: Field<u64>, towards: Field<u64>) -> u64 {
+        let below = towards.read(node).or_fault();
+        if below != 0 {
+            return self.last(below, |node| from.read(node).or_fault());
+        }
+        // Up, as long as it is from that side.
+        let top = self.last(node, |node| {
+            let above = PARENT.read(node).or_fault();
+            let is_from_there = above != 0 && from.read(above).or_fault() != node;
+            if is_from_there { above } else { 0 }
+        });
+        PARENT.read(top).or_fault()
     }
 }
 
@@ -233,47 +261,6 @@ fn rank(node: u64) -> u64 {
     const FACTOR: u64 = 0x9E37_79B9_7F4A_7C15;
     let mixed = (node >> 4).wrapping_mul(FACTOR);
     (mixed ^ mixed >> 32).wrapping_mul(FACTOR)
-}
-
-/// The last node on a side.
-fn end(mut node: u64, side: Field<u64>) -> u64 {
-    loop {
-        match side.read(node).or_fault() {
-            0 => return node,
-            next => node = next,
-        }
-    }
-}
-
-/// The next node towards a side; 0 for none.
-fn step(mut node: u64, from: Field<u64>, towards: Field<u64>) -> u64 {
-    let below = towards.read(node).or_fault();
-    if below != 0 {
-        return end(below, from);
-    }
-    loop {
-        let above = PARENT.read(node).or_fault();
-        if above == 0 || from.read(above).or_fault() == node {
-            return above;
-        }
-        node = above;
-    }
-}
-
-/// Puts an entry at the end of a list.
-fn link(list: u64, entry: u64) {
-    let last = mem::read::<u64>(list + 8).or_fault();
-    mem::write(entry, list).or_fault();
-    mem::write(entry + 8, last).or_fault();
-    mem::write(last, entry).or_fault();
-    mem::write(list + 8, entry).or_fault();
-}
-
-fn unlink(entry: u64) {
-    let next = mem::read::<u64>(entry).or_fault();
-    let before = mem::read::<u64>(entry + 8).or_fault();
-    mem::write(before, next).or_fault();
-    mem::write(next + 8, before).or_fault();
 }
 
 fn initialize<const AVL: bool>(call: &Call<'_>) -> u64 {
@@ -289,9 +276,7 @@ fn initialize<const AVL: bool>(call: &Call<'_>) -> u64 {
         // The root's parent is the table itself.
         PARENT.write(table.0, table.0).or_fault();
     } else {
-        let list = table.list();
-        mem::write(list, list).or_fault();
-        mem::write(list + 8, list).or_fault();
+        list::clear(table.list());
     }
     0
 }
@@ -385,10 +370,8 @@ fn inserted(call: &Call<'_>) -> u64 {
     if index >= table.count() {
         return 0;
     }
-    let mut entry = mem::read::<u64>(table.list()).or_fault();
-    for _ in 0..index {
-        entry = mem::read(entry).or_fault();
-    }
+    let first = list::next_of(table.list());
+    let entry = (0..index).fold(first, |entry, _| list::next_of(entry));
     Table::<S>::element(entry - INSERTED)
 }
 

@@ -2,6 +2,7 @@
 //! hashing). An enumeration is an entry of its own that moves through the chains.
 
 use super::imports;
+use super::list::{before, clear, corrupt, link, next_of, unlink};
 use crate::memory;
 use crate::rt::Call;
 use crate::rt::mem::{self, Field};
@@ -58,46 +59,8 @@ const LEAST: u32 = PER_BLOCK;
 /// Tag of what belongs to a table.
 const TAG: u32 = u32::from_le_bytes(*b"HTab");
 
-fn next_of(entry: u64) -> u64 {
-    mem::read(entry).or_fault()
-}
-
-fn before(entry: u64) -> u64 {
-    mem::read(entry.wrapping_add(8)).or_fault()
-}
-
-fn join(first: u64, second: u64) {
-    mem::write(first, second).or_fault();
-    mem::write(second.wrapping_add(8), first).or_fault();
-}
-
-/// Puts an entry behind another.
-fn link(place: u64, entry: u64) {
-    let next = next_of(place);
-    join(entry, next);
-    join(place, entry);
-}
-
-fn unlink(entry: u64) {
-    join(before(entry), next_of(entry));
-}
-
-/// The entries of a chain.
-fn entries(chain: u64) -> impl Iterator<Item = u64> {
-    let mut at = chain;
-    std::iter::from_fn(move || {
-        at = next_of(at);
-        (at != chain).then_some(at)
-    })
-}
-
 fn signature(entry: u64) -> u64 {
     SIGNATURE.read(entry).or_fault()
-}
-
-/// Whether a chain has entries of the driver's.
-fn is_used(chain: u64) -> bool {
-    entries(chain).any(|entry| signature(entry) != RESERVED)
 }
 
 fn allocate(bytes: u64) -> u64 {
@@ -114,6 +77,28 @@ impl Table {
 
     fn size(self) -> u32 {
         SIZE.read(self.0).or_fault()
+    }
+
+    /// The entries of a chain, of which there are no more than in all.
+    fn entries(self, chain: u64) -> impl Iterator<Item = u64> {
+        let all = [ENTRIES, ENUMERATORS].map(|count| count.read(self.0).or_fault());
+        // One that is being put in or taken out is not counted.
+        let mut left = all[0].saturating_add(all[1]).saturating_add(1);
+        let mut at = chain;
+        std::iter::from_fn(move || {
+            at = next_of(at);
+            if at == chain {
+                return None;
+            }
+            left = left.checked_sub(1).unwrap_or_else(|| corrupt());
+            Some(at)
+        })
+    }
+
+    /// Whether a chain has entries of the driver's.
+    fn is_used(self, chain: u64) -> bool {
+        self.entries(chain)
+            .any(|entry| signature(entry) != RESERVED)
     }
 
     /// Where the pointer to the block of a chain is.
@@ -135,7 +120,7 @@ impl Table {
         let hash = (shifted.wrapping_mul(FACTOR) >> 32) as u32;
         let mask = MASK.read(self.0).or_fault();
         if hash & mask < PIVOT.read(self.0).or_fault() {
-            hash & (2 * mask + 1)
+            hash & (mask << 1 | 1)
         } else {
             hash & mask
         }
@@ -157,8 +142,7 @@ impl Table {
             }
             mem::write(slot, block).or_fault();
         }
-        let chain = self.chain(bucket);
-        join(chain, chain);
+        clear(self.chain(bucket));
         true
     }
 
@@ -177,7 +161,7 @@ impl Table {
     fn seek(self, wanted: u64) -> (u64, u64) {
         let chain = self.chain(self.bucket(wanted));
         let mut place = chain;
-        for entry in entries(chain) {
+        for entry in self.entries(chain) {
             if signature(entry) == wanted {
                 return (chain, place);
             }
@@ -265,7 +249,7 @@ fn insert(call: &Call<'_>) -> u64 {
     let (table, entry, context) = (Table::of(call), call.arg(1), call.arg(3));
     let wanted = usable(call.arg(2));
     let (chain, place) = table.seek(wanted);
-    table.add(USED, i32::from(!is_used(chain)));
+    table.add(USED, i32::from(!table.is_used(chain)));
     SIGNATURE.write(entry, wanted).or_fault();
     link(place, entry);
     table.add(ENTRIES, 1);
@@ -280,7 +264,7 @@ fn remove(call: &Call<'_>) -> u64 {
     let place = before(entry);
     unlink(entry);
     table.add(ENTRIES, -1);
-    table.add(USED, -i32::from(!is_used(chain)));
+    table.add(USED, -i32::from(!table.is_used(chain)));
     write_context(context, chain, place, wanted);
     1
 }
@@ -338,12 +322,12 @@ fn enumerate(call: &Call<'_>) -> u64 {
     let (table, enumerator) = (Table::of(call), call.arg(1));
     loop {
         let chain = ITS_CHAIN.read(enumerator).or_fault();
-        let mut entry = next_of(enumerator);
-        while entry != chain && signature(entry) == RESERVED {
-            entry = next_of(entry);
-        }
+        let behind = table
+            .entries(chain)
+            .skip_while(|entry| *entry != enumerator);
+        let found = behind.skip(1).find(|entry| signature(*entry) != RESERVED);
         unlink(enumerator);
-        if entry != chain {
+        if let Some(entry) = found {
             link(entry, enumerator);
             return entry;
         }
@@ -366,21 +350,22 @@ fn end(call: &Call<'_>) -> u64 {
 
 /// Moves the entries of a chain to where they belong now.
 fn redistribute(table: Table, chain: u64) {
-    let mut entry = next_of(chain);
-    while entry != chain {
-        let next = next_of(entry);
+    let entries: Vec<u64> = table.entries(chain).collect();
+    for entry in entries {
         let belongs = table.chain(table.bucket(signature(entry)));
         if belongs != chain {
             unlink(entry);
             link(before(belongs), entry);
         }
-        entry = next;
     }
 }
 
 /// Counts the chains with entries anew after some have moved between these two.
 fn recount(table: Table, used: i32, chains: &[u64]) {
-    let now: i32 = chains.iter().map(|chain| i32::from(is_used(*chain))).sum();
+    let now: i32 = chains
+        .iter()
+        .map(|chain| i32::from(table.is_used(*chain)))
+        .sum();
     table.add(USED, now - used);
 }
 
@@ -393,12 +378,12 @@ fn expand(call: &Call<'_>) -> u64 {
         return 0;
     }
     let (old, new) = (table.chain(pivot), table.chain(size));
-    let used = i32::from(is_used(old));
+    let used = i32::from(table.is_used(old));
     SIZE.write(table.0, size + 1).or_fault();
     let mask = MASK.read(table.0).or_fault();
     if pivot == mask {
         PIVOT.write(table.0, 0).or_fault();
-        MASK.write(table.0, 2 * mask + 1).or_fault();
+        MASK.write(table.0, mask << 1 | 1).or_fault();
     } else {
         PIVOT.write(table.0, pivot + 1).or_fault();
     }
@@ -425,7 +410,7 @@ fn contract(call: &Call<'_>) -> u64 {
         table.chain(size - 1),
         table.chain(PIVOT.read(table.0).or_fault()),
     );
-    let used = i32::from(is_used(last)) + i32::from(is_used(other));
+    let used = i32::from(table.is_used(last)) + i32::from(table.is_used(other));
     SIZE.write(table.0, size - 1).or_fault();
     redistribute(table, last);
     recount(table, used, &[other]);

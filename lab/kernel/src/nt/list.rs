@@ -1,9 +1,13 @@
 //! Lists and counters under a spin lock of the caller's, as one step.
 
+use lab_rules::Kind;
+use lab_rules::event::{Fault, FaultKind, Region};
+
 use super::imports;
 use crate::rt::Call;
 use crate::rt::mem::{self, BadAddress};
-use crate::watch::OrFault;
+use crate::rt::sched::{self, Reason};
+use crate::watch::{self, OrFault};
 
 imports! {
     "ntoskrnl.exe":
@@ -27,6 +31,45 @@ fn neighbour(entry: u64, which: u64) -> Result<u64, BadAddress> {
 fn join(first: u64, second: u64) -> Result<(), BadAddress> {
     mem::write(first.wrapping_add(NEXT), second)?;
     mem::write(second.wrapping_add(BEFORE), first)
+}
+
+/// The entry behind another.
+pub(super) fn next_of(entry: u64) -> u64 {
+    neighbour(entry, NEXT).or_fault()
+}
+
+/// The entry before another.
+pub(super) fn before(entry: u64) -> u64 {
+    neighbour(entry, BEFORE).or_fault()
+}
+
+/// Makes a list that is empty.
+pub(super) fn clear(list: u64) {
+    join(list, list).or_fault();
+}
+
+/// Puts an entry behind another.
+pub(super) fn link(place: u64, entry: u64) {
+    insert(place, entry, next_of(place)).or_fault();
+}
+
+/// Takes an entry out.
+pub(super) fn unlink(entry: u64) {
+    join(before(entry), next_of(entry)).or_fault();
+}
+
+/// The driver has spoilt a structure so that its members lead round in a circle: the system stops.
+pub(super) fn corrupt() -> ! {
+    /// `FAST_FAIL_CORRUPT_LIST_ENTRY`.
+    const CORRUPT_LIST: u32 = 3;
+    watch::emit(Kind::Fault(Fault {
+        kind: FaultKind::FastFail(CORRUPT_LIST),
+        address: 0,
+        instruction: 0,
+        region: Region::Image,
+        in_import: watch::current_import(),
+    }));
+    sched::stop(Reason::Internal("a circle broke no rule".into()))
 }
 
 /// Puts `entry` between two neighbours.
