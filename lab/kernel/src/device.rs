@@ -18,7 +18,7 @@ use crate::per_image::{MOST, per_image};
 use crate::rt::mem::{self, BadAddress};
 use crate::rt::sched;
 use crate::watch::{OrFault, emit};
-use crate::{DeviceRequestReport, Request, driver, irp, nt};
+use crate::{DeviceRequestReport, Request, Requestor, driver, irp, nt};
 use request::Sent;
 pub(crate) use request::{complete, finish, is_sent, requestor, send};
 
@@ -64,6 +64,10 @@ struct Device {
 struct Devices {
     /// By handle.
     devices: BTreeMap<u64, Device>,
+    /// Those that are deleted and go with the last file of theirs, by object.
+    dying: BTreeMap<u64, Device>,
+    /// How many files each object has, if any.
+    opens: BTreeMap<u64, u32>,
     irps: BTreeMap<u64, Sent>,
     /// The lock word of `IoAcquireCancelSpinLock`, once it was needed.
     cancel_lock: Option<u64>,
@@ -186,10 +190,43 @@ pub(crate) fn delete(handle: u64) -> bool {
         is_attached: device.as_ref().is_some_and(is_attached),
     }));
     let Some(device) = device else { return false };
+    nt::io_timer::forget(device.object);
     unlink(device.object).or_fault();
-    driver::release(device.extension);
-    driver::release(device.object);
+    let gone = DEVICES.with_borrow_mut(|devices| {
+        if devices.opens.contains_key(&device.object) {
+            devices.dying.insert(device.object, device);
+            return None;
+        }
+        Some(device)
+    });
+    gone.into_iter().for_each(Device::release);
     true
+}
+
+impl Device {
+    fn release(self) {
+        driver::release(self.extension);
+        driver::release(self.object);
+    }
+}
+
+/// A file of a device is opened: the device stays as long.
+fn note_open(object: u64) {
+    DEVICES.with_borrow_mut(|devices| *devices.opens.entry(object).or_default() += 1);
+}
+
+/// It is closed.
+fn note_close(object: u64) {
+    let gone = DEVICES.with_borrow_mut(|devices| {
+        let count = devices.opens.get_mut(&object)?;
+        *count -= 1;
+        if *count > 0 {
+            return None;
+        }
+        devices.opens.remove(&object);
+        devices.dying.remove(&object)
+    });
+    gone.into_iter().for_each(Device::release);
 }
 
 /// Puts a device in front of those of its driver object, as a driver finds them that deletes all it has.
@@ -226,11 +263,22 @@ fn unlink(object: u64) -> Result<(), BadAddress> {
 /// The dispatch routine of a device of the driver's for a major function: 0 where there is none.
 pub(crate) fn routine(object: u64, major: u8) -> Option<u64> {
     let majors = DEVICES.with_borrow(|devices| {
-        let mut all = devices.devices.values();
+        let mut all = devices.devices.values().chain(devices.dying.values());
         all.find(|device| device.object == object)
             .map(|device| device.majors.clone())
     })?;
     Some(majors.routine(major.into()))
+}
+
+/// The name of a device of the driver's, or of the device that a file is of.
+pub(crate) fn name_of(object: u64) -> Option<String> {
+    let file_of = |file: &Option<File>| file.as_ref().map(|file| file.device.object);
+    let device = FILES.with_borrow(|files| files.get(&object).and_then(file_of));
+    DEVICES.with_borrow(|devices| {
+        let is_it = |known: &&Device| known.object == device.unwrap_or(object);
+        let known = devices.devices.values().find(is_it)?;
+        (!known.name.is_empty()).then(|| known.name.clone())
+    })
 }
 
 /// The object of the device with a name, the driver's or one that the system has.
@@ -255,11 +303,14 @@ pub(crate) fn extension(object: u64) -> u64 {
 }
 
 /// An open file of a device.
+#[derive(Clone)]
 pub(crate) struct File {
     device: Device,
     file: u64,
     /// The process that has it.
     process: u32,
+    /// Who opens and closes it.
+    requestor: Requestor,
     /// The string that its name is in, if it has one.
     file_name: Option<u64>,
     is_cleaned_up: Cell<bool>,
@@ -272,6 +323,7 @@ impl File {
     }
 
     fn release(self) {
+        note_close(self.device.object);
         driver::release(self.file);
         self.file_name.into_iter().for_each(driver::release);
     }
@@ -285,12 +337,39 @@ pub(crate) fn open_for_driver(name: &str) -> Option<Result<u64, u32>> {
         FILES.with_borrow_mut(|files| files.insert(file, None));
         return Some(Ok(file));
     }
-    Some(open(name, "")?.map(|file| {
+    Some(open_as(name, "", Requestor::Kernel)?.map(|file| {
         cleanup(&file);
         let object = file.file;
         FILES.with_borrow_mut(|files| files.insert(object, Some(file)));
         object
     }))
+}
+
+/// The same for a driver that has a handle of it; only devices of the driver's own can be asked by handle.
+pub(crate) fn open_with_handle(name: &str) -> Option<Result<u64, u32>> {
+    Some(open_as(name, "", Requestor::Kernel)?.map(|file| {
+        let object = file.file;
+        FILES.with_borrow_mut(|files| files.insert(object, Some(file)));
+        object
+    }))
+}
+
+/// Sends a request by a file that a driver has opened; nothing where there is no such file.
+pub(crate) fn ask_file(object: u64, request: &Request) -> Option<crate::Answer> {
+    let file = FILES.with_borrow(|files| files.get(&object)?.clone())?;
+    Some(send(&file, request))
+}
+
+/// The last handle of a file that a driver has opened is closed.
+pub(crate) fn close_handle(object: u64) {
+    let file = FILES.with_borrow(|files| files.get(&object)?.clone());
+    let Some(file) = file else { return };
+    cleanup(&file);
+    FILES.with_borrow_mut(|files| {
+        if let Some(Some(known)) = files.get(&object) {
+            known.is_cleaned_up.set(true);
+        }
+    });
 }
 
 /// The last reference to a file of [`open_for_driver`] is given up.
@@ -318,6 +397,10 @@ fn file_object(device: u64) -> u64 {
 /// Opens a device by name, as an administrator does; `None` without such a device. `file_name` is what follows the
 /// device's name in the path that is opened, if anything does.
 pub(crate) fn open(name: &str, file_name: &str) -> Option<Result<File, u32>> {
+    open_as(name, file_name, Requestor::User)
+}
+
+fn open_as(name: &str, file_name: &str, requestor: Requestor) -> Option<Result<File, u32>> {
     let device = DEVICES.with_borrow(|devices| {
         devices
             .devices
@@ -325,6 +408,7 @@ pub(crate) fn open(name: &str, file_name: &str) -> Option<Result<File, u32>> {
             .find(|device| device.name.eq_ignore_ascii_case(name))
             .cloned()
     })?;
+    note_open(device.object);
     let file = file_object(device.object);
     let file_name = (!file_name.is_empty()).then(|| {
         let text = driver::unicode_string(Lent::Other, file_name);
@@ -336,6 +420,7 @@ pub(crate) fn open(name: &str, file_name: &str) -> Option<Result<File, u32>> {
         device,
         file,
         process: next_process(),
+        requestor,
         file_name,
         is_cleaned_up: Cell::new(false),
     };
@@ -360,10 +445,14 @@ pub(crate) fn send_without_file(name: &str, request: &Request) {
             device,
             file: 0,
             process: next_process(),
+            requestor: request.requestor,
             file_name: None,
             is_cleaned_up: Cell::new(true),
         };
+        let object = file.device.object;
+        note_open(object);
         send(&file, request);
+        note_close(object);
     }
 }
 

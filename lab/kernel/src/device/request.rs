@@ -40,7 +40,11 @@ pub(crate) fn send(file: &File, request: &Request) -> Answer {
 
 /// Sends an IRP without buffers, and waits for its end.
 pub(super) fn plain(file: &File, major: u32) -> Answer {
-    send_as(file, major, &Request::default())
+    let request = Request {
+        requestor: file.requestor,
+        ..Request::default()
+    };
+    send_as(file, major, &request)
 }
 
 fn refused(status: u32) -> Answer {

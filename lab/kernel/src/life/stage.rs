@@ -145,6 +145,7 @@ fn load(entry: u64) -> Result<u64, String> {
     let loaded = Kind::Module(ModuleEvent::Loaded { has_unload_routine });
     emit_about(loaded, entry);
     rt::discard_init_sections();
+    nt::notification::reinitialize_all();
     let Some(filter) = filter::registered() else {
         unload(driver_object);
         return Err("no filter: DriverEntry registered nothing with NDIS".into());
@@ -505,7 +506,7 @@ fn left(entry_failed: bool) -> Left {
     Left {
         entry_failed,
         registered: filter::registered().is_some(),
-        timers_set: ndis::timers_set() + nt::timer::set_count(),
+        timers_set: ndis::timers_set() + nt::timer::set_count() + nt::io_timer::running_count(),
         timers_allocated: timers_allocated(),
         threads: nt::ps::running(),
         first_thread: nt::ps::first_running(),
@@ -515,7 +516,25 @@ fn left(entry_failed: bool) -> Left {
         etw_providers: nt::etw::registered(),
         handles: nt::ob::remaining(),
         irps: crate::irp::remaining(),
+        notifications: notifications(),
+        remove_locks: nt::remove_lock::remaining(),
         platform: crate::fwp::remaining(),
+    }
+}
+
+/// Registrations of all kinds.
+fn notifications() -> Remaining {
+    let (told, called) = (
+        nt::notification::registered(),
+        nt::ex_callback::registered(),
+    );
+    Remaining {
+        count: told.count.saturating_add(called.count),
+        first: if told.count > 0 {
+            told.first
+        } else {
+            called.first
+        },
     }
 }
 

@@ -1,14 +1,11 @@
 //! `IoCreateDevice` and symbolic links: devices that a driver makes without NDIS.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
-
+use super::namespace::{self, Named};
 use super::{SUCCESS, imports, status};
 use crate::abi::constant::{STATUS_OBJECT_NAME_COLLISION, STATUS_OBJECT_NAME_NOT_FOUND};
 use crate::abi::nt::DEVICE_OBJECT as D;
 use crate::device::{self, Majors, NewDevice};
 use crate::driver;
-use crate::per_image::per_image;
 use crate::rt::Call;
 use crate::rt::mem;
 use crate::watch::OrFault;
@@ -18,17 +15,8 @@ imports! {
     IoCreateDevice => create,
     IoDeleteDevice => delete,
     IoCreateSymbolicLink => create_link,
+    IoCreateUnprotectedSymbolicLink => create_link,
     IoDeleteSymbolicLink => delete_link,
-}
-
-per_image! {
-    /// What symbolic links stand for, by their names in upper case: names of objects do not tell case.
-    static LINKS: RefCell<BTreeMap<String, String>> = const { RefCell::new(BTreeMap::new()) };
-}
-
-/// Forgets all links: a run begins.
-pub(super) fn reset() {
-    LINKS.take();
 }
 
 /// The device's routines are those of the driver object, at the time of each request.
@@ -63,42 +51,30 @@ fn delete(call: &Call<'_>) -> u64 {
     0
 }
 
-/// The one name of a link, in upper case: the folder of links has several.
-fn canonical(name: &str) -> String {
-    let upper = name.to_uppercase();
-    let others = ["\\DOSDEVICES\\", "\\GLOBAL??\\"];
-    match others.iter().find_map(|folder| upper.strip_prefix(folder)) {
-        Some(rest) => format!("\\??\\{rest}"),
-        None => upper,
-    }
-}
-
 /// What a name stands for: where it is a link's, what that points to.
 pub(super) fn target(name: &str) -> String {
-    let linked = LINKS.with_borrow(|links| links.get(&canonical(name)).cloned());
-    linked.unwrap_or_else(|| name.to_owned())
+    match namespace::find(&namespace::canonical(name)) {
+        Some(Named::Link(target)) => target,
+        _ => name.to_owned(),
+    }
 }
 
 fn create_link(call: &Call<'_>) -> u64 {
     let name = driver::read_unicode_string(call.arg(0)).or_fault();
     // What it points to need not exist, but must be a string.
     let target = driver::read_unicode_string(call.arg(1)).or_fault();
-    let is_new = LINKS.with_borrow_mut(|links| {
-        let name = canonical(&name);
-        let is_new = !links.contains_key(&name);
-        links.entry(name).or_insert(target);
-        is_new
-    });
-    if is_new {
-        SUCCESS
-    } else {
-        status(STATUS_OBJECT_NAME_COLLISION)
+    let name = namespace::canonical(&name);
+    if namespace::find(&name).is_some() {
+        return status(STATUS_OBJECT_NAME_COLLISION);
     }
+    namespace::insert(&name, Named::Link(target), true);
+    SUCCESS
 }
 
 fn delete_link(call: &Call<'_>) -> u64 {
     let name = driver::read_unicode_string(call.arg(0)).or_fault();
-    if LINKS.with_borrow_mut(|links| links.remove(&canonical(&name)).is_some()) {
+    let name = namespace::canonical(&name);
+    if matches!(namespace::find(&name), Some(Named::Link(_))) && namespace::remove(&name) {
         SUCCESS
     } else {
         status(STATUS_OBJECT_NAME_NOT_FOUND)

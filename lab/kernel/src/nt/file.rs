@@ -1,5 +1,7 @@
 //! Files: on a disk of the lab's own, which a driver reads and changes as it may.
 
+mod control;
+mod folder;
 pub(crate) mod seed;
 mod store;
 
@@ -37,6 +39,11 @@ use store::{Facts, FileName, Node, Sharing};
 
 imports! {
     "ntoskrnl.exe":
+    IoCreateFile => create,
+    IoCreateFileEx => create,
+    NtCreateFile => create,
+    NtReadFile => read,
+    NtWriteFile => write,
     ZwCreateFile => create,
     ZwOpenFile => open,
     ZwReadFile => read,
@@ -44,7 +51,10 @@ imports! {
     ZwFlushBuffersFile => flush,
     ZwQueryInformationFile => query,
     ZwSetInformationFile => set,
+    ZwDeviceIoControlFile => control::control,
+    ZwQueryDirectoryFile => folder::query,
     ZwQueryFullAttributesFile => query_by_name,
+    ZwQueryVolumeInformationFile => folder::query_volume,
     ZwDeleteFile => delete,
 }
 
@@ -63,6 +73,8 @@ struct Open {
     sharing: Sharing,
     /// Where the next byte is read or written, if the file keeps that.
     position: Option<u64>,
+    /// How far it was read as a list.
+    listing: Option<folder::Listing>,
 }
 
 per_image! {
@@ -182,6 +194,9 @@ fn open(call: &Call<'_>) -> u64 {
 
 fn open_as(call: &Call<'_>, wish: Wish) -> u64 {
     let (handle_out, attributes, block) = (call.arg(0), call.arg(2), call.arg(3));
+    if let Some(result) = control::open(handle_out, attributes, block) {
+        return result;
+    }
     let open = || {
         let name = named(attributes)?;
         let done = open_node(&name, wish)?;
@@ -190,6 +205,7 @@ fn open_as(call: &Call<'_>, wish: Wish) -> u64 {
             access: wish.access,
             sharing: wish.sharing(),
             position: wish.is_synchronous().then_some(0),
+            listing: None,
         };
         let file = OPEN.with_borrow_mut(|files| {
             let file = files.last_key_value().map_or(1, |(last, _)| last + 1);

@@ -131,9 +131,14 @@ fn clear_event(call: &Call<'_>) -> u64 {
 }
 
 fn reset_event(call: &Call<'_>) -> u64 {
-    let previous = H::SignalState.read(call.arg(0)).or_fault();
-    H::SignalState.write(call.arg(0), 0).or_fault();
-    u64::from(previous.cast_unsigned())
+    u64::from(reset_event_at(call.arg(0)).or_fault().cast_unsigned())
+}
+
+/// Resets an event; gives the previous state.
+pub(super) fn reset_event_at(event: u64) -> Result<i32, BadAddress> {
+    let previous = H::SignalState.read(event)?;
+    H::SignalState.write(event, 0)?;
+    Ok(previous)
 }
 
 fn read_event(call: &Call<'_>) -> u64 {
@@ -215,37 +220,47 @@ pub(super) fn wait_for_object(object: u64, timeout: u64) -> u64 {
     }
 }
 
+/// More objects than a thread has wait blocks for.
+pub(super) const MAXIMUM_WAIT_OBJECTS: usize = 64;
+
 fn wait_multiple(call: &Call<'_>) -> u64 {
+    let (count, objects) = (call.arg_u32(0), call.arg(1));
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
+    let mut all = [0; MAXIMUM_WAIT_OBJECTS];
+    let Some(wanted) = all.get_mut(..count).filter(|wanted| !wanted.is_empty()) else {
+        return status(STATUS_INVALID_PARAMETER);
+    };
+    for (object, at) in wanted.iter_mut().zip((objects..).step_by(8)) {
+        *object = mem::read(at).or_fault();
+    }
+    wait_for_objects(&all[..count], call.arg_u32(2), call.arg(6))
+}
+
+/// Waits for one of these objects, or all of them; `timeout` is the address of the time, or 0.
+pub(super) fn wait_for_objects(objects: &[u64], kind: u32, timeout: u64) -> u64 {
     /// `WaitAll`.
     const WAIT_ALL: u32 = 0;
-    /// More objects than a thread has wait blocks for.
-    const MAXIMUM_WAIT_OBJECTS: u32 = 64;
-    let (count, objects, kind) = (call.arg_u32(0), call.arg(1), call.arg_u32(2));
-    if count == 0 || count > MAXIMUM_WAIT_OBJECTS {
-        return status(STATUS_INVALID_PARAMETER);
-    }
-    let deadline = deadline_at(call.arg(6)).unwrap_or(u64::MAX);
+    let deadline = deadline_at(timeout).unwrap_or(u64::MAX);
     let mut result = Ok(());
     let mut index = 0;
     let thread = sched::thread_object(sched::current());
     let mut look = || -> Result<bool, BadAddress> {
-        let object = |i: u32| mem::read::<u64>(objects.wrapping_add(u64::from(i) * 8));
         if kind != WAIT_ALL {
-            for i in 0..count {
-                if take_object(object(i)?, thread)? {
+            for (i, object) in (0..).zip(objects) {
+                if take_object(*object, thread)? {
                     index = i;
                     return Ok(true);
                 }
             }
             return Ok(false);
         }
-        for i in 0..count {
-            if !is_signalled(object(i)?, thread)? {
+        for object in objects {
+            if !is_signalled(*object, thread)? {
                 return Ok(false);
             }
         }
-        for i in 0..count {
-            take_object(object(i)?, thread)?;
+        for object in objects {
+            take_object(*object, thread)?;
         }
         Ok(true)
     };
@@ -258,7 +273,7 @@ fn wait_multiple(call: &Call<'_>) -> u64 {
     });
     result.or_fault();
     match wait {
-        Wait::Satisfied => index.into(),
+        Wait::Satisfied => index,
         Wait::TimedOut => status(STATUS_TIMEOUT),
     }
 }

@@ -9,12 +9,15 @@ mod crt;
 pub(crate) mod csq;
 pub(crate) mod dbg;
 mod device;
+mod device_query;
 mod device_stack;
 mod dos_error;
 pub(crate) mod dpc;
+mod driver_extension;
 mod encoding;
 pub(crate) mod etw;
 mod ex;
+pub(crate) mod ex_callback;
 pub(crate) mod ex_timer;
 mod expression;
 pub(crate) mod file;
@@ -25,6 +28,7 @@ mod hash_table;
 mod identity;
 mod image;
 pub(crate) mod io;
+pub(crate) mod io_timer;
 mod irp;
 pub(crate) mod ke;
 mod list;
@@ -33,11 +37,15 @@ pub(crate) mod lookaside;
 pub(crate) mod mdl;
 pub(crate) mod mm;
 mod mutex;
+mod namespace;
+pub(crate) mod notification;
 pub(crate) mod ob;
+mod object;
 mod pool;
 pub(crate) mod ps;
 pub(crate) mod region;
 pub(crate) mod registry;
+pub(crate) mod remove_lock;
 mod resource;
 mod rtl;
 pub(crate) mod security;
@@ -54,7 +62,7 @@ mod zw;
 use crate::rt::{DataExport, Import};
 
 /// Everything that `ntoskrnl.exe` and `hal.dll` offer.
-pub(crate) const IMPORTS: [&[Import]; 58] = [
+pub(crate) const IMPORTS: [&[Import]; 65] = [
     address::IMPORTS,
     ansi::IMPORTS,
     bitmap::IMPORTS,
@@ -84,7 +92,14 @@ pub(crate) const IMPORTS: [&[Import]; 58] = [
     identity::IMPORTS,
     io::IMPORTS,
     irp::IMPORTS,
+    device_query::IMPORTS,
     device_stack::IMPORTS,
+    driver_extension::IMPORTS,
+    ex_callback::IMPORTS,
+    io_timer::IMPORTS,
+    notification::IMPORTS,
+    object::IMPORTS,
+    remove_lock::IMPORTS,
     ke::IMPORTS,
     list::IMPORTS,
     lock::IMPORTS,
@@ -177,6 +192,16 @@ pub(crate) const DATA: &[DataExport] = &[
         name: "IoFileObjectType",
         words: &[0],
     },
+    DataExport {
+        module: "ntoskrnl.exe",
+        name: "IoDeviceObjectType",
+        words: &[0],
+    },
+    DataExport {
+        module: "ntoskrnl.exe",
+        name: "IoDriverObjectType",
+        words: &[0],
+    },
     // A pointer: see `security::export`.
     DataExport {
         module: "ntoskrnl.exe",
@@ -187,9 +212,13 @@ pub(crate) const DATA: &[DataExport] = &[
 
 /// Forgets everything: a run begins.
 pub(crate) fn reset() {
-    device::reset();
     ex_timer::reset();
     irp::reset();
+    driver_extension::reset();
+    ex_callback::reset();
+    io_timer::reset();
+    notification::reset();
+    remove_lock::reset();
     lock::reset();
     shared_lock::reset();
     dpc::reset();

@@ -152,6 +152,7 @@ fn irql_range(call: &Call<'_>) -> (u8, u8) {
     match call.import().name {
         "KeWaitForSingleObject" if !polls(call.arg(4)) => (0, sched::APC_LEVEL),
         "ZwWaitForSingleObject" if !polls(call.arg(2)) => (0, sched::APC_LEVEL),
+        "ZwWaitForMultipleObjects" if !polls(call.arg(4)) => (0, sched::APC_LEVEL),
         "KeWaitForMultipleObjects" if !polls(call.arg(6)) => (0, sched::APC_LEVEL),
         "ExAllocatePool2" | "ExAllocatePool3" if call.arg(0) & POOL_FLAG_PAGED != 0 => {
             (0, sched::APC_LEVEL)

@@ -92,6 +92,12 @@ super::rules! {
     DEV_DETACH_FIRST = "dev-detach-first": Corruption Must,
         name "I/O Verification 0x201, 0x202", stop None, page "debugger/bug-check-0xc9",
         "A device that was attached to another is detached once, before it is deleted.";
+    REMOVE_LOCK_BALANCED = "remove-lock-balanced": Hang Must,
+        name "RemoveLock", stop None, page "kernel/using-remove-locks.md",
+        "What IoAcquireRemoveLock has acquired is released once, with its tag.";
+    IO_TIMER_ONCE = "io-timer-once": Corruption Must,
+        name "I/O Verification 0x0A", stop "0xC9/0x0A", page "ddi wdm/nf-wdm-ioinitializetimer.md",
+        "IoInitializeTimer is called once for a device object.";
     IRP_MODULE_REFERENCE = "irp-module-reference": Corruption Derived,
         name None, stop None, page "ddi ndis/nc-ndis-filter_detach.md",
         "A module used from a dispatch routine is referenced so that FilterDetach waits for it.";

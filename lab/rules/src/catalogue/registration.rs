@@ -95,6 +95,9 @@ super::rules! {
     UNLOAD_IRPS_GONE = "unload-irps-gone": Leak Must,
         name None, stop None, page "ddi wdm/nf-wdm-iofreeirp.md",
         "IRPs that the driver has made are back and freed before unload.";
+    UNLOAD_NOTIFICATIONS_GONE = "unload-notifications-gone": Corruption Must,
+        name None, stop None, page "ddi wdm/nf-wdm-iounregisterplugplaynotificationex.md",
+        "What the driver has registered for shutdown, Plug and Play and with callback objects is unregistered before unload.";
     UNLOAD_LOCKS_OUTLIVE_DETACH = "unload-locks-outlive-detach": Corruption Derived,
         name None, stop None, page "network/unloading-a-filter-driver.md",
         "Locks and lists used by FilterDetach are not freed before NdisFDeregisterFilterDriver returns.";

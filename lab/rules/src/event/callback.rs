@@ -42,6 +42,9 @@ pub enum Callback {
     ExTimerCallback,
     InjectComplete,
     IoCompletion,
+    IoTimer,
+    ExCallback,
+    Reinitialize,
 }
 
 impl Callback {
@@ -84,6 +87,9 @@ impl Callback {
             Self::ExTimerCallback => "EXT_CALLBACK",
             Self::InjectComplete => "FWPS_INJECT_COMPLETE",
             Self::IoCompletion => "IO_COMPLETION_ROUTINE",
+            Self::IoTimer => "IO_TIMER_ROUTINE",
+            Self::ExCallback => "CALLBACK_FUNCTION",
+            Self::Reinitialize => "DRIVER_REINITIALIZE",
         }
     }
 

@@ -23,6 +23,18 @@ pub enum DeviceEvent {
         /// Whether it was attached to another one still.
         is_attached: bool,
     },
+    /// `IoInitializeTimer` was given a device that has a timer.
+    TimerAgain {
+        /// Its object.
+        device: u64,
+    },
+    /// A remove lock was released that nobody has acquired with the tag.
+    LockNotHeld {
+        /// Its address.
+        lock: u64,
+        /// The tag.
+        tag: u64,
+    },
     /// `IoDetachDevice` was given a device that nothing is attached to.
     NotAttached {
         /// Its object.

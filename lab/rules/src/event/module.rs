@@ -255,6 +255,10 @@ pub struct Left {
     pub etw_providers: Remaining,
     /// Handles of keys, files and threads that are still open.
     pub handles: Remaining,
+    /// What is registered still for shutdown, Plug and Play, and with callback objects.
+    pub notifications: Remaining,
+    /// Remove locks that are acquired still.
+    pub remove_locks: Remaining,
     /// IRPs that the driver made, and that nobody has freed.
     pub irps: Remaining,
     /// What is left in the Windows Filtering Platform: open handles, and callouts that are still registered.

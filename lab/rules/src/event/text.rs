@@ -376,6 +376,10 @@ impl Display for DeviceEvent {
         let (device, what) = match self {
             Self::Created { device, .. } => (device, "created"),
             Self::Deleted { device, .. } => (device, "deleted"),
+            Self::TimerAgain { device } => (device, "given a second timer"),
+            Self::LockNotHeld { lock, tag } => {
+                return write!(f, "   remove lock {lock:#x} released with tag {tag:#x}");
+            }
             Self::NotAttached { device } => (device, "detached, with nothing attached to it"),
         };
         write!(f, "   device {device:#x} {what}")

@@ -19,6 +19,8 @@ impl Monitor for DeviceMonitor {
             &rule::DEV_NO_PNP_POWER,
             &rule::DEV_DEREGISTER_ONCE,
             &rule::DEV_DETACH_FIRST,
+            &rule::IO_TIMER_ONCE,
+            &rule::REMOVE_LOCK_BALANCED,
             &rule::UNLOAD_DEVICES_GONE,
         ]
     }
@@ -47,6 +49,18 @@ impl Monitor for DeviceMonitor {
                         "a device was created without DefaultSDDLString",
                     )
                 })
+            }
+            Kind::Device(DeviceEvent::TimerAgain { device }) => {
+                let happened =
+                    format!("IoInitializeTimer was given device {device:#x}, which has a timer");
+                let finding = Finding::new(&rule::IO_TIMER_ONCE, happened);
+                Some(finding.with(BugCheck::new(0xC9, &[0x0A, device])))
+            }
+            Kind::Device(DeviceEvent::LockNotHeld { lock, tag }) => {
+                let happened = format!(
+                    "remove lock {lock:#x} was released with tag {tag:#x}, and not acquired with it"
+                );
+                Some(Finding::new(&rule::REMOVE_LOCK_BALANCED, happened))
             }
             Kind::Device(DeviceEvent::NotAttached { device }) => {
                 let happened = format!(
@@ -148,6 +162,19 @@ mod tests {
                 "attached",
                 vec![created(true, true), deleted_as(true, true), left()],
                 vec!["dev-detach-first"],
+            ),
+            (
+                "second timer",
+                vec![at(Kind::Device(DeviceEvent::TimerAgain { device: 1 }))],
+                vec!["io-timer-once"],
+            ),
+            (
+                "lock not acquired",
+                vec![at(Kind::Device(DeviceEvent::LockNotHeld {
+                    lock: 1,
+                    tag: 2,
+                }))],
+                vec!["remove-lock-balanced"],
             ),
             (
                 "detached twice",

@@ -18,6 +18,8 @@ impl Monitor for UnloadMonitor {
             &rule::UNLOAD_HANDLES_CLOSED,
             &rule::UNLOAD_WFP_GONE,
             &rule::UNLOAD_IRPS_GONE,
+            &rule::UNLOAD_NOTIFICATIONS_GONE,
+            &rule::REMOVE_LOCK_BALANCED,
             &rule::CONFIG_ALTERNATE,
             &rule::DETACH_FREES_EVERYTHING,
             &rule::REG_FAIL_UNDO,
@@ -90,6 +92,16 @@ fn scan(left: &Left) -> Option<Finding> {
         (left.timers_allocated, "timer object", frees),
         (left.handles, "open handle", &rule::UNLOAD_HANDLES_CLOSED),
         (left.irps, "IRP", &rule::UNLOAD_IRPS_GONE),
+        (
+            left.notifications,
+            "registration for notification",
+            &rule::UNLOAD_NOTIFICATIONS_GONE,
+        ),
+        (
+            left.remove_locks,
+            "acquired remove lock",
+            &rule::REMOVE_LOCK_BALANCED,
+        ),
         (
             left.platform,
             "object of the filtering platform",
@@ -182,6 +194,20 @@ mod tests {
                     ..none
                 },
                 Some("unload-handles-closed"),
+            ),
+            (
+                Left {
+                    notifications: ONE,
+                    ..none
+                },
+                Some("unload-notifications-gone"),
+            ),
+            (
+                Left {
+                    remove_locks: ONE,
+                    ..none
+                },
+                Some("remove-lock-balanced"),
             ),
             (Left { irps: ONE, ..none }, Some("unload-irps-gone")),
             (

@@ -141,6 +141,18 @@ pub(super) fn is_full(name: &FileName) -> bool {
     })
 }
 
+/// What a folder has in it: the last parts of the names, and what is said of each.
+pub(super) fn children(name: &FileName) -> Vec<(String, Facts)> {
+    let last = |it: &FileName| {
+        let parts = it.as_str().rsplit('\\');
+        parts.into_iter().next().unwrap_or_default().to_owned()
+    };
+    NODES.with_borrow(|nodes| {
+        let inside = nodes.iter().filter(|(it, _)| it.is_child_of(name));
+        inside.map(|(it, node)| (last(it), node.facts())).collect()
+    })
+}
+
 /// Somebody who had it open so does not any more; tells nothing of it where it is gone.
 pub(super) fn close(name: &FileName, sharing: Sharing) {
     NODES.with_borrow_mut(|nodes| {

@@ -110,7 +110,7 @@ fn protection(object: &Object) -> Option<Protection> {
     let is_protected = || match object {
         Object::Key(_) => true,
         Object::Address(address) => DEVICE_OBJECT::Type.read(*address).or_fault() == DEVICE,
-        Object::File(_) => false,
+        Object::File(_) | Object::Named(_) => false,
     };
     set.or_else(|| is_protected().then(Protection::of_system))
 }
@@ -119,7 +119,7 @@ fn protection(object: &Object) -> Option<Protection> {
 fn object_of(handle: u64) -> Result<Object, u64> {
     match ob::look_up(handle) {
         None => Err(status(STATUS_INVALID_HANDLE)),
-        Some(Object::File(_)) => Err(status(STATUS_INVALID_DEVICE_REQUEST)),
+        Some(Object::File(_) | Object::Named(_)) => Err(status(STATUS_INVALID_DEVICE_REQUEST)),
         Some(object) => Ok(object),
     }
 }

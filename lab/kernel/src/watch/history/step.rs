@@ -29,6 +29,7 @@ const OID: Noun = "OID request";
 const IRP: Noun = "IRP";
 const DEVICE: Noun = "device";
 const OBJECT: Noun = "object";
+const REMOVE: Noun = "remove lock";
 
 pub(super) const ALLOCATED: &str = "allocated";
 pub(super) const OPENED: &str = "opened";
@@ -249,6 +250,8 @@ pub(super) fn each_step(kind: &Kind, mut each: impl FnMut(Noun, u64, &'static st
         Kind::Device(event) => match *event {
             DeviceEvent::Created { device, .. } => each(DEVICE, device, ALLOCATED, Driver),
             DeviceEvent::Deleted { device, .. } => each(DEVICE, device, "deleted", Nobody),
+            DeviceEvent::TimerAgain { device } => each(DEVICE, device, "given a timer", Driver),
+            DeviceEvent::LockNotHeld { lock, .. } => each(REMOVE, lock, "released", Driver),
             DeviceEvent::NotAttached { device } => each(DEVICE, device, "detached", Driver),
         },
         _ => {}
