@@ -226,8 +226,7 @@ static NDIS_STATUS set_options(NDIS_HANDLE driver, NDIS_HANDLE context)
 
 DRIVER_OBJECT *filter_object;
 
-/* A device that NDIS knows nothing of; NULL where there was no memory for it. */
-static DEVICE_OBJECT *filter_device;
+DEVICE_OBJECT *filter_device;
 
 #define DEVICE_MARK 0x6563697665446d41
 
@@ -264,10 +263,12 @@ INIT_CODE static void make_device(DRIVER_OBJECT *driver)
 		*(ULONG64 *)filter_device->DeviceExtension = DEVICE_MARK;
 	else
 		filter_device = NULL;
+	play_begin();
 }
 
 static void delete_device(void)
 {
+	play_end();
 	/* As a driver does that need not know what it has made. */
 	while (filter_object->DeviceObject)
 		IoDeleteDevice(filter_object->DeviceObject);

@@ -45,8 +45,10 @@ void module_defer(MODULE *module);
 
 /*
  * What a build puts in: `plain.c` does nothing that is not right, `fault.c` misbehaves on request.
- * At the end of attach; at the beginning of detach, of a send and of a run of the work item.
+ * When the device is there and before it goes; at the end of attach; at the beginning of detach, of a send and of a run of the work item.
  */
+void play_begin(void);
+void play_end(void);
 void play_attach(MODULE *module);
 void play_detach(MODULE *module);
 void play_send(MODULE *module, NET_BUFFER_LIST *lists);
@@ -95,6 +97,14 @@ NTSTATUS irp_dispatch(DEVICE_OBJECT *device, IRP *irp);
 
 /* The same of parameters, which NDIS reads as well: in attach. */
 void store_parameters(void);
+
+/* The same of objects by handle and of what the I/O manager keeps; at load, in between, and before the device goes. */
+void object_begin(DEVICE_OBJECT *device);
+void objects(DEVICE_OBJECT *device);
+void object_end(DEVICE_OBJECT *device);
+
+/* A device that NDIS knows nothing of; NULL where there was no memory for it. */
+extern DEVICE_OBJECT *filter_device;
 
 /* Requests to the filter's own device, which wait for a while: at load, for each, and when the device is gone. */
 void queue_begin(void);

@@ -1,6 +1,16 @@
 /* What the well-behaved filter does beside passing packets on: it tries the kernel that it is in, once. */
 #include "filter.h"
 
+void play_begin(void)
+{
+	object_begin(filter_device);
+}
+
+void play_end(void)
+{
+	object_end(filter_device);
+}
+
 void play_attach(MODULE *module)
 {
 	static LONG volatile tried;

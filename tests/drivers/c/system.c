@@ -128,4 +128,5 @@ void system_calls(void)
 	inline_code();
 	store();
 	irps();
+	objects(filter_device);
 }
