@@ -47,6 +47,7 @@ mod nbl_lent;
 mod nbl_own;
 mod nbl_pause;
 mod nbl_touch;
+mod notification;
 mod oid;
 mod oid_calling;
 mod oid_clone;
@@ -105,6 +106,7 @@ static AREAS: &[&[Play]] = &[
     nbl_own::PLAYS,
     nbl_pause::PLAYS,
     nbl_touch::PLAYS,
+    notification::PLAYS,
     oid::PLAYS,
     oid_calling::PLAYS,
     oid_clone::PLAYS,

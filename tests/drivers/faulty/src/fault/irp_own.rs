@@ -451,7 +451,7 @@ extern "system" fn send_systems(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATU
 }
 
 /// A device without a name.
-fn device(driver: *mut DRIVER_OBJECT) -> *mut DEVICE_OBJECT {
+pub(super) fn device(driver: *mut DRIVER_OBJECT) -> *mut DEVICE_OBJECT {
     let mut device = null_mut();
     #[rustfmt::skip]
     // SAFETY: PASSIVE_LEVEL; all pointers are valid for the call.
@@ -459,7 +459,8 @@ fn device(driver: *mut DRIVER_OBJECT) -> *mut DEVICE_OBJECT {
     device
 }
 
-fn delete(device: *mut DEVICE_OBJECT) {
+/// Deletes one.
+pub(super) fn delete(device: *mut DEVICE_OBJECT) {
     // SAFETY: made here, and attached to nothing.
     unsafe { IoDeleteDevice(device) };
 }
