@@ -5,7 +5,7 @@ mod buffer;
 mod request;
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lab_rules::Kind;
 use lab_rules::event::{Callback, DeviceEvent, Lent};
@@ -20,7 +20,7 @@ use crate::rt::sched;
 use crate::watch::{OrFault, emit};
 use crate::{DeviceRequestReport, Request, Requestor, driver, irp, nt};
 use request::Sent;
-pub(crate) use request::{complete, finish, is_sent, requestor, send};
+pub(crate) use request::{SystemControl, complete, finish, is_sent, requestor, send};
 
 /// How long the caller of a request waits before it gives up, and then for its end, in ns.
 const PATIENCE_NS: u64 = 30_000_000_000;
@@ -75,6 +75,8 @@ struct Devices {
     requests: Vec<DeviceRequestReport>,
     /// The last process that has opened a device.
     processes: u32,
+    /// Those that have not ended.
+    live: BTreeSet<u32>,
 }
 
 per_image! {
@@ -183,6 +185,11 @@ pub(crate) fn create(new: NewDevice) -> u64 {
 /// Deletes the device of a handle; gives back its object.
 pub(crate) fn delete(handle: u64) -> bool {
     let device = DEVICES.with_borrow_mut(|devices| devices.devices.remove(&handle));
+    if let Some(Device { object, .. }) = device
+        && nt::wmi::has(object)
+    {
+        emit(Kind::Device(DeviceEvent::WmiLeft { device: object }));
+    }
     let is_attached = |device: &Device| attachment::is_attached(device.object);
     emit(Kind::Device(DeviceEvent::Deleted {
         device: handle,
@@ -324,6 +331,7 @@ impl File {
 
     fn release(self) {
         note_close(self.device.object);
+        end_process(self.process);
         driver::release(self.file);
         self.file_name.into_iter().for_each(driver::release);
     }
@@ -419,7 +427,7 @@ fn open_as(name: &str, file_name: &str, requestor: Requestor) -> Option<Result<F
     let opened = File {
         device,
         file,
-        process: next_process(),
+        process: begin_process(),
         requestor,
         file_name,
         is_cleaned_up: Cell::new(false),
@@ -444,7 +452,7 @@ pub(crate) fn send_without_file(name: &str, request: &Request) {
         let file = File {
             device,
             file: 0,
-            process: next_process(),
+            process: begin_process(),
             requestor: request.requestor,
             file_name: None,
             is_cleaned_up: Cell::new(true),
@@ -453,16 +461,48 @@ pub(crate) fn send_without_file(name: &str, request: &Request) {
         note_open(object);
         send(&file, request);
         note_close(object);
+        end_process(file.process);
     }
 }
 
+/// Sends `IRP_MJ_SYSTEM_CONTROL` to a device, as WMI does; gives the status, or nothing without such a device.
+pub(crate) fn system_control(object: u64, request: &SystemControl) -> Option<u32> {
+    let device = DEVICES.with_borrow(|devices| {
+        let mut all = devices.devices.values();
+        all.find(|device| device.object == object).cloned()
+    })?;
+    let file = File {
+        device,
+        file: 0,
+        process: 0,
+        requestor: Requestor::Kernel,
+        file_name: None,
+        is_cleaned_up: Cell::new(true),
+    };
+    Some(request::system_control(&file, request).status)
+}
+
 /// A process that has sent nothing yet.
-fn next_process() -> u32 {
-    DEVICES.with_borrow_mut(|devices| {
+fn begin_process() -> u32 {
+    let process = DEVICES.with_borrow_mut(|devices| {
         devices.processes += 1;
         // Images have devices of their own, and all share the processes.
-        devices.processes * MOST as u32 + u32::from(sched::image())
-    })
+        let process = devices.processes * MOST as u32 + u32::from(sched::image());
+        devices.live.insert(process);
+        process
+    });
+    nt::registration::process_began(process);
+    process
+}
+
+fn end_process(process: u32) {
+    nt::registration::process_ended(process);
+    DEVICES.with_borrow_mut(|devices| devices.live.remove(&process));
+}
+
+/// Whether a process is there: the system's, or one that has a device open.
+pub(crate) fn has_process(process: u32) -> bool {
+    process == 0 || DEVICES.with_borrow(|devices| devices.live.contains(&process))
 }
 
 /// The lock word of `IoAcquireCancelSpinLock`.

@@ -41,6 +41,18 @@ pub(crate) fn call_status(
     status
 }
 
+/// Calls one of the driver's routines, and gives what it has returned.
+pub(crate) fn call_for(callback: Callback, address: u64, arguments: &[u64]) -> u64 {
+    let call = Call {
+        callback,
+        adapter: None,
+    };
+    watch::enter(call, address);
+    let result = rt::call_driver(address, arguments);
+    watch::leave(call, None);
+    result
+}
+
 /// Memory of Windows' own that the driver sees, zeroed.
 pub(crate) fn object(size: usize) -> u64 {
     lend(Lent::Other, size)

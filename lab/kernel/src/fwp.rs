@@ -9,6 +9,7 @@ use lab_rules::event::{Callback, Lent, Remaining};
 
 use crate::abi::constant::{
     STATUS_INSUFFICIENT_RESOURCES, STATUS_INVALID_HANDLE, STATUS_INVALID_PARAMETER,
+    STATUS_UNSUCCESSFUL,
 };
 use crate::abi::ndis::NET_BUFFER_LIST;
 use crate::driver;
@@ -33,14 +34,33 @@ imports! {
     FwpmSubLayerDeleteByKey0 => delete_keyed,
     FwpmCalloutAdd0 => add_callout,
     FwpmCalloutDeleteByKey0 => delete_keyed,
-    FwpmFilterAdd0 => add_filter,
+    FwpmCalloutDeleteById0 => delete_numbered,
+    FwpmFilterAdd0 => add_numbered,
     FwpmFilterDeleteByKey0 => delete_keyed,
+    FwpmFilterDeleteById0 => delete_numbered,
+    FwpmProviderContextAdd0 => add_numbered,
+    FwpmProviderContextAdd1 => add_numbered,
+    FwpmProviderContextAdd2 => add_numbered,
+    FwpmProviderContextAdd3 => add_numbered,
+    FwpmProviderContextDeleteByKey0 => delete_keyed,
+    FwpmProviderContextDeleteById0 => delete_numbered,
+    FwpmBfeStateGet0 => engine_state,
+    FwpmBfeStateSubscribeChanges0 => subscribe,
+    FwpmBfeStateUnsubscribeChanges0 => unsubscribe,
     FwpmFilterCreateEnumHandle0 => enum_open,
     FwpmFilterDestroyEnumHandle0 => enum_close,
     FwpmFilterEnum0 => enumerate,
     FwpmFreeMemory0 => free_memory,
+    FwpsCalloutRegister0 => callout_register,
+    FwpsCalloutRegister1 => callout_register,
+    FwpsCalloutRegister2 => callout_register,
     FwpsCalloutRegister3 => callout_register,
     FwpsCalloutUnregisterById0 => callout_unregister,
+    FwpsCalloutUnregisterByKey0 => callout_unregister_key,
+    FwpsFlowAssociateContext0 => flow_associate,
+    FwpsFlowRemoveContext0 => flow_remove,
+    FwpsRedirectHandleCreate0 => redirect_open,
+    FwpsRedirectHandleDestroy0 => redirect_close,
     FwpsAllocateNetBufferAndNetBufferList0 => allocate_list,
     FwpsFreeNetBufferList0 => own::list::free,
     FwpsInjectionHandleCreate0 => injection_open,
@@ -79,6 +99,9 @@ enum Handle {
     },
     Enumeration,
     Injection,
+    /// A subscription to changes of the engine's state, which never changes.
+    Subscription,
+    Redirection,
 }
 
 impl Handle {
@@ -87,6 +110,8 @@ impl Handle {
             Self::Engine { .. } => "filter engine handle",
             Self::Enumeration => "filter enumeration handle",
             Self::Injection => "injection handle",
+            Self::Subscription => "subscription to the filter engine's state",
+            Self::Redirection => "redirection handle",
         }
     }
 }
@@ -101,6 +126,8 @@ struct Platform {
     /// Registered callouts: identifier and key.
     callouts: BTreeMap<u32, Vec<u8>>,
     last_id: u32,
+    /// The keys of what has an identifier too, by kind and that.
+    numbered: BTreeMap<(&'static str, u64), Vec<u8>>,
     /// Structures that were injected and are not completed, with the injection handle and context.
     injected: BTreeMap<u64, (u64, u64)>,
 }
@@ -279,17 +306,63 @@ fn add_callout(call: &Call<'_>) -> u64 {
                 .find(|(_, known)| **known == key)
                 .map(|(id, _)| *id)
         });
-        mem::write(call.arg(3), registered.unwrap_or_else(next_id)).or_fault();
+        let id = registered.unwrap_or_else(next_id);
+        note_number(call, id.into(), key);
+        mem::write(call.arg(3), id).or_fault();
     }
     result
 }
 
-fn add_filter(call: &Call<'_>) -> u64 {
+/// What has an identifier of 64 bits.
+fn add_numbered(call: &Call<'_>) -> u64 {
     let result = add(call);
     if result == SUCCESS && call.arg(3) != 0 {
-        mem::write(call.arg(3), u64::from(next_id())).or_fault();
+        let (key, id) = (
+            mem::read_bytes(call.arg(1), KEY_BYTES).or_fault(),
+            u64::from(next_id()),
+        );
+        note_number(call, id, key);
+        mem::write(call.arg(3), id).or_fault();
     }
     result
+}
+
+fn note_number(call: &Call<'_>, id: u64, key: Vec<u8>) {
+    PLATFORM.with_borrow_mut(|platform| platform.numbered.insert((kind(call), id), key));
+}
+
+/// The identifier of a callout has 32 bits, others 64.
+fn delete_numbered(call: &Call<'_>) -> u64 {
+    let id = if kind(call) == "FwpmCallout" {
+        call.arg_u32(1).into()
+    } else {
+        call.arg(1)
+    };
+    if !is_engine(call.arg(0)) {
+        return status(STATUS_INVALID_HANDLE);
+    }
+    let was_there = PLATFORM.with_borrow_mut(|platform| {
+        let key = platform.numbered.remove(&(kind(call), id))?;
+        platform.added.remove(&(kind(call), key))
+    });
+    match was_there {
+        Some(_) => SUCCESS,
+        None => status(STATUS_FWP_NOT_FOUND),
+    }
+}
+
+/// `FWPM_SERVICE_RUNNING`.
+fn engine_state(_: &Call<'_>) -> u64 {
+    const RUNNING: u64 = 3;
+    RUNNING
+}
+
+fn subscribe(call: &Call<'_>) -> u64 {
+    open(Handle::Subscription, call.arg(3))
+}
+
+fn unsubscribe(call: &Call<'_>) -> u64 {
+    close(call.arg(0), |handle| *handle == Handle::Subscription)
 }
 
 fn delete_keyed(call: &Call<'_>) -> u64 {
@@ -360,6 +433,42 @@ fn callout_unregister(call: &Call<'_>) -> u64 {
     } else {
         status(STATUS_FWP_CALLOUT_NOT_FOUND)
     }
+}
+
+fn callout_unregister_key(call: &Call<'_>) -> u64 {
+    let key = mem::read_bytes(call.arg(0), KEY_BYTES).or_fault();
+    let known = PLATFORM.with_borrow_mut(|platform| {
+        let mut callouts = platform.callouts.iter();
+        let id = callouts
+            .find(|(_, known)| **known == key)
+            .map(|(id, _)| *id)?;
+        platform.callouts.remove(&id)
+    });
+    if known.is_some() {
+        SUCCESS
+    } else {
+        status(STATUS_FWP_CALLOUT_NOT_FOUND)
+    }
+}
+
+/// A flow is told to a callout that is called, so that no identifier of one can be right here.
+fn flow_associate(_: &Call<'_>) -> u64 {
+    status(STATUS_INVALID_PARAMETER)
+}
+
+/// No flow has a context.
+fn flow_remove(_: &Call<'_>) -> u64 {
+    status(STATUS_UNSUCCESSFUL)
+}
+
+fn redirect_open(call: &Call<'_>) -> u64 {
+    mem::read_bytes(call.arg(0), KEY_BYTES).or_fault();
+    open(Handle::Redirection, call.arg(2))
+}
+
+fn redirect_close(call: &Call<'_>) -> u64 {
+    close(call.arg(0), |handle| *handle == Handle::Redirection);
+    0
 }
 
 fn allocate_list(call: &Call<'_>) -> u64 {

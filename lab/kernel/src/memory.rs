@@ -4,6 +4,7 @@ use lab_rules::Kind as Event;
 use lab_rules::event::{PoolEvent, PoolFreeError};
 
 use crate::ndis::module::parameters;
+use crate::nt::mm::pages;
 use crate::rt::pool::{self, FreeError, Kind, Owner, Request};
 use crate::rt::sched;
 use crate::watch::emit;
@@ -14,6 +15,16 @@ const PAGE: usize = 4096;
 
 /// Allocates for the driver; 0 when there is nothing to have.
 pub(crate) fn allocate(tag: u32, size: u64, kind: Kind, zeroed: bool) -> u64 {
+    let align = if size >= PAGE as u64 { PAGE } else { ALIGN };
+    allocate_aligned(tag, size, align, kind, zeroed)
+}
+
+/// The same, of nonpaged pool, at the beginning of a page.
+pub(crate) fn allocate_pages(tag: u32, size: u64, zeroed: bool) -> u64 {
+    allocate_aligned(tag, size, PAGE, Kind::NonPaged, zeroed)
+}
+
+fn allocate_aligned(tag: u32, size: u64, align: usize, kind: Kind, zeroed: bool) -> u64 {
     if size == 0 || tag == 0 {
         emit(Event::Pool(PoolEvent::BadRequest { size, tag }));
         return 0;
@@ -21,7 +32,6 @@ pub(crate) fn allocate(tag: u32, size: u64, kind: Kind, zeroed: bool) -> u64 {
     let Ok(bytes) = usize::try_from(size) else {
         return 0;
     };
-    let align = if bytes >= PAGE { PAGE } else { ALIGN };
     let request = Request {
         tag,
         size: bytes,
@@ -48,7 +58,11 @@ pub(crate) fn free(address: u64, tag: Option<u32>) {
     if parameters::free_given(address) {
         return;
     }
-    if pool::find(address).is_some_and(|block| block.owner == Owner::Lab) {
+    let is_others = |block: pool::Block| {
+        block.owner == Owner::Lab
+            || tag.is_none() && block.freed.is_none() && pages::is_own_tag(block.tag)
+    };
+    if pool::find(address).is_some_and(is_others) {
         emit(Event::Pool(PoolEvent::BadFree {
             address,
             error: PoolFreeError::Kind,

@@ -10,6 +10,7 @@ mod module;
 mod nbl;
 mod oid;
 mod pool;
+mod registered;
 mod text;
 mod timer;
 mod trace;
@@ -27,6 +28,7 @@ pub use module::{
 pub use nbl::{Alteration, Chain, Content, HandedNbl, NblCall, NblEvent, NblFacts, NblPath};
 pub use oid::{OidAlteration, OidEvent, OidKind, OidPath, OidRequest};
 pub use pool::{Exposure, PoolEvent, PoolFreeError};
+pub use registered::Registered;
 pub use timer::{DpcEvent, TimerEvent};
 pub use trace::TraceWrite;
 pub use work_item::{WorkItemEvent, WorkItemOwner};
@@ -124,6 +126,11 @@ pub enum Kind {
     Overdue(Overdue),
     /// The unload routine has returned: what is still there.
     Left(Left),
+    /// The driver has given the running thread a system affinity, or taken it back.
+    Affinity {
+        /// The processors, a bit for each; 0 for the thread's own.
+        mask: u64,
+    },
 }
 
 /// A call of the kernel into the driver.

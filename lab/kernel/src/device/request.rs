@@ -6,8 +6,8 @@ use lab_rules::event::{Exposure, IrpEvent};
 use super::buffer::{Buffers, Method};
 use super::{DEVICES, File, PATIENCE_NS, attachment, cancel, cleanup};
 use crate::abi::constant::{
-    DO_BUFFERED_IO, DO_DIRECT_IO, IRP_MJ_DEVICE_CONTROL, IRP_MJ_READ, IRP_MJ_WRITE,
-    STATUS_INVALID_DEVICE_REQUEST, STATUS_PENDING,
+    DO_BUFFERED_IO, DO_DIRECT_IO, IRP_MJ_DEVICE_CONTROL, IRP_MJ_READ, IRP_MJ_SYSTEM_CONTROL,
+    IRP_MJ_WRITE, STATUS_INVALID_DEVICE_REQUEST, STATUS_PENDING,
 };
 use crate::abi::nt::{DEVICE_OBJECT, IO_STACK_LOCATION as L, IO_STATUS_BLOCK, IRP};
 use crate::driver;
@@ -47,6 +47,28 @@ pub(super) fn plain(file: &File, major: u32) -> Answer {
     send_as(file, major, &request)
 }
 
+/// What WMI asks a device for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SystemControl {
+    /// The minor function.
+    pub(crate) minor: u8,
+    /// `Parameters.WMI.DataPath`.
+    pub(crate) path: u64,
+    /// `Parameters.WMI.Buffer`.
+    pub(crate) buffer: u64,
+    /// Bytes of it.
+    pub(crate) size: u32,
+}
+
+/// Sends what WMI asks, and waits for its end.
+pub(super) fn system_control(file: &File, control: &SystemControl) -> Answer {
+    let request = Request {
+        requestor: Requestor::Kernel,
+        ..Request::default()
+    };
+    send_with(file, IRP_MJ_SYSTEM_CONTROL, &request, Some(control))
+}
+
 fn refused(status: u32) -> Answer {
     Answer {
         status,
@@ -56,9 +78,18 @@ fn refused(status: u32) -> Answer {
 }
 
 fn send_as(file: &File, major: u32, request: &Request) -> Answer {
+    send_with(file, major, request, None)
+}
+
+fn send_with(
+    file: &File,
+    major: u32,
+    request: &Request,
+    control: Option<&SystemControl>,
+) -> Answer {
     let top = attachment::top(file.device.object).or_fault();
-    let routine = super::routine(top, major as u8);
-    if routine.is_none_or(|routine| routine == 0) {
+    let routine = super::routine(top, major as u8).unwrap_or(0);
+    if routine == 0 {
         // NDIS answers for what the table leaves out, and the system for what a driver object does.
         return refused(STATUS_INVALID_DEVICE_REQUEST.cast_unsigned());
     }
@@ -69,8 +100,14 @@ fn send_as(file: &File, major: u32, request: &Request) -> Answer {
     };
     match Buffers::make(request, method(top, request), process) {
         Ok(buffers) => sched::in_process(process, || {
-            let to = (top, routine.unwrap_or(0));
-            send_made(file, major, to, request, (buffers, process))
+            let wanted = Wanted {
+                major,
+                device: top,
+                routine,
+                process,
+                control,
+            };
+            send_made(file, request, &wanted, buffers)
         }),
         // The driver never hears of it.
         Err(status) => refused(status),
@@ -101,16 +138,29 @@ pub(crate) fn is_sent(irp: u64) -> bool {
     DEVICES.with_borrow(|devices| devices.irps.contains_key(&irp))
 }
 
-fn send_made(
-    file: &File,
+/// What an IRP is for, which device has it first, and whose it is.
+struct Wanted<'a> {
     major: u32,
-    (device, routine): (u64, u64),
-    request: &Request,
-    (buffers, process): (Buffers, u32),
-) -> Answer {
+    device: u64,
+    routine: u64,
+    process: u32,
+    control: Option<&'a SystemControl>,
+}
+
+fn send_made(file: &File, request: &Request, wanted: &Wanted<'_>, buffers: Buffers) -> Answer {
+    let Wanted {
+        major,
+        device,
+        routine,
+        process,
+        control,
+    } = *wanted;
     let locations = DEVICE_OBJECT::StackSize.read(device).or_fault();
     let irp = irp::lend(u8::try_from(locations).unwrap_or(1).max(1));
     fill(irp, device, file, major, request, &buffers).or_fault();
+    if let Some(control) = control {
+        fill_control(irp, file, control).or_fault();
+    }
     let sent = Sent {
         completed: false,
         process,
@@ -125,10 +175,10 @@ fn send_made(
         routine,
         major: major as u8,
         // Nothing is copied of what the driver has no buffer of the system's for.
-        output_len: if buffers.is_copied {
-            request.output_len.into()
-        } else {
-            u64::MAX
+        output_len: match control {
+            Some(control) => control.size.into(),
+            None if buffers.is_copied => request.output_len.into(),
+            None => u64::MAX,
         },
     });
     let was_pending = status == STATUS_PENDING.cast_unsigned();
@@ -221,6 +271,16 @@ fn fill(
             L::Parameters_Write_ByteOffset.write(stack, offset.cast_signed())
         }
     }
+}
+
+/// What an IRP of WMI has in place of what others have.
+fn fill_control(irp: u64, file: &File, control: &SystemControl) -> Result<(), BadAddress> {
+    let stack = IRP::Tail_Overlay_CurrentStackLocation.read(irp)?;
+    L::MinorFunction.write(stack, control.minor)?;
+    L::Parameters_WMI_ProviderId.write(stack, file.device.object)?;
+    L::Parameters_WMI_DataPath.write(stack, control.path)?;
+    L::Parameters_WMI_BufferSize.write(stack, control.size)?;
+    L::Parameters_WMI_Buffer.write(stack, control.buffer)
 }
 
 /// Whether the I/O manager copies output back: not for errors, but for warnings.

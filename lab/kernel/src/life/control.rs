@@ -68,7 +68,9 @@ pub(super) fn start(frames_total: u64, done: impl FnOnce() + 'static) {
         for (part, request) in (1..).zip(requests) {
             sched::wait(&mut || adapter::frames_done() * parts >= frames_total * part);
             for (name, value) in writes.drain(..) {
-                stack::each(|| registry::set_parameter(&name, &value, sched::now()));
+                stack::each(|| {
+                    registry::set_parameter(&registry::parameters(), &name, &value, sched::now());
+                });
             }
             send(&request);
         }

@@ -503,6 +503,7 @@ fn unload(driver_object: u64) {
 }
 
 fn left(entry_failed: bool) -> Left {
+    let (registrations, registration) = nt::registration::remaining();
     Left {
         entry_failed,
         registered: filter::registered().is_some(),
@@ -519,6 +520,8 @@ fn left(entry_failed: bool) -> Left {
         notifications: notifications(),
         remove_locks: nt::remove_lock::remaining(),
         platform: crate::fwp::remaining(),
+        registrations,
+        registration,
     }
 }
 

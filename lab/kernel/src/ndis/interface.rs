@@ -14,6 +14,11 @@ imports! {
     NdisIfGetNetLuidFromInterfaceIndex => luid_from_index,
 }
 
+/// Whether an adapter has this index.
+pub(super) fn is_index(index: u32) -> bool {
+    indices().any(|known| known == index)
+}
+
 /// The indices of the filter modules' interfaces, which are those that the driver is told of.
 fn indices() -> impl Iterator<Item = u32> {
     (0..adapter::count()).map(adapter::if_index)
@@ -33,7 +38,7 @@ fn index_from_luid(call: &Call<'_>) -> u64 {
 
 fn luid_from_index(call: &Call<'_>) -> u64 {
     let index = call.arg_u32(0);
-    if !indices().any(|known| known == index) {
+    if !is_index(index) {
         return status(NDIS_STATUS_INTERFACE_NOT_FOUND);
     }
     mem::write(call.arg(1), net_luid(index)).or_fault();

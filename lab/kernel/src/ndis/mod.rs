@@ -9,6 +9,9 @@ mod event;
 pub(crate) mod exposure;
 mod generic;
 mod interface;
+mod interface_provider;
+mod legacy;
+mod machine;
 mod memory;
 mod nbl;
 mod netpnp;
@@ -40,7 +43,7 @@ use crate::rt::{Import, sched};
 use crate::{Media, PowerState};
 
 /// Everything that `ndis.sys` offers.
-pub(crate) const IMPORTS: [&[Import]; 26] = [
+pub(crate) const IMPORTS: [&[Import]; 29] = [
     config::IMPORTS,
     control_device::IMPORTS,
     data_space::IMPORTS,
@@ -48,6 +51,9 @@ pub(crate) const IMPORTS: [&[Import]; 26] = [
     event::IMPORTS,
     generic::IMPORTS,
     interface::IMPORTS,
+    interface_provider::IMPORTS,
+    legacy::IMPORTS,
+    machine::IMPORTS,
     memory::IMPORTS,
     module::IMPORTS,
     netpnp::IMPORTS,
@@ -86,6 +92,7 @@ pub(crate) fn reset() {
     own::reset();
     data_space::reset();
     config::reset();
+    interface_provider::reset();
     timer::reset();
 }
 

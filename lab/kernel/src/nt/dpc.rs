@@ -7,13 +7,13 @@ use lab_rules::Kind;
 use lab_rules::event::{Callback, DpcEvent};
 
 use super::{SUCCESS, imports, status};
-use crate::abi::constant::STATUS_INVALID_PARAMETER;
+use crate::abi::constant::{STATUS_INVALID_PARAMETER, STATUS_UNSUCCESSFUL};
 use crate::abi::nt::KDPC;
 use crate::driver;
 use crate::per_image::per_image;
-use crate::rt::Call;
 use crate::rt::mem;
 use crate::rt::sched::{self, DpcId};
+use crate::rt::{Call, processor};
 use crate::watch::{OrFault, emit};
 
 imports! {
@@ -25,6 +25,8 @@ imports! {
     KeSetTargetProcessorDpcEx => set_target_ex,
     KeInsertQueueDpc => insert_queue,
     KeRemoveQueueDpc => remove_queue,
+    KeRemoveQueueDpcEx => remove_queue_ex,
+    KeQueryDpcWatchdogInformation => watchdog,
     KeFlushQueuedDpcs => flush,
 }
 
@@ -49,6 +51,8 @@ struct State {
     queued: BTreeMap<u64, Queued>,
     /// Numbers of what is queued or runs, timer functions of NDIS included.
     outstanding: BTreeSet<u64>,
+    /// DPC objects whose routines run.
+    running: Vec<u64>,
     last_number: u64,
 }
 
@@ -84,13 +88,21 @@ fn initialize_threaded(call: &Call<'_>) -> u64 {
 }
 
 fn initialize_as(call: &Call<'_>, kind: u8) -> u64 {
-    let dpc = call.arg(0);
+    make(call.arg(0), kind, call.arg(1), call.arg(2))
+}
+
+/// Makes a KDPC.
+pub(crate) fn initialize_at(dpc: u64, routine: u64, context: u64) -> u64 {
+    make(dpc, DPC_OBJECT, routine, context)
+}
+
+fn make(dpc: u64, kind: u8, routine: u64, context: u64) -> u64 {
     let fill = || {
         mem::fill(dpc, KDPC::SIZE, 0)?;
         KDPC::Type.write(dpc, kind)?;
         KDPC::Importance.write(dpc, MEDIUM)?;
-        KDPC::DeferredRoutine.write(dpc, call.arg(1))?;
-        KDPC::DeferredContext.write(dpc, call.arg(2))
+        KDPC::DeferredRoutine.write(dpc, routine)?;
+        KDPC::DeferredContext.write(dpc, context)
     };
     fill().or_fault();
     emit(Kind::Dpc(DpcEvent::Initialized { dpc }));
@@ -182,27 +194,71 @@ fn run(dpc: u64, first: u64, second: u64) {
     let routine = KDPC::DeferredRoutine.read(dpc).or_fault();
     let context = KDPC::DeferredContext.read(dpc).or_fault();
     emit(Kind::Dpc(DpcEvent::Started { dpc, context }));
+    STATE.with_borrow_mut(|state| state.running.push(dpc));
     driver::call(
         Callback::DpcRoutine,
         None,
         routine,
         &[dpc, context, first, second],
     );
+    STATE.with_borrow_mut(|state| {
+        let index = state.running.iter().position(|running| *running == dpc);
+        index.map(|index| state.running.remove(index))
+    });
     emit(Kind::Dpc(DpcEvent::Finished { dpc }));
 }
 
 fn remove_queue(call: &Call<'_>) -> u64 {
-    let dpc = call.arg(0);
+    remove(call.arg(0)).into()
+}
+
+/// Also waits, if it should, for a run of the DPC that is under way.
+fn remove_queue_ex(call: &Call<'_>) -> u64 {
+    let (dpc, waits) = (call.arg(0), call.arg_u8(1) != 0);
+    let removed = remove(dpc);
+    if waits {
+        sched::wait(&mut || STATE.with_borrow(|state| !state.running.contains(&dpc)));
+    }
+    removed.into()
+}
+
+/// How long the DPC that runs may go on. The lab stops one after its limit, as the watchdog of Windows does; a sequence of
+/// them has none.
+fn watchdog(call: &Call<'_>) -> u64 {
+    /// `KDPC_WATCHDOG_INFORMATION` without what is reserved.
+    const DPC_TIME_LIMIT: u64 = 0;
+    const DPC_TIME_COUNT: u64 = 4;
+    const WATCHDOG_LIMIT: u64 = 8;
+    const WATCHDOG_COUNT: u64 = 12;
+    let Some(spent_ns) = sched::dispatch_time() else {
+        return status(STATUS_UNSUCCESSFUL);
+    };
+    let ticks = |ns: u64| u32::try_from(processor::tick_count(ns)).unwrap_or(u32::MAX);
+    let limit = ticks(sched::DISPATCH_LIMIT_NS);
+    let left = ticks(sched::DISPATCH_LIMIT_NS.saturating_sub(spent_ns));
+    for (offset, value) in [
+        (DPC_TIME_LIMIT, limit),
+        (DPC_TIME_COUNT, left),
+        (WATCHDOG_LIMIT, 0),
+        (WATCHDOG_COUNT, 0),
+    ] {
+        mem::write(call.arg(0).wrapping_add(offset), value).or_fault();
+    }
+    SUCCESS
+}
+
+/// Takes a queued DPC back; tells whether it was queued.
+fn remove(dpc: u64) -> bool {
     let Some(Queued { number, id }) = STATE.with_borrow_mut(|state| state.queued.remove(&dpc))
     else {
-        return 0;
+        return false;
     };
     if let Some(id) = id {
         sched::cancel_dpc(id);
         end(number);
     }
     emit(Kind::Dpc(DpcEvent::Removed { dpc }));
-    1
+    true
 }
 
 /// Waits for what is queued or runs now.

@@ -1,5 +1,6 @@
 //! `Etw*`: providers, and what they write.
 
+mod activity;
 mod message;
 mod session;
 
@@ -32,6 +33,7 @@ imports! {
     EtwWriteString => write_string,
     EtwEventEnabled => event_enabled,
     EtwProviderEnabled => provider_enabled,
+    EtwActivityIdControl => activity::control,
     EtwRegisterClassicProvider => register_classic,
     WmiTraceMessage => message::write,
     WmiTraceMessageVa => message::write_list,

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 /// A tree of objects with such names.
-pub(super) trait Tree {
+pub(crate) trait Tree {
     /// The one name of an object that may have others; both are in upper case.
     fn rename(upper: String) -> String;
 }

@@ -7,8 +7,8 @@ use super::security::token::Token;
 use super::{SUCCESS, imports};
 use crate::driver;
 use crate::per_image::per_image;
-use crate::rt::Call;
 use crate::rt::sched::{self, ThreadId};
+use crate::rt::{Call, SYSTEM_PROCESS};
 
 imports! {
     "ntoskrnl.exe":
@@ -29,6 +29,8 @@ const BYTES: usize = 64;
 struct State {
     /// The objects that were asked for, by kind.
     objects: BTreeMap<&'static str, u64>,
+    /// The objects of processes of user mode, by number.
+    processes: BTreeMap<u32, u64>,
     /// The silo that each thread is attached to.
     silos: BTreeMap<ThreadId, u64>,
 }
@@ -52,9 +54,35 @@ fn object(kind: &'static str) -> u64 {
     object
 }
 
-/// The system process, in which the driver's routines run.
-fn process(_: &Call<'_>) -> u64 {
-    object("process")
+/// The process whose thread runs: the system's, or one that has sent a request.
+pub(super) fn process(_: &Call<'_>) -> u64 {
+    process_object(sched::process())
+}
+
+/// The object of a process by its number.
+pub(super) fn process_object(number: u32) -> u64 {
+    if number == 0 {
+        return SYSTEM_PROCESS;
+    }
+    if let Some(object) = STATE.with_borrow(|state| state.processes.get(&number).copied()) {
+        return object;
+    }
+    let object = driver::object(BYTES);
+    STATE.with_borrow_mut(|state| state.processes.insert(number, object));
+    object
+}
+
+/// The number of the process of an object.
+pub(super) fn process_number(object: u64) -> Option<u32> {
+    if object == SYSTEM_PROCESS {
+        return Some(0);
+    }
+    STATE.with_borrow(|state| {
+        let mut processes = state.processes.iter();
+        processes
+            .find(|(_, known)| **known == object)
+            .map(|(number, _)| *number)
+    })
 }
 
 /// The process whose thread has sent a request, by its number.

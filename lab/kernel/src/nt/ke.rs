@@ -22,6 +22,7 @@ imports! {
     KeClearEvent => clear_event,
     KeResetEvent => reset_event,
     KeReadStateEvent => read_event,
+    KePulseEvent => pulse_event,
     KeWaitForSingleObject => wait_single,
     KeWaitForMultipleObjects => wait_multiple,
     KeDelayExecutionThread => delay,
@@ -143,6 +144,15 @@ pub(super) fn reset_event_at(event: u64) -> Result<i32, BadAddress> {
 
 fn read_event(call: &Call<'_>) -> u64 {
     u64::from(H::SignalState.read(call.arg(0)).or_fault().cast_unsigned())
+}
+
+/// Lets those through that wait now, or one of them; afterwards the event is not set.
+fn pulse_event(call: &Call<'_>) -> u64 {
+    let event = call.arg(0);
+    let previous = set_event_at(event).or_fault();
+    sched::wake();
+    H::SignalState.write(event, 0).or_fault();
+    u64::from(previous.cast_unsigned())
 }
 
 /// Takes what an object offers to a thread, if it is signalled.

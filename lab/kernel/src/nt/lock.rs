@@ -27,6 +27,10 @@ imports! {
     KeReleaseInStackQueuedSpinLock => release_queued,
     KeAcquireInStackQueuedSpinLockAtDpcLevel => acquire_queued_at_dpc,
     KeReleaseInStackQueuedSpinLockFromDpcLevel => release_queued_from_dpc,
+    KeAcquireSpinLockForDpc => acquire_raise,
+    KeReleaseSpinLockForDpc => release,
+    KeAcquireInStackQueuedSpinLockForDpc => acquire_queued,
+    KeReleaseInStackQueuedSpinLockForDpc => release_queued,
 }
 
 per_image! {

@@ -1,13 +1,16 @@
 //! `Mm*`: locked pages, mappings, pageable sections.
 
+pub(crate) mod pages;
+pub(super) mod reserved;
+
 use lab_rules::Kind;
 use lab_rules::event::{Fault, FaultKind, Lent, Region};
 
-use super::{imports, mdl, status};
+use super::{SUCCESS, imports, mdl, status};
 use crate::abi::constant::{
     MDL_IO_SPACE, MDL_MAPPED_TO_SYSTEM_VA, MDL_PAGES_LOCKED, MDL_PARTIAL,
     MDL_PARTIAL_HAS_BEEN_MAPPED, MDL_SOURCE_IS_NONPAGED_POOL, MDL_WRITE_OPERATION,
-    STATUS_ACCESS_VIOLATION,
+    STATUS_ACCESS_VIOLATION, STATUS_INVALID_PARAMETER_2,
 };
 use crate::abi::nt::MDL;
 use crate::rt::exception::{self, flag};
@@ -33,6 +36,8 @@ imports! {
     IoAllocateMdl => allocate_mdl,
     IoBuildPartialMdl => build_partial_mdl,
     IoFreeMdl => free_mdl,
+    MmCreateMdl => create_mdl,
+    MmAdvanceMdl => advance,
 }
 
 /// Tag of MDLs that the driver allocates.
@@ -260,6 +265,46 @@ fn build_partial_mdl(call: &Call<'_>) -> u64 {
     MDL::Next.write(target, next).or_fault();
     MDL::Size.write(target, size).or_fault();
     0
+}
+
+/// An MDL in the memory that is given for it, or in memory of its own.
+fn create_mdl(call: &Call<'_>) -> u64 {
+    let (given, buffer) = (call.arg(0), call.arg(1));
+    let Ok(length) = u32::try_from(call.arg(2)) else {
+        return 0;
+    };
+    let size = u64::try_from(mdl::size(buffer, length.into())).unwrap_or(0);
+    let mdl = match given {
+        0 => memory::allocate(MDL_TAG, size, pool::Kind::NonPaged, true),
+        given => given,
+    };
+    if mdl != 0 {
+        mdl::initialize(mdl, buffer, length, 0).or_fault();
+    }
+    mdl
+}
+
+/// The beginning moves, and the end stays.
+fn advance(call: &Call<'_>) -> u64 {
+    let (mdl, bytes) = (call.arg(0), call.arg_u32(1));
+    let length = MDL::ByteCount.read(mdl).or_fault();
+    let Some(left) = length.checked_sub(bytes) else {
+        return status(STATUS_INVALID_PARAMETER_2);
+    };
+    let move_on = || {
+        let begin = mdl::address(mdl)?.wrapping_add(bytes.into());
+        MDL::ByteCount.write(mdl, left)?;
+        MDL::StartVa.write(mdl, begin & !(PAGE - 1))?;
+        MDL::ByteOffset.write(mdl, (begin % PAGE) as u32)?;
+        let mapped = MDL::MappedSystemVa.read(mdl)?;
+        if flags(mdl)? & (MDL_MAPPED_TO_SYSTEM_VA | MDL_SOURCE_IS_NONPAGED_POOL) != 0 {
+            MDL::MappedSystemVa.write(mdl, mapped.wrapping_add(bytes.into()))?;
+        }
+        Ok(())
+    };
+    let moved: Result<(), BadAddress> = move_on();
+    moved.or_fault();
+    SUCCESS
 }
 
 fn free_mdl(call: &Call<'_>) -> u64 {

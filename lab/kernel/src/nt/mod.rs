@@ -1,9 +1,11 @@
 //! The NT kernel: one file per prefix of its functions.
 
 mod address;
+mod affinity;
 mod ansi;
 mod bitmap;
 mod calendar;
+mod callout;
 mod checksum;
 mod crt;
 pub(crate) mod csq;
@@ -43,7 +45,9 @@ pub(crate) mod ob;
 mod object;
 mod pool;
 pub(crate) mod ps;
+mod queue;
 pub(crate) mod region;
+pub(crate) mod registration;
 pub(crate) mod registry;
 pub(crate) mod remove_lock;
 mod resource;
@@ -55,15 +59,19 @@ mod slist;
 mod stack;
 mod string;
 pub(crate) mod system;
+mod thread;
 pub(crate) mod timer;
+mod topology;
 mod version;
+pub(crate) mod wmi;
 mod zw;
 
 use crate::rt::{DataExport, Import};
 
 /// Everything that `ntoskrnl.exe` and `hal.dll` offer.
-pub(crate) const IMPORTS: [&[Import]; 65] = [
+pub(crate) const IMPORTS: [&[Import]; 77] = [
     address::IMPORTS,
+    affinity::IMPORTS,
     ansi::IMPORTS,
     bitmap::IMPORTS,
     calendar::IMPORTS,
@@ -75,6 +83,7 @@ pub(crate) const IMPORTS: [&[Import]; 65] = [
     crt::scan::IMPORTS,
     crt::sort::IMPORTS,
     crt::text::IMPORTS,
+    callout::IMPORTS,
     csq::IMPORTS,
     dbg::IMPORTS,
     device::IMPORTS,
@@ -105,10 +114,17 @@ pub(crate) const IMPORTS: [&[Import]; 65] = [
     lock::IMPORTS,
     lookaside::IMPORTS,
     mm::IMPORTS,
+    mm::pages::IMPORTS,
+    mm::reserved::IMPORTS,
     mutex::IMPORTS,
     ob::IMPORTS,
     pool::IMPORTS,
     ps::IMPORTS,
+    queue::IMPORTS,
+    registration::IMPORTS,
+    registration::OTHER_IMPORTS[0],
+    registration::OTHER_IMPORTS[1],
+    registration::OTHER_IMPORTS[2],
     registry::IMPORTS,
     registry::RTL_IMPORTS,
     region::IMPORTS,
@@ -125,8 +141,11 @@ pub(crate) const IMPORTS: [&[Import]; 65] = [
     stack::IMPORTS,
     string::IMPORTS,
     system::IMPORTS,
+    thread::IMPORTS,
     timer::IMPORTS,
     version::IMPORTS,
+    topology::IMPORTS,
+    wmi::IMPORTS,
     zw::IMPORTS,
 ];
 
@@ -174,6 +193,11 @@ pub(crate) const DATA: &[DataExport] = &[
     },
     DataExport {
         module: "ntoskrnl.exe",
+        name: "PsInitialSystemProcess",
+        words: &[crate::rt::SYSTEM_PROCESS],
+    },
+    DataExport {
+        module: "ntoskrnl.exe",
         name: "PsThreadType",
         words: &[0],
     },
@@ -212,6 +236,9 @@ pub(crate) const DATA: &[DataExport] = &[
 
 /// Forgets everything: a run begins.
 pub(crate) fn reset() {
+    affinity::reset();
+    callout::reset();
+    ex::reset();
     ex_timer::reset();
     irp::reset();
     driver_extension::reset();
@@ -232,6 +259,12 @@ pub(crate) fn reset() {
     file::reset();
     ps::reset();
     crt::text::reset();
+    queue::reset();
+    registration::reset();
+    thread::reset();
+    mm::pages::reset();
+    mm::reserved::reset();
+    wmi::reset();
     dbg::take_output();
 }
 

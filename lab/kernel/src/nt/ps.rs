@@ -29,6 +29,10 @@ const THREAD_OBJECT: u8 = 6;
 
 /// The id of the system process.
 const SYSTEM_PROCESS: u64 = 4;
+/// Ids of processes and threads are multiples of this.
+const ID_STEP: u64 = 4;
+/// Processes have other ids than threads, and none that is low.
+const FIRST_PROCESS: u64 = 0x1000;
 
 per_image! {
     /// The driver's threads that have not ended, with their objects.
@@ -108,8 +112,26 @@ fn terminate_system_thread(_: &Call<'_>) -> u64 {
     0
 }
 
-fn thread_id(thread: ThreadId) -> u64 {
-    u64::from(thread.0) * 4
+/// The id of a thread.
+pub(super) fn thread_id(thread: ThreadId) -> u64 {
+    u64::from(thread.0) * ID_STEP
+}
+
+/// The thread of an id, whether it has ended or not.
+pub(super) fn thread_of_id(id: u64) -> Option<ThreadId> {
+    let number = u32::try_from(id / ID_STEP).ok()?;
+    (number != 0 && id.is_multiple_of(ID_STEP)).then_some(ThreadId(number))
+}
+
+/// The thread of an object: what `KeGetCurrentThread` gives, or what a handle of a driver's thread is of.
+pub(super) fn thread_of_object(object: u64) -> Option<ThreadId> {
+    let own = RUNNING.with_borrow(|running| {
+        let mut running = running.iter();
+        running
+            .find(|(_, known)| **known == object)
+            .map(|(thread, _)| *thread)
+    });
+    own.or_else(|| sched::thread_of_object(object))
 }
 
 fn current_thread_id(_: &Call<'_>) -> u64 {
@@ -122,10 +144,18 @@ fn current_process_id(_: &Call<'_>) -> u64 {
 
 /// The id of a process by its number.
 pub(crate) fn process_id(process: u32) -> u64 {
-    /// Processes have other ids than threads, and none that is low.
-    const FIRST: u64 = 0x1000;
     match process {
         0 => SYSTEM_PROCESS,
-        process => FIRST + 4 * u64::from(process),
+        process => FIRST_PROCESS + ID_STEP * u64::from(process),
     }
+}
+
+/// The number of a process by its id.
+pub(super) fn process_of_id(id: u64) -> Option<u32> {
+    if id == SYSTEM_PROCESS {
+        return Some(0);
+    }
+    let above = id.checked_sub(FIRST_PROCESS)?;
+    let number = u32::try_from(above / ID_STEP).ok()?;
+    (number != 0 && above.is_multiple_of(ID_STEP)).then_some(number)
 }

@@ -40,10 +40,20 @@ fn change(step: impl FnOnce(&mut Regions)) -> u64 {
 }
 
 fn enter_critical(_: &Call<'_>) -> u64 {
-    change(|regions| regions.critical += 1)
+    enter()
 }
 
 fn leave_critical(_: &Call<'_>) -> u64 {
+    leave()
+}
+
+/// Enters a critical region.
+pub(super) fn enter() -> u64 {
+    change(|regions| regions.critical += 1)
+}
+
+/// Leaves a critical region.
+pub(super) fn leave() -> u64 {
     change(|regions| regions.critical -= 1)
 }
 

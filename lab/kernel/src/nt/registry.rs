@@ -24,9 +24,11 @@ use crate::rt::mem;
 use crate::rt::sched;
 use crate::rt::{Call, Import};
 use crate::watch::OrFault;
-pub(super) use store::KeyName;
+pub(crate) use store::KeyName;
 use store::{Key, Refusal, Value};
-pub(crate) use store::{SERVICE, configure, parameter, set_parameter};
+pub(crate) use store::{
+    SERVICE, configure, key_at, key_below, parameter, parameters, set_parameter,
+};
 
 imports! {
     "ntoskrnl.exe":

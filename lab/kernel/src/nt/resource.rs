@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use super::shared_lock::Mode;
-use super::{SUCCESS, imports};
+use super::{SUCCESS, imports, region};
 use crate::abi::nt::ERESOURCE;
 use crate::per_image::per_image;
 use crate::rt::Call;
@@ -24,16 +24,33 @@ imports! {
     ExReleasePushLockExclusiveEx => release_push_lock,
     ExAcquirePushLockSharedEx => acquire_push_shared,
     ExReleasePushLockSharedEx => release_push_lock,
+    ExTryAcquirePushLockExclusiveEx => try_push_exclusive,
+    ExTryAcquirePushLockSharedEx => try_push_shared,
+    ExAcquireSharedStarveExclusive => acquire_shared,
+    ExAcquireSharedWaitForExclusive => acquire_shared,
+    ExConvertExclusiveToSharedLite => convert_to_shared,
+    ExIsResourceAcquiredExclusiveLite => is_exclusive,
+    ExIsResourceAcquiredSharedLite => shared_count,
+    ExReinitializeResourceLite => initialize_resource,
+    ExReleaseResourceForThreadLite => release_for_thread,
+    ExEnterCriticalRegionAndAcquireResourceExclusive => enter_exclusive,
+    ExEnterCriticalRegionAndAcquireResourceShared => enter_shared,
+    ExReleaseResourceAndLeaveCriticalRegion => release_and_leave,
+    ExGetExclusiveWaiterCount => exclusive_waiters,
+    ExGetSharedWaiterCount => shared_waiters,
 }
 
 per_image! {
     /// Who holds each lock, once per acquisition. The memory of the lock itself says nothing.
     static HOLDERS: RefCell<BTreeMap<u64, Vec<(ThreadId, Mode)>>> = const { RefCell::new(BTreeMap::new()) };
+    /// Who waits for each resource.
+    static WAITERS: RefCell<Vec<(u64, ThreadId, Mode)>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Forgets all locks: a run begins.
 pub(super) fn reset() {
     HOLDERS.take();
+    WAITERS.take();
 }
 
 /// Takes a lock, if others leave it free. A thread that `may_repeat` may have it more than once.
@@ -56,7 +73,11 @@ fn take(lock: u64, mode: Mode, thread: ThreadId, may_repeat: bool) -> bool {
 }
 
 fn give(lock: u64) {
-    let me = sched::current();
+    give_of(lock, sched::current());
+}
+
+/// Gives up one acquisition of a thread.
+fn give_of(lock: u64, me: ThreadId) {
     HOLDERS.with_borrow_mut(|holders| {
         if let Some(held) = holders.get_mut(&lock)
             && let Some(index) = held.iter().rposition(|(thread, _)| *thread == me)
@@ -80,11 +101,101 @@ fn acquire_resource(call: &Call<'_>, mode: Mode) -> u64 {
     let (resource, waits) = (call.arg(0), call.arg_u8(1) != 0);
     mem::read::<u64>(resource).or_fault();
     let me = sched::current();
-    if waits {
-        sched::wait(&mut || take(resource, mode, me, true));
+    if take(resource, mode, me, true) {
         return 1;
     }
-    u64::from(take(resource, mode, me, true))
+    if !waits {
+        return 0;
+    }
+    WAITERS.with_borrow_mut(|waiters| waiters.push((resource, me, mode)));
+    sched::wait(&mut || take(resource, mode, me, true));
+    WAITERS.with_borrow_mut(|waiters| waiters.retain(|(_, waiter, _)| *waiter != me));
+    1
+}
+
+/// How often a thread holds a resource.
+fn held_by(resource: u64, thread: ThreadId, is: impl Fn(Mode) -> bool) -> u64 {
+    mem::read::<u64>(resource).or_fault();
+    HOLDERS.with_borrow(|holders| {
+        let held = holders.get(&resource).into_iter().flatten();
+        held.filter(|(holder, mode)| *holder == thread && is(*mode))
+            .count() as u64
+    })
+}
+
+fn is_exclusive(call: &Call<'_>) -> u64 {
+    let count = held_by(call.arg(0), sched::current(), |mode| {
+        mode == Mode::Exclusive
+    });
+    u64::from(count != 0)
+}
+
+/// Exclusive access counts as shared.
+fn shared_count(call: &Call<'_>) -> u64 {
+    held_by(call.arg(0), sched::current(), |_| true)
+}
+
+/// All that the running thread holds is shared from now on.
+fn convert_to_shared(call: &Call<'_>) -> u64 {
+    mem::read::<u64>(call.arg(0)).or_fault();
+    let me = sched::current();
+    HOLDERS.with_borrow_mut(|holders| {
+        for (holder, mode) in holders.get_mut(&call.arg(0)).into_iter().flatten() {
+            if *holder == me {
+                *mode = Mode::Shared;
+            }
+        }
+    });
+    0
+}
+
+/// The identifier of a thread is the address of its object.
+fn release_for_thread(call: &Call<'_>) -> u64 {
+    mem::read::<u64>(call.arg(0)).or_fault();
+    if let Some(thread) = sched::thread_of_object(call.arg(1)) {
+        give_of(call.arg(0), thread);
+    }
+    0
+}
+
+fn enter(call: &Call<'_>, mode: Mode) -> u64 {
+    let (resource, me) = (call.arg(0), sched::current());
+    mem::read::<u64>(resource).or_fault();
+    region::enter();
+    WAITERS.with_borrow_mut(|waiters| waiters.push((resource, me, mode)));
+    sched::wait(&mut || take(resource, mode, me, true));
+    WAITERS.with_borrow_mut(|waiters| waiters.retain(|(_, waiter, _)| *waiter != me));
+    // A structure of the system's, which is nobody's business.
+    sched::thread_object(me)
+}
+
+fn enter_exclusive(call: &Call<'_>) -> u64 {
+    enter(call, Mode::Exclusive)
+}
+
+fn enter_shared(call: &Call<'_>) -> u64 {
+    enter(call, Mode::Shared)
+}
+
+fn release_and_leave(call: &Call<'_>) -> u64 {
+    release_resource(call);
+    region::leave()
+}
+
+fn waiters(resource: u64, mode: Mode) -> u64 {
+    mem::read::<u64>(resource).or_fault();
+    WAITERS.with_borrow(|waiters| {
+        let of = |waiter: &&(u64, ThreadId, Mode)| waiter.0 == resource && waiter.2 == mode;
+        waiters.iter().filter(of).count() as u64
+    })
+}
+
+fn exclusive_waiters(call: &Call<'_>) -> u64 {
+    waiters(call.arg(0), Mode::Exclusive)
+}
+
+fn shared_waiters(call: &Call<'_>) -> u64 {
+    waiters(call.arg(0), Mode::Shared)
 }
 
 fn acquire_exclusive(call: &Call<'_>) -> u64 {
@@ -120,6 +231,19 @@ fn acquire_push_exclusive(call: &Call<'_>) -> u64 {
 
 fn acquire_push_shared(call: &Call<'_>) -> u64 {
     acquire_push(call, Mode::Shared)
+}
+
+fn try_push(call: &Call<'_>, mode: Mode) -> u64 {
+    mem::read::<u64>(call.arg(0)).or_fault();
+    take(call.arg(0), mode, sched::current(), false).into()
+}
+
+fn try_push_exclusive(call: &Call<'_>) -> u64 {
+    try_push(call, Mode::Exclusive)
+}
+
+fn try_push_shared(call: &Call<'_>) -> u64 {
+    try_push(call, Mode::Shared)
 }
 
 fn release_push_lock(call: &Call<'_>) -> u64 {

@@ -23,6 +23,9 @@ imports! {
     ExReleaseSpinLockSharedFromDpcLevel => release_from_dpc,
     ExAcquireSpinLockExclusiveAtDpcLevel => acquire_exclusive_at_dpc,
     ExReleaseSpinLockExclusiveFromDpcLevel => release_from_dpc,
+    ExTryAcquireSpinLockSharedAtDpcLevel => try_shared_at_dpc,
+    ExTryAcquireSpinLockExclusiveAtDpcLevel => try_exclusive_at_dpc,
+    ExTryConvertSharedSpinLockExclusive => try_convert,
 }
 
 /// How a lock is held.
@@ -57,19 +60,26 @@ pub(crate) fn take(lock: u64, mode: Mode, dpr: bool, old_irql: u8) {
     if is_mine {
         emit(Kind::Lock(LockEvent::Recursive { lock, dpr }));
     }
-    sched::wait(&mut || {
-        HOLDERS.with_borrow_mut(|holders| {
-            let held = holders.entry(lock).or_default();
-            let is_free = match mode {
-                Mode::Shared => held.iter().all(|(_, mode)| *mode == Mode::Shared),
-                Mode::Exclusive => held.is_empty(),
-            };
-            if is_free {
-                held.push((me, mode));
-            }
-            is_free
-        })
-    });
+    sched::wait(&mut || hold(lock, mode, me));
+    note_acquired(lock, mode, dpr, old_irql);
+}
+
+/// Takes a lock, if others leave it free.
+fn hold(lock: u64, mode: Mode, me: ThreadId) -> bool {
+    HOLDERS.with_borrow_mut(|holders| {
+        let held = holders.entry(lock).or_default();
+        let is_free = match mode {
+            Mode::Shared => held.iter().all(|(_, mode)| *mode == Mode::Shared),
+            Mode::Exclusive => held.is_empty(),
+        };
+        if is_free {
+            held.push((me, mode));
+        }
+        is_free
+    })
+}
+
+fn note_acquired(lock: u64, mode: Mode, dpr: bool, old_irql: u8) {
     emit(Kind::Lock(LockEvent::Acquired {
         lock,
         dpr,
@@ -140,6 +150,39 @@ fn acquire_shared_at_dpc(call: &Call<'_>) -> u64 {
 fn acquire_exclusive_at_dpc(call: &Call<'_>) -> u64 {
     take(lock_of(call), Mode::Exclusive, true, sched::irql());
     0
+}
+
+fn try_at_dpc(call: &Call<'_>, mode: Mode) -> u64 {
+    let lock = lock_of(call);
+    let is_mine = hold(lock, mode, sched::current());
+    if is_mine {
+        note_acquired(lock, mode, true, sched::irql());
+    }
+    is_mine.into()
+}
+
+fn try_shared_at_dpc(call: &Call<'_>) -> u64 {
+    try_at_dpc(call, Mode::Shared)
+}
+
+fn try_exclusive_at_dpc(call: &Call<'_>) -> u64 {
+    try_at_dpc(call, Mode::Exclusive)
+}
+
+/// The only reader becomes the writer.
+fn try_convert(call: &Call<'_>) -> u64 {
+    let (lock, me) = (lock_of(call), sched::current());
+    HOLDERS
+        .with_borrow_mut(
+            |holders| match holders.get_mut(&lock).map(Vec::as_mut_slice) {
+                Some([(holder, mode)]) if *holder == me && *mode == Mode::Shared => {
+                    *mode = Mode::Exclusive;
+                    true
+                }
+                _ => false,
+            },
+        )
+        .into()
 }
 
 fn release_from_dpc(call: &Call<'_>) -> u64 {

@@ -58,7 +58,8 @@ fn initialize_ex(call: &Call<'_>) -> u64 {
     initialize_at(call.arg(0), call.arg_u8(1) & 1)
 }
 
-fn initialize_at(timer: u64, kind: u8) -> u64 {
+/// Makes a KTIMER: a notification timer, or a synchronization timer for 1.
+pub(crate) fn initialize_at(timer: u64, kind: u8) -> u64 {
     let fill = || {
         mem::fill(timer, KTIMER::SIZE, 0)?;
         H::Type.write(timer, TIMER_OBJECT + kind)
@@ -96,7 +97,8 @@ fn set_coalescable(call: &Call<'_>) -> u64 {
     )
 }
 
-fn set(timer: u64, due_time: i64, period_ms: u32, dpc: u64) -> u64 {
+/// Sets a timer; tells whether it was set already.
+pub(crate) fn set(timer: u64, due_time: i64, period_ms: u32, dpc: u64) -> u64 {
     set_late(timer, due_time, period_ms, dpc, 0)
 }
 
@@ -154,9 +156,14 @@ fn disarm(timer: u64) -> bool {
 }
 
 fn cancel(call: &Call<'_>) -> u64 {
-    H::SignalState.read(call.arg(0)).or_fault();
-    emit(Kind::Timer(TimerEvent::Cancelled { timer: call.arg(0) }));
-    u64::from(disarm(call.arg(0)))
+    cancel_at(call.arg(0)).into()
+}
+
+/// Cancels a timer; tells whether it was set.
+pub(crate) fn cancel_at(timer: u64) -> bool {
+    H::SignalState.read(timer).or_fault();
+    emit(Kind::Timer(TimerEvent::Cancelled { timer }));
+    disarm(timer)
 }
 
 fn read(call: &Call<'_>) -> u64 {

@@ -58,3 +58,6 @@ pub(crate) use machine::{
 };
 pub(crate) use signal::end_with_parent;
 pub(crate) use stack::stack_range;
+
+/// The object of the system process: where the object of a thread would be whose number no thread has.
+pub(crate) const SYSTEM_PROCESS: u64 = layout::THREADS;

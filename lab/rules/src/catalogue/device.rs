@@ -20,6 +20,9 @@ super::rules! {
     DEV_DEREGISTER_ONCE = "dev-deregister-once": Leak Derived,
         name None, stop None, page "ddi ndis/nf-ndis-ndisderegisterdeviceex.md",
         "The device handle is deregistered exactly once, at PASSIVE_LEVEL, before the driver handle is deregistered.";
+    DEV_WMI_DEREGISTERED = "dev-wmi-deregistered": BugCheck Must,
+        name "Driver Verifier: Miscellaneous Checks", stop "0xC4/0xDB", page "devtest/miscellaneous-checks.md",
+        "A device is deregistered from WMI before it is deleted.";
     DEV_DEREGISTER_ON_FAILURE = "dev-deregister-on-failure": Leak Sample,
         name None, stop None, page "samples network/ndis/filter/filter.c",
         "If device registration fails in DriverEntry the filter registration is undone.";

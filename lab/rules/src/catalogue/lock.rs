@@ -62,6 +62,9 @@ super::rules! {
     CALLBACK_APC_BALANCED = "callback-apc-balanced": BugCheck Must,
         name None, stop "0x1; 0xC4/0xC5; 0x00040003, 0x0004000E", page "debugger/bug-check-0x1",
         "APC disable counts are unchanged after a callback or worker routine.";
+    CALLBACK_AFFINITY_RESTORED = "callback-affinity-restored": Style Should,
+        name None, stop None, page "ddi wdm/nf-wdm-kesetsystemaffinitythreadex.md",
+        "A routine that sets the affinity of the thread that it runs on restores it before it returns.";
     TIMER_ALTERNATE = "timer-alternate": BugCheck Must,
         name "CancelTimerObject", stop "0xC7/0x0; 0x7C/0x09 (miniport)", page "devtest/ndis-canceltimerobject.md",
         "Set and cancel alternate so that no timer is set when the instance ends.";

@@ -98,6 +98,9 @@ super::rules! {
     UNLOAD_NOTIFICATIONS_GONE = "unload-notifications-gone": Corruption Must,
         name None, stop None, page "ddi wdm/nf-wdm-iounregisterplugplaynotificationex.md",
         "What the driver has registered for shutdown, Plug and Play and with callback objects is unregistered before unload.";
+    UNLOAD_CALLBACKS_GONE = "unload-callbacks-gone": BugCheck Must,
+        name None, stop "0xCE", page "ddi wdm/nf-wdm-keregisterbugcheckcallback.md",
+        "Routines and interfaces that are registered with the system are deregistered before Unload returns.";
     UNLOAD_LOCKS_OUTLIVE_DETACH = "unload-locks-outlive-detach": Corruption Derived,
         name None, stop None, page "network/unloading-a-filter-driver.md",
         "Locks and lists used by FilterDetach are not freed before NdisFDeregisterFilterDriver returns.";

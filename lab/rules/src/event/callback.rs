@@ -45,6 +45,13 @@ pub enum Callback {
     IoTimer,
     ExCallback,
     Reinitialize,
+    ExpandedStackCall,
+    IpiGenericCall,
+    ProcessorChange,
+    PowerSetting,
+    ProcessNotify,
+    ThreadNotify,
+    ImageNotify,
 }
 
 impl Callback {
@@ -90,6 +97,13 @@ impl Callback {
             Self::IoTimer => "IO_TIMER_ROUTINE",
             Self::ExCallback => "CALLBACK_FUNCTION",
             Self::Reinitialize => "DRIVER_REINITIALIZE",
+            Self::ExpandedStackCall => "EXPAND_STACK_CALLOUT",
+            Self::IpiGenericCall => "KIPI_BROADCAST_WORKER",
+            Self::ProcessorChange => "PROCESSOR_CALLBACK_FUNCTION",
+            Self::PowerSetting => "POWER_SETTING_CALLBACK",
+            Self::ProcessNotify => "CREATE_PROCESS_NOTIFY_ROUTINE",
+            Self::ThreadNotify => "CREATE_THREAD_NOTIFY_ROUTINE",
+            Self::ImageNotify => "LOAD_IMAGE_NOTIFY_ROUTINE",
         }
     }
 

@@ -40,6 +40,11 @@ pub enum DeviceEvent {
         /// Its object.
         device: u64,
     },
+    /// It is about to be deleted, and WMI still has it.
+    WmiLeft {
+        /// The device object.
+        device: u64,
+    },
 }
 
 /// What is wrong with a call about an IRP.

@@ -1,5 +1,7 @@
 //! The life of the driver and of its filter modules.
 
+use super::Registered;
+
 /// What `NdisFRegisterFilterDriver` was given.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Registration {
@@ -263,6 +265,10 @@ pub struct Left {
     pub irps: Remaining,
     /// What is left in the Windows Filtering Platform: open handles, and callouts that are still registered.
     pub platform: Remaining,
+    /// Registrations with the system that were not taken back.
+    pub registrations: u32,
+    /// The first of them, with what it is known by.
+    pub registration: Option<(Registered, u64)>,
 }
 
 /// Objects of one kind that were not given back.

@@ -59,6 +59,12 @@ impl Display for Kind {
             Self::Stack { used_bytes } => write!(f, "   {used_bytes} bytes of stack in use"),
             Self::Overdue(overdue) => write!(f, "   overdue: {overdue}"),
             Self::Left(_) => write!(f, "   the driver is gone"),
+            Self::Affinity { mask: 0 } => {
+                write!(f, "   the thread may run on its own processors again")
+            }
+            Self::Affinity { mask } => {
+                write!(f, "   the thread may run on the processors {mask:#x}")
+            }
         }
     }
 }
@@ -381,6 +387,7 @@ impl Display for DeviceEvent {
                 return write!(f, "   remove lock {lock:#x} released with tag {tag:#x}");
             }
             Self::NotAttached { device } => (device, "detached, with nothing attached to it"),
+            Self::WmiLeft { device } => (device, "registered with WMI, and deleted next"),
         };
         write!(f, "   device {device:#x} {what}")
     }

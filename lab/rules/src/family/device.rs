@@ -21,6 +21,7 @@ impl Monitor for DeviceMonitor {
             &rule::DEV_DETACH_FIRST,
             &rule::IO_TIMER_ONCE,
             &rule::REMOVE_LOCK_BALANCED,
+            &rule::DEV_WMI_DEREGISTERED,
             &rule::UNLOAD_DEVICES_GONE,
         ]
     }
@@ -87,6 +88,12 @@ impl Monitor for DeviceMonitor {
                         format!("device handle {device:#x} was deregistered and is not alive");
                     Finding::new(&rule::DEV_DEREGISTER_ONCE, happened)
                 })
+            }
+            Kind::Device(DeviceEvent::WmiLeft { device }) => {
+                let happened =
+                    format!("device {device:#x} was deleted and is still registered with WMI");
+                let stop = BugCheck::new(0xC4, &[0xDB, device]);
+                Some(Finding::new(&rule::DEV_WMI_DEREGISTERED, happened).with(stop))
             }
             Kind::Left(_) => {
                 let device = self.alive.first()?;
@@ -190,5 +197,11 @@ mod tests {
         for (name, events, expected) in table {
             assert_eq!(broken::<DeviceMonitor>(events), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn wmi_lets_go_of_a_device_first() {
+        let left = at(Kind::Device(DeviceEvent::WmiLeft { device: 1 }));
+        assert_eq!(broken::<DeviceMonitor>([left]), ["dev-wmi-deregistered"]);
     }
 }

@@ -1,4 +1,4 @@
-//! What a callback leaves on its thread: APCs disabled, another identity, another silo. And what it leaves of the driver's
+//! What a callback leaves on its thread: APCs disabled, another identity, another silo, an affinity. And what it leaves of the driver's
 //! own threads.
 
 use std::collections::BTreeMap;
@@ -15,6 +15,8 @@ struct Thread {
     regions: i32,
     impersonations: i32,
     silos: i32,
+    /// Processors of its system affinity; 0 without.
+    affinity: u64,
 }
 
 /// Follows threads through the driver's routines.
@@ -34,6 +36,7 @@ impl Monitor for ThreadMonitor {
     fn rules(&self) -> &'static [&'static Rule] {
         &[
             &rule::CALLBACK_APC_BALANCED,
+            &rule::CALLBACK_AFFINITY_RESTORED,
             &rule::WI_ROUTINE_APC,
             &rule::WI_ROUTINE_IMPERSONATION,
             &rule::WI_ROUTINE_SILO,
@@ -91,10 +94,15 @@ impl ThreadMonitor {
         match &event.kind {
             Kind::Import(import) => {
                 let (slot, step): (fn(&mut Thread) -> &mut i32, i32) = match import.name {
-                    "KeEnterCriticalRegion" | "KeEnterGuardedRegion" => {
+                    "KeEnterCriticalRegion"
+                    | "KeEnterGuardedRegion"
+                    | "ExEnterCriticalRegionAndAcquireResourceExclusive"
+                    | "ExEnterCriticalRegionAndAcquireResourceShared" => {
                         (|thread| &mut thread.regions, 1)
                     }
-                    "KeLeaveCriticalRegion" | "KeLeaveGuardedRegion" => {
+                    "KeLeaveCriticalRegion"
+                    | "KeLeaveGuardedRegion"
+                    | "ExReleaseResourceAndLeaveCriticalRegion" => {
                         (|thread| &mut thread.regions, -1)
                     }
                     "SeImpersonateClientEx" | "PsImpersonateClient" => {
@@ -108,6 +116,10 @@ impl ThreadMonitor {
                     _ => return None,
                 };
                 *slot(self.threads.entry(thread).or_default()) += step;
+                None
+            }
+            Kind::Affinity { mask } => {
+                self.threads.entry(thread).or_default().affinity = *mask;
                 None
             }
             Kind::Enter(_) => {
@@ -148,6 +160,13 @@ fn judge(call: Call, before: Thread, now: Thread) -> Option<Finding> {
     } else if is_work_item && now.silos > before.silos {
         let stop = BugCheck::new(0x19A, &[]);
         (&rule::WI_ROUTINE_SILO, "its thread in a silo", stop)
+    } else if call.callback != Callback::SystemThread && now.affinity != before.affinity {
+        let happened = format!(
+            "{} returned with a thread that may run on the processors {:#x} only",
+            call.callback.name(),
+            now.affinity
+        );
+        return Some(Finding::new(&rule::CALLBACK_AFFINITY_RESTORED, happened));
     } else {
         return None;
     };
@@ -159,7 +178,7 @@ fn judge(call: Call, before: Thread, now: Thread) -> Option<Finding> {
 mod tests {
     use super::ThreadMonitor;
     use crate::event::{Callback, Event, Kind, PoolEvent};
-    use crate::table::{at, check, enter, import, leave};
+    use crate::table::{at, broken, check, enter, import, leave};
 
     #[test]
     fn no_thread_outlives_its_module() {
@@ -270,5 +289,21 @@ mod tests {
                 vec![],
             ),
         ]);
+    }
+
+    #[test]
+    fn an_affinity_is_taken_back() {
+        let bound = |mask| at(Kind::Affinity { mask });
+        let within = |callback, masks: &[u64]| {
+            let mut events = vec![enter(callback, None)];
+            events.extend(masks.iter().map(|mask| bound(*mask)));
+            events.push(leave(callback, None, None));
+            broken::<ThreadMonitor>(events)
+        };
+        let work = Callback::NdisIoWorkItemRoutine;
+        assert_eq!(within(work, &[2, 0]), [""; 0]);
+        assert_eq!(within(work, &[2]), ["callback-affinity-restored"]);
+        // A thread of the driver's own ends with its routine.
+        assert_eq!(within(Callback::SystemThread, &[1]), [""; 0]);
     }
 }

@@ -1,6 +1,6 @@
 //! What is left when the unload routine has returned.
 
-use crate::event::{Event, Kind, Left, ModuleEvent};
+use crate::event::{Event, Kind, Left, ModuleEvent, Registered, Remaining};
 use crate::family::count_text;
 use crate::{BugCheck, Finding, Monitor, Origin, Rule, catalogue as rule};
 
@@ -20,6 +20,7 @@ impl Monitor for UnloadMonitor {
             &rule::UNLOAD_IRPS_GONE,
             &rule::UNLOAD_NOTIFICATIONS_GONE,
             &rule::REMOVE_LOCK_BALANCED,
+            &rule::UNLOAD_CALLBACKS_GONE,
             &rule::CONFIG_ALTERNATE,
             &rule::DETACH_FREES_EVERYTHING,
             &rule::REG_FAIL_UNDO,
@@ -75,6 +76,16 @@ fn scan(left: &Left) -> Option<Finding> {
                 .since(Origin::Started(left.first_thread)),
         );
     }
+    let (registered, noun) = match left.registration {
+        Some((kind, first)) => {
+            let count = left.registrations;
+            (Remaining { count, first }, kind.noun())
+        }
+        None => (Remaining::default(), ""),
+    };
+    let is_wmi = left
+        .registration
+        .is_some_and(|(kind, _)| kind == Registered::Wmi);
     let frees = &rule::DETACH_FREES_EVERYTHING;
     let kinds = [
         (
@@ -107,6 +118,15 @@ fn scan(left: &Left) -> Option<Finding> {
             "object of the filtering platform",
             &rule::UNLOAD_WFP_GONE,
         ),
+        (
+            registered,
+            noun,
+            if is_wmi {
+                &rule::UNLOAD_WMI_ETW
+            } else {
+                &rule::UNLOAD_CALLBACKS_GONE
+            },
+        ),
     ];
     let (remaining, noun, broken) = kinds
         .into_iter()
@@ -116,7 +136,10 @@ fn scan(left: &Left) -> Option<Finding> {
     let happened = format!("{} {verb} left {after}", count_text(count, noun));
     let finding = Finding::new(rule(broken), happened).since(Origin::Allocated(remaining.first));
     Some(if broken.id == rule::UNLOAD_WMI_ETW.id {
-        finding.with(BugCheck::new(0xC4, &[0xDD]))
+        let kind = if is_wmi { 0xDA } else { 0xDD };
+        finding.with(BugCheck::new(0xC4, &[kind]))
+    } else if broken.id == rule::UNLOAD_CALLBACKS_GONE.id {
+        finding.with(BugCheck::new(0xCE, &[]))
     } else {
         finding
     })
@@ -125,7 +148,7 @@ fn scan(left: &Left) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::UnloadMonitor;
-    use crate::event::{Kind, Left, ModuleEvent, Remaining};
+    use crate::event::{Kind, Left, ModuleEvent, Registered, Remaining};
     use crate::table::{at, broken};
 
     const ONE: Remaining = Remaining {
@@ -216,6 +239,22 @@ mod tests {
                     ..none
                 },
                 Some("unload-wfp-gone"),
+            ),
+            (
+                Left {
+                    registrations: 1,
+                    registration: Some((Registered::BugCheck, 16)),
+                    ..none
+                },
+                Some("unload-callbacks-gone"),
+            ),
+            (
+                Left {
+                    registrations: 2,
+                    registration: Some((Registered::Wmi, 16)),
+                    ..none
+                },
+                Some("unload-wmi-etw"),
             ),
             (
                 Left {

@@ -88,6 +88,7 @@ per_image! {
 
 /// A run begins, with this session.
 pub(crate) fn configure(reader: Option<TraceSession>) {
+    super::activity::reset();
     TRACING.set(Tracing {
         newest: reader.is_some().then_some(READER),
         reader,

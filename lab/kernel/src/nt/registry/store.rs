@@ -196,23 +196,39 @@ pub(super) fn delete_value(name: &KeyName, value: &str) -> bool {
     })
 }
 
-/// A parameter of the driver and its adapters, by its name in any case, where it is of a type that NDIS knows.
-pub(crate) fn parameter(name: &str) -> Option<ParameterValue> {
-    with(&KeyName::new(PARAMETERS), |key| {
-        key.value(name).and_then(decode)
-    })
-    .flatten()
+/// The key of the parameters of the driver and its adapters.
+pub(crate) fn parameters() -> KeyName {
+    KeyName::new(PARAMETERS)
 }
 
-/// Changes such a parameter.
-pub(crate) fn set_parameter(name: &str, value: &ParameterValue, now_ns: u64) {
+/// A value of such a key or of one below it, by its name in any case, where it is of a type that NDIS knows.
+pub(crate) fn parameter(key: &KeyName, name: &str) -> Option<ParameterValue> {
+    with(key, |key| key.value(name).and_then(decode)).flatten()
+}
+
+/// Changes such a value; tells whether the key is there.
+pub(crate) fn set_parameter(
+    key: &KeyName,
+    name: &str,
+    value: &ParameterValue,
+    now_ns: u64,
+) -> bool {
     let (kind, data) = encode(value);
     let name = name.to_owned();
-    set(
-        &KeyName::new(PARAMETERS),
-        Value { name, kind, data },
-        now_ns,
-    );
+    set(key, Value { name, kind, data }, now_ns)
+}
+
+/// A key below another, if it is there.
+pub(crate) fn key_below(key: &KeyName, path: &str) -> Option<KeyName> {
+    let below = key.below(path);
+    with(&below, |_| ()).map(|()| below)
+}
+
+/// The key right below another at this place, with its name.
+pub(crate) fn key_at(key: &KeyName, index: usize) -> Option<(KeyName, String)> {
+    let below = children(key).into_iter().nth(index)?;
+    let name = with(&below, |key| key.name.clone())?;
+    Some((below, name))
 }
 
 /// A value's type, and its bytes as the registry keeps them.
@@ -288,9 +304,17 @@ mod tests {
         ];
         super::configure(&given);
         for (name, value) in given {
-            assert_eq!(super::parameter(&name.to_uppercase()), Some(value));
+            assert_eq!(
+                super::parameter(&super::parameters(), &name.to_uppercase()),
+                Some(value)
+            );
         }
-        super::set_parameter("depth", &ParameterValue::Integer(8), 5);
+        super::set_parameter(
+            &super::parameters(),
+            "depth",
+            &ParameterValue::Integer(8),
+            5,
+        );
         let key = KeyName::new(SERVICE).below("parameters");
         let data = super::with(&key, |key| {
             (

@@ -67,7 +67,7 @@ fn next_event(machine: &Machine) -> Option<u64> {
 
 /// Ends the waits whose condition holds or whose deadline has passed. The conditions are tried in
 /// an order that begins at random, so that none of several waiters is preferred.
-fn try_conditions(now_ns: u64) {
+pub(super) fn try_conditions(now_ns: u64) {
     let first = ThreadId(random(last_id() + 1) as u32);
     let end = ThreadId(u32::MAX);
     try_between(first, end, now_ns);
@@ -196,8 +196,9 @@ fn list_options(machine: &mut Machine) {
         for (number, processor) in processors.iter_mut().enumerate() {
             let number = number as u32;
             let allowed = match thread.stage {
+                Stage::On(on) if thread.leaves(on) => thread.may_run_on(number),
                 Stage::On(on) => on == number && !thread.is_dpc,
-                Stage::Off => thread.affinity.is_none_or(|affinity| affinity == number),
+                Stage::Off => thread.may_run_on(number),
             };
             if allowed && !processor.is_owned && !processor.starts_dpc() {
                 processor.options.push(id);
@@ -220,7 +221,10 @@ fn place(machine: &mut Machine, id: ThreadId, number: u32) {
         old.stage = Stage::Off;
     }
     if let Some(thread) = machine.threads.get_mut(id) {
-        // INVARIANT: the processor's `thread` was set above.
+        if let Stage::On(left) = thread.stage {
+            machine.processors[left as usize].thread = None;
+        }
+        // INVARIANT: the processor's `thread` was set above, and that of the one that it has left was cleared.
         thread.stage = Stage::On(number);
     }
 }

@@ -5,7 +5,7 @@
 //!
 //! - A processor that is at DISPATCH_LEVEL goes on with what it runs, even if that waits: so spin
 //!   locks spin. Otherwise a queued DPC comes first, then any thread that may run there.
-//! - Threads move between processors unless they are bound to one. There are no priorities.
+//! - Threads move between processors, among those that they are bound to if they are. There are no priorities.
 //! - A `pause` instruction of the image always gives way, so that loops that spin by themselves end.
 //! - If nobody can run, the virtual clock jumps to the next thing that is timed; if there is none,
 //!   the run hangs and says who waits where.
@@ -14,6 +14,7 @@
 //! make, wherever that happens: the processors share one clock, as if they took turns. What each has
 //! spent itself is counted beside it.
 
+mod binding;
 mod choice;
 mod dpc;
 mod hang;
@@ -26,13 +27,14 @@ use std::{
 };
 
 pub(super) use self::hang::hang;
+pub(crate) use self::{
+    binding::{bind, bound_to, is_waiting, thread_of_object, time_of},
+    dpc::{DpcId, cancel_dpc, queue_dpc, queue_dpc_at, queue_dpc_first},
+    hang::{Hang, HangKind},
+};
 use self::{
     dpc::Dpc,
     thread::{Thread, Threads, Waiting},
-};
-pub(crate) use self::{
-    dpc::{DpcId, cancel_dpc, queue_dpc, queue_dpc_at, queue_dpc_first},
-    hang::{Hang, HangKind},
 };
 pub(crate) use super::machine::Reason;
 use super::{
@@ -124,6 +126,10 @@ struct Fast {
     dispatch_since_ns: Cell<u64>,
     /// Whether a DPC waits for this processor.
     has_dpc: Cell<bool>,
+    /// Whether the running thread has been bound to other processors than this.
+    is_misplaced: Cell<bool>,
+    /// What the processor had spent when the running thread went on.
+    spent_before_ns: Cell<u64>,
     /// Imports since the running callback began or waited.
     busy: Cell<u64>,
     /// `pause` instructions since the last import.
@@ -148,6 +154,8 @@ thread_local! {
             process: Cell::new(0),
             dispatch_since_ns: Cell::new(0),
             has_dpc: Cell::new(false),
+            is_misplaced: Cell::new(false),
+            spent_before_ns: Cell::new(0),
             busy: Cell::new(0),
             pauses: Cell::new(0),
             switches: Cell::new(0),
@@ -258,7 +266,7 @@ pub(crate) fn point() {
     check_dispatch();
     let switch = fast(|fast| {
         let dispatch = irql() >= DISPATCH_LEVEL;
-        fast.has_dpc.get() && !dispatch || random(fast.odds.get()) == 0
+        (fast.has_dpc.get() || fast.is_misplaced.get()) && !dispatch || random(fast.odds.get()) == 0
     });
     if switch {
         suspend();
@@ -274,6 +282,14 @@ fn check_dispatch() {
     if stay_ns > DISPATCH_LIMIT_NS {
         hang(HangKind::DispatchTooLong);
     }
+}
+
+/// How long the processor has been at DISPATCH_LEVEL or above, in ns; none below.
+pub(crate) fn dispatch_time() -> Option<u64> {
+    fast(|fast| {
+        let is_dispatch = irql() >= DISPATCH_LEVEL;
+        is_dispatch.then(|| fast.now_ns.get() - fast.dispatch_since_ns.get())
+    })
 }
 
 /// Counts an import of the running callback.
@@ -428,6 +444,17 @@ pub(crate) fn in_process<R>(process: u32, body: impl FnOnce() -> R) -> R {
     result
 }
 
+/// Makes the running thread one of another process, or of the same, until this is called again.
+pub(crate) fn enter_process(process: u32) {
+    fast(|fast| fast.process.set(process));
+    user::switch(process, irql());
+}
+
+/// Ends the waits that can end now.
+pub(crate) fn wake() {
+    choice::try_conditions(now());
+}
+
 /// Sets a higher (or the same) IRQL and gives back the old one. Legality is the caller's to check.
 pub(crate) fn raise(level: u8) -> u8 {
     let old = irql();
@@ -446,9 +473,9 @@ pub(crate) fn raise(level: u8) -> u8 {
 /// Sets a lower (or the same) IRQL. DPCs that were waiting for it run before this returns.
 pub(crate) fn lower(level: u8) {
     set_irql(level);
-    let has_dpc = fast(|fast| fast.has_dpc.get());
+    let gives_way = fast(|fast| fast.has_dpc.get() || fast.is_misplaced.get());
     journal::note(|| What::Level);
-    if level < DISPATCH_LEVEL && has_dpc {
+    if level < DISPATCH_LEVEL && gives_way {
         suspend();
     }
 }

@@ -34,8 +34,8 @@ pub(super) struct Thread {
     pub(super) name: String,
     pub(super) context: Rc<Context>,
     coroutine: Option<Abandoned>,
-    /// The only processor that it may run on.
-    pub(super) affinity: Option<u32>,
+    /// The processors that it may run on, a bit for each; all without.
+    pub(super) affinity: Option<u64>,
     pub(super) is_dpc: bool,
     pub(super) stage: Stage,
     pub(super) irql: u8,
@@ -43,6 +43,8 @@ pub(super) struct Thread {
     pub(super) image: u8,
     /// The process whose thread it is.
     process: u32,
+    /// Virtual time that it has run.
+    pub(super) spent_ns: u64,
     pub(super) dispatch_since_ns: u64,
     busy: u64,
     pub(super) pauses: u32,
@@ -138,11 +140,11 @@ impl Drop for Abandoned {
 }
 
 impl Thread {
-    /// A thread that has not run. A DPC body's `affinity` is its processor.
+    /// A thread that has not run, for one processor or any. A DPC body has one.
     pub(super) fn new(
         machine: &mut Machine,
         name: String,
-        affinity: Option<u32>,
+        processor: Option<u32>,
         image: u8,
         body: Box<dyn FnOnce()>,
     ) -> Self {
@@ -165,18 +167,29 @@ impl Thread {
             name,
             context: Rc::new(Context::new(low, low + STACK_BYTES)),
             coroutine: Some(Abandoned(Some(coroutine))),
-            affinity,
+            affinity: processor.map(|processor| 1 << processor),
             is_dpc: false,
             stage: Stage::Off,
             irql: PASSIVE_LEVEL,
             image,
             process: 0,
+            spent_ns: 0,
             dispatch_since_ns: 0,
             busy: 0,
             pauses: 0,
             waiting: None,
             outcome: Wait::Satisfied,
         }
+    }
+
+    /// Whether it may run on a processor.
+    pub(super) fn may_run_on(&self, processor: u32) -> bool {
+        self.affinity.is_none_or(|mask| mask >> processor & 1 != 0)
+    }
+
+    /// Whether it has to go to another processor than this, and can.
+    pub(super) fn leaves(&self, processor: u32) -> bool {
+        !self.is_dpc && self.irql < DISPATCH_LEVEL && !self.may_run_on(processor)
     }
 
     /// What it does, for a person.
@@ -205,12 +218,14 @@ pub(super) fn resume(id: ThreadId, processors: &Processors) -> bool {
             fast.processor.set(processor);
             fast.spent_ns
                 .set(machine.processors[processor as usize].spent_ns);
+            fast.spent_before_ns.set(fast.spent_ns.get());
             set_irql(thread.irql);
             fast.image.set(thread.image);
             fast.process.set(thread.process);
             fast.dispatch_since_ns.set(thread.dispatch_since_ns);
             fast.busy.set(thread.busy);
             fast.pauses.set(thread.pauses);
+            fast.is_misplaced.set(!thread.may_run_on(processor));
             fast.has_dpc
                 .set(!machine.processors[processor as usize].queue.is_empty());
             fast.switches.set(fast.switches.get() + 1);
@@ -238,6 +253,7 @@ pub(super) fn resume(id: ThreadId, processors: &Processors) -> bool {
         fast(|fast| {
             let processor = fast.processor.get() as usize;
             machine.processors[processor].spent_ns = fast.spent_ns.get();
+            thread.spent_ns += fast.spent_ns.get() - fast.spent_before_ns.get();
             thread.irql = irql();
             thread.image = fast.image.get();
             thread.process = fast.process.get();

@@ -253,6 +253,7 @@ pub(super) fn each_step(kind: &Kind, mut each: impl FnMut(Noun, u64, &'static st
             DeviceEvent::TimerAgain { device } => each(DEVICE, device, "given a timer", Driver),
             DeviceEvent::LockNotHeld { lock, .. } => each(REMOVE, lock, "released", Driver),
             DeviceEvent::NotAttached { device } => each(DEVICE, device, "detached", Driver),
+            DeviceEvent::WmiLeft { .. } => {}
         },
         _ => {}
     }

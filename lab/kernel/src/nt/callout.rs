@@ -1,0 +1,125 @@
+//! Calls of the driver's own routines: with more stack, and on every processor at once.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use lab_rules::event::Callback;
+
+use super::{SUCCESS, imports, status};
+use crate::abi::constant::{STATUS_INVALID_PARAMETER_3, STATUS_NO_MEMORY};
+use crate::driver;
+use crate::per_image::per_image;
+use crate::rt::sched::{self, DISPATCH_LEVEL};
+use crate::rt::{Call, exception};
+
+imports! {
+    "ntoskrnl.exe":
+    KeExpandKernelStackAndCallout => expand,
+    KeExpandKernelStackAndCalloutEx => expand_ex,
+    KeIpiGenericCall => on_all,
+}
+
+/// `STATUS_INVALID_PARAMETER_4`, which the table does not have.
+const STATUS_INVALID_PARAMETER_4: i32 = 0xC000_00F2_u32.cast_signed();
+/// `MAXIMUM_EXPANSION_SIZE` on x64.
+const MOST_BYTES: u64 = 0x12000 - 0x800;
+/// `IPI_LEVEL` on x64.
+const IPI_LEVEL: u8 = 14;
+
+fn expand(call: &Call<'_>) -> u64 {
+    call_out(call)
+}
+
+fn expand_ex(call: &Call<'_>) -> u64 {
+    let waits = call.arg_u8(3) != 0;
+    if waits && sched::irql() >= DISPATCH_LEVEL {
+        return status(STATUS_INVALID_PARAMETER_4);
+    }
+    call_out(call)
+}
+
+/// Calls the routine where the stack has room enough. The lab has no second segment to give: where there is less, it says
+/// so, as a system does whose memory is spent.
+fn call_out(call: &Call<'_>) -> u64 {
+    let (callout, parameter, bytes) = (call.arg(0), call.arg(1), call.arg(2));
+    if bytes > MOST_BYTES {
+        return status(STATUS_INVALID_PARAMETER_3);
+    }
+    let (low, _) = exception::stack_limits();
+    if call.stack_pointer().saturating_sub(low) < bytes {
+        return status(STATUS_NO_MEMORY);
+    }
+    driver::call(Callback::ExpandedStackCall, None, callout, &[parameter]);
+    SUCCESS
+}
+
+/// How far a broadcast has come: processors that are there, and processors that are done.
+#[derive(Clone, Copy, Default)]
+struct Broadcast {
+    arrived: u32,
+    done: u32,
+}
+
+#[derive(Default)]
+struct State {
+    broadcasts: BTreeMap<u64, Broadcast>,
+    last: u64,
+}
+
+per_image! {
+    static STATE: RefCell<State> = RefCell::new(State::default());
+}
+
+/// Forgets everything: a run begins.
+pub(super) fn reset() {
+    STATE.take();
+}
+
+fn change(broadcast: u64, step: fn(&mut Broadcast)) {
+    STATE.with_borrow_mut(|state| step(state.broadcasts.entry(broadcast).or_default()));
+}
+
+/// Spins until what `of` counts is that of all processors.
+fn await_all(broadcast: u64, of: fn(&Broadcast) -> u32) {
+    let all = sched::processors();
+    sched::wait(&mut || {
+        STATE.with_borrow(|state| {
+            let broadcast = state.broadcasts.get(&broadcast);
+            broadcast.is_none_or(|broadcast| of(broadcast) == all)
+        })
+    });
+}
+
+/// What each processor does: waits for the others, and calls the routine.
+fn take_part(broadcast: u64, routine: u64, context: u64) -> u64 {
+    change(broadcast, |broadcast| broadcast.arrived += 1);
+    await_all(broadcast, |broadcast| broadcast.arrived);
+    let result = driver::call_for(Callback::IpiGenericCall, routine, &[context]);
+    change(broadcast, |broadcast| broadcast.done += 1);
+    result
+}
+
+/// Calls the routine on every processor at the same time; gives what it gives on the caller's. A processor that is at
+/// DISPATCH_LEVEL comes when it leaves that, though the interrupt of Windows would not wait.
+fn on_all(call: &Call<'_>) -> u64 {
+    let (routine, context) = (call.arg(0), call.arg(1));
+    let old = sched::raise(IPI_LEVEL.max(sched::irql()));
+    let broadcast = STATE.with_borrow_mut(|state| {
+        state.last += 1;
+        state.broadcasts.insert(state.last, Broadcast::default());
+        state.last
+    });
+    let home = sched::processor();
+    for number in (0..sched::processors()).filter(|number| *number != home) {
+        sched::queue_dpc_first("broadcast", number, move || {
+            let old = sched::raise(IPI_LEVEL);
+            take_part(broadcast, routine, context);
+            sched::lower(old);
+        });
+    }
+    let result = take_part(broadcast, routine, context);
+    await_all(broadcast, |broadcast| broadcast.done);
+    STATE.with_borrow_mut(|state| state.broadcasts.remove(&broadcast));
+    sched::lower(old);
+    result
+}
