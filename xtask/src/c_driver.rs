@@ -49,6 +49,9 @@ const FILTER: &[&str] = &[
     "text.c",
     "runtime.c",
     "table.c",
+    "kernel.c",
+    "network.c",
+    "provider.c",
 ];
 /// What the guards call.
 const GUARD: &str = "guard.s";
@@ -74,10 +77,19 @@ pub(crate) const DRIVERS: &[CDriver] = &[
 
 /// What C code imports from the kernel that has no prototype in `abi/`.
 const OTHER_IMPORTS: &[&str] = &[
+    "ExConvertExclusiveToSharedLite",
     "ExCreateCallback",
+    "ExEnterCriticalRegionAndAcquireResourceExclusive",
+    "ExIsResourceAcquiredExclusiveLite",
+    "ExIsResourceAcquiredSharedLite",
     "ExNotifyCallback",
     "ExRaiseAccessViolation",
     "ExRegisterCallback",
+    "ExReleaseResourceAndLeaveCriticalRegion",
+    "ExSetTimerResolution",
+    "ExSizeOfRundownProtectionCacheAware",
+    "ExTryAcquirePushLockExclusiveEx",
+    "ExTryAcquirePushLockSharedEx",
     "ExUnregisterCallback",
     "IoAcquireRemoveLockEx",
     "IoAttachDevice",
@@ -105,8 +117,49 @@ const OTHER_IMPORTS: &[&str] = &[
     "IoStartTimer",
     "IoStopTimer",
     "IoUnregisterPlugPlayNotificationEx",
+    "IoWMIOpenBlock",
+    "IoWMIQueryAllData",
     "IoWithinStackLimits",
+    "KeDeregisterNmiCallback",
+    "KeDeregisterProcessorChangeCallback",
+    "KeGetCurrentNodeNumber",
+    "KeInitializeQueue",
+    "KeInsertHeadQueue",
+    "KeInsertQueue",
+    "KeQueryActiveProcessors",
+    "KeQueryAuxiliaryCounterFrequency",
+    "KeQueryHighestNodeNumber",
+    "KeQueryLogicalProcessorRelationship",
+    "KeQueryNodeActiveAffinity",
+    "KeQueryTotalCycleTimeThread",
+    "KeReadStateQueue",
+    "KeRegisterNmiCallback",
+    "KeRegisterProcessorChangeCallback",
+    "KeRemoveQueue",
+    "KeRundownQueue",
+    "KeSetBasePriorityThread",
+    "KeStackAttachProcess",
+    "KeUnstackDetachProcess",
+    "MmAllocateContiguousMemory",
+    "MmAllocateMappingAddress",
+    "MmAllocateNonCachedMemory",
+    "MmCopyMemory",
+    "MmFreeContiguousMemory",
+    "MmFreeMappingAddress",
+    "MmFreeNonCachedMemory",
+    "MmMapLockedPagesWithReservedMapping",
+    "MmUnmapReservedMapping",
     "ObQueryNameString",
+    "PoRegisterPowerSettingCallback",
+    "PoUnregisterPowerSettingCallback",
+    "PsGetProcessSessionId",
+    "PsGetThreadProcess",
+    "PsGetThreadProcessId",
+    "PsLookupProcessByProcessId",
+    "PsLookupThreadByThreadId",
+    "PsRemoveLoadImageNotifyRoutine",
+    "PsSetCreateProcessNotifyRoutine",
+    "PsSetLoadImageNotifyRoutine",
     "RtlCaptureContext",
     "RtlLookupFunctionEntry",
     "RtlRaiseException",
@@ -123,6 +176,22 @@ const OTHER_IMPORTS: &[&str] = &[
     "__C_specific_handler",
     "__chkstk",
     "_local_unwind",
+];
+
+/// What it imports from NDIS that has no prototype there.
+const OTHER_NDIS_IMPORTS: &[&str] = &[
+    "NdisFGetOptionalSwitchHandlers",
+    "NdisGetCurrentProcessorCounts",
+    "NdisGetCurrentProcessorCpuUsage",
+    "NdisGetRssProcessorInformation",
+    "NdisIfAddIfStackEntry",
+    "NdisIfAllocateNetLuidIndex",
+    "NdisIfDeleteIfStackEntry",
+    "NdisIfDeregisterInterface",
+    "NdisIfDeregisterProvider",
+    "NdisIfFreeNetLuidIndex",
+    "NdisIfRegisterInterface",
+    "NdisIfRegisterProvider",
 ];
 
 /// What C code imports from the Windows Filtering Platform, of which nothing is in `abi/`.
@@ -271,9 +340,10 @@ impl CDriver {
 /// What a C driver can link to: every function of `abi/`, and the variables of the import table.
 fn imports(root: &Path) -> Result<ImportTable> {
     let mut table = ImportTable::read(root)?;
-    let [mut kernel, ndis] = bindings::functions(root)?;
+    let [mut kernel, mut ndis] = bindings::functions(root)?;
     let others = OTHER_IMPORTS.iter().chain(text::IMPORTS);
     kernel.extend(others.map(|name| (*name).to_owned()));
+    ndis.extend(OTHER_NDIS_IMPORTS.iter().map(|name| (*name).to_owned()));
     let platform = PLATFORM_IMPORTS.iter().map(|name| (*name).to_owned());
     for (name, dll, functions) in [
         ("ntoskrnl", "ntoskrnl.exe", kernel),

@@ -106,6 +106,12 @@ void object_end(DEVICE_OBJECT *device);
 /* A device that NDIS knows nothing of; NULL where there was no memory for it. */
 extern DEVICE_OBJECT *filter_device;
 
+/* And those of `kernel.c`, `network.c` and `provider.c`. */
+void kernel_calls(void);
+void network_calls(NDIS_HANDLE module);
+void network_parameters(void);
+void provider_calls(void);
+
 /* Requests to the filter's own device, which wait for a while: at load, for each, and when the device is gone. */
 void queue_begin(void);
 NTSTATUS queue_request(IRP *irp);

@@ -16,8 +16,10 @@ void play_attach(MODULE *module)
 	static LONG volatile tried;
 
 	(void)module;
-	if (__sync_bool_compare_and_swap(&tried, 0, 1))
+	if (__sync_bool_compare_and_swap(&tried, 0, 1)) {
 		store_parameters();
+		network_parameters();
+	}
 }
 
 void play_detach(MODULE *module)
@@ -51,5 +53,8 @@ void play_work(MODULE *module)
 	if (__sync_bool_compare_and_swap(&tried, 0, 1)) {
 		seh(module);
 		library();
+		kernel_calls();
+		network_calls(module->handle);
+		provider_calls();
 	}
 }

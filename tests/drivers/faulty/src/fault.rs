@@ -60,6 +60,7 @@ mod pool;
 mod pool_edge;
 mod pool_free;
 mod pool_request;
+mod registered;
 mod registration;
 mod storage;
 mod thread;
@@ -119,6 +120,7 @@ static AREAS: &[&[Play]] = &[
     pool_edge::PLAYS,
     pool_free::PLAYS,
     pool_request::PLAYS,
+    registered::PLAYS,
     registration::PLAYS,
     storage::PLAYS,
     thread::PLAYS,
