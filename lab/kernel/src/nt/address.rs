@@ -148,20 +148,27 @@ fn parse_v4(text: &str, is_strict: bool) -> Result<([u8; 4], usize), usize> {
     Ok(((value as u32).to_be_bytes(), at))
 }
 
-fn text_to_v4<const X: u64>(call: &Call<'_>) -> u64 {
-    let (begin, is_strict) = (call.arg(0), call.arg_u8(1) != 0);
-    let parsed = parse_v4(&text::<X>(begin), is_strict);
+/// Tells where an address ends in a text, or where it is none, and which it is.
+fn tell<const X: u64, const B: usize>(
+    begin: u64,
+    parsed: Result<([u8; B], usize), usize>,
+    end_at: u64,
+    target: u64,
+) -> u64 {
     let end = match parsed {
         Ok((_, end)) | Err(end) => end,
     };
-    mem::write(call.arg(2), place::<X>(begin, end as u64)).or_fault();
-    match parsed {
-        Ok((address, _)) => {
-            mem::write_bytes(call.arg(3), &address).or_fault();
-            SUCCESS
-        }
-        Err(_) => status(STATUS_INVALID_PARAMETER),
-    }
+    mem::write(end_at, place::<X>(begin, end as u64)).or_fault();
+    let Ok((address, _)) = parsed else {
+        return status(STATUS_INVALID_PARAMETER);
+    };
+    mem::write_bytes(target, &address).or_fault();
+    SUCCESS
+}
+
+fn text_to_v4<const X: u64>(call: &Call<'_>) -> u64 {
+    let parsed = parse_v4(&text::<X>(call.arg(0)), call.arg_u8(1) != 0);
+    tell::<X, 4>(call.arg(0), parsed, call.arg(2), call.arg(3))
 }
 
 /// A port in the order of the network; none is zero.
@@ -243,19 +250,8 @@ fn parse_v6(text: &str) -> Result<([u8; 16], usize), usize> {
 }
 
 fn text_to_v6<const X: u64>(call: &Call<'_>) -> u64 {
-    let begin = call.arg(0);
-    let parsed = parse_v6(&text::<X>(begin));
-    let end = match parsed {
-        Ok((_, end)) | Err(end) => end,
-    };
-    mem::write(call.arg(1), place::<X>(begin, end as u64)).or_fault();
-    match parsed {
-        Ok((address, _)) => {
-            mem::write_bytes(call.arg(2), &address).or_fault();
-            SUCCESS
-        }
-        Err(_) => status(STATUS_INVALID_PARAMETER),
-    }
+    let parsed = parse_v6(&text::<X>(call.arg(0)));
+    tell::<X, 16>(call.arg(0), parsed, call.arg(1), call.arg(2))
 }
 
 /// An address with a zone behind it, and a port where it is in brackets.
@@ -315,19 +311,8 @@ fn parse_ethernet(text: &str) -> Result<([u8; 6], usize), usize> {
 }
 
 fn text_to_ethernet<const X: u64>(call: &Call<'_>) -> u64 {
-    let begin = call.arg(0);
-    let parsed = parse_ethernet(&text::<X>(begin));
-    let end = match parsed {
-        Ok((_, end)) | Err(end) => end,
-    };
-    mem::write(call.arg(1), place::<X>(begin, end as u64)).or_fault();
-    match parsed {
-        Ok((address, _)) => {
-            mem::write_bytes(call.arg(2), &address).or_fault();
-            SUCCESS
-        }
-        Err(_) => status(STATUS_INVALID_PARAMETER),
-    }
+    let parsed = parse_ethernet(&text::<X>(call.arg(0)));
+    tell::<X, 6>(call.arg(0), parsed, call.arg(1), call.arg(2))
 }
 
 #[cfg(test)]

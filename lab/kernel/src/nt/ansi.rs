@@ -99,7 +99,7 @@ fn checked(string: u64, source: u64, unit: u64) -> u64 {
 }
 
 /// The bytes of a counted string.
-fn bytes_of(string: u64) -> Vec<u8> {
+pub(super) fn bytes_of(string: u64) -> Vec<u8> {
     let length = U::Length.read(string).or_fault();
     mem::read_bytes(U::Buffer.read(string).or_fault(), length.into()).or_fault()
 }

@@ -125,12 +125,6 @@ fn to_utf8(call: &Call<'_>) -> u64 {
     give(call, characters_of_utf16, utf8_bytes)
 }
 
-/// The bytes of a counted string.
-fn bytes_of(string: u64) -> Vec<u8> {
-    let length = U::Length.read(string).or_fault();
-    mem::read_bytes(U::Buffer.read(string).or_fault(), length.into()).or_fault()
-}
-
 /// Puts characters into a string; tells whether all were ones.
 fn store(
     call: &Call<'_>,
@@ -146,12 +140,12 @@ fn store(
 }
 
 fn utf8_string_to_unicode(call: &Call<'_>) -> u64 {
-    let source = bytes_of(call.arg(1));
+    let source = ansi::bytes_of(call.arg(1));
     store(call, characters_of_utf8(&source), utf16_bytes, 2)
 }
 
 fn unicode_string_to_utf8(call: &Call<'_>) -> u64 {
-    let source = bytes_of(call.arg(1));
+    let source = ansi::bytes_of(call.arg(1));
     store(call, characters_of_utf16(&source), utf8_bytes, 1)
 }
 
@@ -227,7 +221,7 @@ fn upper_char(call: &Call<'_>) -> u64 {
 
 fn upper_string(call: &Call<'_>) -> u64 {
     let target = call.arg(0);
-    let mut bytes = bytes_of(call.arg(1)).to_ascii_uppercase();
+    let mut bytes = ansi::bytes_of(call.arg(1)).to_ascii_uppercase();
     bytes.truncate(U::MaximumLength.read(target).or_fault().into());
     mem::write_bytes(U::Buffer.read(target).or_fault(), &bytes).or_fault();
     U::Length.write(target, bytes.len() as u16).or_fault();

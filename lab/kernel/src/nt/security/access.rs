@@ -1,5 +1,4 @@
-//! `Se*`: who may do what. A captured context is the token of the running process; a thread that impersonates acts for
-//! that as well.
+//! `Se*`: who may do what. A captured context is the token of the running process, also while a thread impersonates.
 
 use super::acl::{self, Acl};
 use super::descriptor::{Descriptor, List};
