@@ -319,20 +319,13 @@ fn block_history(block: u64) -> Option<String> {
     })
 }
 
-/// Where one of the driver's threads is now.
-fn whereabouts(object: u64) -> Option<String> {
+/// Where the thread that a finding is about is now, if it is one of the driver's that has not ended.
+fn whereabouts(finding: &Finding) -> Option<trace::StackId> {
+    let Some(Origin::Started(object)) = finding.origin else {
+        return None;
+    };
     let stack = sched::stack_of(crate::nt::ps::find(object)?)?;
-    let frames = trace::frames(stack);
-    let frame = frames.iter().find(|frame| frame.line.is_some());
-    let frame = frame.or(frames.first())?;
-    let function = frame
-        .function
-        .as_deref()
-        .unwrap_or("a function without a name");
-    Some(match (&frame.file, frame.line) {
-        (Some(file), Some(line)) => format!("{function} at {file}:{line}"),
-        _ => format!("{function} at offset {:#x}", frame.offset),
-    })
+    (!trace::is_empty(stack)).then_some(stack)
 }
 
 /// Keeps a finding as a violation or a warning.
@@ -360,15 +353,14 @@ fn record(finding: Finding, place: Place, stack: &dyn Fn() -> Vec<trace::Frame>)
         Some((trace::frames(stack), origin.text()))
     });
     let objects = objects(finding.origin, &finding.happened);
-    let (frames, mut happened) = match earlier {
-        Some((frames, text)) => (frames, format!("{}; {text}", finding.happened)),
-        None => (stack(), finding.happened),
+    let (frames, happened) = match (whereabouts(&finding), earlier) {
+        (Some(now), _) => (
+            trace::frames(now),
+            format!("{}; the stack is where it is now", finding.happened),
+        ),
+        (None, Some((frames, text))) => (frames, format!("{}; {text}", finding.happened)),
+        (None, None) => (stack(), finding.happened),
     };
-    if let Some(Origin::Started(object)) = finding.origin
-        && let Some(place) = whereabouts(object)
-    {
-        happened.push_str(&format!("; the thread is in {place}"));
-    }
     let frames = frames.into_iter().map(stack_frame).collect();
     // What hangs may be told after the thread of the last event has ended.
     let thread = sched::thread_name(ThreadId(place.thread))

@@ -123,13 +123,17 @@ fn wait_for_sends(to: &mut NDIS_FILTER_DRIVER_CHARACTERISTICS) {
 }
 
 /// Waits for its sends, as if the miniport would complete them on its way to sleep.
-#[rustfmt::skip] // The mark stays on this line.
-extern "system" fn drain(context: NDIS_HANDLE, notification: *mut NET_PNP_EVENT_NOTIFICATION) -> NDIS_STATUS { // caught: calling-power-waits by netpnp-setpower-no-wait with --disturb
-    stay();
+extern "system" fn drain(
+    context: NDIS_HANDLE,
+    notification: *mut NET_PNP_EVENT_NOTIFICATION,
+) -> NDIS_STATUS {
     let module = Module::of(context);
     let status = send_and_return(module, notification);
     if status == NDIS_STATUS_SUCCESS {
-        Module::drain(&module.out);
+        while module.out.load(Ordering::Acquire) != 0 {
+            // SAFETY: PASSIVE_LEVEL.
+            unsafe { NdisMSleep(1000) }; // caught: calling-power-waits by netpnp-setpower-no-wait with --disturb
+        }
     }
     status
 }

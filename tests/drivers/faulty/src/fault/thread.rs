@@ -3,7 +3,7 @@
 use core::ffi::c_void;
 use core::mem::{MaybeUninit, zeroed};
 use core::ptr::null_mut;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use crate::abi::*;
 use crate::fault::work;
@@ -149,28 +149,45 @@ fn attach_to_silo() -> *mut c_void {
 fn start(routine: extern "system" fn(*mut c_void), context: *mut c_void) -> HANDLE {
     let mut handle = null_mut();
     // SAFETY: PASSIVE_LEVEL; the handle is valid for the call.
-    unsafe { PsCreateSystemThread(&raw mut handle, ALL_ACCESS, null_mut(), null_mut(), null_mut(), Some(routine), context) }; // caught: thread-at-detach by detach-frees-everything
+    unsafe { PsCreateSystemThread(&raw mut handle, ALL_ACCESS, null_mut(), null_mut(), null_mut(), Some(routine), context) };
     handle
 }
 
+/// Whether the thread below runs.
+static SLEEPS: AtomicBool = AtomicBool::new(false);
+
 /// Starts a thread as the last thing before the driver is gone.
 #[inline(never)]
-#[rustfmt::skip] // The mark stays on its line.
+#[rustfmt::skip] // One line.
 fn leave_thread() -> bool {
     let mut handle = null_mut();
     // SAFETY: PASSIVE_LEVEL; that nobody waits for the thread is the fault.
-    let status = unsafe { PsCreateSystemThread(&raw mut handle, ALL_ACCESS, null_mut(), null_mut(), null_mut(), Some(sleep), null_mut()) }; // caught: thread-at-unload by unload-nothing-pending
+    let status = unsafe { PsCreateSystemThread(&raw mut handle, ALL_ACCESS, null_mut(), null_mut(), null_mut(), Some(sleep_on), null_mut()) };
     if status == STATUS_SUCCESS {
         // SAFETY: opened above.
         unsafe { ZwClose(handle) };
+        while !SLEEPS.load(Ordering::Acquire) {
+            // SAFETY: PASSIVE_LEVEL.
+            unsafe { NdisMSleep(100) };
+        }
     }
     true
 }
 
+#[rustfmt::skip] // The mark stays on its line.
 extern "system" fn sleep(_: *mut c_void) {
     let mut interval = from_now_us(LONG_US);
     // SAFETY: PASSIVE_LEVEL.
-    unsafe { KeDelayExecutionThread(KERNEL_MODE, 0, &raw mut interval) };
+    unsafe { KeDelayExecutionThread(KERNEL_MODE, 0, &raw mut interval) }; // caught: thread-at-detach by detach-frees-everything
+}
+
+#[rustfmt::skip] // The mark stays on its line.
+extern "system" fn sleep_on(_: *mut c_void) {
+    SLEEPS.store(true, Ordering::Release);
+    let mut interval = from_now_us(LONG_US);
+    // SAFETY: PASSIVE_LEVEL.
+    unsafe { KeDelayExecutionThread(KERNEL_MODE, 0, &raw mut interval) }; // caught: thread-at-unload by unload-nothing-pending
+    stay();
 }
 
 /// Starts a thread for the module, for which nobody waits.

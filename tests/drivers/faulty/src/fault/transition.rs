@@ -191,22 +191,13 @@ extern "system" fn pause_for_ever( // caught: pause-never-completed by pause-wit
     NDIS_STATUS_PENDING
 }
 
-#[rustfmt::skip] // The mark stays on this line.
-extern "system" fn pause_sleeping( // caught: pause-sleeps by pause-within-10s
+extern "system" fn pause_sleeping(
     context: NDIS_HANDLE,
     parameters: *mut NDIS_FILTER_PAUSE_PARAMETERS,
 ) -> NDIS_STATUS {
-    stay();
-    sleep_s(12);
+    // SAFETY: PASSIVE_LEVEL.
+    unsafe { NdisMSleep(12_000_000) }; // caught: pause-sleeps by pause-within-10s
     module::pause(context, parameters)
-}
-
-/// Longer than a transition may take.
-fn sleep_s(seconds: u32) {
-    for _ in 0..seconds {
-        // SAFETY: PASSIVE_LEVEL.
-        unsafe { NdisMSleep(1_000_000) };
-    }
 }
 
 #[rustfmt::skip] // The mark stays on this line.
@@ -524,11 +515,10 @@ fn change_first(
     NDIS_STATUS_SUCCESS
 }
 
-#[rustfmt::skip] // The mark stays on this line.
-extern "system" fn detach_sleeping( // caught: detach-sleeps by detach-time
-    context: NDIS_HANDLE,
-) {
-    stay();
-    sleep_s(32);
+extern "system" fn detach_sleeping(context: NDIS_HANDLE) {
+    for _ in 0..2 {
+        // SAFETY: PASSIVE_LEVEL.
+        unsafe { NdisMSleep(16_000_000) }; // caught: detach-sleeps by detach-time
+    }
     module::detach(context);
 }
