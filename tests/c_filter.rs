@@ -146,8 +146,7 @@ fn marks(kind: &str) -> Vec<Mark> {
         .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let mark = |(index, line): (usize, &str)| {
         let (_, mark) = line.split_once(&begin)?;
-        let mark = mark.strip_suffix(" */")?;
-        let (play, rule) = mark.split_once(" by ").unwrap_or((mark, ""));
+        let (play, rule) = mark.strip_suffix(" */")?.split_once(" by ")?;
         Some(Mark {
             play: play.to_owned(),
             rule: rule.to_owned(),
@@ -219,27 +218,6 @@ fn short_timers_expire_in_the_first_seeds() {
             (violation.rule.as_str(), line(&violation)),
             (mark.rule.as_str(), Some(mark.line))
         );
-    }
-}
-
-/// A thread that is left is told with where it waits, beside where it was started.
-#[test]
-fn a_thread_in_c_that_never_ends_is_told_with_its_place() {
-    for mark in marks("where") {
-        let finding = Lab::run(&driver("c-faulty"))
-            .pcap(&capture("ping"))
-            .set("Fault", &mark.play)
-            .seed(1)
-            .broken();
-        assert_eq!(finding.rule, "unload-nothing-pending");
-        assert!(line(&finding).is_some(), "{finding:?}");
-        let place = format!("fault.c:{}", mark.line);
-        let told = &finding.happened;
-        assert!(
-            told.contains("the thread is in wait_in_thread at "),
-            "{told}"
-        );
-        assert!(told.ends_with(&place), "{told}");
     }
 }
 

@@ -18,7 +18,7 @@ mod work_item;
 
 pub use callback::Callback;
 pub use device::{DeviceEvent, IrpEvent, IrpMisuse};
-pub use fault::{Access, Fault, FaultKind, Lent, Region};
+pub use fault::{Access, Fault, FaultKind, Lent, Region, UserMisuse};
 pub use handle::HandleEvent;
 pub use image::Loaded;
 pub use import::{Arguments, Import, Returned};

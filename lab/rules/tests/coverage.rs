@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use lab_rules::{Monitors, Strength, catalogue};
 
 /// Rules that apply to a filter.
-const RULES: usize = 451;
+const RULES: usize = 453;
 /// The fewest monitors.
 const MONITORS: usize = 260;
 /// The most `must` rules that nothing holds.

@@ -2,10 +2,9 @@
  * The filter misbehaving on request: `Fault` in the adapter's parameters names a play.
  *
  * A mark, `caught: PLAY by RULE`, ends the line that the report must name; `overdue: PLAY by RULE`
- * is told at the callback that does not return; at `where: PLAY` is a thread that the report tells of;
- * `soon: PLAY by RULE` is caught by the first seeds of stress.
- * `tests/c_filter.rs` reads the marks and plays them all. A marked function is not inlined, and `stay`
- * comes behind its call: the report shows the frame only then.
+ * is told in the end, `soon: PLAY by RULE` by the first seeds of stress. `tests/c_filter.rs` reads the
+ * marks and plays them all. A marked function is not inlined, and `stay` comes behind its call: the
+ * report shows the frame only then.
  */
 #include "filter.h"
 
@@ -224,7 +223,7 @@ static KEVENT nobody_sets;
 NOINLINE static void wait_in_thread(PVOID context)
 {
 	*(ULONG volatile *)context = 1;
-	KeWaitForSingleObject(&nobody_sets, Executive, KernelMode, FALSE, NULL); /* where: c-thread-left */
+	KeWaitForSingleObject(&nobody_sets, Executive, KernelMode, FALSE, NULL); /* caught: c-thread-left by unload-nothing-pending */
 	PsTerminateSystemThread(STATUS_SUCCESS);
 }
 
@@ -449,6 +448,73 @@ static NTSTATUS user_elsewhere(IRP *irp)
 	return STATUS_SUCCESS;
 }
 
+static UCHAR *kept_input;
+
+/* The sender may have put something else there when its request has ended. */
+NOINLINE static void touch_kept(void)
+{
+	__try {
+		seen = *(volatile UCHAR *)kept_input; /* caught: c-user-kept by irp-user-context */
+	} __except (1) {
+		seen = 0;
+	}
+}
+
+static NTSTATUS user_kept(IRP *irp)
+{
+	if (kept_input)
+		touch_kept();
+	kept_input = input_of(irp);
+	return STATUS_SUCCESS;
+}
+
+NOINLINE static void probe_kept(void)
+{
+	__try {
+		ProbeForRead(kept_input, 1, 1); /* caught: c-user-probed-late by irp-user-context */
+	} __except (1) {
+		seen = 0;
+	}
+}
+
+static NTSTATUS user_probed_late(IRP *irp)
+{
+	if (kept_input)
+		probe_kept();
+	kept_input = input_of(irp);
+	return STATUS_SUCCESS;
+}
+
+/* It asks to read, and writes. */
+NOINLINE static void write_what_is_read(UCHAR *mapped)
+{
+	*(volatile UCHAR *)mapped = 1; /* caught: c-user-written-read-only by mdl-write-access */
+	stay();
+}
+
+static NTSTATUS user_written_read_only(IRP *irp)
+{
+	NTSTATUS status = STATUS_SUCCESS;
+	MDL *mdl = IoAllocateMdl(input_of(irp), 1, FALSE, FALSE, NULL);
+	UCHAR *mapped;
+
+	if (!mdl)
+		return STATUS_INSUFFICIENT_RESOURCES;
+	__try {
+		MmProbeAndLockPages(mdl, irp->RequestorMode, IoReadAccess);
+	} __except (1) {
+		status = STATUS_ACCESS_VIOLATION;
+	}
+	if (status == STATUS_SUCCESS) {
+		mapped = mdl_address(mdl);
+		if (mapped && (ULONG64)mapped != (ULONG64)input_of(irp))
+			write_what_is_read(mapped);
+		MmUnlockPages(mdl);
+	}
+	IoFreeMdl(mdl);
+	return status;
+}
+
 /* What `ASSERT` of the WDK's headers does in checked builds. */
 NOINLINE static void assert_wrong(MODULE *module)
 {
@@ -613,6 +679,9 @@ static const struct play plays[] = {
 	{ .name = L"c-user-declined", .request = user_declined },
 	{ .name = L"c-user-at-dispatch", .request = user_at_dispatch },
 	{ .name = L"c-user-elsewhere", .request = user_elsewhere, .work = user_elsewhere_work },
+	{ .name = L"c-user-kept", .request = user_kept },
+	{ .name = L"c-user-probed-late", .request = user_probed_late },
+	{ .name = L"c-user-written-read-only", .request = user_written_read_only },
 	{ .name = L"c-assert", .work = assert_wrong },
 	{ .name = L"c-text-unterminated", .work = text_unterminated },
 	{ .name = L"c-text-past", .work = text_past },

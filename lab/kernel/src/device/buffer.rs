@@ -71,6 +71,8 @@ pub(super) struct Buffers {
     pub(super) room: usize,
     /// Whether the answer is in the system's buffer and is copied to the sender.
     pub(super) is_copied: bool,
+    /// Bytes that `IoStatus.Information` can say are there, where it says that.
+    pub(super) bound: Option<u64>,
     input: Own,
     output: Own,
 }
@@ -88,12 +90,14 @@ impl Buffers {
         let mut buffers = Self {
             room,
             is_copied: method == Method::Buffered,
+            bound: matches!(method, Method::Buffered | Method::OutDirect)
+                .then(|| request.output_len.into()),
             ..Self::default()
         };
         let sender = Sender { request, process };
         if let RequestKind::Write { .. } = request.kind {
             // What is written takes the place of the output buffer, and nothing is copied back.
-            (buffers.room, buffers.is_copied) = (0, false);
+            (buffers.room, buffers.is_copied, buffers.bound) = (0, false, None);
             let length = request.input.len();
             buffers.output = sender.own(&request.input, length, request.input_memory);
         } else {
@@ -173,6 +177,36 @@ impl Buffers {
             (false, OwnKind::System) => mem::read_bytes(self.output.address, count),
             (false, OwnKind::None) => Ok(Vec::new()),
         }
+    }
+
+    /// The driver has completed the request: nothing of it is the driver's any more.
+    ///
+    /// # Errors
+    /// Where an MDL has become unreadable.
+    pub(super) fn end(&self) -> Result<(), BadAddress> {
+        if self.mdl != 0 {
+            mm::end(self.mdl)?;
+        }
+        self.restrict(Reach::None);
+        for own in [self.input, self.output] {
+            if own.kind == OwnKind::User {
+                user::end(own.address);
+            }
+        }
+        Ok(())
+    }
+
+    /// Undoes that for the lab, which has a look at them.
+    pub(super) fn reopen(&self) {
+        self.restrict(Reach::Whole);
+    }
+
+    fn restrict(&self, reach: Reach) {
+        let own = [self.input, self.output].into_iter();
+        let own = own.filter(|own| own.kind == OwnKind::System);
+        let blocks = own.map(|own| own.address).chain([self.system, self.mdl]);
+        let blocks: Vec<u64> = blocks.filter(|block| *block != 0).collect();
+        pool::restrict(&blocks, reach);
     }
 
     /// Gives everything back.

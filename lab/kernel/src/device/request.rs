@@ -174,12 +174,11 @@ fn send_made(file: &File, request: &Request, wanted: &Wanted<'_>, buffers: Buffe
         irp,
         routine,
         major: major as u8,
-        // Nothing is copied of what the driver has no buffer of the system's for.
-        output_len: match control {
-            Some(control) => control.size.into(),
-            None if buffers.is_copied => request.output_len.into(),
-            None => u64::MAX,
-        },
+        // Elsewhere it may be any number.
+        output_len: control
+            .map(|control| control.size.into())
+            .or(buffers.bound)
+            .unwrap_or(u64::MAX),
     });
     let was_pending = status == STATUS_PENDING.cast_unsigned();
     if was_pending {
@@ -187,6 +186,7 @@ fn send_made(file: &File, request: &Request, wanted: &Wanted<'_>, buffers: Buffe
     } else {
         pool::restrict(&[irp], Reach::Whole);
     }
+    buffers.reopen();
     let answer = read_answer(irp, &buffers).or_fault();
     let report = DeviceRequestReport {
         major,
@@ -343,10 +343,13 @@ pub(crate) fn complete(irp: u64) {
 
 /// An IRP that the driver was sent has come to its end.
 pub(crate) fn finish(irp: u64) {
-    DEVICES.with_borrow_mut(|devices| {
-        if let Some(sent) = devices.irps.get_mut(&irp) {
-            sent.completed = true;
-        }
+    let buffers = DEVICES.with_borrow_mut(|devices| {
+        let sent = devices.irps.get_mut(&irp)?;
+        let is_again = std::mem::replace(&mut sent.completed, true);
+        (!is_again).then_some(sent.buffers)
     });
+    if let Some(buffers) = buffers {
+        buffers.end().or_fault();
+    }
     pool::restrict(&[irp], Reach::None);
 }

@@ -45,6 +45,9 @@ const MDL_TAG: u32 = u32::from_le_bytes(*b"Mdl ");
 
 const PAGE: u64 = 4096;
 
+/// Flags that an MDL has while its pages are locked.
+const UNLOCKED: u32 = MDL_PAGES_LOCKED | MDL_MAPPED_TO_SYSTEM_VA | MDL_WRITE_OPERATION;
+
 fn flags(mdl: u64) -> Result<u32, BadAddress> {
     Ok(u32::from(MDL::MdlFlags.read(mdl)?.cast_unsigned()))
 }
@@ -53,7 +56,16 @@ fn set_flags(mdl: u64, flags: u32) -> Result<(), BadAddress> {
     MDL::MdlFlags.write(mdl, ((flags & 0xFFFF) as u16).cast_signed())
 }
 
-/// The system mapping is the buffer itself, but for what is user mode's: one address space.
+/// Where the system has the pages of an MDL with these flags: the buffer itself, but for what is user mode's.
+fn map_pages(address: u64, flags: u32) -> u64 {
+    if user::holds(address) {
+        // What a part is a part of nobody knows any more.
+        user::map(address, flags & (MDL_WRITE_OPERATION | MDL_PARTIAL) != 0)
+    } else {
+        address
+    }
+}
+
 fn map_locked_pages(call: &Call<'_>) -> u64 {
     let mdl = call.arg(0);
     let address = mdl::address(mdl).or_fault();
@@ -68,12 +80,10 @@ fn map_locked_pages(call: &Call<'_>) -> u64 {
         flags |= MDL_PARTIAL_HAS_BEEN_MAPPED;
     }
     let is_again = flags_before & MDL_MAPPED_TO_SYSTEM_VA != 0;
-    let mapped = if !user::holds(address) {
-        address
-    } else if is_again {
+    let mapped = if is_again && user::holds(address) {
         MDL::MappedSystemVa.read(mdl).or_fault()
     } else {
-        user::map(address)
+        map_pages(address, flags)
     };
     set_flags(mdl, flags).or_fault();
     MDL::MappedSystemVa.write(mdl, mapped).or_fault();
@@ -94,6 +104,15 @@ pub(crate) fn unmap(mdl: u64) -> Result<(), BadAddress> {
         user::unmap(address);
     }
     Ok(())
+}
+
+/// Takes it away as the end of a request does, which unlocks the pages.
+///
+/// # Errors
+/// Where the MDL cannot be read.
+pub(crate) fn end(mdl: u64) -> Result<(), BadAddress> {
+    unmap(mdl)?;
+    set_flags(mdl, flags(mdl)? & !UNLOCKED)
 }
 
 fn unmap_locked_pages(call: &Call<'_>) -> u64 {
@@ -125,6 +144,7 @@ fn probe_and_lock(call: &Call<'_>) -> u64 {
     if is_user && !exception::is_caller_guarded() {
         user::refuse_unguarded(address);
     }
+    user::refuse_misused(address);
     let probed = if call.arg_u8(1) == USER_MODE && !is_user {
         let write = writes;
         Err(BadAddress { address, write })
@@ -182,9 +202,7 @@ fn probe(address: u64, length: u64, writes: bool) -> Result<(), BadAddress> {
 
 fn unlock(call: &Call<'_>) -> u64 {
     let mdl = call.arg(0);
-    let gone = MDL_PAGES_LOCKED | MDL_MAPPED_TO_SYSTEM_VA | MDL_WRITE_OPERATION;
-    unmap(mdl).or_fault();
-    set_flags(mdl, flags(mdl).or_fault() & !gone).or_fault();
+    end(mdl).or_fault();
     paged::unlock(mdl::address(mdl).or_fault());
     0
 }

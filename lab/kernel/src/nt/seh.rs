@@ -214,6 +214,7 @@ fn probe(address: u64, length: u64, alignment: u64) -> bool {
     if !exception::is_caller_guarded() {
         user::refuse_unguarded(address);
     }
+    user::refuse_misused(address);
     if alignment != 0 && address & (alignment - 1) != 0 {
         raise(STATUS_DATATYPE_MISALIGNMENT.cast_unsigned(), &[]);
     }

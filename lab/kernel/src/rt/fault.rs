@@ -29,6 +29,8 @@ pub(crate) enum UserMisuse {
     Unguarded,
     /// It runs in another process than the one that has the memory.
     OtherProcess,
+    /// The request that has brought it is completed.
+    Over,
 }
 
 /// What kind of thing the processor refused.

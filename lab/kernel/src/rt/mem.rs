@@ -175,7 +175,7 @@ fn retry(
 fn open_user(bad: BadAddress) -> bool {
     match user::touch(bad.address, bad.write) {
         Touch::Unknown | Touch::Refused => false,
-        Touch::OtherProcess => trap::refuse_import(UserMisuse::OtherProcess, bad),
+        Touch::Misused(misuse) => trap::refuse_import(misuse, bad),
         Touch::Opened => {
             if !exception::is_caller_guarded() {
                 trap::refuse_import(UserMisuse::Unguarded, bad);

@@ -354,7 +354,7 @@ fn page_fault(registers: &mut Interrupted) -> Result<(), Refusal> {
     let misused = |misuse| Err((FaultKind::User(misuse), address, access));
     match user::touch(address, access == Access::Write) {
         Touch::Unknown => {}
-        Touch::OtherProcess => return misused(UserMisuse::OtherProcess),
+        Touch::Misused(misuse) => return misused(misuse),
         Touch::Opened | Touch::Refused
             if sched::irql() < sched::DISPATCH_LEVEL && !exception::is_guarded(registers) =>
         {

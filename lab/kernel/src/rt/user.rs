@@ -58,6 +58,8 @@ pub(crate) enum UserPlace {
     Other,
     /// Memory that its process has given up: its request is over.
     Gone,
+    /// The system's mapping of pages that are locked to be read.
+    ReadOnly,
 }
 
 /// What came of a touch that the processor refused.
@@ -69,8 +71,8 @@ pub(super) enum Touch {
     Opened,
     /// It cannot be touched.
     Refused,
-    /// It is memory of a process that does not run.
-    OtherProcess,
+    /// No driver may touch it, whatever is there.
+    Misused(UserMisuse),
 }
 
 /// A buffer. Its pages are its own, and one behind them is nobody's.
@@ -81,13 +83,28 @@ struct Buffer {
     process: u32,
     rights: Rights,
     is_gone: bool,
+    /// Whether the request that has brought it is completed.
+    is_over: bool,
     /// Whether its process unmaps it as soon as the driver has probed it.
     is_fleeting: bool,
     /// How often its pages are locked and mapped for the system.
     mapped: u32,
+    /// Whether one of these mappings is for pages that are locked to be written.
+    is_written: bool,
 }
 
 impl Buffer {
+    /// What is wrong with a touch by who runs now.
+    fn misuse(&self) -> Option<UserMisuse> {
+        if self.is_gone || self.is_over {
+            Some(UserMisuse::Over)
+        } else if self.process == sched::process() {
+            None
+        } else {
+            Some(UserMisuse::OtherProcess)
+        }
+    }
+
     fn place(&self) -> UserPlace {
         if self.is_gone {
             UserPlace::Gone
@@ -215,8 +232,10 @@ pub(crate) fn allocate(new: &NewBuffer<'_>) -> u64 {
             process: new.process,
             rights: new.rights,
             is_gone: false,
+            is_over: false,
             is_fleeting: new.is_fleeting,
             mapped: 0,
+            is_written: false,
         };
         space.buffers.insert(first, buffer);
         if OPEN.get() == new.process {
@@ -225,6 +244,17 @@ pub(crate) fn allocate(new: &NewBuffer<'_>) -> u64 {
         }
         Ok(USER + start)
     })
+}
+
+/// The request that has brought a buffer is completed: its process may do with it what it likes.
+pub(crate) fn end(address: u64) {
+    with_any(|space| {
+        space.find(address)?.1.is_over = true;
+        Some(())
+    });
+    if OPEN.get() != 0 {
+        shut();
+    }
 }
 
 /// The process gives a buffer up. What is mapped for the system stays there.
@@ -285,16 +315,26 @@ pub(super) fn touch(address: u64, writes: bool) -> Touch {
     let Some(buffer) = with_any(|space| space.find(address).map(|(_, buffer)| *buffer)) else {
         return Touch::Unknown;
     };
-    match buffer.place() {
-        UserPlace::Other => Touch::OtherProcess,
-        UserPlace::Gone => Touch::Refused,
-        UserPlace::Own if OPEN.get() == buffer.process => Touch::Refused,
-        UserPlace::Own if sched::irql() >= DISPATCH_LEVEL => Touch::Refused,
-        UserPlace::Own if !buffer.rights.allows(writes) => Touch::Refused,
-        UserPlace::Own => {
-            open(buffer.process);
-            Touch::Opened
-        }
+    if let Some(misuse) = buffer.misuse() {
+        return Touch::Misused(misuse);
+    }
+    if OPEN.get() == buffer.process
+        || sched::irql() >= DISPATCH_LEVEL
+        || !buffer.rights.allows(writes)
+    {
+        return Touch::Refused;
+    }
+    open(buffer.process);
+    Touch::Opened
+}
+
+/// Ends the run if the driver is about to probe or lock memory of user mode as no driver may.
+pub(crate) fn refuse_misused(address: u64) {
+    let buffer = with_any(|space| space.find(address).map(|(_, buffer)| *buffer));
+    let buffer = buffer.filter(|_| is_seen(address));
+    if let Some(misuse) = buffer.and_then(|buffer| buffer.misuse()) {
+        let write = false;
+        trap::refuse_import(misuse, BadAddress { address, write });
     }
 }
 
@@ -333,11 +373,13 @@ fn open(process: u32) {
 
 /// What an address of user mode, or of the system's mapping of such memory, is.
 pub(super) fn place(address: u64) -> Option<UserPlace> {
-    let place = with_any(|space| space.find(address).map(|(_, buffer)| buffer.place()))?;
-    // What was mapped for the system and is not any more.
+    let buffer = with_any(|space| space.find(address).map(|(_, buffer)| *buffer))?;
     Some(if is_seen(address) {
-        place
+        buffer.place()
+    } else if buffer.mapped > 0 {
+        UserPlace::ReadOnly
     } else {
+        // What was mapped for the system and is not any more.
         UserPlace::Gone
     })
 }
@@ -351,8 +393,8 @@ pub(crate) fn check(address: u64, length: u64, writes: bool) -> Result<(), BadAd
     let mut at = address;
     while at < end {
         let buffer = with_any(|space| space.find(at).map(|(_, buffer)| *buffer));
-        let is_usable = buffer
-            .is_some_and(|buffer| buffer.place() == UserPlace::Own && buffer.rights.allows(writes));
+        let is_usable =
+            buffer.is_some_and(|buffer| buffer.misuse().is_none() && buffer.rights.allows(writes));
         if !is_usable {
             let write = writes;
             return Err(BadAddress { address: at, write });
@@ -390,15 +432,21 @@ pub(crate) fn holds(address: u64) -> bool {
     is_seen(address) && with_any(|space| space.find(address).map(|_| ())).is_some()
 }
 
-/// Maps locked pages for the system; the address there.
-pub(crate) fn map(address: u64) -> u64 {
+/// Maps pages for the system that are locked to be read, or to be written too; the address there.
+pub(crate) fn map(address: u64, writes: bool) -> u64 {
     with(|space| {
         let Some((first, buffer)) = space.find(address) else {
             return Ok(());
         };
         buffer.mapped += 1;
+        buffer.is_written |= writes;
+        let access = if buffer.is_written {
+            Access::ReadWrite
+        } else {
+            Access::Read
+        };
         let bytes = buffer.bytes as usize;
-        space.mapped.protect(first, bytes, Access::ReadWrite)
+        space.mapped.protect(first, bytes, access)
     });
     address - USER + USER_MAPPED
 }
@@ -414,6 +462,7 @@ pub(crate) fn unmap(address: u64) {
         if buffer.mapped > 0 {
             return Ok(());
         }
+        buffer.is_written = false;
         space.mapped.protect(first, bytes as usize, Access::None)?;
         if is_over {
             space.file.punch(first, bytes)?;
@@ -447,7 +496,7 @@ mod tests {
         assert_eq!(odd % 16, 1);
         assert!(super::holds(odd) && super::holds(odd + 4999));
         assert!(!super::holds(even + 32) && !super::holds(layout::LOW));
-        let mapped = super::map(even);
+        let mapped = super::map(even, true);
         super::release(even);
         assert_eq!(super::content(mapped, 3), *b"abc");
         assert_eq!(super::place(even), Some(UserPlace::Gone));

@@ -1,7 +1,7 @@
 //! Faults of the driver as events: its own, and those of imports that it gave bad pointers.
 
 use lab_rules::Kind;
-use lab_rules::event::{Access, Fault, FaultKind, Lent, Region};
+use lab_rules::event::{Access, Fault, FaultKind, Lent, Region, UserMisuse};
 
 use super::{emit, hook};
 use crate::abi::constant::STATUS_ACCESS_VIOLATION;
@@ -92,7 +92,11 @@ pub(crate) fn fault_event(fault: &fault::Fault) -> Kind {
         (fault::FaultKind::Assertion, _) => FaultKind::Assertion,
         (fault::FaultKind::User(misuse), _) => FaultKind::User {
             access,
-            is_other_process: misuse == fault::UserMisuse::OtherProcess,
+            misuse: match misuse {
+                fault::UserMisuse::Unguarded => UserMisuse::Unguarded,
+                fault::UserMisuse::OtherProcess => UserMisuse::OtherProcess,
+                fault::UserMisuse::Over => UserMisuse::Over,
+            },
         },
     };
     Kind::Fault(Fault {
@@ -139,6 +143,7 @@ fn region(place: &fault::Place, is_paged_out: bool) -> Region {
         fault::Place::StackGuard | fault::Place::Stack => Region::Stack,
         fault::Place::Image { .. } => Region::Image,
         fault::Place::Block(block) => restricted(block),
+        fault::Place::User(UserPlace::ReadOnly) => Region::UserReadOnly,
         fault::Place::User(place) => Region::User {
             is_gone: *place == UserPlace::Gone,
         },

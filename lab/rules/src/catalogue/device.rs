@@ -58,7 +58,7 @@ super::rules! {
         "A dispatch routine returns at its entry IRQL.";
     IRP_INFORMATION_BOUNDS = "irp-information-bounds": Corruption Derived,
         name None, stop None, page "ddi ndis/ns-ndis-_ndis_device_object_attributes.md",
-        "IoStatus.Information does not exceed the output buffer length of a buffered request.";
+        "IoStatus.Information does not exceed the output buffer length of a buffered request, or of one whose output is locked pages.";
     IRP_INPUT_VALIDATED = "irp-input-validated": Corruption Must,
         name "DoubleFetch", stop None, page "devtest/wdm-doublefetch.md",
         "IOCTL buffers are length-checked and user memory is fetched once.";
@@ -70,7 +70,7 @@ super::rules! {
         "User memory is probed, locked and touched inside __try with an __except: it can become invalid at any time.";
     IRP_USER_CONTEXT = "irp-user-context": Corruption Must,
         name None, stop None, page "kernel/using-neither-buffered-nor-direct-i-o.md",
-        "An address of user mode is used only in the context of the process that it came from.";
+        "An address of user mode is used only in the context of the process that it came from, and before its request is completed.";
     IRP_LOCATION = "irp-location": BugCheck Must,
         name "No More IRP Stack Locations", stop "0x35", page "debugger/bug-check-0x35",
         "An IRP has a stack location for each driver that it is given to.";

@@ -92,6 +92,12 @@ super::rules! {
     MDL_BUILD_NO_LOCK = "mdl-build-no-lock": BugCheck Must,
         name None, stop "0xC4/0xB0, 0x7D", page "ddi wdm/nf-wdm-mmbuildmdlfornonpagedpool.md",
         "An MDL built for nonpaged pool is never locked with MmProbeAndLockPages, unlocked, or mapped a second time with a mapping routine.";
+    MDL_LOCK_PAIRS = "mdl-lock-pairs": Corruption Must,
+        name None, stop None, page "ddi wdm/nf-wdm-mmprobeandlockpages.md",
+        "Each MmProbeAndLockPages of a driver is matched by one MmUnlockPages, and what others have locked is not the driver's to unlock.";
+    MDL_WRITE_ACCESS = "mdl-write-access": Corruption Must,
+        name None, stop None, page "ddi wdm/nf-wdm-mmprobeandlockpages.md",
+        "Pages that are locked with IoReadAccess, as those of METHOD_IN_DIRECT, are not changed.";
     MDL_PARTIAL_SOURCE_LOCKED = "mdl-partial-source-locked": Corruption Must,
         name None, stop None, page "ddi wdm/nf-wdm-iobuildpartialmdl.md",
         "The source of a partial MDL has locked pages and the sub-range lies inside it.";

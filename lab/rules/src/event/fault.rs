@@ -49,12 +49,22 @@ pub enum FaultKind {
     User {
         /// How it was touched.
         access: Access,
-        /// Whether another process runs than the one whose memory it is; otherwise the code is not ready for an
-        /// exception.
-        is_other_process: bool,
+        /// What is wrong with it.
+        misuse: UserMisuse,
     },
     /// A C++ or structured exception that no one handles, with its code.
     Unhandled(u32),
+}
+
+/// Why no driver may touch memory of user mode so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum UserMisuse {
+    /// The code is not ready for an exception.
+    Unguarded,
+    /// Another process runs than the one whose memory it is.
+    OtherProcess,
+    /// The request that has brought the address is completed.
+    Over,
 }
 
 /// How memory was touched.
@@ -145,6 +155,8 @@ pub enum Region {
         /// Whether the request is over that brought it, or the mapping undone.
         is_gone: bool,
     },
+    /// The system's mapping of pages of user mode that are locked to be read.
+    UserReadOnly,
     /// Nothing known.
     Unmapped,
 }

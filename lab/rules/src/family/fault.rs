@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::event::{
     Access, Callback, DISPATCH_LEVEL, Event, Fault, FaultKind, Kind, Lent, NblCall, NblEvent,
-    Region,
+    Region, UserMisuse,
 };
 use crate::family::irql::level_name;
 use crate::family::pool::block_text;
@@ -82,6 +82,7 @@ impl Monitor for FaultMonitor {
             &rule::IRP_USER_PROBE,
             &rule::IRP_USER_TRY,
             &rule::IRP_USER_CONTEXT,
+            &rule::MDL_WRITE_ACCESS,
             &rule::HDR_CHECK_BEFORE_READ,
             &rule::DETACH_CONTEXT_UAF,
             &rule::DV_STACK_SWITCH,
@@ -294,10 +295,7 @@ fn judge(fault: &Fault, irql: u8) -> Finding {
             "a call came on a stack that is not the kernel's",
         )
         .with(BugCheck::new(0xC4, &[0x91, 0, fault.address])),
-        FaultKind::User {
-            access,
-            is_other_process,
-        } => judge_user(fault, access, is_other_process),
+        FaultKind::User { access, misuse } => judge_user(fault, access, misuse),
         FaultKind::Unhandled(status) => Finding::new(
             &rule::LAB_FAULT,
             format!("exception {status:#x} was not handled"),
@@ -306,21 +304,24 @@ fn judge(fault: &Fault, irql: u8) -> Finding {
     }
 }
 
-/// Memory of user mode, touched in the wrong process, or where no exception is handled.
-fn judge_user(fault: &Fault, access: Access, is_other_process: bool) -> Finding {
+/// Memory of user mode, touched in the wrong process, too late, or where no exception is handled.
+fn judge_user(fault: &Fault, access: Access, misuse: UserMisuse) -> Finding {
     let verb = match access {
         Access::Read => "read",
         Access::Write => "wrote",
         Access::Execute => "executed",
     };
     let address = fault.address;
-    let (rule, why) = if is_other_process {
-        (
+    let (rule, why) = match misuse {
+        UserMisuse::OtherProcess => (
             &rule::IRP_USER_CONTEXT,
             "in another process than the one whose memory that is",
-        )
-    } else {
-        (&rule::IRP_USER_TRY, "outside of any __try with an __except")
+        ),
+        UserMisuse::Over => (
+            &rule::IRP_USER_CONTEXT,
+            "after the request that brought the address was completed",
+        ),
+        UserMisuse::Unguarded => (&rule::IRP_USER_TRY, "outside of any __try with an __except"),
     };
     let happened = format!("the driver {verb} or probed {address:#x}, in user memory, {why}");
     Finding::new(rule, happened).with(BugCheck::new(0x3B, &[0xC000_0005, fault.instruction]))
@@ -419,6 +420,12 @@ fn judge_memory(fault: &Fault, access: Access, irql: u8) -> Finding {
         Region::ReadOnly { .. } => {
             let happened = format!("{who} {address:#x}, in a frame that is read-only");
             Finding::new(&rule::NBL_READ_ONLY, happened).with(plain())
+        }
+        Region::UserReadOnly => {
+            let happened = format!(
+                "{who} {address:#x}, in pages of user memory that are locked to be read (IoReadAccess)"
+            );
+            Finding::new(&rule::MDL_WRITE_ACCESS, happened)
         }
         Region::User { is_gone: true } => {
             let happened = format!("{who} {address:#x}, in user memory that is no longer mapped");

@@ -1,6 +1,6 @@
 //! MDLs: who made each one, what its pages are, whether it is mapped.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::event::{Event, Import, Kind, Returned};
 use crate::family::count_text;
@@ -38,6 +38,8 @@ struct Mdl {
 pub(crate) struct MdlMonitor {
     places: Places,
     mdls: BTreeMap<u64, Mdl>,
+    /// MDLs that nobody is known to have made, whose pages the driver has locked.
+    locked: BTreeSet<u64>,
     /// Calls that map an MDL and have not returned: thread and MDL.
     mapping: Vec<(u32, u64)>,
 }
@@ -49,6 +51,7 @@ impl Monitor for MdlMonitor {
             &rule::MDL_MAP_ONE_THREAD,
             &rule::MDL_BUILD_NOT_PAGEABLE,
             &rule::MDL_BUILD_NO_LOCK,
+            &rule::MDL_LOCK_PAIRS,
             &rule::MDL_PARTIAL_SOURCE_LOCKED,
             &rule::MDL_PARTIAL_REUSE,
             &rule::MDL_PARTIAL_NOT_UNMAPPED,
@@ -106,6 +109,8 @@ impl MdlMonitor {
                 let mdl = self.mdls.get_mut(&given.word(0));
                 if let Some(mdl) = mdl.filter(|_| returned.result != 0) {
                     mdl.pages = Pages::Unknown;
+                } else if returned.result != 0 {
+                    self.locked.remove(&given.word(0));
                 }
                 return;
             }
@@ -146,7 +151,18 @@ impl MdlMonitor {
             }
             _ => {}
         }
-        let mdl = self.mdls.get_mut(&address)?;
+        let not_locked = "the driver has not locked its pages";
+        let Some(mdl) = self.mdls.get_mut(&address) else {
+            return match import.name {
+                "MmProbeAndLockPages" if !self.locked.insert(address) => {
+                    fail(&rule::MDL_LOCK_PAIRS, "its pages are locked")
+                }
+                "MmUnlockPages" if !self.locked.remove(&address) => {
+                    fail(&rule::MDL_LOCK_PAIRS, not_locked)
+                }
+                _ => None,
+            };
+        };
         match (import.name, mdl.pages) {
             ("MmBuildMdlForNonPagedPool", Pages::Locked) => {
                 stop(fail(&rule::MDL_BUILD_NO_LOCK, "its pages are locked"), 0xB0)
@@ -166,6 +182,9 @@ impl MdlMonitor {
                 fail(&rule::MDL_BUILD_NO_LOCK, "it was built for nonpaged pool"),
                 0xB0,
             ),
+            ("MmProbeAndLockPages", Pages::Locked) => {
+                fail(&rule::MDL_LOCK_PAIRS, "its pages are locked")
+            }
             ("MmProbeAndLockPages", _) => {
                 mdl.pages = Pages::Locked;
                 None
@@ -178,6 +197,7 @@ impl MdlMonitor {
                 fail(&rule::MDL_PARTIAL_NOT_UNMAPPED, "it is a partial MDL"),
                 0xB4,
             ),
+            ("MmUnlockPages", Pages::Unknown) => fail(&rule::MDL_LOCK_PAIRS, not_locked),
             ("MmUnlockPages", _) => {
                 (mdl.pages, mdl.is_mapped) = (Pages::Unknown, false);
                 None
@@ -415,6 +435,35 @@ mod tests {
                     map(),
                 ],
                 vec!["mdl-map-locked"],
+            ),
+            (
+                "unlocked twice",
+                vec![io(), lock(), call("MmUnlockPages"), call("MmUnlockPages")],
+                vec!["mdl-lock-pairs"],
+            ),
+            (
+                "locked while locked",
+                vec![io(), lock(), lock()],
+                vec!["mdl-lock-pairs"],
+            ),
+            (
+                "unlocked for another",
+                vec![call("MmUnlockPages")],
+                vec!["mdl-lock-pairs"],
+            ),
+            (
+                "in storage of its own",
+                vec![lock(), call("MmUnlockPages"), lock()],
+                vec![],
+            ),
+            (
+                "in storage of its own, unlocked after a lock that failed",
+                vec![
+                    lock(),
+                    returned("MmProbeAndLockPages", &[MDL], 0xC000_0005),
+                    call("MmUnlockPages"),
+                ],
+                vec!["mdl-lock-pairs"],
             ),
             (
                 "mapped by two",

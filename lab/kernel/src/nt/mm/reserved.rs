@@ -5,13 +5,13 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use super::{flags, set_flags};
+use super::{flags, map_pages, set_flags};
 use crate::abi::constant::{MDL_MAPPED_TO_SYSTEM_VA, MDL_PAGES_LOCKED};
 use crate::abi::nt::MDL;
 use crate::memory;
 use crate::nt::{imports, mdl};
 use crate::per_image::per_image;
-use crate::rt::{Call, user};
+use crate::rt::Call;
 use crate::watch::OrFault;
 
 imports! {
@@ -94,11 +94,7 @@ fn map(call: &Call<'_>) -> u64 {
     if !fits || flags & MDL_PAGES_LOCKED == 0 {
         return 0;
     }
-    let mapped = if user::holds(buffer) {
-        user::map(buffer)
-    } else {
-        buffer
-    };
+    let mapped = map_pages(buffer, flags);
     set_flags(mdl, flags | MDL_MAPPED_TO_SYSTEM_VA).or_fault();
     MDL::MappedSystemVa.write(mdl, mapped).or_fault();
     set_mapped(address, Some(mdl));

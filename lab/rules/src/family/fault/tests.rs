@@ -1,7 +1,7 @@
 use super::FaultMonitor;
 use crate::event::{
     Access, Callback, Chain, Event, Fault, FaultKind, HandedNbl, Import, Kind, Lent, NblCall,
-    NblEvent, Region,
+    NblEvent, Region, UserMisuse,
 };
 use crate::table::{at, broken, enter, on, returned};
 
@@ -262,18 +262,29 @@ fn nothing_else_is_a_fault() {
 #[test]
 fn memory_of_user_mode_is_touched_with_care() {
     let access = Access::Read;
-    let user = |is_other_process| FaultKind::User {
-        access,
-        is_other_process,
-    };
+    let user = |misuse| FaultKind::User { access, misuse };
     let region = |is_gone| Region::User { is_gone };
     let raised = |event: Event| Event { irql: 2, ..event };
     let read = FaultKind::Memory(access);
     let block = 0x2000;
     let object = Lent::Bait;
     for (event, expected) in [
-        (fault(user(false), region(false)), "irp-user-try"),
-        (fault(user(true), region(false)), "irp-user-context"),
+        (
+            fault(user(UserMisuse::Unguarded), region(false)),
+            "irp-user-try",
+        ),
+        (
+            fault(user(UserMisuse::OtherProcess), region(false)),
+            "irp-user-context",
+        ),
+        (
+            fault(user(UserMisuse::Over), region(true)),
+            "irp-user-context",
+        ),
+        (
+            fault(FaultKind::Memory(Access::Write), Region::UserReadOnly),
+            "mdl-write-access",
+        ),
         // A handler was there, and would not have it.
         (fault(read, region(false)), "irp-user-try"),
         (fault(read, region(true)), "mem-use-after-free"),

@@ -34,6 +34,9 @@ pub(crate) const PLAYS: &[Play] = &[
     }),
     play("irp-input-past-end", |driver| create(driver, read_past)),
     play("irp-touched-after", |driver| create(driver, touch_after)),
+    play("irp-buffer-touched-after", |driver| {
+        create(driver, touch_buffer_after)
+    }),
     play("irp-answered", |driver| create(driver, answer)),
     play("irp-pended", |driver| create(driver, pend)),
     play("irp-pended-for-ever", |driver| {
@@ -166,6 +169,20 @@ extern "system" fn touch_after(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS
     let byte = unsafe { (*irp).StackCount }; // caught: irp-touched-after by mem-use-after-free
     core::hint::black_box(byte);
     STATUS_UNSUCCESSFUL
+}
+
+/// Answers when nobody reads it any more.
+#[inline(never)]
+extern "system" fn touch_buffer_after(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
+    let length = lengths(irp).1;
+    if length == 0 {
+        return control::finish(irp, STATUS_INVALID_PARAMETER);
+    }
+    let first = buffer(irp);
+    control::finish(irp, STATUS_SUCCESS);
+    // SAFETY: none: this is the fault.
+    unsafe { *first = 1 }; // caught: irp-buffer-touched-after by mem-use-after-free
+    STATUS_SUCCESS
 }
 
 /// Gives the input back, as much of it as there is room for.

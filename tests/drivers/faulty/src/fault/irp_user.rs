@@ -9,8 +9,9 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 use super::control::{self, create, defer, method, play, set};
 use crate::abi::{
     DEVICE_OBJECT, DISPATCH_LEVEL, IRP, IofCompleteRequest, KeLowerIrql, KfRaiseIrql, MDL,
-    METHOD_NEITHER, METHOD_OUT_DIRECT, MmMapLockedPagesSpecifyCache, NDIS_HANDLE, NTSTATUS,
-    NdisFreeIoWorkItem, ProbeForRead, STATUS_INVALID_DEVICE_REQUEST, STATUS_SUCCESS,
+    METHOD_IN_DIRECT, METHOD_NEITHER, METHOD_OUT_DIRECT, MmMapLockedPagesSpecifyCache,
+    MmUnlockPages, NDIS_HANDLE, NTSTATUS, NdisFreeIoWorkItem, ProbeForRead,
+    STATUS_INVALID_DEVICE_REQUEST, STATUS_SUCCESS,
 };
 use crate::play::{Play, stay};
 
@@ -25,6 +26,18 @@ pub(crate) const PLAYS: &[Play] = &[
     play("irp-pages-touched-after", |driver| {
         create(driver, touch_pages_after)
     }),
+    play("irp-pages-written-after", |driver| {
+        create(driver, write_pages_after)
+    }),
+    play("irp-pages-unlocked", |driver| create(driver, unlock_pages)),
+    play("irp-pages-too-much", |driver| {
+        create(driver, claim_too_much)
+    }),
+    play("irp-pages-read-only", |driver| {
+        create(driver, write_read_only)
+    }),
+    play("irp-pages-answered", |driver| create(driver, answer_pages)),
+    play("irp-pages-summed", |driver| create(driver, sum_pages)),
     play("irp-pages-elsewhere", |driver| {
         create(driver, answer_elsewhere)
     }),
@@ -125,12 +138,17 @@ extern "system" fn read_kept(irp: *mut c_void, item: NDIS_HANDLE) {
 
 /// Where the locked pages of a METHOD_OUT_DIRECT request are mapped; of another, NULL.
 fn pages(irp: *mut IRP) -> *mut u8 {
+    pages_of(irp, METHOD_OUT_DIRECT)
+}
+
+/// The same of one with this method.
+fn pages_of(irp: *mut IRP, wanted: u32) -> *mut u8 {
     /// `MmCached`, `NormalPagePriority | MdlMappingNoExecute`.
     const CACHED: i32 = 1;
     const PRIORITY: u32 = 0x4000_0010;
     // SAFETY: the request is this driver's.
     let mdl: *mut MDL = unsafe { (*irp).MdlAddress };
-    if mdl.is_null() || method(irp) != METHOD_OUT_DIRECT {
+    if mdl.is_null() || method(irp) != wanted {
         return null_mut();
     }
     // SAFETY: the I/O manager has locked the pages, which nobody has mapped.
@@ -148,6 +166,89 @@ extern "system" fn touch_pages_after(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NT
     }
     KEPT.store(pages(irp), Ordering::Release);
     refuse(irp)
+}
+
+#[inline(never)]
+extern "system" fn write_pages_after(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
+    let pages = pages(irp);
+    if pages.is_null() {
+        return refuse(irp);
+    }
+    control::finish(irp, STATUS_SUCCESS);
+    // SAFETY: none: this is the fault.
+    unsafe { *pages = 1 }; // caught: irp-pages-written-after by mem-use-after-free
+    STATUS_SUCCESS
+}
+
+/// The I/O manager has locked them, and unlocks them.
+#[inline(never)]
+extern "system" fn unlock_pages(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
+    if pages(irp).is_null() {
+        return refuse(irp);
+    }
+    // SAFETY: the request is this driver's.
+    let mdl = unsafe { (*irp).MdlAddress };
+    // SAFETY: none: this is the fault.
+    unsafe { MmUnlockPages(mdl) }; // caught: irp-pages-unlocked by mdl-lock-pairs
+    control::finish(irp, STATUS_SUCCESS)
+}
+
+/// Bytes of room for output.
+fn room(irp: *mut IRP) -> u64 {
+    control::parameters(irp).OutputBufferLength.into()
+}
+
+#[inline(never)]
+extern "system" fn claim_too_much(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
+    if pages(irp).is_null() {
+        return refuse(irp);
+    }
+    set(irp, STATUS_SUCCESS, room(irp) + 1);
+    // SAFETY: none: this is the fault.
+    unsafe { IofCompleteRequest(irp, 0) }; // caught: irp-pages-too-much by irp-information-bounds
+    stay();
+    STATUS_SUCCESS
+}
+
+/// What METHOD_IN_DIRECT brings is there to be read.
+#[inline(never)]
+extern "system" fn write_read_only(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
+    let pages = pages_of(irp, METHOD_IN_DIRECT);
+    if pages.is_null() {
+        return refuse(irp);
+    }
+    // SAFETY: none: this is the fault.
+    unsafe { *pages = 1 }; // caught: irp-pages-read-only by mdl-write-access
+    control::finish(irp, STATUS_SUCCESS)
+}
+
+// legal: irp-pages-answered near irp-information-bounds, mdl-write-access, mem-use-after-free, mdl-lock-pairs
+extern "system" fn answer_pages(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
+    let pages = pages(irp);
+    if pages.is_null() {
+        return refuse(irp);
+    }
+    // SAFETY: the request has a byte of room at least, or no pages.
+    unsafe { *pages = 1 };
+    set(irp, STATUS_SUCCESS, room(irp));
+    // SAFETY: the request is this driver's until here.
+    unsafe { IofCompleteRequest(irp, 0) };
+    STATUS_SUCCESS
+}
+
+/// What METHOD_IN_DIRECT ends with is any number.
+// legal: irp-pages-summed near irp-information-bounds, mdl-write-access
+extern "system" fn sum_pages(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
+    let pages = pages_of(irp, METHOD_IN_DIRECT);
+    if pages.is_null() {
+        return refuse(irp);
+    }
+    // SAFETY: the request has a byte at least, or no pages.
+    let byte = unsafe { *pages };
+    set(irp, STATUS_SUCCESS, room(irp) + u64::from(byte) + 1);
+    // SAFETY: the request is this driver's until here.
+    unsafe { IofCompleteRequest(irp, 0) };
+    STATUS_SUCCESS
 }
 
 /// What is mapped can be touched by any thread, at any level, as long as the request lasts.

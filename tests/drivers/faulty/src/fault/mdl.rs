@@ -29,6 +29,9 @@ pub(crate) const PLAYS: &[Play] = &[
     Play::in_attach("mdl-ndis-left", leave_ndis),
     Play::in_attach("mdl-ndis-paged", ndis_paged),
     Play::in_attach("mdl-ndis-too-long", ndis_too_long),
+    Play::in_attach("mdl-unlocked-twice", unlock_twice),
+    Play::in_attach("mdl-locked-twice", lock_twice),
+    Play::in_attach("mdl-locked-again", lock_again),
     Play::in_attach("mdl-whole", use_whole),
     Play::in_attach("mdl-ndis-whole", use_ndis_whole),
 ];
@@ -69,6 +72,40 @@ fn release(mdl: *mut MDL, block: *mut u8) {
     // SAFETY: allocated with `describe`, neither locked nor mapped.
     unsafe { IoFreeMdl(mdl) };
     free(block);
+}
+
+#[inline(never)]
+fn unlock_twice(_: &Module) {
+    let block = allocate(SIZE);
+    let mdl = describe(block);
+    lock(mdl);
+    unlock(mdl);
+    // SAFETY: none: this is the fault.
+    unsafe { MmUnlockPages(mdl) }; // caught: mdl-unlocked-twice by mdl-lock-pairs
+    release(mdl, block);
+}
+
+#[inline(never)]
+fn lock_twice(_: &Module) {
+    let block = allocate(SIZE);
+    let mdl = describe(block);
+    lock(mdl);
+    // SAFETY: none: this is the fault.
+    unsafe { MmProbeAndLockPages(mdl, KERNEL, MODIFY) }; // caught: mdl-locked-twice by mdl-lock-pairs
+    unlock(mdl);
+    release(mdl, block);
+}
+
+// legal: mdl-locked-again near mdl-lock-pairs
+fn lock_again(_: &Module) {
+    stay();
+    let block = allocate(SIZE);
+    let mdl = describe(block);
+    for _ in 0..2 {
+        lock(mdl);
+        unlock(mdl);
+    }
+    release(mdl, block);
 }
 
 /// Maps what was built for nonpaged pool, and is mapped so.
