@@ -85,6 +85,13 @@ pub(crate) fn rubbish_if_any(lent: Lent, size: usize) -> Option<u64> {
     (!is_short()).then(|| rubbish(lent, size))
 }
 
+/// Whether the system has no memory for an object of so many bytes that the driver asks for.
+pub(crate) fn is_too_much(size: u32) -> bool {
+    /// More than a driver has reason to ask for.
+    const MOST: u32 = 256 << 20;
+    size > MOST || is_short()
+}
+
 /// Whether the driver has taken so much pool that there is none left for what it asks of NDIS.
 pub(crate) fn is_short() -> bool {
     pool::is_exhausted()

@@ -116,6 +116,9 @@ fn lock(address: u64, length: u32, is_written: bool) -> u64 {
 
 /// `IoBuildDeviceIoControlRequest`: gives the IRP, or 0.
 pub(crate) fn control(wish: &Control) -> u64 {
+    if driver::is_too_much(wish.input_len.max(wish.output_len)) {
+        return 0;
+    }
     let Some((irp, location)) = make_for(wish.device) else {
         return 0;
     };
@@ -191,6 +194,9 @@ pub(crate) struct Transfer {
 
 /// `IoBuildSynchronousFsdRequest` and `IoBuildAsynchronousFsdRequest`: gives the IRP, or 0.
 pub(crate) fn transfer(wish: &Transfer) -> u64 {
+    if driver::is_too_much(wish.length) {
+        return 0;
+    }
     let Some((irp, location)) = make_for(wish.device) else {
         return 0;
     };

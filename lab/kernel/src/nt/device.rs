@@ -2,7 +2,9 @@
 
 use super::namespace::{self, Named};
 use super::{SUCCESS, imports, status};
-use crate::abi::constant::{STATUS_OBJECT_NAME_COLLISION, STATUS_OBJECT_NAME_NOT_FOUND};
+use crate::abi::constant::{
+    STATUS_INSUFFICIENT_RESOURCES, STATUS_OBJECT_NAME_COLLISION, STATUS_OBJECT_NAME_NOT_FOUND,
+};
 use crate::abi::nt::DEVICE_OBJECT as D;
 use crate::device::{self, Majors, NewDevice};
 use crate::driver;
@@ -29,6 +31,9 @@ fn create(call: &Call<'_>) -> u64 {
     };
     if !name.is_empty() && device::exists(&name) {
         return status(STATUS_OBJECT_NAME_COLLISION);
+    }
+    if driver::is_too_much(extension_size) {
+        return status(STATUS_INSUFFICIENT_RESOURCES);
     }
     let object = device::create(NewDevice {
         handle: 0,

@@ -56,7 +56,7 @@ fn allocate(call: &Call<'_>) -> u64 {
     if EXTENSIONS.with_borrow(|extensions| extensions.contains_key(&key)) {
         return status(STATUS_OBJECT_NAME_COLLISION);
     }
-    if driver::is_short() {
+    if driver::is_too_much(size) {
         return status(STATUS_INSUFFICIENT_RESOURCES);
     }
     let address = driver::object(usize::try_from(size).unwrap_or(0));

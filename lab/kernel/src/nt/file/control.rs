@@ -1,7 +1,10 @@
 //! Devices of the driver's that it opens as files, and asks by handle.
 
 use super::{end, signal};
-use crate::abi::constant::{FILE_OPENED, STATUS_INVALID_DEVICE_REQUEST, STATUS_INVALID_HANDLE};
+use crate::abi::constant::{
+    FILE_OPENED, STATUS_INSUFFICIENT_RESOURCES, STATUS_INVALID_DEVICE_REQUEST,
+    STATUS_INVALID_HANDLE,
+};
 use crate::abi::nt::{IO_STATUS_BLOCK, OBJECT_ATTRIBUTES as O};
 use crate::nt::ob::{self, Object};
 use crate::nt::status;
@@ -48,6 +51,9 @@ pub(super) fn control(call: &Call<'_>) -> u64 {
     let (block, code) = (call.arg(4), call.arg_u32(5));
     let (input, input_len) = (call.arg(6), call.arg_u32(7));
     let (output, output_len) = (call.arg(8), call.arg_u32(9));
+    if driver::is_too_much(input_len.max(output_len)) {
+        return status(STATUS_INSUFFICIENT_RESOURCES);
+    }
     let length = usize::try_from(input_len).unwrap_or(usize::MAX);
     let input = if length == 0 {
         Vec::new()
