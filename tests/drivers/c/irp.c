@@ -357,6 +357,12 @@ NOINLINE static void others(DEVICE_OBJECT *own)
 	if (IoGetDeviceObjectPointer(&name, FILE_READ_DATA, &file, &device) != STATUS_SUCCESS)
 		return;
 	expect(471, (ULONG64)IoGetRelatedDeviceObject(file), (ULONG64)device);
+	/* More than there is. */
+	expect(473, (ULONG64)IoBuildDeviceIoControlRequest(CODE_TURN, device, NULL, 0, &event, 0xFFFFFFFF, FALSE, &event,
+							   NULL), 0);
+	expect(474, (ULONG64)IoBuildAsynchronousFsdRequest(IRP_MJ_READ, device, &event, 0xFFFFFFFF, NULL, NULL), 0);
+	expect(475, (ULONG)IoCreateDevice(filter_object, 0xFFFFFFFF, NULL, FILE_DEVICE_UNKNOWN, 0, FALSE, &lower),
+	       (ULONG)STATUS_INSUFFICIENT_RESOURCES);
 	KeInitializeEvent(&event, NotificationEvent, FALSE);
 	irp = IoAllocateIrp(device->StackSize, FALSE);
 	if (irp) {

@@ -200,6 +200,8 @@ NOINLINE static void kept(void)
 		expect(551, (ULONG64)IoGetDriverObjectExtension(filter_object, &id), (ULONG64)extension);
 		failed(552, IoAllocateDriverObjectExtension(filter_object, &id, 16, &again), STATUS_OBJECT_NAME_COLLISION);
 	}
+	expect(555, (ULONG)IoAllocateDriverObjectExtension(filter_object, &again, 0xFFFFFFFF, &again),
+	       (ULONG)STATUS_INSUFFICIENT_RESOURCES);
 	expect(553, (ULONG64)IoGetDriverObjectExtension(filter_object, &extension), 0);
 	entry = IoAllocateErrorLogEntry(filter_object, 0x30);
 	if (entry)
@@ -320,6 +322,8 @@ NOINLINE static void own_device(void)
 		expect(612, block.Information, 2);
 		expect(613, output[1], (UCHAR)~2);
 	}
+	expect(616, (ULONG)ZwDeviceIoControlFile(file, NULL, NULL, NULL, &block, 0x80002000, NULL, 0, output, 0xFFFFFFFF),
+	       (ULONG)STATUS_INSUFFICIENT_RESOURCES);
 	if (worked(614, ObReferenceObjectByHandle(file, 0, NULL, KernelMode, (PVOID *)&object, NULL))) {
 		expect(615, (ULONG64)object->DeviceObject, (ULONG64)filter_device);
 		ObfDereferenceObject(object);
