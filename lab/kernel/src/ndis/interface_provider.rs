@@ -78,7 +78,7 @@ fn register_provider(call: &Call<'_>) -> u64 {
 }
 
 fn deregister_provider(call: &Call<'_>) -> u64 {
-    registration::close(Registered::InterfaceProvider, call.arg(0));
+    registration::close_known(Registered::InterfaceProvider, call.arg(0));
     0
 }
 

@@ -59,6 +59,7 @@ per_image! {
 /// Forgets everything: a run begins.
 pub(crate) fn reset() {
     STATE.take();
+    power::reset();
 }
 
 /// What is registered and was not deregistered: how much, and the first with what it is known by.
@@ -112,6 +113,12 @@ pub(crate) fn close(kind: Registered, handle: u64) -> bool {
         driver::release(handle);
     }
     was_there
+}
+
+/// The same, where there is no answer for a handle that is none: it is followed, and what it points to is gone.
+pub(crate) fn close_known(kind: Registered, handle: u64) {
+    mem::read::<u64>(handle).or_fault();
+    close(kind, handle);
 }
 
 /// Whether something is registered.

@@ -5,6 +5,9 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
+use lab_rules::Kind;
+use lab_rules::event::{PoolEvent, PoolFreeError};
+
 use super::{flags, map_pages, set_flags};
 use crate::abi::constant::{MDL_MAPPED_TO_SYSTEM_VA, MDL_PAGES_LOCKED};
 use crate::abi::nt::MDL;
@@ -12,7 +15,7 @@ use crate::memory;
 use crate::nt::{imports, mdl};
 use crate::per_image::per_image;
 use crate::rt::Call;
-use crate::watch::OrFault;
+use crate::watch::{OrFault, emit};
 
 imports! {
     "ntoskrnl.exe":
@@ -103,6 +106,14 @@ fn map(call: &Call<'_>) -> u64 {
 
 fn unmap(call: &Call<'_>) -> u64 {
     let (address, tag, mdl) = (call.arg(0), call.arg_u32(1), call.arg(2));
+    let known = RESERVED.with_borrow(|all| all.get(&address).copied());
+    if let Some(Reserved { tag: allocated, .. }) = known
+        && allocated != tag
+    {
+        let freed = tag;
+        let error = PoolFreeError::Tag { allocated, freed };
+        emit(Kind::Pool(PoolEvent::BadFree { address, error }));
+    }
     let is_it = look_up(address, tag).is_some_and(|reserved| reserved.mapped == Some(mdl));
     if is_it {
         super::unmap(mdl).or_fault();

@@ -4,7 +4,8 @@ use lab_rules::event::{Callback, Lent, Registered};
 
 use super::{add, count, next, remove};
 use crate::abi::constant::{
-    STATUS_INSUFFICIENT_RESOURCES, STATUS_INVALID_PARAMETER, STATUS_PROCEDURE_NOT_FOUND,
+    STATUS_ACCESS_DENIED, STATUS_INSUFFICIENT_RESOURCES, STATUS_INVALID_PARAMETER,
+    STATUS_PROCEDURE_NOT_FOUND,
 };
 use crate::driver;
 use crate::nt::{SUCCESS, identity, imports, ps, status};
@@ -66,8 +67,26 @@ fn set_process(call: &Call<'_>) -> u64 {
     set(call, Registered::Process)
 }
 
+/// Only of an image that was linked with `/integritycheck`.
 fn set_process_ex(call: &Call<'_>) -> u64 {
+    let (routine, removes) = (call.arg(0), call.arg_u8(1) != 0);
+    if !removes && !is_checked(routine) {
+        return status(STATUS_ACCESS_DENIED);
+    }
     set(call, Registered::ProcessEx)
+}
+
+/// Whether the image that a routine is in has `IMAGE_DLLCHARACTERISTICS_FORCE_INTEGRITY`.
+fn is_checked(routine: u64) -> bool {
+    const FORCE_INTEGRITY: u16 = 0x80;
+    /// Where the offset of the PE header is, and in that the characteristics.
+    const HEADER: u64 = 0x3C;
+    const CHARACTERISTICS: u64 = 0x5E;
+    let characteristics = exception::image_of(routine).and_then(|image| {
+        let header = mem::read::<u32>(image + HEADER).ok()?;
+        mem::read::<u16>(image + u64::from(header) + CHARACTERISTICS).ok()
+    });
+    characteristics.is_some_and(|it| it & FORCE_INTEGRITY != 0)
 }
 
 /// Adds a routine, while there is room: the same more than once counts once.

@@ -1,12 +1,17 @@
 //! Power settings: a machine on mains, awake, with its display on. Nothing changes in a run, so that each routine is
 //! called once, with what is so now.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
 use lab_rules::event::{Callback, Lent, Registered};
 
 use super::{close, open};
 use crate::abi::constant::{STATUS_INVALID_PARAMETER, STATUS_SUCCESS};
+use crate::abi::nt::IRP;
 use crate::driver;
 use crate::nt::{SUCCESS, imports, status};
+use crate::per_image::per_image;
 use crate::rt::Call;
 use crate::rt::mem;
 use crate::watch::OrFault;
@@ -15,6 +20,32 @@ imports! {
     "ntoskrnl.exe":
     PoRegisterPowerSettingCallback => register,
     PoUnregisterPowerSettingCallback => unregister,
+    PoSetPowerState => set_state,
+    PoStartNextPowerIrp => start_next,
+}
+
+per_image! {
+    /// The state that each device was said to be in, by device and type.
+    static STATES: RefCell<BTreeMap<(u64, u32), u32>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// Forgets all devices: a run begins.
+pub(super) fn reset() {
+    STATES.take();
+}
+
+/// Notes a state; gives that of before: a device has none at first.
+fn set_state(call: &Call<'_>) -> u64 {
+    let (device, kind, state) = (call.arg(0), call.arg_u32(1), call.arg_u32(2));
+    mem::read::<u64>(device).or_fault();
+    let old = STATES.with_borrow_mut(|states| states.insert((device, kind), state));
+    old.unwrap_or(0).into()
+}
+
+/// Since Vista it does nothing for a power IRP.
+fn start_next(call: &Call<'_>) -> u64 {
+    IRP::Type.read(call.arg(0)).or_fault();
+    0
 }
 
 /// Bytes of a GUID.

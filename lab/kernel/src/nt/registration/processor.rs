@@ -2,7 +2,7 @@
 
 use lab_rules::event::{Callback, Lent, Registered};
 
-use super::{close, open};
+use super::{close_known, open};
 use crate::driver;
 use crate::nt::imports;
 use crate::rt::mem;
@@ -71,6 +71,6 @@ fn notify(routine: u64, context: u64, state: u32, number: u32) -> u32 {
 }
 
 fn deregister(call: &Call<'_>) -> u64 {
-    close(Registered::ProcessorChange, call.arg(0));
+    close_known(Registered::ProcessorChange, call.arg(0));
     0
 }
