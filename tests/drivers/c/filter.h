@@ -106,8 +106,10 @@ void object_end(DEVICE_OBJECT *device);
 /* A device that NDIS knows nothing of; NULL where there was no memory for it. */
 extern DEVICE_OBJECT *filter_device;
 
-/* And those of `kernel.c`, `network.c` and `provider.c`. */
+/* And those of `kernel.c`, `memory.c`, `network.c` and `provider.c`. */
 void kernel_calls(void);
+void kernel_detach(void);
+void memory_calls(void);
 void network_calls(NDIS_HANDLE module);
 void network_parameters(void);
 void provider_calls(void);

@@ -1,5 +1,5 @@
 /*
- * Threads, processors, queues, locks, registrations and pages of the kernel, tried against what the pages of their
+ * Threads, processors, queues, locks and registrations of the kernel, tried against what the pages of their
  * functions say. The driver stops the system where one differs. What can fail may fail.
  */
 #include "filter.h"
@@ -11,6 +11,24 @@ IMPORT USHORT KeQueryHighestNodeNumber(void);
 IMPORT USHORT KeGetCurrentNodeNumber(void);
 IMPORT void KeQueryNodeActiveAffinity(USHORT node, GROUP_AFFINITY *affinity, USHORT *count);
 IMPORT KAFFINITY KeQueryActiveProcessors(void);
+IMPORT NTSTATUS KeQueryNodeActiveAffinity2(USHORT node, GROUP_AFFINITY *affinities, USHORT room, USHORT *needed);
+IMPORT ULONG KeQueryNodeActiveProcessorCount(USHORT node);
+IMPORT USHORT KeQueryNodeMaximumProcessorCount(USHORT node);
+IMPORT ULONG KeGetRecommendedSharedDataAlignment(void);
+IMPORT ULONG KeGetCurrentProcessorIndex(void);
+IMPORT BOOLEAN KeInvalidateAllCaches(void);
+IMPORT BOOLEAN MmIsThisAnNtAsSystem(void);
+IMPORT ULONG MmQuerySystemSize(void);
+IMPORT NTSTATUS PsSetCreateThreadNotifyRoutine(void *routine);
+IMPORT NTSTATUS PsRemoveCreateThreadNotifyRoutine(void *routine);
+IMPORT void *PsGetCurrentProcess(void);
+IMPORT NTSTATUS ExReinitializeResourceLite(ERESOURCE *resource);
+IMPORT void *ExEnterCriticalRegionAndAcquireResourceShared(ERESOURCE *resource);
+IMPORT BOOLEAN ExAcquireSharedStarveExclusive(ERESOURCE *resource, BOOLEAN wait);
+IMPORT BOOLEAN ExAcquireSharedWaitForExclusive(ERESOURCE *resource, BOOLEAN wait);
+IMPORT ULONG ExGetExclusiveWaiterCount(ERESOURCE *resource);
+IMPORT ULONG ExGetSharedWaiterCount(ERESOURCE *resource);
+IMPORT NTSTATUS ExGetFirmwareEnvironmentVariable(UNICODE_STRING *name, const GUID *vendor, void *value, ULONG *length, ULONG *attributes);
 IMPORT NTSTATUS KeQueryLogicalProcessorRelationship(PROCESSOR_NUMBER *number, ULONG relation, void *out, ULONG *length);
 IMPORT NTSTATUS KeQueryAuxiliaryCounterFrequency(ULONG64 *frequency);
 IMPORT LONG KeSetBasePriorityThread(void *thread, LONG increment);
@@ -30,6 +48,7 @@ IMPORT void KeUnstackDetachProcess(void *state);
 IMPORT NTSTATUS PoRegisterPowerSettingCallback(void *device, const GUID *setting, void *routine, void *context, void **handle);
 IMPORT NTSTATUS PoUnregisterPowerSettingCallback(void *handle);
 IMPORT NTSTATUS PsSetCreateProcessNotifyRoutine(void *routine, BOOLEAN remove);
+IMPORT NTSTATUS PsSetCreateProcessNotifyRoutineEx(void *routine, BOOLEAN remove);
 IMPORT NTSTATUS PsSetLoadImageNotifyRoutine(void *routine);
 IMPORT NTSTATUS PsRemoveLoadImageNotifyRoutine(void *routine);
 IMPORT NTSTATUS PsLookupProcessByProcessId(HANDLE id, void **process);
@@ -47,15 +66,6 @@ IMPORT void *ExEnterCriticalRegionAndAcquireResourceExclusive(ERESOURCE *resourc
 IMPORT void ExReleaseResourceAndLeaveCriticalRegion(ERESOURCE *resource);
 IMPORT BOOLEAN ExTryAcquirePushLockExclusiveEx(ULONG_PTR *lock, ULONG flags);
 IMPORT BOOLEAN ExTryAcquirePushLockSharedEx(ULONG_PTR *lock, ULONG flags);
-IMPORT void *MmAllocateContiguousMemory(SIZE_T bytes, PHYSICAL_ADDRESS highest);
-IMPORT void MmFreeContiguousMemory(void *base);
-IMPORT void *MmAllocateNonCachedMemory(SIZE_T bytes);
-IMPORT void MmFreeNonCachedMemory(void *base, SIZE_T bytes);
-IMPORT void *MmAllocateMappingAddress(SIZE_T bytes, ULONG tag);
-IMPORT void MmFreeMappingAddress(void *base, ULONG tag);
-IMPORT void *MmMapLockedPagesWithReservedMapping(void *base, ULONG tag, MDL *mdl, ULONG caching);
-IMPORT void MmUnmapReservedMapping(void *base, ULONG tag, MDL *mdl);
-IMPORT NTSTATUS MmCopyMemory(void *target, PVOID source, SIZE_T bytes, ULONG flags, SIZE_T *done);
 
 #define TIMED_OUT ((LIST_ENTRY *)0x102)
 #define ABANDONED ((LIST_ENTRY *)0x80)
@@ -113,6 +123,16 @@ NOINLINE static void topology(void)
 	expect(417, *(ULONG64 *)(record + 32), (ULONG64)1 << (processors - 1));
 	number.Number = 63;
 	expect(418, (ULONG)KeQueryLogicalProcessorRelationship(&number, 0, record, &length), (ULONG)STATUS_INVALID_PARAMETER);
+	expect(560, (ULONG)KeQueryNodeActiveAffinity2(0, &affinity, 1, &count), STATUS_SUCCESS);
+	expect(561, count, 1);
+	expect(562, (ULONG)KeQueryNodeActiveAffinity2(0, NULL, 0, &count), (ULONG)STATUS_BUFFER_TOO_SMALL);
+	expect(563, KeQueryNodeActiveProcessorCount(0), processors);
+	expect(564, KeQueryNodeMaximumProcessorCount(0), processors);
+	expect(565, KeGetRecommendedSharedDataAlignment(), 64);
+	expect(566, KeGetCurrentProcessorIndex() < processors, TRUE);
+	expect(567, KeInvalidateAllCaches(), TRUE);
+	expect(568, MmIsThisAnNtAsSystem(), FALSE);
+	expect(569, MmQuerySystemSize() <= 2, TRUE);
 	expect(419, (ULONG)KeQueryAuxiliaryCounterFrequency(NULL), (ULONG)STATUS_NOT_SUPPORTED);
 }
 
@@ -141,6 +161,7 @@ NOINLINE static void identities(void)
 	expect(430, (ULONG)PsLookupProcessByProcessId((HANDLE)4, &found), STATUS_SUCCESS);
 	expect(431, (ULONG64)found, (ULONG64)PsInitialSystemProcess);
 	expect(432, (ULONG64)PsGetThreadProcess(thread), (ULONG64)found);
+	expect(435, (ULONG64)PsGetCurrentProcess(), (ULONG64)found);
 	expect(433, PsGetProcessSessionId(found), 0);
 	ObfDereferenceObject(found);
 	/* STATUS_INVALID_CID */
@@ -220,6 +241,8 @@ NOINLINE static void callouts(void)
 	expect(451, seen, KeQueryActiveProcessors());
 	status = KeExpandKernelStackAndCalloutEx(expanded, &calls, 8192, FALSE, NULL);
 	expect(452, status == STATUS_SUCCESS ? calls : 1, 1);
+	status = KeExpandKernelStackAndCallout(expanded, &calls, 8192);
+	(void)status;
 	/* STATUS_INVALID_PARAMETER_3 */
 	status = KeExpandKernelStackAndCalloutEx(expanded, &calls, 1 << 20, FALSE, NULL);
 	expect(453, status == STATUS_SUCCESS, FALSE);
@@ -250,6 +273,21 @@ static void bug_check(void *buffer, ULONG length)
 	(void)length;
 }
 
+/* KBUGCHECK_REASON_CALLBACK_ROUTINE */
+static void reason(ULONG why, void *record, void *data, ULONG length)
+{
+	(void)why;
+	(void)record;
+	(void)data;
+	(void)length;
+}
+
+static void thread_notify(HANDLE process_id, HANDLE thread, BOOLEAN create)
+{
+	(void)create;
+	expect(477, process_id != thread, TRUE);
+}
+
 static BOOLEAN nmi(void *context, BOOLEAN handled)
 {
 	(void)context;
@@ -269,17 +307,40 @@ static NTSTATUS power(const GUID *setting, void *value, ULONG length, void *cont
 	return STATUS_SUCCESS;
 }
 
+static LONG volatile processes;
+
+/* Those that open the filter's device: each begins, and ends. */
 static void process(HANDLE parent, HANDLE id, BOOLEAN create)
 {
-	(void)create;
 	expect(470, parent != id, TRUE);
+	expect(472, KeGetCurrentIrql(), PASSIVE_LEVEL);
+	__sync_fetch_and_add(&processes, create ? 1 : 0);
+}
+
+/* The system process is none of them. */
+static void process_ex(void *object, HANDLE id, void *info)
+{
+	(void)id;
+	(void)info;
+	expect(473, object != PsInitialSystemProcess, TRUE);
 }
 
 static void image(UNICODE_STRING *name, HANDLE process, void *info)
 {
-	(void)process;
 	(void)info;
 	expect(471, name->Length != 0, TRUE);
+	expect(474, process != NULL && processes > 0, TRUE);
+}
+
+static LONG volatile is_notified;
+
+void kernel_detach(void)
+{
+	if (!__sync_bool_compare_and_swap(&is_notified, 1, 0))
+		return;
+	PsRemoveLoadImageNotifyRoutine(image);
+	expect(475, (ULONG)PsSetCreateProcessNotifyRoutine(process, TRUE), STATUS_SUCCESS);
+	expect(476, PsSetCreateProcessNotifyRoutine(process, TRUE) == STATUS_SUCCESS, FALSE);
 }
 
 NOINLINE static void registrations(void)
@@ -287,6 +348,7 @@ NOINLINE static void registrations(void)
 	/* GUID_ACDC_POWER_SOURCE */
 	static const ULONG64 source[2] = { 0x4B00E9D55D3E9A59, 0x486551FF34FFBDA6 };
 	static KBUGCHECK_CALLBACK_RECORD record;
+	static KBUGCHECK_REASON_CALLBACK_RECORD second;
 	ULONG told[2] = { 0 }, value = 0, processors = KeQueryActiveProcessorCountEx(0xFFFF);
 	UCHAR component[] = "c-filter";
 	void *handle;
@@ -295,6 +357,11 @@ NOINLINE static void registrations(void)
 	expect(481, KeRegisterBugCheckCallback(&record, bug_check, NULL, 0, component), FALSE);
 	expect(482, KeDeregisterBugCheckCallback(&record), TRUE);
 	expect(483, KeDeregisterBugCheckCallback(&record), FALSE);
+	/* KbCallbackSecondaryDumpData */
+	expect(497, KeRegisterBugCheckReasonCallback(&second, reason, 2, component), TRUE);
+	expect(498, KeDeregisterBugCheckReasonCallback(&second), TRUE);
+	expect(499, (ULONG)PsSetCreateThreadNotifyRoutine(thread_notify), STATUS_SUCCESS);
+	expect(496, (ULONG)PsRemoveCreateThreadNotifyRoutine(thread_notify), STATUS_SUCCESS);
 	handle = KeRegisterNmiCallback(nmi, NULL);
 	if (handle)
 		expect(484, (ULONG)KeDeregisterNmiCallback(handle), STATUS_SUCCESS);
@@ -313,10 +380,14 @@ NOINLINE static void registrations(void)
 	expect(490, (ULONG)PoUnregisterPowerSettingCallback(&record), (ULONG)STATUS_INVALID_PARAMETER);
 	expect(491, (ULONG)PsSetCreateProcessNotifyRoutine(process, FALSE), STATUS_SUCCESS);
 	expect(492, (ULONG)PsSetCreateProcessNotifyRoutine(process, FALSE), (ULONG)STATUS_INVALID_PARAMETER);
+	/* The image has to be linked with /integritycheck. */
+	expect(493, (ULONG)PsSetCreateProcessNotifyRoutineEx(process_ex, FALSE), (ULONG)STATUS_ACCESS_DENIED);
 	if (PsSetLoadImageNotifyRoutine(image) == STATUS_SUCCESS)
-		expect(493, (ULONG)PsRemoveLoadImageNotifyRoutine(image), STATUS_SUCCESS);
-	expect(494, (ULONG)PsRemoveLoadImageNotifyRoutine(image), (ULONG)STATUS_PROCEDURE_NOT_FOUND);
-	expect(495, (ULONG)PsSetCreateProcessNotifyRoutine(process, TRUE), STATUS_SUCCESS);
+		expect(494, (ULONG)PsRemoveLoadImageNotifyRoutine(image), STATUS_SUCCESS);
+	expect(495, (ULONG)PsRemoveLoadImageNotifyRoutine(image), (ULONG)STATUS_PROCEDURE_NOT_FOUND);
+	(void)PsSetLoadImageNotifyRoutine(image);
+	/* Until the module is detached. */
+	is_notified = 1;
 }
 
 NOINLINE static void locks(void)
@@ -325,6 +396,11 @@ NOINLINE static void locks(void)
 	ULONG_PTR push = 0;
 	ERESOURCE resource;
 	EX_SPIN_LOCK spin = 0;
+	KLOCK_QUEUE_HANDLE queued;
+	KSPIN_LOCK lock;
+	KEVENT event;
+	UNICODE_STRING name;
+	ULONG64 rundown[8 * 16];
 	KIRQL old;
 
 	ExQueryTimerResolution(&most, &least, &now);
@@ -341,6 +417,15 @@ NOINLINE static void locks(void)
 		expect(517, ExIsResourceAcquiredSharedLite(&resource), 1);
 		ExReleaseResourceAndLeaveCriticalRegion(&resource);
 		expect(518, ExIsResourceAcquiredSharedLite(&resource), 0);
+		expect(570, (ULONG)ExReinitializeResourceLite(&resource), STATUS_SUCCESS);
+		ExEnterCriticalRegionAndAcquireResourceShared(&resource);
+		expect(571, ExAcquireSharedStarveExclusive(&resource, FALSE), TRUE);
+		expect(572, ExAcquireSharedWaitForExclusive(&resource, FALSE), TRUE);
+		expect(573, ExGetExclusiveWaiterCount(&resource) + ExGetSharedWaiterCount(&resource), 0);
+		ExReleaseResourceForThreadLite(&resource, (ULONG_PTR)KeGetCurrentThread());
+		ExReleaseResourceForThreadLite(&resource, (ULONG_PTR)KeGetCurrentThread());
+		expect(574, ExIsResourceAcquiredSharedLite(&resource), 1);
+		ExReleaseResourceAndLeaveCriticalRegion(&resource);
 		ExDeleteResourceLite(&resource);
 	}
 	KeEnterCriticalRegion();
@@ -352,62 +437,24 @@ NOINLINE static void locks(void)
 	expect(521, ExTryAcquireSpinLockExclusiveAtDpcLevel(&spin), FALSE);
 	expect(522, ExTryConvertSharedSpinLockExclusive(&spin), TRUE);
 	ExReleaseSpinLockExclusive(&spin, old);
+	old = KfRaiseIrql(DISPATCH_LEVEL);
+	expect(575, ExTryAcquireSpinLockSharedAtDpcLevel(&spin), TRUE);
+	expect(576, ExTryAcquireSpinLockExclusiveAtDpcLevel(&spin), FALSE);
+	ExReleaseSpinLockSharedFromDpcLevel(&spin);
+	KeLowerIrql(old);
+	KeInitializeSpinLock(&lock);
+	KeAcquireInStackQueuedSpinLockForDpc(&lock, &queued);
+	expect(577, KeGetCurrentIrql(), DISPATCH_LEVEL);
+	KeReleaseInStackQueuedSpinLockForDpc(&queued);
+	ExInitializeRundownProtectionCacheAware(rundown, sizeof(rundown));
+	expect(578, ExAcquireRundownProtectionCacheAware(rundown), TRUE);
+	ExReleaseRundownProtectionCacheAware(rundown);
+	KeInitializeEvent(&event, SynchronizationEvent, FALSE);
+	expect(579, (ULONG)KePulseEvent(&event, 0, FALSE), 0);
+	expect(580, (ULONG)KeReadStateEvent(&event), 0);
+	RtlInitUnicodeString(&name, L"Boot0000");
+	expect(581, (ULONG)ExGetFirmwareEnvironmentVariable(&name, NULL, NULL, &least, NULL), (ULONG)STATUS_NOT_IMPLEMENTED);
 	expect(523, ExSizeOfRundownProtectionCacheAware() >= sizeof(ULONG64), TRUE);
-}
-
-NOINLINE static void pages(void)
-{
-	PHYSICAL_ADDRESS low = { .QuadPart = 0 }, high = { .QuadPart = -1 };
-	MDL *mdl = MmAllocatePagesForMdlEx(low, high, low, 5000, MmCached, 0);
-	UCHAR bytes[8], *at;
-	SIZE_T done = 0;
-	void *base;
-
-	if (mdl) {
-		expect(530, mdl->ByteCount, 8192);
-		at = MmMapLockedPagesSpecifyCache(mdl, KernelMode, MmCached, NULL, FALSE,
-						  NormalPagePriority | MdlMappingNoExecute);
-		if (at) {
-			expect(531, at[0] | at[8191], 0);
-			at[8191] = 7;
-			expect(532, (ULONG)MmCopyMemory(bytes, at + 8190, 2, 2, &done), STATUS_SUCCESS);
-			expect(533, bytes[1], 7);
-			/* Beyond the pages nothing can be read. */
-			expect(534, MmCopyMemory(bytes, (PVOID)0xFFFF900000000000, 2, 2, &done) == STATUS_SUCCESS, FALSE);
-			expect(535, done, 0);
-			expect(536, (ULONG)MmCopyMemory(bytes, at, 2, 3, &done), (ULONG)STATUS_INVALID_PARAMETER);
-			MmUnmapLockedPages(at, mdl);
-		}
-		base = MmAllocateMappingAddress(4096, FILTER_TAG);
-		if (base) {
-			/* Too small. */
-			expect(537, (ULONG64)MmMapLockedPagesWithReservedMapping(base, FILTER_TAG, mdl, MmCached), 0);
-			MmFreeMappingAddress(base, FILTER_TAG);
-		}
-		base = MmAllocateMappingAddress(8192, FILTER_TAG);
-		if (base) {
-			at = MmMapLockedPagesWithReservedMapping(base, FILTER_TAG, mdl, MmCached);
-			expect(538, at != NULL, TRUE);
-			at[0] = 1;
-			MmUnmapReservedMapping(base, FILTER_TAG, mdl);
-			MmFreeMappingAddress(base, FILTER_TAG);
-		}
-		MmFreePagesFromMdl(mdl);
-		ExFreePool(mdl);
-	}
-	at = MmAllocateContiguousMemory(100, high);
-	if (at) {
-		expect(539, (ULONG64)at & 4095, 0);
-		at[99] = 1;
-		MmFreeContiguousMemory(at);
-	}
-	high.QuadPart = 0xFFF;
-	expect(540, (ULONG64)MmAllocateContiguousMemory(100, high), 0);
-	at = MmAllocateNonCachedMemory(100);
-	if (at) {
-		at[4095] = 1;
-		MmFreeNonCachedMemory(at, 100);
-	}
 }
 
 NOINLINE static void activities(void)
@@ -436,6 +483,5 @@ void kernel_calls(void)
 	callouts();
 	registrations();
 	locks();
-	pages();
 	activities();
 }

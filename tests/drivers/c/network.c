@@ -9,6 +9,7 @@
 
 /* What the table of prototypes does not have. */
 IMPORT void NdisGetCurrentProcessorCpuUsage(ULONG *percent);
+IMPORT void NdisGetSystemUpTime(ULONG *ms);
 IMPORT void NdisGetCurrentProcessorCounts(ULONG *idle, ULONG *all, ULONG *index);
 IMPORT NDIS_STATUS NdisGetRssProcessorInformation(NDIS_HANDLE handle, void *out, SIZE_T *size);
 IMPORT NDIS_STATUS NdisFGetOptionalSwitchHandlers(NDIS_HANDLE handle, void **context, void *handlers);
@@ -41,6 +42,14 @@ NOINLINE static void machine(NDIS_HANDLE module)
 	expect(607, idle <= 100, TRUE);
 	NdisGetCurrentProcessorCounts(&idle, &all, &index);
 	expect(608, idle <= all && index < processors, TRUE);
+	NdisGetSystemUpTime(&all);
+	/* NDIS_SYSTEM_PROCESSOR_INFO */
+	for (index = 0; index < 512; ++index)
+		*(ULONG volatile *)&words[index] = 0;
+	words[0] = 0x04300180;
+	expect(612, (ULONG)NdisGetProcessorInformation(words), NDIS_STATUS_SUCCESS);
+	expect(613, words[4], processors);
+	expect(614, words[12 + 4 * (processors - 1)], processors - 1);
 	words[0] = 0x000C0180;
 	expect(609, (ULONG)NdisGetHypervisorInfo(words), NDIS_STATUS_SUCCESS);
 	expect(610, words[1], 0);
@@ -167,6 +176,11 @@ NOINLINE static void older(void)
 	expect(641, cancelled, TRUE);
 	NdisCancelTimer(timer, &cancelled);
 	expect(642, cancelled, FALSE);
+	NdisSetPeriodicTimer(timer, 1);
+	NdisMSleep(5000);
+	NdisCancelTimer(timer, &cancelled);
+	KeFlushQueuedDpcs();
+	expect(648, ticks > 2, TRUE);
 	NdisInitializeReadWriteLock(&lock);
 	NdisAcquireReadWriteLock(&lock, FALSE, &one);
 	NdisAcquireReadWriteLock(&lock, FALSE, &two);

@@ -25,6 +25,7 @@ void play_attach(MODULE *module)
 void play_detach(MODULE *module)
 {
 	(void)module;
+	kernel_detach();
 }
 
 void play_send(MODULE *module, NET_BUFFER_LIST *lists)
@@ -54,6 +55,7 @@ void play_work(MODULE *module)
 		seh(module);
 		library();
 		kernel_calls();
+		memory_calls();
 		network_calls(module->handle);
 		provider_calls();
 	}

@@ -8,6 +8,8 @@
 
 IMPORT NTSTATUS IoWMIOpenBlock(const GUID *guid, ULONG access, void **object);
 IMPORT NTSTATUS IoWMIQueryAllData(void *object, ULONG *size, void *out);
+IMPORT ULONG PoSetPowerState(DEVICE_OBJECT *device, ULONG type, ULONG state);
+IMPORT void PoStartNextPowerIrp(IRP *irp);
 
 /* WMIREG_ACTION_… and WMIGUID_QUERY. */
 enum { REGISTER = 1, DEREGISTER = 2, QUERY = 1 };
@@ -55,6 +57,8 @@ static NTSTATUS system_control(DEVICE_OBJECT *device, IRP *irp)
 	NTSTATUS status;
 
 	expect(700, location->Parameters.WMI.ProviderId, (ULONG64)device);
+	/* It does nothing any more. */
+	PoStartNextPowerIrp(irp);
 	switch (location->MinorFunction) {
 	case IRP_MN_REGINFO_EX:
 		status = describe(buffer, size, &information);
@@ -80,6 +84,9 @@ void provider_calls(void)
 	    STATUS_SUCCESS)
 		return;
 	filter_object->MajorFunction[IRP_MJ_SYSTEM_CONTROL] = system_control;
+	/* DevicePowerState: D0, then D3. */
+	expect(709, PoSetPowerState(device, 1, 1), 0);
+	expect(710, PoSetPowerState(device, 1, 4), 1);
 	expect(701, IoWMIOpenBlock((const GUID *)block, QUERY, &object) == STATUS_SUCCESS, FALSE);
 	expect(702, IoWMIRegistrationControl(device, 77) == STATUS_SUCCESS, FALSE);
 	if (IoWMIRegistrationControl(device, REGISTER) == STATUS_SUCCESS) {

@@ -43,6 +43,21 @@ FWP FwpmFilterEnum0(HANDLE engine, HANDLE enumeration, ULONG most, PVOID *entrie
 FWP FwpmFilterDestroyEnumHandle0(HANDLE engine, HANDLE enumeration);
 FWP FwpsCalloutRegister3(PVOID device, const GUID *callout, ULONG *id);
 FWP FwpsCalloutUnregisterById0(ULONG id);
+FWP FwpsCalloutRegister1(PVOID device, const GUID *callout, ULONG *id);
+FWP FwpsCalloutUnregisterByKey0(const GUID *key);
+FWP FwpmCalloutAdd0(HANDLE engine, const GUID *callout, PVOID security, ULONG *id);
+FWP FwpmCalloutDeleteById0(HANDLE engine, ULONG id);
+FWP FwpmFilterAdd0(HANDLE engine, const GUID *filter, PVOID security, ULONG64 *id);
+FWP FwpmFilterDeleteById0(HANDLE engine, ULONG64 id);
+FWP FwpmProviderContextAdd0(HANDLE engine, const GUID *context, PVOID security, ULONG64 *id);
+FWP FwpmProviderContextDeleteByKey0(HANDLE engine, const GUID *key);
+FWP FwpmBfeStateSubscribeChanges0(PVOID device, PVOID callback, PVOID context, HANDLE *change);
+FWP FwpmBfeStateUnsubscribeChanges0(HANDLE change);
+FWP FwpsFlowAssociateContext0(ULONG64 flow, USHORT layer, ULONG callout, ULONG64 context);
+FWP FwpsFlowRemoveContext0(ULONG64 flow, USHORT layer, ULONG callout);
+FWP FwpsRedirectHandleCreate0(const GUID *provider, ULONG flags, HANDLE *redirect);
+__declspec(dllimport) void FwpsRedirectHandleDestroy0(HANDLE redirect);
+__declspec(dllimport) ULONG FwpmBfeStateGet0(void);
 __declspec(dllimport) void FwpmFreeMemory0(PVOID *memory);
 
 /* A key is the first member of all that has one; the rest is zero. */
@@ -50,6 +65,45 @@ typedef struct KEYED {
 	GUID key;
 	UCHAR rest[240];
 } KEYED;
+
+static void state_changed(PVOID context, ULONG state)
+{
+	(void)context;
+	(void)state;
+}
+
+/* What has a number, what tells of the engine, and flows, of which there is none. */
+NOINLINE static void numbered(HANDLE engine)
+{
+	KEYED object = { 0 };
+	HANDLE handle;
+	ULONG64 number;
+	ULONG id;
+
+	object.key.Data1 = 0x2F6B9C01;
+	if (FwpmCalloutAdd0(engine, &object.key, NULL, &id) == STATUS_SUCCESS) {
+		expect(260, (ULONG)FwpmCalloutDeleteById0(engine, id), STATUS_SUCCESS);
+		expect(261, FwpmCalloutDeleteById0(engine, id) == STATUS_SUCCESS, FALSE);
+	}
+	if (FwpmFilterAdd0(engine, &object.key, NULL, &number) == STATUS_SUCCESS) {
+		expect(262, FwpmFilterDeleteById0(engine, number + 7) == STATUS_SUCCESS, FALSE);
+		expect(263, (ULONG)FwpmFilterDeleteById0(engine, number), STATUS_SUCCESS);
+	}
+	if (FwpmProviderContextAdd0(engine, &object.key, NULL, &number) == STATUS_SUCCESS)
+		expect(264, (ULONG)FwpmProviderContextDeleteByKey0(engine, &object.key), STATUS_SUCCESS);
+	if (FwpsCalloutRegister1(filter_object, &object.key, &id) == STATUS_SUCCESS) {
+		expect(265, FwpsFlowAssociateContext0(1, 2, id, 3) == STATUS_SUCCESS, FALSE);
+		expect(266, FwpsFlowRemoveContext0(1, 2, id) == STATUS_SUCCESS, FALSE);
+		expect(267, (ULONG)FwpsCalloutUnregisterByKey0(&object.key), STATUS_SUCCESS);
+		expect(268, FwpsCalloutUnregisterByKey0(&object.key) == STATUS_SUCCESS, FALSE);
+	}
+	/* FWPM_SERVICE_RUNNING */
+	expect(269, FwpmBfeStateGet0(), 3);
+	if (FwpmBfeStateSubscribeChanges0(filter_object, state_changed, NULL, &handle) == STATUS_SUCCESS)
+		expect(270, (ULONG)FwpmBfeStateUnsubscribeChanges0(handle), STATUS_SUCCESS);
+	if (FwpsRedirectHandleCreate0(&object.key, 0, &handle) == STATUS_SUCCESS)
+		FwpsRedirectHandleDestroy0(handle);
+}
 
 NOINLINE static void platform(void)
 {
@@ -89,6 +143,7 @@ NOINLINE static void platform(void)
 		expect(218, (ULONG)FwpsCalloutUnregisterById0(id), STATUS_SUCCESS);
 		expect(219, FwpsCalloutUnregisterById0(id) == STATUS_SUCCESS, FALSE);
 	}
+	numbered(engine);
 	expect(220, (ULONG)FwpmEngineClose0(engine), STATUS_SUCCESS);
 }
 

@@ -27,6 +27,7 @@ pub(crate) const PLAYS: &[Play] = &[
     at_load("bug-check-callback-left", leave_routine),
     at_load("bug-check-callback-whole", register_whole),
     at_load("wmi-device-deleted", delete_registered),
+    at_load("processor-callback-twice", deregister_twice),
     Play {
         name: "affinity-kept",
         characteristics: Some(keep_in_restart),
@@ -213,4 +214,32 @@ fn free_as_pool(_: &'static Module) {
         unsafe { ExFreePool(memory) }; // caught: contiguous-freed-as-pool by mem-free-pair
         stay();
     }
+}
+
+// Nor these.
+#[link(name = "ntoskrnl")]
+unsafe extern "system" {
+    fn KeRegisterProcessorChangeCallback(
+        routine: *const c_void,
+        context: *mut c_void,
+        flags: u32,
+    ) -> *mut c_void;
+    fn KeDeregisterProcessorChangeCallback(handle: *mut c_void);
+}
+
+extern "system" fn processor_change(_: *mut c_void, _: *mut c_void, _: *mut i32) {}
+
+#[inline(never)]
+fn deregister_twice(_: *mut DRIVER_OBJECT) -> NTSTATUS {
+    let routine: extern "system" fn(*mut c_void, *mut c_void, *mut i32) = processor_change;
+    // SAFETY: PASSIVE_LEVEL; the routine is there as long as the driver.
+    let handle =
+        unsafe { KeRegisterProcessorChangeCallback(routine as *const c_void, null_mut(), 0) };
+    if !handle.is_null() {
+        // SAFETY: registered above.
+        unsafe { KeDeregisterProcessorChangeCallback(handle) };
+        // SAFETY: none: this is the fault.
+        unsafe { KeDeregisterProcessorChangeCallback(handle) }; // caught: processor-callback-twice by mem-use-after-free
+    }
+    STATUS_SUCCESS
 }
