@@ -71,7 +71,15 @@ pub(crate) const DRIVERS: &[CDriver] = &[
     },
     CDriver {
         name: "c-faulty",
-        sources: &["filter.c", "queue.c", "user.c", "irp.c", "fault.c"],
+        sources: &[
+            "filter.c",
+            "queue.c",
+            "user.c",
+            "irp.c",
+            "fault.c",
+            "hang.c",
+            "library_fault.c",
+        ],
         is_guarded: true,
     },
 ];

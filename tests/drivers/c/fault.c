@@ -3,15 +3,10 @@
  *
  * A mark, `caught: PLAY by RULE`, ends the line that the report must name; `overdue: PLAY by RULE`
  * is told in the end, `soon: PLAY by RULE` by the first seeds of stress. `tests/c_filter.rs` reads the
- * marks and plays them all. A marked function is not inlined, and `stay` comes behind its call: the
+ * marks here, in `hang.c` and in `library_fault.c`, and plays them all. A marked function is not inlined, and `stay` comes behind its call: the
  * report shows the frame only then.
  */
-#include "filter.h"
-
-#define stay() __asm__ volatile("" ::: "memory")
-
-#define SIZE 40
-#define ONE_SECOND (-10000000ll)
+#include "fault.h"
 
 struct play {
 	const WCHAR *name;
@@ -25,7 +20,7 @@ struct play {
 	NTSTATUS (*buffered)(IRP *irp);
 };
 
-static UCHAR *block(void)
+UCHAR *block(void)
 {
 	UCHAR *bytes = ExAllocatePool2(POOL_FLAG_NON_PAGED, SIZE, FILTER_TAG);
 
@@ -187,127 +182,6 @@ NOINLINE static void spin(MODULE *module)
 {
 	module->turn++;
 	for (;;) stay(); /* caught: c-spin by lab-no-hang */
-}
-
-NOINLINE static void sleep_for_ever(MODULE *module)
-{
-	KEVENT never;
-
-	module->turn++;
-	KeInitializeEvent(&never, NotificationEvent, FALSE);
-	KeWaitForSingleObject(&never, Executive, KernelMode, FALSE, NULL); /* caught: c-sleep by lab-no-hang */
-	stay();
-}
-
-NOINLINE static void sleep_in_work(MODULE *module)
-{
-	LARGE_INTEGER interval = { .QuadPart = ONE_SECOND };
-
-	for (module->turn = 1; module->turn; module->turn |= 1)
-		KeDelayExecutionThread(KernelMode, FALSE, &interval); /* caught: c-sleep-in-work by wi-routine-short */
-}
-
-NOINLINE static void sleep_at_detach(MODULE *module)
-{
-	KEVENT never;
-
-	module->turn++;
-	KeInitializeEvent(&never, NotificationEvent, FALSE);
-	KeWaitForSingleObject(&never, Executive, KernelMode, FALSE, NULL); /* caught: c-sleep-at-detach by detach-time */
-	stay();
-}
-
-static KEVENT nobody_sets;
-
-/* KSTART_ROUTINEs. */
-NOINLINE static void wait_in_thread(PVOID context)
-{
-	*(ULONG volatile *)context = 1;
-	KeWaitForSingleObject(&nobody_sets, Executive, KernelMode, FALSE, NULL); /* caught: c-thread-left by unload-nothing-pending */
-	PsTerminateSystemThread(STATUS_SUCCESS);
-}
-
-NOINLINE static void spin_in_thread(PVOID context)
-{
-	*(ULONG volatile *)context = 1;
-	for (;;) stay(); /* caught: c-thread-spins by lab-no-hang */
-}
-
-static ULONG thread_runs;
-
-static void start_thread(void (*routine)(PVOID), HANDLE *thread)
-{
-	OBJECT_ATTRIBUTES attributes = { 0 };
-
-	attributes.Length = sizeof(attributes);
-	attributes.Attributes = OBJ_KERNEL_HANDLE;
-	KeInitializeEvent(&nobody_sets, NotificationEvent, FALSE);
-	if (PsCreateSystemThread(thread, THREAD_ALL_ACCESS, &attributes, NULL, NULL, routine, &thread_runs) != STATUS_SUCCESS)
-		KeBugCheckEx(0xE2, 0, 0, 0, 0);
-}
-
-NOINLINE static void thread_left(MODULE *module)
-{
-	HANDLE thread;
-
-	start_thread(wait_in_thread, &thread);
-	ZwClose(thread);
-	module->turn++;
-}
-
-NOINLINE static void thread_spins(MODULE *module)
-{
-	HANDLE thread;
-
-	start_thread(spin_in_thread, &thread);
-	ZwClose(thread);
-	module->turn++;
-}
-
-/* A detach that waits for a thread which does not end. */
-NOINLINE static void thread_waited_for(MODULE *module)
-{
-	PVOID object;
-	HANDLE thread;
-
-	start_thread(wait_in_thread, &thread);
-	if (ObReferenceObjectByHandle(thread, SYNCHRONIZE, NULL, KernelMode, &object, NULL) != STATUS_SUCCESS)
-		KeBugCheckEx(0xE2, 1, 0, 0, 0);
-	ZwClose(thread);
-	KeWaitForSingleObject(object, Executive, KernelMode, FALSE, NULL); /* caught: c-thread-waited-for by detach-time */
-	ObfDereferenceObject(object);
-	module->turn++;
-}
-
-static KTIMER soon;
-static KDPC soon_dpc;
-
-/* KDEFERRED_ROUTINE */
-NOINLINE static void soon_expired(KDPC *dpc, PVOID context, PVOID first, PVOID second)
-{
-	MODULE *volatile none = NULL;
-
-	(void)dpc;
-	(void)first;
-	(void)second;
-	*(ULONG volatile *)context = none->turn; /* soon: c-timer-soon by null-check */
-	stay();
-}
-
-static void set_soon(MODULE *module)
-{
-	LARGE_INTEGER due = { .QuadPart = ONE_SECOND / 100 };
-
-	KeInitializeTimer(&soon);
-	KeInitializeDpc(&soon_dpc, soon_expired, &module->turn);
-	KeSetTimer(&soon, due, &soon_dpc);
-}
-
-static void cancel_soon(MODULE *module)
-{
-	(void)module;
-	KeCancelTimer(&soon);
-	KeFlushQueuedDpcs();
 }
 
 NOINLINE static void block_at_dispatch(MODULE *module)
@@ -552,94 +426,6 @@ static NTSTATUS csq_lost(IRP *irp)
 	queue_request(irp);
 	queue_take(); /* overdue: c-csq-lost by irp-complete-once */
 	return STATUS_PENDING;
-}
-
-/* Functions of the run-time library, with what they must not be given. */
-#define RTL(result) __declspec(dllimport) result
-
-RTL(char *) strcpy(char *target, const char *source);
-RTL(int) _snprintf(char *target, ULONG64 count, const char *format, ...);
-RTL(ULONG) RtlLengthSid(PVOID sid);
-RTL(NTSTATUS) RtlCreateAcl(PVOID acl, ULONG length, ULONG revision);
-RTL(BOOLEAN) RtlCreateHashTable(PVOID *table, ULONG shift, ULONG flags);
-RTL(BOOLEAN) RtlInsertEntryHashTable(PVOID table, PVOID entry, ULONG_PTR signature, PVOID context);
-RTL(BOOLEAN) RtlExpandHashTable(PVOID table);
-RTL(void) qsort(PVOID base, ULONG64 count, ULONG64 size, int (*compare)(const UCHAR *, const UCHAR *));
-
-NOINLINE static void text_unterminated(MODULE *module)
-{
-	UCHAR *bytes = block();
-
-	for (ULONG i = 0; i < SIZE + 8; i++)
-		bytes[i < SIZE ? i : 0] = 'x';
-	module->kept = bytes;
-	module->turn = (ULONG)strlen((const signed char *)bytes); /* caught: c-text-unterminated by mem-overrun */
-	stay();
-}
-
-NOINLINE static void text_past(MODULE *module)
-{
-	module->kept = block();
-	strcpy(module->kept, "a text of more than forty-eight characters, which is too long"); /* caught: c-text-past by mem-overrun */
-	stay();
-}
-
-NOINLINE static void text_wild(MODULE *module)
-{
-	module->kept = block();
-	_snprintf(module->kept, SIZE, "%ws", (PVOID)8); /* caught: c-text-wild by null-check */
-	stay();
-}
-
-NOINLINE static void sid_null(MODULE *module)
-{
-	module->turn = RtlLengthSid(NULL); /* caught: c-sid-null by null-check */
-	stay();
-}
-
-NOINLINE static void acl_at_dispatch(MODULE *module)
-{
-	UCHAR list[8];
-	KIRQL irql;
-
-	irql = KeAcquireSpinLockRaiseToDpc(&module->lock);
-	RtlCreateAcl(list, sizeof(list), 2); /* caught: c-acl-at-dispatch by zw-irql-passive */
-	KeReleaseSpinLock(&module->lock, irql);
-}
-
-NOINLINE static void hash_left(MODULE *module)
-{
-	RtlCreateHashTable(&module->kept, 0, 0); /* caught: c-hash-left by unload-pool-freed */
-	stay();
-}
-
-/* RTL_DYNAMIC_HASH_TABLE_ENTRY. */
-static struct {
-	LIST_ENTRY linkage;
-	ULONG_PTR signature;
-} entry;
-
-NOINLINE static void hash_twice(MODULE *module)
-{
-	if (RtlCreateHashTable(&module->kept, 0, 0)) {
-		RtlInsertEntryHashTable(module->kept, &entry, 7, NULL);
-		RtlInsertEntryHashTable(module->kept, &entry, 7, NULL);
-		while (RtlExpandHashTable(module->kept)) /* caught: c-hash-twice by dv-list-corruption */
-			;
-	}
-	stay();
-}
-
-static int compare_past(const UCHAR *a, const UCHAR *b)
-{
-	return a[SIZE] - b[0]; /* caught: c-sort-past by mem-overrun */
-}
-
-NOINLINE static void sort_past(MODULE *module)
-{
-	module->kept = block();
-	qsort(module->kept, SIZE / 4, 4, compare_past);
-	stay();
 }
 
 static const struct play plays[] = {
