@@ -323,7 +323,7 @@ NOINLINE static void access(void)
 }
 
 /* A device and a key are protected; what is set is what there is. */
-NOINLINE static void objects(void)
+NOINLINE static void securables(void)
 {
 	enum { OWNER = 1, DACL = 4 };
 	OBJECT_ATTRIBUTES attributes = { 0 };
@@ -410,5 +410,5 @@ void security(void)
 	entries();
 	descriptors();
 	access();
-	objects();
+	securables();
 }
