@@ -1,6 +1,6 @@
 //! Requests that the system builds for a driver, with their buffers.
 
-use lab_rules::event::Lent;
+use lab_rules::event::{IrpEvent, Lent};
 
 use super::{Maker, own, release};
 use crate::abi::constant::{
@@ -13,7 +13,7 @@ use crate::nt::{ke, mdl, mm};
 use crate::rt::mem::{self, BadAddress};
 use crate::rt::pool::Kind;
 use crate::rt::sched;
-use crate::watch::OrFault;
+use crate::watch::{OrFault, emit};
 use crate::{driver, memory};
 
 /// What the system has made for a request that it ends itself; what is not there is 0.
@@ -276,7 +276,15 @@ fn drivers_buffer(length: u32, source: u64, copied: u32) -> u64 {
 /// Locked pages as in [`lock`], which the driver unlocks and frees.
 fn drivers_mdl(address: u64, length: u32, is_written: bool) -> u64 {
     probe(address, length);
-    mm::allocate_mdl_with(address, length, mdl_flags(is_written))
+    let mdl = mm::allocate_mdl_with(address, length, mdl_flags(is_written));
+    if mdl != 0 {
+        emit(lab_rules::Kind::Irp(IrpEvent::PagesLocked {
+            mdl,
+            address,
+            length: length.into(),
+        }));
+    }
+    mdl
 }
 
 /// A request for a thread has come to its end: what is in the system's buffer goes to who has asked, who is told, and all

@@ -158,19 +158,24 @@ fn unregister(call: &Call<'_>) -> u64 {
 fn notify(call: &Call<'_>) -> u64 {
     let (object, first, second) = (call.arg(0), call.arg(1), call.arg(2));
     mem::read::<u64>(object).or_fault();
-    let mut last = None;
-    // One at a time: a routine may change what is registered.
-    while let Some((handle, it)) = STATE.with_borrow(|state| {
-        let place = |handle| state.registered.iter().position(|(it, _)| *it == handle);
-        let from = last.and_then(place).map_or(0, |place| place + 1);
-        let mut rest = state.registered[from..].iter();
-        rest.find(|(_, it)| it.object == object).copied()
-    }) {
-        with(handle, |it| it.running += 1);
-        let arguments = [it.context, first, second];
-        driver::call(Callback::ExCallback, None, it.routine, &arguments);
-        with(handle, |it| it.running -= 1);
-        last = Some(handle);
+    let of_object: Vec<u64> = STATE.with_borrow(|state| {
+        let its = state
+            .registered
+            .iter()
+            .filter(|(_, it)| it.object == object);
+        its.map(|(handle, _)| *handle).collect()
+    });
+    for handle in of_object {
+        // Another one may have been unregistered meanwhile.
+        let begin = |it: &mut Registered| {
+            it.running += 1;
+            *it
+        };
+        if let Some(it) = with(handle, begin) {
+            let arguments = [it.context, first, second];
+            driver::call(Callback::ExCallback, None, it.routine, &arguments);
+            with(handle, |it| it.running -= 1);
+        }
     }
     0
 }

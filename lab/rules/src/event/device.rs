@@ -97,6 +97,15 @@ pub enum IrpEvent {
         /// Its address.
         irp: u64,
     },
+    /// The system has locked pages for one of the driver's, who unlocks them and frees the MDL.
+    PagesLocked {
+        /// The MDL.
+        mdl: u64,
+        /// Where the pages' contents begin.
+        address: u64,
+        /// Bytes of them.
+        length: u64,
+    },
     /// The driver gave it to a device.
     Called {
         /// Its address.

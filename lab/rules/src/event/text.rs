@@ -407,6 +407,7 @@ impl Display for IrpEvent {
             }
             Self::Allocated { irp } => write!(f, "   IRP {irp:#x} made"),
             Self::Freed { irp } => write!(f, "   IRP {irp:#x} freed"),
+            Self::PagesLocked { mdl, .. } => write!(f, "   pages locked, MDL {mdl:#x}"),
             Self::Called { irp } => write!(f, "   IRP {irp:#x} given to a device"),
             Self::CameBack { irp } => write!(f, "   IRP {irp:#x} came back"),
             Self::Passed { irp, status, .. } => {

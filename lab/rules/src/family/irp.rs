@@ -240,6 +240,7 @@ impl Monitor for IrpMonitor {
             }
             IrpEvent::Allocated { .. }
             | IrpEvent::Freed { .. }
+            | IrpEvent::PagesLocked { .. }
             | IrpEvent::Called { .. }
             | IrpEvent::CameBack { .. }
             | IrpEvent::Misused { .. } => None,

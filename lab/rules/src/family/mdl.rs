@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::event::{Event, Import, Kind, Returned};
+use crate::event::{Event, Import, IrpEvent, Kind, Returned};
 use crate::family::count_text;
 use crate::family::place::{Place, Places};
 use crate::{BugCheck, Finding, Monitor, Origin, Rule, catalogue as rule};
@@ -69,6 +69,21 @@ impl Monitor for MdlMonitor {
             Kind::Import(import) => self.check_call(event.thread, import),
             Kind::Returned(returned) => {
                 self.take_result(event.thread, returned);
+                None
+            }
+            Kind::Irp(IrpEvent::PagesLocked {
+                mdl,
+                address,
+                length,
+            }) => {
+                let locked = Mdl {
+                    maker: Maker::Io,
+                    pages: Pages::Locked,
+                    is_mapped: false,
+                    address: *address,
+                    length: *length,
+                };
+                self.mdls.insert(*mdl, locked);
                 None
             }
             Kind::Left(_) => self.check_left(),
@@ -320,7 +335,7 @@ impl MdlMonitor {
 #[cfg(test)]
 mod tests {
     use super::MdlMonitor;
-    use crate::event::{Event, Kind, Left, Loaded, PoolEvent};
+    use crate::event::{Event, IrpEvent, Kind, Left, Loaded, PoolEvent};
     use crate::table::{at, check, import, on, returned};
 
     const MDL: u64 = 0x9000;
@@ -354,6 +369,14 @@ mod tests {
 
     fn build() -> Event {
         call("MmBuildMdlForNonPagedPool")
+    }
+
+    fn given() -> Event {
+        at(Kind::Irp(IrpEvent::PagesLocked {
+            mdl: MDL,
+            address: BUFFER,
+            length: 64,
+        }))
     }
 
     fn lock() -> Event {
@@ -435,6 +458,16 @@ mod tests {
                     map(),
                 ],
                 vec!["mdl-map-locked"],
+            ),
+            (
+                "locked by the system for the driver",
+                vec![given(), call("MmUnlockPages"), call("IoFreeMdl")],
+                vec![],
+            ),
+            (
+                "locked by the system and freed locked",
+                vec![given(), call("IoFreeMdl")],
+                vec!["mdl-free-unlocked"],
             ),
             (
                 "unlocked twice",

@@ -239,7 +239,7 @@ pub(super) fn each_step(kind: &Kind, mut each: impl FnMut(Noun, u64, &'static st
             IrpEvent::Called { irp } => each(IRP, irp, "given to a device", Others),
             IrpEvent::CameBack { irp } => each(IRP, irp, "came back", Driver),
             IrpEvent::Passed { irp, .. } => each(IRP, irp, "completed further up", Others),
-            IrpEvent::Misused { .. } => {}
+            IrpEvent::Misused { .. } | IrpEvent::PagesLocked { .. } => {}
             IrpEvent::Overdue { irp, .. } => each(IRP, irp, "waited for in vain", Driver),
         },
         Kind::Handle(event) => match *event {
