@@ -52,7 +52,7 @@ super::rules! {
         "If the information buffer is too small the filter fails with INVALID_LENGTH or BUFFER_TOO_SHORT and sets BytesNeeded, without writing past the buffer.";
     OID_REQUEST_HEADER = "oid-request-header": BugCheck Must,
         name None, stop "0x7C/0x21", page "ddi ndis/nf-ndis-ndisfoidrequest.md",
-        "Own requests have header type OID_REQUEST and a valid revision/size.";
+        "What a filter sends or clones has header type OID_REQUEST and a valid revision/size, whoever has made the request.";
     OID_REQUEST_NONPAGED = "oid-request-nonpaged": BugCheck Must,
         name None, stop None, page "ddi ndis/nf-ndis-ndisoidrequest.md",
         "OID request and information buffer are nonpaged and stay valid until completion.";

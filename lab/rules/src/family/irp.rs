@@ -85,7 +85,7 @@ impl IrpMonitor {
             return fail(
                 &rule::IRP_INFORMATION_BOUNDS,
                 happened,
-                BugCheck::new(0xC9, &[0x312]),
+                BugCheck::new(0xC9, &[0x312, 0, irp]),
             );
         }
         None
@@ -119,7 +119,7 @@ impl IrpMonitor {
                 );
                 Some(
                     Finding::new(&rule::IRP_PENDING_NOT_AFTER_COMPLETE, happened)
-                        .with(BugCheck::new(0xC9, &[0x23D, irp])),
+                        .with(BugCheck::new(0xC9, &[0x23D, 0, irp, status.into()])),
                 )
             }
             (None, is_pending @ true, false) | (_, is_pending @ false, true) => {
@@ -131,7 +131,7 @@ impl IrpMonitor {
                 let code = if is_pending { 0x23D } else { 0x23E };
                 Some(
                     Finding::new(&rule::IRP_MARK_PENDING, happened)
-                        .with(BugCheck::new(0xC9, &[code, irp])),
+                        .with(BugCheck::new(0xC9, &[code, 0, irp, status.into()])),
                 )
             }
             (None, false, false) => Some(
@@ -139,14 +139,14 @@ impl IrpMonitor {
                     &rule::IRP_COMPLETE_OR_PEND,
                     format!("IRP {irp:#x} was neither completed nor marked pending"),
                 )
-                .with(BugCheck::new(0xC9, &[0x226, irp])),
+                .with(BugCheck::new(0xC9, &[0x226, 0, irp])),
             ),
             (Some(completed), false, false) => (completed != status).then(|| {
                 let happened = format!(
                     "IRP {irp:#x} was completed with {completed:#x} and {status:#x} was returned"
                 );
                 Finding::new(&rule::IRP_STATUS_CONSISTENT, happened)
-                    .with(BugCheck::new(0xC9, &[0x224, irp]))
+                    .with(BugCheck::new(0xC9, &[0x224, 0, irp, completed.into()]))
             }),
         }
     }
