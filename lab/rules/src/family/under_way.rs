@@ -1,7 +1,8 @@
-//! Which threads were in driver code already when a module's pause began.
+//! Which threads were in driver code already when a module's FilterPause returned.
 //!
-//! NDIS calls FilterPause while other processors are in the driver. What they are about to do then they may still do: no
-//! lock may be held across a call into NDIS, so no driver could stop them at that instruction. FilterPause waits for them.
+//! NDIS calls FilterPause while other processors are in the driver, and more come until it has told them. What they are
+//! about to do then they may still do: no lock may be held across a call into NDIS, so no driver could stop them at that
+//! instruction. FilterPause waits for them, or the completion of the pause does.
 
 use std::collections::BTreeMap;
 
@@ -13,8 +14,15 @@ pub(crate) struct UnderWay {
     events: u64,
     /// Per thread: how deep it is in driver code, and since which event.
     threads: BTreeMap<u32, (u32, u64)>,
-    /// Per adapter: the event that the last pause began with.
-    pauses: BTreeMap<u32, u64>,
+    /// Per adapter: the last FilterPause.
+    pauses: BTreeMap<u32, Pause>,
+}
+
+/// A call of FilterPause: the events with which it began and has returned.
+#[derive(Debug)]
+struct Pause {
+    began: u64,
+    returned: Option<u64>,
 }
 
 impl UnderWay {
@@ -31,10 +39,16 @@ impl UnderWay {
                 if call.callback == Callback::FilterPause
                     && let Some(adapter) = call.adapter
                 {
-                    self.pauses.insert(adapter, began);
+                    let returned = None;
+                    self.pauses.insert(adapter, Pause { began, returned });
                 }
             }
-            Kind::Leave { .. } => {
+            Kind::Leave { call, .. } => {
+                if call.callback == Callback::FilterPause
+                    && let Some(pause) = call.adapter.and_then(|it| self.pauses.get_mut(&it))
+                {
+                    pause.returned = Some(self.events);
+                }
                 if let Some((depth, _)) = self.threads.get_mut(&event.thread) {
                     *depth = depth.saturating_sub(1);
                 }
@@ -43,12 +57,12 @@ impl UnderWay {
         }
     }
 
-    /// Whether a thread is in driver code since before the last pause of an adapter.
+    /// Whether a thread is in driver code since before the last FilterPause of an adapter has returned, and is not in that.
     pub(crate) fn is_older_than_pause(&self, thread: u32, adapter: u32) -> bool {
         let since = self.threads.get(&thread).filter(|(depth, _)| *depth > 0);
         let pause = self.pauses.get(&adapter);
-        since
-            .zip(pause)
-            .is_some_and(|((_, since), pause)| since < pause)
+        since.zip(pause).is_some_and(|((_, since), pause)| {
+            *since != pause.began && pause.returned.is_none_or(|returned| *since < returned)
+        })
     }
 }

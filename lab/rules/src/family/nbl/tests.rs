@@ -365,11 +365,32 @@ fn own_structures_stay_own() {
         &[],
     );
     check(
-        "indicated by who came after the pause began",
+        "indicated by who came before FilterPause could tell",
         &[
             allocated(),
             pausing(),
             enter(Callback::TimerFunction, None),
+            own(Indicate),
+        ],
+        &[],
+    );
+    const PENDING: Option<u32> = Some(0x103);
+    check(
+        "indicated by who came after FilterPause had returned",
+        &[
+            allocated(),
+            pausing(),
+            on(2, leave(Callback::FilterPause, Some(0), PENDING).kind),
+            enter(Callback::TimerFunction, None),
+            own(Indicate),
+        ],
+        &["pause-no-new-receive"],
+    );
+    check(
+        "indicated by FilterPause",
+        &[
+            allocated(),
+            enter(Callback::FilterPause, Some(0)),
             own(Indicate),
         ],
         &["pause-no-new-receive"],
