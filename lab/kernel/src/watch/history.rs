@@ -188,7 +188,9 @@ impl Histories {
             true => Some(address),
             false => Some(whole(address)).filter(|whole| self.objects.contains_key(whole)),
         };
-        addresses.extend(named(happened).filter_map(known));
+        // What NULL is the beginning of has no name, though handles are as small.
+        let is_null = matches!(kind, Kind::Fault(fault) if fault.region == Region::Null);
+        addresses.extend(named(happened).filter(|_| !is_null).filter_map(known));
         if let Kind::Fault(fault) = kind {
             addresses.extend(self.touched(fault.region));
         }
