@@ -82,3 +82,18 @@ fn is_emulated(module: &str, name: &str) -> bool {
         .chain([("ntoskrnl.exe", COMPILER)])
         .any(|(exporter, known)| known == name && exports(exporter))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use crate::life::IMPORTS;
+
+    #[test]
+    fn every_name_is_offered_once() {
+        let mut seen = BTreeSet::new();
+        for import in IMPORTS.iter().flat_map(|imports| imports.iter()) {
+            assert!(seen.insert((import.module, import.name)), "{}", import.name);
+        }
+    }
+}
