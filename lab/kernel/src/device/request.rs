@@ -7,7 +7,8 @@ use super::buffer::{Buffers, Method};
 use super::{DEVICES, File, PATIENCE_NS, attachment, cancel, cleanup};
 use crate::abi::constant::{
     DO_BUFFERED_IO, DO_DIRECT_IO, IRP_MJ_DEVICE_CONTROL, IRP_MJ_READ, IRP_MJ_SYSTEM_CONTROL,
-    IRP_MJ_WRITE, STATUS_INVALID_DEVICE_REQUEST, STATUS_PENDING,
+    IRP_MJ_WRITE, SL_READ_ACCESS_GRANTED, SL_WRITE_ACCESS_GRANTED, STATUS_INVALID_DEVICE_REQUEST,
+    STATUS_PENDING,
 };
 use crate::abi::nt::{DEVICE_OBJECT, IO_STACK_LOCATION as L, IO_STATUS_BLOCK, IRP};
 use crate::driver;
@@ -260,6 +261,9 @@ fn fill(
             L::Parameters_DeviceIoControl_OutputBufferLength.write(stack, request.output_len)?;
             L::Parameters_DeviceIoControl_InputBufferLength.write(stack, input_len)?;
             L::Parameters_DeviceIoControl_IoControlCode.write(stack, code)?;
+            // Files are opened for both.
+            let granted = SL_READ_ACCESS_GRANTED | SL_WRITE_ACCESS_GRANTED;
+            L::Flags.write(stack, granted as u8)?;
             L::Parameters_DeviceIoControl_Type3InputBuffer.write(stack, buffers.type3)
         }
         RequestKind::Read { offset } => {

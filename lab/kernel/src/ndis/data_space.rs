@@ -9,7 +9,7 @@ use crate::abi::constant::{
 use crate::abi::ndis::{NET_BUFFER as B, NET_BUFFER_LIST};
 use crate::abi::nt::MDL;
 use crate::ndis::nbl;
-use crate::nt::{SUCCESS, imports, mdl};
+use crate::nt::{SUCCESS, imports, mm};
 use crate::rt::mem::{self, BadAddress};
 use crate::rt::{Call, sched};
 use crate::watch::OrFault;
@@ -86,7 +86,7 @@ fn pieces_within(nb: u64, mut length: u64) -> Result<Vec<Piece>, BadAddress> {
         let bytes = room.min(u32::try_from(length).unwrap_or(u32::MAX));
         if bytes > 0 {
             all.push(Piece {
-                address: mdl::address(current)?.wrapping_add(offset.into()),
+                address: mm::data_address(current)?.wrapping_add(offset.into()),
                 length: bytes,
                 flags: u32::from(MDL::MdlFlags.read(current)?.cast_unsigned()) & SPEAKS_OF_MEMORY,
             });
@@ -189,9 +189,7 @@ fn map(nb: u64) -> Result<(), BadAddress> {
     let current = B::CurrentMdl.read(nb)?;
     let flags = MDL::MdlFlags.read(current)?.cast_unsigned();
     if u32::from(flags) & (MDL_MAPPED_TO_SYSTEM_VA | MDL_SOURCE_IS_NONPAGED_POOL) == 0 {
-        MDL::MappedSystemVa.write(current, mdl::address(current)?)?;
-        let mapped = flags | MDL_MAPPED_TO_SYSTEM_VA as u16;
-        MDL::MdlFlags.write(current, mapped.cast_signed())?;
+        mm::system_address(current)?;
     }
     Ok(())
 }

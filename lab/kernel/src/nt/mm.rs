@@ -68,26 +68,47 @@ fn map_pages(address: u64, flags: u32) -> u64 {
 
 fn map_locked_pages(call: &Call<'_>) -> u64 {
     let mdl = call.arg(0);
-    let address = mdl::address(mdl).or_fault();
     // Another processor may do something meanwhile. Where memory is short, so are mappings.
     sched::point();
     if driver::is_short() {
         return 0;
     }
-    let flags_before = flags(mdl).or_fault();
-    let mut flags = flags_before | MDL_MAPPED_TO_SYSTEM_VA;
-    if flags & MDL_PARTIAL != 0 {
-        flags |= MDL_PARTIAL_HAS_BEEN_MAPPED;
+    system_address(mdl).or_fault()
+}
+
+/// Where the system has the pages of an MDL, which are mapped if they are not.
+///
+/// # Errors
+/// Where the MDL cannot be read.
+pub(crate) fn system_address(mdl: u64) -> Result<u64, BadAddress> {
+    let address = mdl::address(mdl)?;
+    let before = flags(mdl)?;
+    let mut after = before | MDL_MAPPED_TO_SYSTEM_VA;
+    if before & MDL_PARTIAL != 0 {
+        after |= MDL_PARTIAL_HAS_BEEN_MAPPED;
     }
-    let is_again = flags_before & MDL_MAPPED_TO_SYSTEM_VA != 0;
+    let is_again = before & MDL_MAPPED_TO_SYSTEM_VA != 0;
     let mapped = if is_again && user::holds(address) {
-        MDL::MappedSystemVa.read(mdl).or_fault()
+        MDL::MappedSystemVa.read(mdl)?
     } else {
-        map_pages(address, flags)
+        map_pages(address, after)
     };
-    set_flags(mdl, flags).or_fault();
-    MDL::MappedSystemVa.write(mdl, mapped).or_fault();
-    mapped
+    set_flags(mdl, after)?;
+    MDL::MappedSystemVa.write(mdl, mapped)?;
+    Ok(mapped)
+}
+
+/// Where whoever has the data of an MDL in hand finds it: pages of user mode that are locked are mapped for that.
+///
+/// # Errors
+/// Where the MDL cannot be read.
+pub(crate) fn data_address(mdl: u64) -> Result<u64, BadAddress> {
+    let address = mdl::address(mdl)?;
+    if user::holds(address) && flags(mdl)? & (MDL_PAGES_LOCKED | MDL_PARTIAL) != 0 {
+        system_address(mdl)
+    } else {
+        Ok(address)
+    }
 }
 
 /// Takes the system's mapping of memory of user mode away, if there is one.

@@ -6,7 +6,7 @@ use super::slot_value;
 use crate::abi::constant::{NetBufferListCancelId, TcpLargeSendNetBufferListInfo};
 use crate::abi::ndis::{NET_BUFFER, NET_BUFFER_LIST};
 use crate::abi::nt::MDL;
-use crate::nt::mdl;
+use crate::nt::mm;
 use crate::rt::mem::{self, BadAddress};
 
 /// More MDLs, or NET_BUFFERs, than any structure has.
@@ -76,7 +76,7 @@ fn buffer(nb: u64) -> Result<Buffer, BadAddress> {
             .saturating_sub(offset)
             .min(data_len);
         if usize::try_from(first_span).is_ok_and(|span| span >= HEADER) {
-            let start = mdl::address(current)? + u64::from(offset);
+            let start = mm::data_address(current)? + u64::from(offset);
             header = mem::read_bytes(start, HEADER).ok();
         }
     }
