@@ -61,6 +61,7 @@ NTSTATUS play_request(IRP *irp);
 NTSTATUS user_request(IRP *irp);
 NTSTATUS request_end(IRP *irp, NTSTATUS status, ULONG64 information);
 UCHAR *mdl_address(MDL *mdl);
+NDIS_HANDLE list_pool(void);
 
 /* Stops the system where what a trial has found is not what its page says; the stop tells `more` as well. */
 static inline void expect_telling(ULONG trial, ULONG64 is, ULONG64 must, ULONG64 more)
@@ -72,6 +73,37 @@ static inline void expect_telling(ULONG trial, ULONG64 is, ULONG64 must, ULONG64
 static inline void expect(ULONG trial, ULONG64 is, ULONG64 must)
 {
 	expect_telling(trial, is, must, 0);
+}
+
+/* Whether a call has worked; one that has not may only have been short of memory. */
+static inline BOOLEAN worked(ULONG trial, NTSTATUS status)
+{
+	if (status != STATUS_INSUFFICIENT_RESOURCES)
+		expect(trial, (ULONG)status, STATUS_SUCCESS);
+	return status == STATUS_SUCCESS;
+}
+
+/* The same of one that must fail so. */
+static inline BOOLEAN failed(ULONG trial, NTSTATUS status, NTSTATUS must)
+{
+	if (status != STATUS_INSUFFICIENT_RESOURCES)
+		expect(trial, (ULONG)status, (ULONG)must);
+	return status == must;
+}
+
+/* An object of this name, if it has one, below `root`, for a handle of the kernel's. */
+static inline OBJECT_ATTRIBUTES attributes(HANDLE root, UNICODE_STRING *name, const WCHAR *text)
+{
+	OBJECT_ATTRIBUTES it = { 0 };
+
+	it.Length = sizeof(it);
+	it.RootDirectory = root;
+	it.Attributes = OBJ_KERNEL_HANDLE | OBJ_CASE_INSENSITIVE;
+	if (text) {
+		RtlInitUnicodeString(name, text);
+		it.ObjectName = name;
+	}
+	return it;
 }
 
 /* Tries structured exception handling; the system stops where it is not as documented. */
@@ -101,6 +133,7 @@ void store_parameters(void);
 /* The same of objects by handle and of what the I/O manager keeps; at load, in between, and before the device goes. */
 void object_begin(DEVICE_OBJECT *device);
 void objects(DEVICE_OBJECT *device);
+void manager_calls(DEVICE_OBJECT *device);
 void object_end(DEVICE_OBJECT *device);
 
 /* A device that NDIS knows nothing of; NULL where there was no memory for it. */

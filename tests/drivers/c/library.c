@@ -147,19 +147,10 @@ NOINLINE static void devices(void)
 	IoDeleteDevice(device);
 }
 
-/* A pool of lists needs no handle of the driver's or a module's. */
 NOINLINE static void pools(void)
 {
-	NET_BUFFER_LIST_POOL_PARAMETERS parameters = { 0 };
-	NDIS_HANDLE pool;
+	NDIS_HANDLE pool = list_pool();
 
-	parameters.Header.Type = NDIS_OBJECT_TYPE_DEFAULT;
-	parameters.Header.Revision = NET_BUFFER_LIST_POOL_PARAMETERS_REVISION_1;
-	parameters.Header.Size = NDIS_SIZEOF_NET_BUFFER_LIST_POOL_PARAMETERS_REVISION_1;
-	parameters.ProtocolId = NDIS_PROTOCOL_ID_DEFAULT;
-	parameters.fAllocateNetBuffer = TRUE;
-	parameters.PoolTag = FILTER_TAG;
-	pool = NdisAllocateNetBufferListPool(NULL, &parameters);
 	if (pool)
 		NdisFreeNetBufferListPool(pool);
 }

@@ -39,38 +39,10 @@ IMPORT void ExUnregisterCallback(PVOID registration);
 IMPORT void ExNotifyCallback(PVOID object, PVOID first, PVOID second);
 IMPORT void IoRegisterDriverReinitialization(DRIVER_OBJECT *driver, PVOID routine, PVOID context);
 
-/* Whether a call has worked; one that has not may only have been short of memory. */
-static BOOLEAN worked(ULONG trial, NTSTATUS status)
-{
-	if (status != STATUS_INSUFFICIENT_RESOURCES)
-		expect(trial, (ULONG)status, STATUS_SUCCESS);
-	return status == STATUS_SUCCESS;
-}
-
-/* One that must fail, unless memory is short. */
-static void failed(ULONG trial, NTSTATUS status, NTSTATUS must)
-{
-	if (status != STATUS_INSUFFICIENT_RESOURCES)
-		expect(trial, (ULONG)status, (ULONG)must);
-}
-
-static OBJECT_ATTRIBUTES attributes(UNICODE_STRING *name, const WCHAR *text)
-{
-	OBJECT_ATTRIBUTES it = { 0 };
-
-	it.Length = sizeof(it);
-	it.Attributes = OBJ_KERNEL_HANDLE | OBJ_CASE_INSENSITIVE;
-	if (text) {
-		RtlInitUnicodeString(name, text);
-		it.ObjectName = name;
-	}
-	return it;
-}
-
 NOINLINE static void events(void)
 {
 	UNICODE_STRING name;
-	OBJECT_ATTRIBUTES it = attributes(&name, NULL);
+	OBJECT_ATTRIBUTES it = attributes(NULL, &name, NULL);
 	LARGE_INTEGER soon = { .QuadPart = -10 };
 	HANDLE handles[2], again;
 	PVOID object;
@@ -78,7 +50,7 @@ NOINLINE static void events(void)
 
 	if (!worked(500, ZwCreateEvent(&handles[0], 0, &it, NotificationEvent, FALSE)))
 		return;
-	it = attributes(&name, L"\\BaseNamedObjects\\DeferlwfTrial");
+	it = attributes(NULL, &name, L"\\BaseNamedObjects\\DeferlwfTrial");
 	if (worked(501, ZwCreateEvent(&handles[1], 0, &it, SynchronizationEvent, TRUE))) {
 		failed(502, ZwCreateEvent(&again, 0, &it, SynchronizationEvent, TRUE), STATUS_OBJECT_NAME_COLLISION);
 		expect(503, (ULONG)ZwWaitForMultipleObjects(2, handles, 0, FALSE, &soon), STATUS_TIMEOUT);
@@ -141,7 +113,7 @@ NOINLINE static void names(void)
 {
 	WCHAR room[32];
 	UNICODE_STRING name, target, answer;
-	OBJECT_ATTRIBUTES it = attributes(&name, L"\\DeferlwfFolder");
+	OBJECT_ATTRIBUTES it = attributes(NULL, &name, L"\\DeferlwfFolder");
 	HANDLE folder, link, again;
 	ULONG length = 0;
 
@@ -153,11 +125,10 @@ NOINLINE static void names(void)
 	failed(531, ZwOpenSymbolicLinkObject(&again, 0, &it), STATUS_OBJECT_TYPE_MISMATCH);
 	if (worked(532, ZwOpenDirectoryObject(&again, 0, &it)))
 		ZwClose(again);
-	it = attributes(&name, L"Link");
-	it.RootDirectory = folder;
+	it = attributes(folder, &name, L"Link");
 	RtlInitUnicodeString(&target, L"\\Device\\Null");
 	if (worked(533, ZwCreateSymbolicLinkObject(&link, 0, &it, &target))) {
-		it = attributes(&name, L"\\DEFERLWFFOLDER\\link");
+		it = attributes(NULL, &name, L"\\DEFERLWFFOLDER\\link");
 		if (worked(534, ZwOpenSymbolicLinkObject(&again, 0, &it))) {
 			expect(535, (ULONG)ZwQuerySymbolicLinkObject(again, &answer, &length), STATUS_SUCCESS);
 			expect(536, answer.Length, target.Length);
@@ -239,7 +210,7 @@ static void called(PVOID context, PVOID first, PVOID second)
 NOINLINE static void callbacks(void)
 {
 	UNICODE_STRING name;
-	OBJECT_ATTRIBUTES it = attributes(&name, L"\\Callback\\DeferlwfTrial");
+	OBJECT_ATTRIBUTES it = attributes(NULL, &name, L"\\Callback\\DeferlwfTrial");
 	PVOID object, registration;
 	ULONG calls = 0;
 
@@ -255,7 +226,7 @@ NOINLINE static void callbacks(void)
 		expect(574, calls, 1);
 	}
 	ObfDereferenceObject(object);
-	it = attributes(&name, L"\\Callback\\SetSystemTime");
+	it = attributes(NULL, &name, L"\\Callback\\SetSystemTime");
 	if (worked(575, ExCreateCallback(&object, &it, FALSE, TRUE)))
 		ObfDereferenceObject(object);
 }
@@ -278,7 +249,7 @@ NOINLINE static void notifications(DEVICE_OBJECT *device)
 NOINLINE static void folders(void)
 {
 	UNICODE_STRING name, pattern;
-	OBJECT_ATTRIBUTES it = attributes(&name, L"\\SystemRoot");
+	OBJECT_ATTRIBUTES it = attributes(NULL, &name, L"\\SystemRoot");
 	ULONG options = FILE_SYNCHRONOUS_IO_NONALERT | FILE_DIRECTORY_FILE;
 	IO_STATUS_BLOCK block;
 	UCHAR room[256];
@@ -308,7 +279,7 @@ NOINLINE static void folders(void)
 NOINLINE static void own_device(void)
 {
 	UNICODE_STRING name;
-	OBJECT_ATTRIBUTES it = attributes(&name, L"\\Device\\DeferlwfFilterInC");
+	OBJECT_ATTRIBUTES it = attributes(NULL, &name, L"\\Device\\DeferlwfFilterInC");
 	IO_STATUS_BLOCK block;
 	UCHAR input[2] = { 1, 2 }, output[2] = { 0 };
 	FILE_OBJECT *object;
@@ -387,6 +358,7 @@ void objects(DEVICE_OBJECT *device)
 	sharing();
 	callbacks();
 	folders();
+	manager_calls(device);
 	if (!device)
 		return;
 	notifications(device);

@@ -7,34 +7,6 @@
 #define SERVICE L"\\Registry\\Machine\\System\\CurrentControlSet\\Services\\filter"
 #define LOG L"\\SystemRoot\\Temp\\deferlwf-trial.log"
 
-/* Whether a call has worked; one that has not may only have been short of memory. */
-static BOOLEAN worked(ULONG trial, NTSTATUS status)
-{
-	if (status != STATUS_INSUFFICIENT_RESOURCES)
-		expect(trial, (ULONG)status, STATUS_SUCCESS);
-	return status == STATUS_SUCCESS;
-}
-
-/* The same of one that must fail so. */
-static BOOLEAN failed(ULONG trial, NTSTATUS status, NTSTATUS must)
-{
-	if (status != STATUS_INSUFFICIENT_RESOURCES)
-		expect(trial, (ULONG)status, (ULONG)must);
-	return status == must;
-}
-
-static OBJECT_ATTRIBUTES attributes(HANDLE root, UNICODE_STRING *name, const WCHAR *text)
-{
-	OBJECT_ATTRIBUTES it = { 0 };
-
-	RtlInitUnicodeString(name, text);
-	it.Length = sizeof(it);
-	it.RootDirectory = root;
-	it.ObjectName = name;
-	it.Attributes = OBJ_KERNEL_HANDLE | OBJ_CASE_INSENSITIVE;
-	return it;
-}
-
 /* What was set with the registry is what NDIS reads. */
 NOINLINE static void read_by_ndis(void)
 {

@@ -109,6 +109,38 @@ UCHAR *mdl_address(MDL *mdl)
 					    NormalPagePriority | MdlMappingNoExecute);
 }
 
+/* A pool of lists needs no handle of the driver's or a module's. */
+NDIS_HANDLE list_pool(void)
+{
+	NET_BUFFER_LIST_POOL_PARAMETERS parameters = { 0 };
+
+	parameters.Header.Type = NDIS_OBJECT_TYPE_DEFAULT;
+	parameters.Header.Revision = NET_BUFFER_LIST_POOL_PARAMETERS_REVISION_1;
+	parameters.Header.Size = NDIS_SIZEOF_NET_BUFFER_LIST_POOL_PARAMETERS_REVISION_1;
+	parameters.ProtocolId = NDIS_PROTOCOL_ID_DEFAULT;
+	parameters.fAllocateNetBuffer = TRUE;
+	parameters.PoolTag = FILTER_TAG;
+	return NdisAllocateNetBufferListPool(NULL, &parameters);
+}
+
+/* Locked pages of user mode as the data of a packet: NDIS finds them in whichever process that is. */
+static void as_packet(MDL *mdl, ULONG length)
+{
+	NDIS_HANDLE pool = list_pool();
+	NET_BUFFER_LIST *list = pool ? NdisAllocateNetBufferAndNetBufferList(pool, 0, 0, mdl, 0, length) : NULL;
+	const UCHAR *found, *mapped;
+
+	if (list) {
+		found = NdisGetDataBuffer(list->FirstNetBuffer, length, NULL, 1, 0);
+		mapped = mdl_address(mdl);
+		if (found && mapped)
+			expect(800, (ULONG64)found, (ULONG64)mapped);
+		NdisFreeNetBufferList(list);
+	}
+	if (pool)
+		NdisFreeNetBufferListPool(pool);
+}
+
 /* METHOD_OUT_DIRECT: the input is copied, the output is locked pages. Those of METHOD_IN_DIRECT are more input. */
 static NTSTATUS direct(const REQUEST *request, BOOLEAN is_out)
 {
@@ -120,6 +152,8 @@ static NTSTATUS direct(const REQUEST *request, BOOLEAN is_out)
 
 	if (length == 0 || !mdl)
 		return request_end(request->irp, STATUS_INVALID_PARAMETER, 0);
+	if (!is_out)
+		as_packet(mdl, length);
 	mapped = mdl_address(mdl);
 	if (!mapped)
 		return request_end(request->irp, STATUS_INSUFFICIENT_RESOURCES, 0);
@@ -143,6 +177,9 @@ NTSTATUS user_request(IRP *irp)
 		.output_length = location->Parameters.DeviceIoControl.OutputBufferLength,
 	};
 
+	/* FILE_READ_ACCESS, FILE_ANY_ACCESS */
+	expect(801, (ULONG)IoValidateDeviceIoControlAccess(irp, 1), STATUS_SUCCESS);
+	expect(802, (ULONG)IoValidateDeviceIoControlAccess(irp, 0), (ULONG)STATUS_INVALID_PARAMETER);
 	switch (location->Parameters.DeviceIoControl.IoControlCode & 3) {
 	case METHOD_BUFFERED:
 		return queue_request(irp);
