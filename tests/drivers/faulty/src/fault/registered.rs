@@ -48,8 +48,10 @@ struct Record(core::cell::UnsafeCell<KBUGCHECK_CALLBACK_RECORD>);
 // SAFETY: the kernel alone looks into it, and changes it under a lock of its own.
 unsafe impl Sync for Record {}
 
-// SAFETY: zero is what KeInitializeCallbackRecord makes of it.
-static RECORD: Record = Record(core::cell::UnsafeCell::new(unsafe { zeroed() }));
+static RECORD: Record = Record(core::cell::UnsafeCell::new(
+    // SAFETY: zero is what KeInitializeCallbackRecord makes of it.
+    unsafe { zeroed() },
+));
 static COMPONENT: [u8; 7] = *b"faulty\0";
 
 fn register() -> BOOLEAN {
