@@ -254,6 +254,7 @@ const PLATFORM_IMPORTS: &[&str] = &[
     "FwpmFilterAdd0",
     "FwpmFilterCreateEnumHandle0",
     "FwpmFilterDeleteById0",
+    "FwpmFilterDeleteByKey0",
     "FwpmFilterDestroyEnumHandle0",
     "FwpmFilterEnum0",
     "FwpmFreeMemory0",

@@ -1,6 +1,8 @@
 //! `fwpkclnt.sys`: the Windows Filtering Platform, as a filter sees it that registers with it. What is added is kept and
 //! can be looked up and deleted; no packet goes through it, so that no callout is ever called.
 
+mod filter;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -20,6 +22,7 @@ use crate::rt::mem;
 use crate::rt::sched::{self, DISPATCH_LEVEL};
 use crate::rt::{Call, Import};
 use crate::watch::{self, Holder, OrFault};
+use filter::Filter;
 
 imports! {
     "fwpkclnt.sys":
@@ -47,9 +50,9 @@ imports! {
     FwpmBfeStateGet0 => engine_state,
     FwpmBfeStateSubscribeChanges0 => subscribe,
     FwpmBfeStateUnsubscribeChanges0 => unsubscribe,
-    FwpmFilterCreateEnumHandle0 => enum_open,
-    FwpmFilterDestroyEnumHandle0 => enum_close,
-    FwpmFilterEnum0 => enumerate,
+    FwpmFilterCreateEnumHandle0 => filter::enum_open,
+    FwpmFilterDestroyEnumHandle0 => filter::enum_close,
+    FwpmFilterEnum0 => filter::enumerate,
     FwpmFreeMemory0 => free_memory,
     FwpsCalloutRegister0 => callout_register,
     FwpsCalloutRegister1 => callout_register,
@@ -86,6 +89,8 @@ const CALLOUT: &str = "registered callout";
 const HANDLE_BYTES: usize = 16;
 /// Bytes of a key, a GUID: the first member of everything that has one.
 const KEY_BYTES: usize = 16;
+/// The beginning of the names of functions about filters.
+const FILTER: &str = "FwpmFilter";
 /// `FWPS_PACKET_NOT_INJECTED` and `FWPS_PACKET_INJECTED_BY_SELF`.
 const NOT_INJECTED: u64 = 0;
 const INJECTED_BY_SELF: u64 = 1;
@@ -97,7 +102,10 @@ enum Handle {
     Engine {
         before: Option<Added>,
     },
-    Enumeration,
+    /// With the filters that it has not given yet.
+    Enumeration {
+        rest: Vec<Filter>,
+    },
     Injection,
     /// A subscription to changes of the engine's state, which never changes.
     Subscription,
@@ -108,7 +116,7 @@ impl Handle {
     fn noun(&self) -> &'static str {
         match self {
             Self::Engine { .. } => "filter engine handle",
-            Self::Enumeration => "filter enumeration handle",
+            Self::Enumeration { .. } => "filter enumeration handle",
             Self::Injection => "injection handle",
             Self::Subscription => "subscription to the filter engine's state",
             Self::Redirection => "redirection handle",
@@ -116,8 +124,15 @@ impl Handle {
     }
 }
 
-/// Keys of what was added, with the beginning of the names of its functions; and its number.
-type Added = BTreeMap<(&'static str, Vec<u8>), u32>;
+/// What was added.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Item {
+    number: u32,
+    filter: Option<Filter>,
+}
+
+/// By the beginning of the names of its functions, and its key.
+type Added = BTreeMap<(&'static str, Vec<u8>), Item>;
 
 #[derive(Default)]
 struct Platform {
@@ -146,7 +161,7 @@ pub(crate) fn remaining() -> Remaining {
     PLATFORM.with_borrow(|platform| {
         let handles = platform.handles.keys().copied();
         let callouts = platform.callouts.keys().copied().map(place);
-        let added = platform.added.values().copied().map(place);
+        let added = platform.added.values().map(|item| place(item.number));
         let mut all = handles.chain(callouts).chain(added);
         let first = all.next();
         Remaining {
@@ -272,34 +287,45 @@ fn kind(call: &Call<'_>) -> &'static str {
     &name[..end.unwrap_or(name.len())]
 }
 
-/// Adds what a structure that begins with its key describes. One without a key is given one, which nobody else knows.
-fn add(call: &Call<'_>) -> u64 {
+/// Adds what a structure that begins with its key describes; gives the key, or the status of a refusal. One without a key is
+/// given one, which nobody else knows.
+fn add_item(call: &Call<'_>) -> Result<Vec<u8>, u64> {
     let (engine, object) = (call.arg(0), call.arg(1));
     let mut key = mem::read_bytes(object, KEY_BYTES).or_fault();
     if !is_engine(engine) {
-        return status(STATUS_INVALID_HANDLE);
+        return Err(status(STATUS_INVALID_HANDLE));
     }
     if key.iter().all(|byte| *byte == 0) {
-        key = next_id().to_le_bytes().to_vec();
+        key[..4].copy_from_slice(&next_id().to_le_bytes());
     }
-    let number = next_id();
-    let is_new = PLATFORM.with_borrow_mut(|platform| {
-        let entry = platform.added.entry((kind(call), key));
-        let is_new = matches!(entry, Entry::Vacant(_));
-        entry.or_insert(number);
-        is_new
-    });
-    if !is_new {
-        return status(STATUS_FWP_ALREADY_EXISTS);
-    }
-    watch::note_object(ADDED, place(number), "allocated", Holder::Driver);
-    SUCCESS
+    let item = Item {
+        number: next_id(),
+        filter: (kind(call) == FILTER).then(|| Filter::read(object, &key).or_fault()),
+    };
+    let place = place(item.number);
+    PLATFORM.with_borrow_mut(
+        |platform| match platform.added.entry((kind(call), key.clone())) {
+            Entry::Vacant(entry) => {
+                entry.insert(item);
+                Ok(())
+            }
+            Entry::Occupied(_) => Err(status(STATUS_FWP_ALREADY_EXISTS)),
+        },
+    )?;
+    watch::note_object(ADDED, place, "allocated", Holder::Driver);
+    Ok(key)
+}
+
+fn add(call: &Call<'_>) -> u64 {
+    add_item(call).map_or_else(|refusal| refusal, |_| SUCCESS)
 }
 
 fn add_callout(call: &Call<'_>) -> u64 {
-    let result = add(call);
-    if result == SUCCESS && call.arg(3) != 0 {
-        let key = mem::read_bytes(call.arg(1), KEY_BYTES).or_fault();
+    let key = match add_item(call) {
+        Ok(key) => key,
+        Err(refusal) => return refusal,
+    };
+    if call.arg(3) != 0 {
         let registered = PLATFORM.with_borrow(|platform| {
             let mut callouts = platform.callouts.iter();
             callouts
@@ -310,21 +336,27 @@ fn add_callout(call: &Call<'_>) -> u64 {
         note_number(call, id.into(), key);
         mem::write(call.arg(3), id).or_fault();
     }
-    result
+    SUCCESS
 }
 
 /// What has an identifier of 64 bits.
 fn add_numbered(call: &Call<'_>) -> u64 {
-    let result = add(call);
-    if result == SUCCESS && call.arg(3) != 0 {
-        let (key, id) = (
-            mem::read_bytes(call.arg(1), KEY_BYTES).or_fault(),
-            u64::from(next_id()),
-        );
-        note_number(call, id, key);
+    let key = match add_item(call) {
+        Ok(key) => key,
+        Err(refusal) => return refusal,
+    };
+    let id = u64::from(next_id());
+    PLATFORM.with_borrow_mut(|platform| {
+        let item = platform.added.get_mut(&(kind(call), key.clone()));
+        if let Some(filter) = item.and_then(|item| item.filter.as_mut()) {
+            filter.set_id(id);
+        }
+    });
+    note_number(call, id, key);
+    if call.arg(3) != 0 {
         mem::write(call.arg(3), id).or_fault();
     }
-    result
+    SUCCESS
 }
 
 fn note_number(call: &Call<'_>, id: u64, key: Vec<u8>) {
@@ -376,31 +408,6 @@ fn delete_keyed(call: &Call<'_>) -> u64 {
     } else {
         status(STATUS_FWP_NOT_FOUND)
     }
-}
-
-fn enum_open(call: &Call<'_>) -> u64 {
-    if is_engine(call.arg(0)) {
-        open(Handle::Enumeration, call.arg(2))
-    } else {
-        status(STATUS_INVALID_HANDLE)
-    }
-}
-
-fn enum_close(call: &Call<'_>) -> u64 {
-    close(call.arg(1), |handle| *handle == Handle::Enumeration)
-}
-
-/// There are no filters of others, and the driver's own are not told apart from those: the list is empty.
-fn enumerate(call: &Call<'_>) -> u64 {
-    if !holds(call.arg(1), |handle| *handle == Handle::Enumeration) {
-        return status(STATUS_INVALID_HANDLE);
-    }
-    let fill = || {
-        mem::write(call.arg(3), 0_u64)?;
-        mem::write(call.arg(4), 0_u32)
-    };
-    fill().or_fault();
-    SUCCESS
 }
 
 /// Nothing that the lab gives has to be freed: the pointer is cleared, as always.
@@ -543,7 +550,9 @@ fn injection_state(call: &Call<'_>) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Handle, Platform, STATUS_FWP_NO_TXN_IN_PROGRESS, STATUS_FWP_TXN_IN_PROGRESS};
+    use super::{
+        Handle, Item, Platform, STATUS_FWP_NO_TXN_IN_PROGRESS, STATUS_FWP_TXN_IN_PROGRESS,
+    };
     use crate::abi::constant::STATUS_INVALID_HANDLE;
 
     #[test]
@@ -556,7 +565,11 @@ mod tests {
         platform.handles.insert(3, Handle::Injection);
         assert_eq!(platform.begin(1), Ok(()));
         assert_eq!(platform.begin(1), Err(STATUS_FWP_TXN_IN_PROGRESS));
-        platform.added.insert(("Provider", vec![1]), 1);
+        let item = Item {
+            number: 1,
+            filter: None,
+        };
+        platform.added.insert(("Provider", vec![1]), item);
         assert_eq!(platform.begin(2), Ok(()));
         assert!(platform.end(2).is_ok());
         // The other's is still under way.

@@ -49,6 +49,7 @@ FWP FwpmCalloutAdd0(HANDLE engine, const GUID *callout, PVOID security, ULONG *i
 FWP FwpmCalloutDeleteById0(HANDLE engine, ULONG id);
 FWP FwpmFilterAdd0(HANDLE engine, const GUID *filter, PVOID security, ULONG64 *id);
 FWP FwpmFilterDeleteById0(HANDLE engine, ULONG64 id);
+FWP FwpmFilterDeleteByKey0(HANDLE engine, const GUID *key);
 FWP FwpmProviderContextAdd0(HANDLE engine, const GUID *context, PVOID security, ULONG64 *id);
 FWP FwpmProviderContextDeleteByKey0(HANDLE engine, const GUID *key);
 FWP FwpmBfeStateSubscribeChanges0(PVOID device, PVOID callback, PVOID context, HANDLE *change);
@@ -105,6 +106,37 @@ NOINLINE static void numbered(HANDLE engine)
 		FwpsRedirectHandleDestroy0(handle);
 }
 
+/* Filters without keys of their own: one is found by enumerating, one has its number. */
+NOINLINE static void filters(HANDLE engine)
+{
+	KEYED object = { 0 };
+	HANDLE enumeration;
+	UCHAR **entries;
+	ULONG64 first, second;
+	ULONG count, seen = 0, deleted = 0;
+
+	object.rest[48] = 7; /* of layerKey */
+	if (FwpmFilterAdd0(engine, &object.key, NULL, &first) != STATUS_SUCCESS)
+		return;
+	if (FwpmFilterAdd0(engine, &object.key, NULL, &second) == STATUS_SUCCESS) {
+		if (FwpmFilterCreateEnumHandle0(engine, NULL, &enumeration) == STATUS_SUCCESS) {
+			while (FwpmFilterEnum0(engine, enumeration, 1, (PVOID *)&entries, &count) == STATUS_SUCCESS && count == 1) {
+				expect(230, entries[0][64], 7);
+				/* filterId */
+				if (*(ULONG64 *)(entries[0] + 176) == second)
+					deleted += FwpmFilterDeleteByKey0(engine, (const GUID *)entries[0]) == STATUS_SUCCESS;
+				FwpmFreeMemory0((PVOID *)&entries);
+				seen++;
+			}
+			expect(231, seen, 2);
+			expect(232, deleted, 1);
+			expect(233, (ULONG)FwpmFilterDestroyEnumHandle0(engine, enumeration), STATUS_SUCCESS);
+		}
+		expect(234, FwpmFilterDeleteById0(engine, second) == STATUS_SUCCESS, deleted == 0);
+	}
+	expect(235, (ULONG)FwpmFilterDeleteById0(engine, first), STATUS_SUCCESS);
+}
+
 NOINLINE static void platform(void)
 {
 	KEYED object = { 0 };
@@ -144,6 +176,7 @@ NOINLINE static void platform(void)
 		expect(219, FwpsCalloutUnregisterById0(id) == STATUS_SUCCESS, FALSE);
 	}
 	numbered(engine);
+	filters(engine);
 	expect(220, (ULONG)FwpmEngineClose0(engine), STATUS_SUCCESS);
 }
 
