@@ -43,6 +43,14 @@ void memory_calls(void)
 			expect(536, (ULONG)MmCopyMemory(bytes, at, 2, 3, &done), (ULONG)STATUS_INVALID_PARAMETER);
 			MmUnmapLockedPages(at, mdl);
 		}
+		/* What there is no room for in a process is raised. */
+		at = NULL;
+		__try {
+			at = MmMapLockedPagesSpecifyCache(mdl, UserMode, MmCached, NULL, FALSE, NormalPagePriority);
+			MmUnmapLockedPages(at, mdl);
+		} __except (1 /* EXCEPTION_EXECUTE_HANDLER */) {
+			expect(586, (ULONG)_exception_code(), (ULONG)STATUS_INSUFFICIENT_RESOURCES);
+		}
 		base = MmAllocateMappingAddress(4096, FILTER_TAG);
 		if (base) {
 			/* Too small. */

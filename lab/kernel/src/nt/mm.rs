@@ -10,7 +10,7 @@ use super::{SUCCESS, imports, mdl, status};
 use crate::abi::constant::{
     MDL_IO_SPACE, MDL_MAPPED_TO_SYSTEM_VA, MDL_PAGES_LOCKED, MDL_PARTIAL,
     MDL_PARTIAL_HAS_BEEN_MAPPED, MDL_SOURCE_IS_NONPAGED_POOL, MDL_WRITE_OPERATION,
-    STATUS_ACCESS_VIOLATION, STATUS_INVALID_PARAMETER_2,
+    STATUS_ACCESS_VIOLATION, STATUS_INSUFFICIENT_RESOURCES, STATUS_INVALID_PARAMETER_2,
 };
 use crate::abi::nt::MDL;
 use crate::rt::exception::{self, flag};
@@ -56,6 +56,20 @@ fn set_flags(mdl: u64, flags: u32) -> Result<(), BadAddress> {
     MDL::MdlFlags.write(mdl, ((flags & 0xFFFF) as u16).cast_signed())
 }
 
+/// `UserMode`.
+const USER_MODE: u8 = 1;
+
+/// The driver does not handle what an import has raised.
+fn unhandled(call: &Call<'_>, code: u32, address: u64) {
+    emit(Kind::Fault(Fault {
+        kind: FaultKind::Unhandled(code),
+        address,
+        instruction: 0,
+        region: Region::Unmapped,
+        in_import: Some(call.import().name),
+    }));
+}
+
 /// Where the system has the pages of an MDL with these flags: the buffer itself, but for what is user mode's.
 fn map_pages(address: u64, flags: u32) -> u64 {
     if user::holds(address) {
@@ -68,6 +82,13 @@ fn map_pages(address: u64, flags: u32) -> u64 {
 
 fn map_locked_pages(call: &Call<'_>) -> u64 {
     let mdl = call.arg(0);
+    if call.arg_u8(1) == USER_MODE {
+        // The lab has no room of a process's for it, which is what it says: `docs/lab-for-c-drivers.md`.
+        tell_result(call, 0);
+        let code = STATUS_INSUFFICIENT_RESOURCES.cast_unsigned();
+        exception::raise(code, flag::NONCONTINUABLE, &[]);
+        unhandled(call, code, 0);
+    }
     // Another processor may do something meanwhile. Where memory is short, so are mappings.
     sched::point();
     if driver::is_short() {
@@ -156,8 +177,6 @@ fn build_for_nonpaged_pool(call: &Call<'_>) -> u64 {
 fn probe_and_lock(call: &Call<'_>) -> u64 {
     /// `IoReadAccess`; the others write.
     const READ: u32 = 0;
-    /// `UserMode`.
-    const USER_MODE: u8 = 1;
     let (mdl, writes) = (call.arg(0), call.arg_u32(2) != READ);
     let address = mdl::address(mdl).or_fault();
     let length = MDL::ByteCount.read(mdl).or_fault();
@@ -186,13 +205,7 @@ fn probe_and_lock(call: &Call<'_>) -> u64 {
             flag::NONCONTINUABLE,
             &[u64::from(writes), bad.address],
         );
-        emit(Kind::Fault(Fault {
-            kind: FaultKind::Unhandled(STATUS_ACCESS_VIOLATION.cast_unsigned()),
-            address: bad.address,
-            instruction: 0,
-            region: Region::Unmapped,
-            in_import: Some(call.import().name),
-        }));
+        unhandled(call, code, bad.address);
     }
     let operation = if writes { MDL_WRITE_OPERATION } else { 0 };
     set_flags(mdl, flags(mdl).or_fault() | MDL_PAGES_LOCKED | operation).or_fault();

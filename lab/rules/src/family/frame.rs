@@ -241,14 +241,18 @@ impl FrameMonitor {
     /// Own traffic at a time when there must be none.
     fn check_origin(&self, thread: u32, adapter: u32, call: NblCall, nbl: u64) -> Option<Finding> {
         let state = self.states.of(adapter);
-        let is_stopped = match state {
-            ModuleState::Pausing => !self.under_way.is_older_than_pause(thread, adapter),
-            state => state == ModuleState::Paused,
-        };
         let in_work_item = self
             .running
             .inside(thread, Callback::is_work_item)
             .is_some();
+        let is_stopped = match state {
+            // Work items are the pause's own to wait for, and to give nothing more to do.
+            ModuleState::Pausing if in_work_item => {
+                !self.under_way.began_before_pause(thread, adapter)
+            }
+            ModuleState::Pausing => !self.under_way.is_older_than_pause(thread, adapter),
+            state => state == ModuleState::Paused,
+        };
         let (rule, why) = if is_stopped && in_work_item {
             let why = "by a work item after the pause began";
             (&rule::WI_NO_TRAFFIC_AFTER_PAUSE, why)

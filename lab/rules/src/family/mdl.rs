@@ -33,6 +33,9 @@ struct Mdl {
     length: u64,
 }
 
+/// `KernelMode`.
+const KERNEL_MODE: u8 = 0;
+
 /// Follows every MDL that the driver makes.
 #[derive(Debug, Default)]
 pub(crate) struct MdlMonitor {
@@ -230,11 +233,12 @@ impl MdlMonitor {
                         fail(&rule::MDL_MAP_LOCKED, "its pages are not locked"),
                         0xB2,
                     ),
-                    Pages::NonPaged => stop(
+                    // For user mode they are mapped in any case.
+                    Pages::NonPaged if given.word(1) as u8 == KERNEL_MODE => stop(
                         fail(&rule::MDL_BUILD_NO_LOCK, "it was built for nonpaged pool"),
                         0xB1,
                     ),
-                    Pages::Locked | Pages::Partial => None,
+                    Pages::NonPaged | Pages::Locked | Pages::Partial => None,
                 }
             }
             ("IoFreeMdl", pages) => {
@@ -458,6 +462,24 @@ mod tests {
                     map(),
                 ],
                 vec!["mdl-map-locked"],
+            ),
+            (
+                "nonpaged pool mapped for user mode",
+                vec![
+                    io(),
+                    build(),
+                    import("MmMapLockedPagesSpecifyCache", &[MDL, 1]),
+                ],
+                vec![],
+            ),
+            (
+                "nonpaged pool mapped for the system",
+                vec![
+                    io(),
+                    build(),
+                    import("MmMapLockedPagesSpecifyCache", &[MDL, 0]),
+                ],
+                vec!["mdl-build-no-lock"],
             ),
             (
                 "locked by the system for the driver",

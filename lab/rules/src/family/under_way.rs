@@ -57,6 +57,15 @@ impl UnderWay {
         }
     }
 
+    /// Whether a thread is in driver code since before the last FilterPause of an adapter began.
+    pub(crate) fn began_before_pause(&self, thread: u32, adapter: u32) -> bool {
+        let since = self.threads.get(&thread).filter(|(depth, _)| *depth > 0);
+        let pause = self.pauses.get(&adapter);
+        since
+            .zip(pause)
+            .is_some_and(|((_, since), pause)| *since < pause.began)
+    }
+
     /// Whether a thread is in driver code since before the last FilterPause of an adapter has returned, and is not in that.
     pub(crate) fn is_older_than_pause(&self, thread: u32, adapter: u32) -> bool {
         let since = self.threads.get(&thread).filter(|(depth, _)| *depth > 0);
