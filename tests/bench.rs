@@ -153,6 +153,12 @@ fn the_table_is_aligned() {
 }
 
 #[test]
+fn the_filter_in_c_is_measured() {
+    let output = bench("c-filter").output();
+    assert_eq!(output.exit, 0, "{output:?}");
+}
+
+#[test]
 fn what_cannot_be_measured_is_told_in_one_line() {
     for (lab, exit, said) in [
         (
@@ -174,6 +180,11 @@ fn what_cannot_be_measured_is_told_in_one_line() {
             bench("passthru").with(["--ordered"]),
             2,
             "nobody follows packets that are measured",
+        ),
+        (
+            bench("c-faulty").with(["--set", "Fault=c-null-read"]),
+            1,
+            "c-faulty.sys broke null-check while it was measured",
         ),
         (
             bench("faulty").with(["--set", "Fault=nbl-leak"]),

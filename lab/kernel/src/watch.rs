@@ -165,7 +165,8 @@ pub(crate) fn is_yet_to_pause() -> bool {
 /// Writes an event that happens now, on this thread. Does not return when it breaks a rule. While something is measured,
 /// nobody looks.
 pub(crate) fn emit(kind: Kind) {
-    if meter::is_on() {
+    // What is measured is watched for faults alone.
+    if meter::is_on() && !matches!(kind, Kind::Fault(_)) {
         return;
     }
     let place = Place::here();
