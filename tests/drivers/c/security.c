@@ -37,6 +37,10 @@ RTL(NTSTATUS) RtlGetGroupSecurityDescriptor(PVOID descriptor, PVOID *group, BOOL
 RTL(NTSTATUS) RtlGetDaclSecurityDescriptor(PVOID descriptor, BOOLEAN *present, PVOID *acl, BOOLEAN *defaulted);
 RTL(NTSTATUS) RtlGetSaclSecurityDescriptor(PVOID descriptor, BOOLEAN *present, PVOID *acl, BOOLEAN *defaulted);
 RTL(ULONG) RtlLengthSecurityDescriptor(PVOID descriptor);
+RTL(NTSTATUS) RtlSetSaclSecurityDescriptor(PVOID descriptor, BOOLEAN present, PVOID acl, BOOLEAN defaulted);
+RTL(NTSTATUS) SeCaptureSecurityDescriptor(PVOID original, KPROCESSOR_MODE mode, ULONG pool, BOOLEAN kernels, PVOID *copy);
+RTL(NTSTATUS) SeReleaseSecurityDescriptor(PVOID copy, KPROCESSOR_MODE mode, BOOLEAN kernels);
+RTL(BOOLEAN) IoIsWdmVersionAvailable(UCHAR major, UCHAR minor);
 RTL(BOOLEAN) RtlValidSecurityDescriptor(PVOID descriptor);
 RTL(BOOLEAN) RtlValidRelativeSecurityDescriptor(PVOID descriptor, ULONG length, ULONG wanted);
 RTL(BOOLEAN) SeValidSecurityDescriptor(ULONG length, PVOID descriptor);
@@ -322,6 +326,35 @@ NOINLINE static void access(void)
 	expect(543, granted(&it, &context, READ, FOR_USER, &status), 0);
 }
 
+/* What wdmsec.lib does for IoCreateDeviceSecure. */
+NOINLINE static void captured(void)
+{
+	SECURITY_DESCRIPTOR it;
+	UCHAR list[64];
+	BOOLEAN present = FALSE, defaulted;
+	PVOID copy, found;
+	NTSTATUS status;
+
+	RtlCreateSecurityDescriptor((void *)&it, 1);
+	RtlCreateAcl(list, sizeof(list), 2);
+	expect(570, (ULONG)RtlSetSaclSecurityDescriptor(&it, TRUE, list, FALSE), STATUS_SUCCESS);
+	expect(571, (ULONG)SeCaptureSecurityDescriptor(&it, KernelMode, 1, FALSE, &copy), STATUS_SUCCESS);
+	expect(572, (ULONG64)copy, (ULONG64)&it);
+	SeReleaseSecurityDescriptor(copy, KernelMode, FALSE);
+	status = SeCaptureSecurityDescriptor(&it, KernelMode, 1, TRUE, &copy);
+	if (worked(573, status)) {
+		expect(574, (ULONG)RtlGetSaclSecurityDescriptor(copy, &present, &found, &defaulted), STATUS_SUCCESS);
+		expect(575, present, TRUE);
+		expect(576, RtlLengthSecurityDescriptor(copy), 20 + sizeof(list));
+		SeReleaseSecurityDescriptor(copy, KernelMode, TRUE);
+	}
+	expect(577, (ULONG)RtlSetSaclSecurityDescriptor(&it, FALSE, NULL, FALSE), STATUS_SUCCESS);
+	expect(578, (ULONG)RtlGetSaclSecurityDescriptor(&it, &present, &found, &defaulted), STATUS_SUCCESS);
+	expect(579, present, FALSE);
+	expect(580, IoIsWdmVersionAvailable(1, 0x30), TRUE);
+	expect(581, IoIsWdmVersionAvailable(6, 1), FALSE);
+}
+
 /* A device and a key are protected; what is set is what there is. */
 NOINLINE static void securables(void)
 {
@@ -410,5 +443,6 @@ void security(void)
 	entries();
 	descriptors();
 	access();
+	captured();
 	securables();
 }

@@ -69,7 +69,7 @@ mod zw;
 use crate::rt::{DataExport, Import};
 
 /// Everything that `ntoskrnl.exe` and `hal.dll` offer.
-pub(crate) const IMPORTS: [&[Import]; 77] = [
+pub(crate) const IMPORTS: [&[Import]; 78] = [
     address::IMPORTS,
     affinity::IMPORTS,
     ansi::IMPORTS,
@@ -132,6 +132,7 @@ pub(crate) const IMPORTS: [&[Import]; 77] = [
     rtl::IMPORTS,
     security::access::IMPORTS,
     security::acl::IMPORTS,
+    security::capture::IMPORTS,
     security::descriptor::IMPORTS,
     security::object::IMPORTS,
     security::sid::IMPORTS,

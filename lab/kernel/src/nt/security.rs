@@ -2,6 +2,7 @@
 
 pub(super) mod access;
 pub(super) mod acl;
+pub(super) mod capture;
 pub(super) mod descriptor;
 pub(super) mod object;
 pub(super) mod sid;

@@ -9,12 +9,15 @@ use crate::watch::OrFault;
 
 imports! {
     "ntoskrnl.exe":
+    IoIsWdmVersionAvailable => has_wdm,
     RtlIsNtDdiVersionAvailable => is_available,
     RtlIsServicePackVersionInstalled => is_installed,
     RtlVerifyVersionInfo => verify,
     VerSetConditionMask => set_condition,
 }
 
+/// The newest version of WDM there is, since Windows Vista.
+const WDM: (u8, u8) = (6, 0);
 /// `NTDDI_WIN10`: the system's, without what comes after.
 const SYSTEM: u32 = 0x0A00_0000;
 /// Of such a number: the version of the system, and its service pack.
@@ -35,6 +38,10 @@ const KINDS: u32 = 8;
 const CONDITION: u32 = 3;
 /// Those that are compared as one, the first first.
 const RELEASE: [u32; 4] = [MAJOR, MINOR, PACK_MAJOR, PACK_MINOR];
+
+fn has_wdm(call: &Call<'_>) -> u64 {
+    u64::from((call.arg_u8(0), call.arg_u8(1)) <= WDM)
+}
 
 fn is_available(call: &Call<'_>) -> u64 {
     let wanted = call.arg_u32(0);

@@ -25,6 +25,7 @@ imports! {
     RtlSetDaclSecurityDescriptor => set_dacl,
     RtlSetGroupSecurityDescriptor => set_group,
     RtlSetOwnerSecurityDescriptor => set_owner,
+    RtlSetSaclSecurityDescriptor => set_sacl,
     RtlValidRelativeSecurityDescriptor => is_valid_relative,
     RtlValidSecurityDescriptor => is_valid,
     SeValidSecurityDescriptor => is_valid_for_object,
@@ -231,12 +232,21 @@ fn set_group(call: &Call<'_>) -> u64 {
 }
 
 fn set_dacl(call: &Call<'_>) -> u64 {
+    set_list(call, Part::Dacl)
+}
+
+fn set_sacl(call: &Call<'_>) -> u64 {
+    set_list(call, Part::Sacl)
+}
+
+/// The second argument says whether there is one.
+fn set_list(call: &Call<'_>, part: Part) -> u64 {
     if call.arg_u8(1) != 0 {
-        return set(call, Part::Dacl, 2);
+        return set(call, part, 2);
     }
     match changeable(call.arg(0)) {
         Ok(descriptor) => {
-            descriptor.note(descriptor.control & !Part::Dacl.present().unwrap_or(0));
+            descriptor.note(descriptor.control & !part.present().unwrap_or(0));
             SUCCESS
         }
         Err(status) => status,
