@@ -152,6 +152,18 @@ impl Play {
         }
     }
 
+    /// A play that does one thing in `DriverEntry`, before it registers; a failure is what that returns.
+    pub(crate) const fn at_load(
+        name: &'static str,
+        load: fn(*mut DRIVER_OBJECT) -> NTSTATUS,
+    ) -> Self {
+        Self {
+            name,
+            load: Some(load),
+            ..NOTHING
+        }
+    }
+
     /// A play that does one thing with each batch of packets.
     pub(crate) const fn in_traffic(name: &'static str, traffic: fn(&'static Module)) -> Self {
         Self {

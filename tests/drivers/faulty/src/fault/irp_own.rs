@@ -17,16 +17,8 @@ use crate::abi::{
     STATUS_MORE_PROCESSING_REQUIRED, STATUS_PENDING, STATUS_SUCCESS,
 };
 use crate::module::Module;
-use crate::play::{NOTHING, Play, stay};
+use crate::play::{Play, stay};
 use crate::text;
-
-const fn at_load(name: &'static str, load: fn(*mut DRIVER_OBJECT) -> NTSTATUS) -> Play {
-    Play {
-        name,
-        load: Some(load),
-        ..NOTHING
-    }
-}
 
 pub(crate) const PLAYS: &[Play] = &[
     Play::in_attach("irp-own-left", leave),
@@ -48,10 +40,10 @@ pub(crate) const PLAYS: &[Play] = &[
     Play::in_attach("irp-own-whole", do_it_right),
     play("irp-own-to-user", |driver| create(driver, send_users)),
     play("irp-own-from-system", |driver| create(driver, send_systems)),
-    at_load("device-attached-deleted", delete_attached),
-    at_load("device-detached-twice", detach_twice),
-    at_load("device-attached", attach),
-    at_load("irp-own-to-deleted", send_to_deleted),
+    Play::at_load("device-attached-deleted", delete_attached),
+    Play::at_load("device-detached-twice", detach_twice),
+    Play::at_load("device-attached", attach),
+    Play::at_load("irp-own-to-deleted", send_to_deleted),
 ];
 
 #[link(name = "ntoskrnl")]

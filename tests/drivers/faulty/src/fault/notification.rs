@@ -14,27 +14,19 @@ use crate::module::Module;
 use crate::play::{NOTHING, Play, stay};
 use crate::text;
 
-const fn at_load(name: &'static str, load: fn(*mut DRIVER_OBJECT) -> NTSTATUS) -> Play {
-    Play {
-        name,
-        load: Some(load),
-        ..NOTHING
-    }
-}
-
 pub(crate) const PLAYS: &[Play] = &[
     Play::in_attach("remove-lock-left", leave_lock),
     Play::in_attach("remove-lock-foreign", release_foreign),
     Play::in_attach("remove-lock-used", use_lock),
-    at_load("io-timer-twice", initialize_twice),
+    Play::at_load("io-timer-twice", initialize_twice),
     Play {
         name: "io-timer-used",
         load: Some(leave_timer),
         unload: Some(stop_timer),
         ..NOTHING
     },
-    at_load("notification-left", leave_notification),
-    at_load("notification-whole", register_and_unregister),
+    Play::at_load("notification-left", leave_notification),
+    Play::at_load("notification-whole", register_and_unregister),
     Play::in_attach("event-used-closed", use_closed),
     Play::in_attach("event-closed-used", close_used),
 ];

@@ -15,19 +15,11 @@ use crate::abi::{
 use crate::module::{self, Module};
 use crate::play::{NOTHING, Play, stay};
 
-const fn at_load(name: &'static str, load: fn(*mut DRIVER_OBJECT) -> NTSTATUS) -> Play {
-    Play {
-        name,
-        load: Some(load),
-        ..NOTHING
-    }
-}
-
 pub(crate) const PLAYS: &[Play] = &[
-    at_load("bug-check-callback-left", leave_routine),
-    at_load("bug-check-callback-whole", register_whole),
-    at_load("wmi-device-deleted", delete_registered),
-    at_load("processor-callback-twice", deregister_twice),
+    Play::at_load("bug-check-callback-left", leave_routine),
+    Play::at_load("bug-check-callback-whole", register_whole),
+    Play::at_load("wmi-device-deleted", delete_registered),
+    Play::at_load("processor-callback-twice", deregister_twice),
     Play {
         name: "affinity-kept",
         characteristics: Some(keep_in_restart),

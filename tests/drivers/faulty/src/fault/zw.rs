@@ -13,16 +13,8 @@ use crate::abi::{
     UNICODE_STRING, ZwClose, ZwCreateFile, ZwDeleteFile, ZwOpenKey, ZwQueryValueKey, ZwWriteFile,
 };
 use crate::module::Module;
-use crate::play::{NOTHING, Play, stay};
+use crate::play::{Play, stay};
 use crate::text;
-
-const fn at_load(name: &'static str, load: fn(*mut DRIVER_OBJECT) -> NTSTATUS) -> Play {
-    Play {
-        name,
-        load: Some(load),
-        ..NOTHING
-    }
-}
 
 pub(crate) const PLAYS: &[Play] = &[
     Play::in_attach("key-opened-raised", open_raised),
@@ -31,9 +23,9 @@ pub(crate) const PLAYS: &[Play] = &[
     play("key-of-process", |driver| create(driver, open_in_process)),
     play("key-read-to-user", |driver| create(driver, read_to_user)),
     play("key-and-file-used", |driver| create(driver, use_both)),
-    at_load("wfp-engine-left", leave_engine),
-    at_load("wfp-callout-left", leave_callout),
-    at_load("wfp-whole", use_platform),
+    Play::at_load("wfp-engine-left", leave_engine),
+    Play::at_load("wfp-callout-left", leave_callout),
+    Play::at_load("wfp-whole", use_platform),
 ];
 
 static SERVICE: [u16; 69] =
