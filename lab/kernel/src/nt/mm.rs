@@ -82,6 +82,8 @@ fn map_pages(address: u64, flags: u32) -> u64 {
 
 fn map_locked_pages(call: &Call<'_>) -> u64 {
     let mdl = call.arg(0);
+    // One that is gone is not refused, but told.
+    mdl::address(mdl).or_fault();
     if call.arg_u8(1) == USER_MODE {
         // The lab has no room of a process's for it, which is what it says: `docs/lab-for-c-drivers.md`.
         tell_result(call, 0);

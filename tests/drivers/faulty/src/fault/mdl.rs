@@ -26,6 +26,7 @@ pub(crate) const PLAYS: &[Play] = &[
     Play::in_attach("mdl-freed-elsewhere", free_elsewhere),
     Play::in_attach("mdl-ndis-freed-elsewhere", free_ndis_elsewhere),
     Play::in_attach("mdl-left", leave),
+    Play::in_attach("mdl-mapped-freed", map_freed),
     Play::in_attach("mdl-ndis-left", leave_ndis),
     Play::in_attach("mdl-ndis-paged", ndis_paged),
     Play::in_attach("mdl-ndis-too-long", ndis_too_long),
@@ -45,6 +46,8 @@ const NORMAL: u32 = 16;
 const NO_EXECUTE: u32 = 0x4000_0000;
 /// `KernelMode`.
 const KERNEL: i8 = 0;
+/// `UserMode`.
+const USER: i8 = 1;
 /// `IoModifyAccess`.
 const MODIFY: i32 = 2;
 
@@ -116,6 +119,18 @@ fn map_nonpaged(_: &'static Module) {
     #[rustfmt::skip]
     // SAFETY: none: this is the fault.
     let mapped = unsafe { MmMapLockedPagesSpecifyCache(mdl, KERNEL, CACHED, null_mut(), 0, NORMAL | NO_EXECUTE) }; // caught: mdl-mapped-nonpaged by mdl-build-no-lock
+    black_box(mapped);
+}
+
+/// Maps for a process what is freed.
+#[inline(never)]
+fn map_freed(_: &'static Module) {
+    let mdl = describe(allocate(SIZE));
+    // SAFETY: made above, and used once more, which is the fault.
+    unsafe { IoFreeMdl(mdl) };
+    #[rustfmt::skip]
+    // SAFETY: none: this is the fault.
+    let mapped = unsafe { MmMapLockedPagesSpecifyCache(mdl, USER, CACHED, null_mut(), 0, NORMAL | NO_EXECUTE) }; // caught: mdl-mapped-freed by mem-use-after-free
     black_box(mapped);
 }
 
