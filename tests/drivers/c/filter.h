@@ -130,6 +130,9 @@ NTSTATUS irp_dispatch(DEVICE_OBJECT *device, IRP *irp);
 /* The same of parameters, which NDIS reads as well: in attach. */
 void store_parameters(void);
 
+/* The driver's configuration, opened; NULL where there is no memory for that. */
+NDIS_HANDLE driver_configuration(void);
+
 /* The same of objects by handle and of what the I/O manager keeps; at load, in between, and before the device goes. */
 void object_begin(DEVICE_OBJECT *device);
 void objects(DEVICE_OBJECT *device);

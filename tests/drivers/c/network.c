@@ -59,7 +59,6 @@ NOINLINE static void machine(NDIS_HANDLE module)
 /* Sub keys of the parameters: in attach. */
 void network_parameters(void)
 {
-	NDIS_CONFIGURATION_OBJECT object = { 0 };
 	NDIS_CONFIGURATION_PARAMETER *parameter;
 	NDIS_HANDLE configuration, below;
 	UNICODE_STRING name, found = { 0 };
@@ -72,11 +71,8 @@ void network_parameters(void)
 	if (RtlWriteRegistryValue(RTL_REGISTRY_SERVICES, L"filter\\Parameters\\Below", L"Depth", REG_DWORD, &value,
 				  sizeof(value)) != STATUS_SUCCESS)
 		return;
-	object.Header.Type = NDIS_OBJECT_TYPE_CONFIGURATION_OBJECT;
-	object.Header.Revision = NDIS_CONFIGURATION_OBJECT_REVISION_1;
-	object.Header.Size = NDIS_SIZEOF_CONFIGURATION_OBJECT_REVISION_1;
-	object.NdisHandle = filter_driver;
-	if (NdisOpenConfigurationEx(&object, &configuration) != NDIS_STATUS_SUCCESS)
+	configuration = driver_configuration();
+	if (!configuration)
 		return;
 	RtlInitUnicodeString(&name, L"below");
 	NdisOpenConfigurationKeyByName(&status, configuration, &name, &below);

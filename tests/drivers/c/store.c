@@ -7,20 +7,27 @@
 #define SERVICE L"\\Registry\\Machine\\System\\CurrentControlSet\\Services\\filter"
 #define LOG L"\\SystemRoot\\Temp\\deferlwf-trial.log"
 
-/* What was set with the registry is what NDIS reads. */
-NOINLINE static void read_by_ndis(void)
+NDIS_HANDLE driver_configuration(void)
 {
 	NDIS_CONFIGURATION_OBJECT object = { 0 };
-	NDIS_CONFIGURATION_PARAMETER *parameter;
 	NDIS_HANDLE configuration;
-	UNICODE_STRING keyword;
-	NDIS_STATUS status;
 
 	object.Header.Type = NDIS_OBJECT_TYPE_CONFIGURATION_OBJECT;
 	object.Header.Revision = NDIS_CONFIGURATION_OBJECT_REVISION_1;
 	object.Header.Size = NDIS_SIZEOF_CONFIGURATION_OBJECT_REVISION_1;
 	object.NdisHandle = filter_driver;
-	if (NdisOpenConfigurationEx(&object, &configuration) != NDIS_STATUS_SUCCESS)
+	return NdisOpenConfigurationEx(&object, &configuration) == NDIS_STATUS_SUCCESS ? configuration : NULL;
+}
+
+/* What was set with the registry is what NDIS reads. */
+NOINLINE static void read_by_ndis(void)
+{
+	NDIS_CONFIGURATION_PARAMETER *parameter;
+	NDIS_HANDLE configuration = driver_configuration();
+	UNICODE_STRING keyword;
+	NDIS_STATUS status;
+
+	if (!configuration)
 		return;
 	RtlInitUnicodeString(&keyword, L"trial");
 	NdisReadConfiguration(&status, &parameter, configuration, &keyword, NdisParameterInteger);
