@@ -179,33 +179,36 @@ pub(crate) fn emit(kind: Kind) {
 
 /// Writes an event that is about another thread's routine, and does not return when it breaks a rule.
 pub(crate) fn emit_about(kind: Kind, routine: u64) {
-    if meter::is_on() {
-        return;
-    }
-    let place = Place::here();
-    LAST.set(place);
-    if observe(place, kind, || trace::frames(trace::of_code(routine))) {
-        sched::stop(Reason::Rule);
-    }
+    emit_at(Place::here(), kind, || trace::of_code(routine));
 }
 
 /// Writes an event that is about what a thread is inside and does not leave, with where it is now, and does not return when it
 /// breaks a rule.
 pub(crate) fn emit_stuck(kind: Kind, running: Running) {
-    if meter::is_on() {
-        return;
-    }
     let place = Place {
         thread: running.thread.0,
         irql: sched::irql_of(running.thread),
         ..Place::here()
     };
+    emit_at(place, kind, || {
+        stack_now(running.thread).unwrap_or_else(|| trace::of_code(running.routine))
+    });
+}
+
+/// Writes an event with a stack that is not the running thread's.
+fn emit_at(place: Place, kind: Kind, stack: impl Fn() -> trace::StackId) {
+    if meter::is_on() {
+        return;
+    }
     LAST.set(place);
-    let now = sched::stack_of(running.thread).filter(|stack| !trace::is_empty(*stack));
-    let stack = now.unwrap_or_else(|| trace::of_code(running.routine));
-    if observe(place, kind, || trace::frames(stack)) {
+    if observe(place, kind, || trace::frames(stack())) {
         sched::stop(Reason::Rule);
     }
+}
+
+/// The driver's stack where a thread is now, if it is in the driver's code.
+fn stack_now(thread: ThreadId) -> Option<trace::StackId> {
+    sched::stack_of(thread).filter(|stack| !trace::is_empty(*stack))
 }
 
 /// Writes an event that ended the run, with the driver's stack at that moment.
@@ -325,8 +328,7 @@ fn whereabouts(finding: &Finding) -> Option<trace::StackId> {
     let Some(Origin::Started(object)) = finding.origin else {
         return None;
     };
-    let stack = sched::stack_of(crate::nt::ps::find(object)?)?;
-    (!trace::is_empty(stack)).then_some(stack)
+    stack_now(crate::nt::ps::find(object)?)
 }
 
 /// Keeps a finding as a violation or a warning.
@@ -349,18 +351,17 @@ fn record(finding: Finding, place: Place, stack: &dyn Fn() -> Vec<trace::Frame>)
     if !is_fatal && known {
         return;
     }
-    let earlier = finding.origin.and_then(|origin| {
-        let stack = HISTORIES.with_borrow(|histories| histories.stack_of(origin))?;
-        Some((trace::frames(stack), origin.text()))
-    });
+    let elsewhere = match whereabouts(&finding) {
+        Some(now) => Some((now, "the stack is where it is now")),
+        None => finding.origin.and_then(|origin| {
+            let stack = HISTORIES.with_borrow(|histories| histories.stack_of(origin))?;
+            Some((stack, origin.text()))
+        }),
+    };
     let objects = objects(finding.origin, &finding.happened);
-    let (frames, happened) = match (whereabouts(&finding), earlier) {
-        (Some(now), _) => (
-            trace::frames(now),
-            format!("{}; the stack is where it is now", finding.happened),
-        ),
-        (None, Some((frames, text))) => (frames, format!("{}; {text}", finding.happened)),
-        (None, None) => (stack(), finding.happened),
+    let (frames, happened) = match elsewhere {
+        Some((at, text)) => (trace::frames(at), format!("{}; {text}", finding.happened)),
+        None => (stack(), finding.happened),
     };
     let frames = frames.into_iter().map(stack_frame).collect();
     // What hangs may be told after the thread of the last event has ended.

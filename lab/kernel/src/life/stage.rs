@@ -30,12 +30,6 @@ const LANES: usize = 2;
 const IDLE_LEAST_NS: u64 = 20_000_000;
 const IDLE_MORE_NS: u64 = 30_000_000;
 
-/// What makes a life a hard one, if it is.
-struct Hardness {
-    chaos: Option<Chaos>,
-    idles: bool,
-}
-
 /// What a life is played with.
 pub(super) struct Play {
     /// Where each image begins, by its number.
@@ -83,7 +77,7 @@ pub(super) fn play(play: Play) {
     show("traffic");
     match loads {
         Some(mut next) => ndis::bench::measure_all(&mut next),
-        None => run_traffic(&show, stop, Hardness { chaos, idles }, script, frames_total),
+        None => run_traffic(&show, stop, chaos, idles, script, frames_total),
     }
     if stop != Stop::Busy {
         adapter::keep_counts();
@@ -251,11 +245,11 @@ fn overdue(callback: Callback, adapter: u32, waited_ns: u64, pending: Option<Ove
 fn run_traffic(
     show: &dyn Fn(&'static str),
     stop: Stop,
-    hardness: Hardness,
+    chaos: Option<Chaos>,
+    idles: bool,
     script: Option<Script>,
     frames_total: u64,
 ) {
-    let Hardness { chaos, idles } = hardness;
     let operating = Rc::new(Cell::new(0_u32));
     let lanes = if chaos.is_some() { LANES } else { 1 };
     let ends_early = chaos.is_some() && sched::chance(1, 2);

@@ -52,10 +52,8 @@ impl Rights {
 /// What is at an address of user mode that could not be touched as it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum UserPlace {
-    /// Memory of the process that runs, with the rights that it has.
-    Own,
-    /// Memory of another process than the one that runs.
-    Other,
+    /// Memory of a process, with the rights that it has.
+    There,
     /// Memory that its process has given up: its request is over.
     Gone,
     /// The system's mapping of pages that are locked to be read.
@@ -102,16 +100,6 @@ impl Buffer {
             None
         } else {
             Some(UserMisuse::OtherProcess)
-        }
-    }
-
-    fn place(&self) -> UserPlace {
-        if self.is_gone {
-            UserPlace::Gone
-        } else if self.process == sched::process() {
-            UserPlace::Own
-        } else {
-            UserPlace::Other
         }
     }
 }
@@ -374,13 +362,12 @@ fn open(process: u32) {
 /// What an address of user mode, or of the system's mapping of such memory, is.
 pub(super) fn place(address: u64) -> Option<UserPlace> {
     let buffer = with_any(|space| space.find(address).map(|(_, buffer)| *buffer))?;
-    Some(if is_seen(address) {
-        buffer.place()
-    } else if buffer.mapped > 0 {
-        UserPlace::ReadOnly
-    } else {
+    Some(match is_seen(address) {
+        true if buffer.is_gone => UserPlace::Gone,
+        true => UserPlace::There,
+        false if buffer.mapped > 0 => UserPlace::ReadOnly,
         // What was mapped for the system and is not any more.
-        UserPlace::Gone
+        false => UserPlace::Gone,
     })
 }
 

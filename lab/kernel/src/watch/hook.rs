@@ -63,7 +63,8 @@ pub(crate) fn before_import(call: &Call<'_>) {
     if let Some(used_bytes) = call.deeper_stack_bytes() {
         emit(Kind::Stack { used_bytes });
     }
-    if let Some(address) = service::user_address(call) {
+    let facts = facts(call);
+    if let Some(address) = service::user_address(call, facts.addresses) {
         emit(Kind::Handle(HandleEvent::UserAddress {
             function: import.name,
             address,
@@ -75,9 +76,8 @@ pub(crate) fn before_import(call: &Call<'_>) {
         name: import.name,
         irql_min,
         irql_max,
-        adapter: import
-            .name
-            .starts_with("NdisF")
+        adapter: facts
+            .is_of_module
             .then(|| handle::adapter(call.arg(0)))
             .flatten(),
         arguments: arguments(call),
@@ -175,6 +175,10 @@ struct Facts {
     irql: (u8, u8),
     /// Whether monitors need its result.
     is_telling: bool,
+    /// Which arguments are addresses that must be the system's.
+    addresses: &'static [usize],
+    /// Whether its first argument may be a module's handle.
+    is_of_module: bool,
 }
 
 impl Facts {
@@ -183,6 +187,8 @@ impl Facts {
         Self {
             irql: known.map_or((0, 31), |index| (IRQL[index].1, IRQL[index].2)),
             is_telling: TELLING.iter().any(|start| name.starts_with(start)),
+            addresses: service::addresses(name),
+            is_of_module: name.starts_with("NdisF"),
         }
     }
 }

@@ -48,17 +48,15 @@ const SERVICES: &[(&str, &[usize])] = &[
 ];
 
 /// Which arguments of a function are addresses that must be the system's.
-fn addresses(name: &str) -> &'static [usize] {
+pub(super) fn addresses(name: &str) -> &'static [usize] {
     let known = SERVICES.binary_search_by_key(&name, |(name, _)| name);
     known.map_or(&[], |index| SERVICES[index].1)
 }
 
-/// The first address of user mode that a call gives a system service. What else is where an argument could be, in
+/// The first address of user mode that a call gives a system service which takes these arguments for addresses. What else is where an argument could be, in
 /// registers or in the caller's frame, is nobody's business.
-pub(super) fn user_address(call: &Call<'_>) -> Option<u64> {
-    let mut given = addresses(call.import().name)
-        .iter()
-        .map(|place| call.arg(*place));
+pub(super) fn user_address(call: &Call<'_>, addresses: &[usize]) -> Option<u64> {
+    let mut given = addresses.iter().map(|place| call.arg(*place));
     given.find(|address| user::holds(*address))
 }
 
