@@ -34,34 +34,44 @@ A sample that another process interrupts is taken again.
 
 Exit codes: 0 measured; 1 the driver broke down meanwhile; 2 bad input or usage; 3 fault of the lab.";
 
-/// Options of a [`Subject`] that a measurement refuses, each with why.
-pub(crate) const REFUSED: [(&str, &str); 6] = [
-    (
-        "above",
-        "what is measured is alone on its adapter: no --above and no --below",
-    ),
-    (
-        "below",
-        "what is measured is alone on its adapter: no --above and no --below",
-    ),
-    (
-        "ordered",
-        "nobody follows packets that are measured: no --ordered and no --hold-limit",
-    ),
-    (
-        "hold_limit",
-        "nobody follows packets that are measured: no --ordered and no --hold-limit",
-    ),
-    ("script", "nothing is done to what is measured: no --script"),
-    (
-        "without",
-        "no rule is watched while something is measured: no --without",
-    ),
+/// Options of a [`Subject`] that a measurement refuses.
+pub(crate) struct Refused {
+    /// Their names as arguments.
+    options: &'static [&'static str],
+    /// Whether one of them was given.
+    pub(crate) is_given: fn(&Subject) -> bool,
+    /// Why they are refused.
+    pub(crate) why: &'static str,
+}
+
+/// All of them.
+pub(crate) const REFUSED: [Refused; 4] = [
+    Refused {
+        options: &["above", "below"],
+        is_given: |it| it.stack.arguments().next().is_some(),
+        why: "what is measured is alone on its adapter: no --above and no --below",
+    },
+    Refused {
+        options: &["ordered", "hold_limit"],
+        is_given: |it| it.demand.words().next().is_some(),
+        why: "nobody follows packets that are measured: no --ordered and no --hold-limit",
+    },
+    Refused {
+        options: &["script"],
+        is_given: |it| it.script.is_some(),
+        why: "nothing is done to what is measured: no --script",
+    },
+    Refused {
+        options: &["without"],
+        is_given: |it| !it.without.is_empty(),
+        why: "no rule is watched while something is measured: no --without",
+    },
 ];
 
 /// Leaves an option out of the help that is refused anyway.
 pub(super) fn hide_refused(argument: Arg) -> Arg {
-    let is_refused = REFUSED.iter().any(|(name, _)| argument.get_id() == name);
+    let mut refused = REFUSED.iter().flat_map(|it| it.options);
+    let is_refused = refused.any(|name| argument.get_id() == name);
     argument.hide(is_refused)
 }
 

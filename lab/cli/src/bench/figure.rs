@@ -95,7 +95,7 @@ pub struct Figure {
 
 impl Figure {
     pub(super) fn of(values: &[f64]) -> Self {
-        let median = median(values);
+        let median = median(values.iter().copied());
         let spread = if median > 0.0 {
             Self::range(values) / median
         } else {
@@ -113,8 +113,8 @@ impl Figure {
 }
 
 /// The middle one, or the mean of the two in the middle; 0 of none.
-pub(super) fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
+pub(super) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
+    let mut sorted: Vec<f64> = values.into_iter().collect();
     sorted.sort_by(f64::total_cmp);
     let half = sorted.len() / 2;
     match sorted.len() {

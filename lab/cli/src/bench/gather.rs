@@ -42,16 +42,15 @@ impl Added {
     fn of(repetitions: &[Vec<Turn>], image: usize) -> Self {
         let second = |turn: &Turn| turn[image].more_ns[0] - turn[image].once_ns;
         let third = |turn: &Turn| turn[image].more_ns[1] - turn[image].more_ns[0];
-        let middle = |turns: &mut dyn Iterator<Item = f64>| median(&turns.collect::<Vec<_>>());
         let all = || repetitions.iter().flatten();
-        let ns = middle(&mut all().map(second));
+        let ns = median(all().map(second));
         let medians: Vec<f64> = repetitions
             .iter()
-            .map(|turns| middle(&mut turns.iter().map(second)))
+            .map(|turns| median(turns.iter().map(second)))
             .collect();
         Self {
             ns,
-            bend_ns: middle(&mut all().map(third)) - ns,
+            bend_ns: median(all().map(third)) - ns,
             chance_ns: Figure::range(&medians) / 2.0,
         }
     }
@@ -129,7 +128,7 @@ impl Gathered {
         };
         Row {
             load,
-            without_filter_ns: median(&self.without_filter_ns),
+            without_filter_ns: median(self.without_filter_ns.iter().copied()),
             costs,
             ratio,
         }
@@ -138,15 +137,11 @@ impl Gathered {
     fn cost(&self, image: usize, added: Added) -> Cost {
         let middle = |value: fn(&Taken) -> f64| {
             let samples = self.samples[image].iter();
-            median(
-                &samples
-                    .map(|it| it.per_packet(value(it)))
-                    .collect::<Vec<_>>(),
-            )
+            median(samples.map(|it| it.per_packet(value(it))))
         };
         let nets = |turns: &Vec<Turn>| {
             let turns = turns.iter().map(|turn| turn[image].once_ns - added.ns);
-            median(&turns.collect::<Vec<_>>())
+            median(turns)
         };
         let net = Figure::of(&self.repetitions.iter().map(nets).collect::<Vec<_>>());
         Cost {
@@ -165,8 +160,7 @@ impl Gathered {
                 [a, b] => (a.once_ns - first) / (b.once_ns - second),
                 _ => 0.0,
             };
-            let of_repetition =
-                |turns: &Vec<Turn>| median(&turns.iter().map(of_turn).collect::<Vec<_>>());
+            let of_repetition = |turns: &Vec<Turn>| median(turns.iter().map(of_turn));
             Figure::of(
                 &self
                     .repetitions

@@ -56,20 +56,13 @@ pub(crate) fn execute(arguments: &BenchArguments) -> Result<Summary, Error> {
     }
     // Bad input ends here, before a process is started for it.
     let subject = &arguments.subject;
-    let is_given = |option: &str| match option {
-        "above" => !subject.stack.above.is_empty(),
-        "below" => !subject.stack.below.is_empty(),
-        "ordered" | "hold_limit" => subject.demand.words().next().is_some(),
-        "script" => subject.script.is_some(),
-        "without" => !subject.without.is_empty(),
-        _ => false,
-    };
-    if let Some((_, why)) = REFUSED.iter().find(|(option, _)| is_given(option)) {
-        return Err(Error::bad_input(*why));
+    if let Some(refused) = REFUSED.iter().find(|it| (it.is_given)(subject)) {
+        return Err(Error::bad_input(refused.why));
     }
     for subject in &subjects {
         run::read(&subject.image)?;
     }
+    subject.files.read(&[])?;
     let loads = Load::all();
     let asked = u64::from(arguments.repeat) * u64::from(arguments.samples);
     let progress = CountLine::start("turns", asked * loads.len() as u64);
@@ -331,7 +324,10 @@ mod tests {
             (&[3.0, 1.0], 2.0),
             (&[9.0, 1.0, 2.0], 2.0),
         ] {
-            assert!((median(values) - expected).abs() < 1e-9, "{values:?}");
+            assert!(
+                (median(values.iter().copied()) - expected).abs() < 1e-9,
+                "{values:?}"
+            );
         }
     }
 
