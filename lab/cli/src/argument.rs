@@ -15,7 +15,7 @@ pub(crate) use bench::REFUSED;
 pub use decode::{DecodeArguments, Keywords, TraceArguments};
 pub use demand::DemandArguments;
 pub use file::FileArguments;
-pub(crate) use file::read as read_disk_file;
+pub(crate) use file::{check as check_disk_files, read as read_disk_file};
 pub use run::{ModeName, RunArguments, StopWhen};
 pub use setting::Setting;
 pub(crate) use setting::values;

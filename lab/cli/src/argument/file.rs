@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::run;
 
 /// Bytes of a file, and of all of them, at most; and how many there are.
-pub(crate) const MOST_BYTES: u64 = 16 << 20;
+const MOST_BYTES: u64 = 16 << 20;
 const MOST_ALL: usize = 64 << 20;
 const MOST_FILES: usize = 256;
 
@@ -64,6 +64,7 @@ impl FileArguments {
                 name: file.name.clone(),
                 data: read(&file.path)?,
             });
+            check(&files)?;
         }
         files.extend_from_slice(others);
         check(&files)?;
@@ -88,7 +89,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Error> {
     run::read_up_to(path, MOST_BYTES, "a file's limit")
 }
 
-fn check(files: &[DiskFile]) -> Result<(), Error> {
+pub(crate) fn check(files: &[DiskFile]) -> Result<(), Error> {
     let bad = |line| Err(Error::bad_input(line));
     if files.len() > MOST_FILES {
         let count = files.len();

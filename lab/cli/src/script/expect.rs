@@ -45,24 +45,22 @@ impl Expectation {
     pub(super) fn read(source: &Source, value: Value<'_>, word: &str) -> Result<Self, Error> {
         let mut keys = Keys::of(source, format!("`expect` of a step `{word}`"), value)?;
         let told = told(word);
-        for key in TOLD.iter().filter(|key| !told.contains(key)) {
-            if let Some(place) = keys.place_of(key) {
-                let all: Vec<String> = told
-                    .iter()
-                    .chain(&["done"])
-                    .map(|key| format!("`{key}`"))
-                    .collect();
-                let why = format!(
-                    "a step `{word}` tells no `{key}`: its `expect` has {}",
-                    all.join(", ")
-                );
-                return Err(source.refuse(&place, why));
-            }
-        }
-        let of_done: Vec<&str> = TOLD
+        let given: Vec<_> = TOLD
             .into_iter()
-            .filter(|key| keys.place_of(key).is_some())
+            .filter_map(|key| Some((key, keys.place_of(key)?)))
             .collect();
+        if let Some((key, place)) = given.iter().find(|(key, _)| !told.contains(key)) {
+            let all: Vec<String> = told
+                .iter()
+                .chain(&["done"])
+                .map(|key| format!("`{key}`"))
+                .collect();
+            let why = format!(
+                "a step `{word}` tells no `{key}`: its `expect` has {}",
+                all.join(", ")
+            );
+            return Err(source.refuse(place, why));
+        }
         let status = match keys.take("status") {
             Some(value) => Some(step::code(
                 source,
@@ -81,9 +79,9 @@ impl Expectation {
             passed: keys.number("passed", 0..=u64::MAX)?,
             dropped: keys.number("dropped", 0..=u64::MAX)?,
         };
-        if let ([key, ..], Some(false)) = (&of_done[..], expected.done) {
+        if let (Some((key, place)), Some(false)) = (given.first(), expected.done) {
             let why = format!("a step `{word}` that is not done has no `{key}`");
-            return Err(keys.refuse(why));
+            return Err(source.refuse(place, why));
         }
         keys.finish()?;
         Ok(expected)

@@ -164,6 +164,7 @@ fn disk_files(source: &Source, keys: &mut Keys<'_>) -> Result<Vec<DiskFile>, Err
             name: name.text.to_owned(),
             data,
         });
+        argument::check_disk_files(&files)?;
     }
     Ok(files)
 }
