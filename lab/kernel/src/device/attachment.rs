@@ -1,7 +1,7 @@
 //! Stacks of devices: which device is attached to which.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use lab_rules::Kind;
 use lab_rules::event::DeviceEvent;
@@ -12,18 +12,18 @@ use crate::rt::mem::BadAddress;
 use crate::watch::{OrFault, emit};
 
 per_image! {
-    /// The device that each is attached to.
-    static BELOW: RefCell<BTreeMap<u64, u64>> = const { RefCell::new(BTreeMap::new()) };
+    /// Devices that are attached to another one.
+    static ATTACHED: RefCell<BTreeSet<u64>> = const { RefCell::new(BTreeSet::new()) };
 }
 
 /// Forgets all stacks: a run begins.
 pub(super) fn reset() {
-    BELOW.take();
+    ATTACHED.take();
 }
 
 /// Whether a device is attached to another one.
 pub(super) fn is_attached(object: u64) -> bool {
-    BELOW.with_borrow(|below| below.contains_key(&object))
+    ATTACHED.with_borrow(|attached| attached.contains(&object))
 }
 
 /// The device at the top of the stack that a device is in.
@@ -52,7 +52,7 @@ pub(crate) fn attach(source: u64, target: u64) -> u64 {
         Ok(lower)
     };
     let lower = attach().or_fault();
-    BELOW.with_borrow_mut(|below| below.insert(source, lower));
+    ATTACHED.with_borrow_mut(|attached| attached.insert(source));
     lower
 }
 
@@ -64,5 +64,5 @@ pub(crate) fn detach(target: u64) {
         return;
     }
     D::AttachedDevice.write(target, 0).or_fault();
-    BELOW.with_borrow_mut(|below| below.remove(&source));
+    ATTACHED.with_borrow_mut(|attached| attached.remove(&source));
 }

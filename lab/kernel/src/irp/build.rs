@@ -12,7 +12,7 @@ use crate::abi::nt::{DEVICE_OBJECT, IO_STACK_LOCATION as L, IO_STATUS_BLOCK, IRP
 use crate::nt::{ke, mdl, mm};
 use crate::rt::mem::{self, BadAddress};
 use crate::rt::pool::Kind;
-use crate::rt::sched;
+use crate::rt::{paged, sched};
 use crate::watch::{OrFault, emit};
 use crate::{driver, memory};
 
@@ -101,14 +101,15 @@ fn mdl_flags(is_written: bool) -> u32 {
     MDL_PAGES_LOCKED | if is_written { MDL_WRITE_OPERATION } else { 0 }
 }
 
-/// Looks at every byte that is to be locked, as far as that can be told.
-fn probe(address: u64, length: u32) {
-    read(address, length);
+/// Locks pages that the device writes to, or reads only.
+fn lock_pages(address: u64, length: u32, is_written: bool) {
+    mm::probe(address, length.into(), is_written).or_fault();
+    paged::lock(address, size(length));
 }
 
 /// Locked pages that describe a buffer, in memory of the system's.
 fn lock(address: u64, length: u32, is_written: bool) -> u64 {
-    probe(address, length);
+    lock_pages(address, length, is_written);
     let mdl = driver::lend(Lent::Irp, mdl::size(address, length.into()));
     mdl::initialize(mdl, address, length, mdl_flags(is_written)).or_fault();
     mdl
@@ -233,6 +234,13 @@ pub(crate) fn transfer(wish: &Transfer) -> u64 {
                 drivers_mdl(wish.buffer, wish.length, !is_write)
             };
         }
+        let is_short = device_flags & (DO_BUFFERED_IO | DO_DIRECT_IO) != 0
+            && parts.system == 0
+            && parts.mdl == 0;
+        if is_short {
+            driver::release(irp);
+            return 0;
+        }
     }
     let fill = || {
         L::MajorFunction.write(location, wish.major as u8)?;
@@ -275,9 +283,9 @@ fn drivers_buffer(length: u32, source: u64, copied: u32) -> u64 {
 
 /// Locked pages as in [`lock`], which the driver unlocks and frees.
 fn drivers_mdl(address: u64, length: u32, is_written: bool) -> u64 {
-    probe(address, length);
     let mdl = mm::allocate_mdl_with(address, length, mdl_flags(is_written));
     if mdl != 0 {
+        lock_pages(address, length, is_written);
         emit(lab_rules::Kind::Irp(IrpEvent::PagesLocked {
             mdl,
             address,
@@ -301,6 +309,10 @@ pub(super) fn finish(irp: u64, parts: &Parts) {
             sched::charge_copy(count);
             mem::write_bytes(parts.target, &bytes).or_fault();
         }
+    }
+    if parts.mdl != 0 {
+        mm::end(parts.mdl).or_fault();
+        paged::unlock(mdl::address(parts.mdl).or_fault());
     }
     for made in [parts.system, parts.mdl]
         .into_iter()

@@ -82,12 +82,14 @@ pub(crate) fn climb(irp: u64, by: Option<u64>) {
             return finish(irp, last);
         };
         arrive(irp, step.level);
-        last = step.routine;
         if step.routine == 0 {
             if step.is_pending {
                 mark(step.above).or_fault();
             }
-        } else if !run(irp, &step) {
+            continue;
+        }
+        last = step.routine;
+        if !run(irp, &step) {
             return;
         }
     }

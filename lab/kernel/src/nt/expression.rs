@@ -25,7 +25,7 @@ const DOT: u16 = b'.' as u16;
 ///
 /// `?` is one character and `*` are any, also none. Of DOS there are `>`, which is a character, or nothing before a dot
 /// or at the end; `"`, a dot, or nothing at the end; and `<`, any characters up to the last dot.
-fn matches(pattern: &[u16], name: &[u16]) -> bool {
+pub(super) fn matches(pattern: &[u16], name: &[u16]) -> bool {
     // What of the pattern may be next, after each character.
     let mut states = vec![false; pattern.len() + 1];
     states[0] = true;
@@ -42,7 +42,7 @@ fn matches(pattern: &[u16], name: &[u16]) -> bool {
             match *wanted {
                 STAR => next[index] = true,
                 // The last dot of all is not its own.
-                DOS_STAR => next[index] = *unit != DOT || rest[1..].contains(&DOT),
+                DOS_STAR => next[index] |= *unit != DOT || rest[1..].contains(&DOT),
                 ANY => next[index + 1] = true,
                 DOS_ANY => next[index + 1] |= *unit != DOT,
                 DOS_DOT => next[index + 1] |= *unit == DOT,
@@ -108,6 +108,8 @@ mod tests {
             ("<B.C", "A.B.C", true),
             ("<", "A.B", false),
             ("<.*", "A.B.C", true),
+            ("*?<", "A.", true),
+            ("*.<", "A..B", true),
         ] {
             let units = |text: &str| text.encode_utf16().collect::<Vec<_>>();
             assert_eq!(

@@ -223,7 +223,10 @@ fn is_bait(address: u64) -> bool {
 }
 
 /// Touches every page of a buffer.
-fn probe(address: u64, length: u64, writes: bool) -> Result<(), BadAddress> {
+///
+/// # Errors
+/// Where it cannot be read, or written if that is wanted.
+pub(crate) fn probe(address: u64, length: u64, writes: bool) -> Result<(), BadAddress> {
     let mut at = address;
     let end = address.saturating_add(length);
     while at < end {

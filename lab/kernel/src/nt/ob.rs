@@ -197,7 +197,9 @@ fn is_open(address: u64) -> bool {
 fn retire(address: u64) {
     let is_held = HELD.with_borrow(|held| held.contains_key(&address));
     let is_referenced = REFERENCES.with_borrow(|references| references.contains_key(&address));
-    if is_open(address) || is_held || is_referenced {
+    // A permanent one keeps its name.
+    let is_named = namespace::name_of(address).is_some();
+    if is_open(address) || is_held || is_referenced || is_named {
         return;
     }
     device::close_for_driver(address);
@@ -380,7 +382,11 @@ fn open_by_pointer(call: &Call<'_>) -> u64 {
     let (object, attributes, out) = (call.arg(0), call.arg_u32(1), call.arg(6));
     mem::read::<u16>(object).or_fault();
     let is_kernel = attributes & OBJ_KERNEL_HANDLE != 0;
-    let handle = open_new(is_kernel, Object::Address(object), None);
+    let handle = open_new(
+        is_kernel,
+        Object::Address(object),
+        namespace::name_of(object),
+    );
     mem::write(out, handle).or_fault();
     SUCCESS
 }

@@ -233,23 +233,38 @@ fn change(call: &Call<'_>, change: impl FnOnce(u64) -> i32) -> u64 {
     }))
 }
 
+fn is_folder(named: &Named) -> bool {
+    *named == Named::Folder
+}
+
+fn is_link(named: &Named) -> bool {
+    matches!(named, Named::Link(_))
+}
+
 fn create_folder(call: &Call<'_>) -> u64 {
-    create_named(call, || Named::Folder)
+    create_named(call, || Named::Folder, is_folder)
 }
 
 fn create_link(call: &Call<'_>) -> u64 {
     let target = driver::read_unicode_string(call.arg(3)).or_fault();
-    create_named(call, || Named::Link(target))
+    create_named(call, || Named::Link(target), is_link)
 }
 
-fn create_named(call: &Call<'_>, made: impl FnOnce() -> Named) -> u64 {
+fn create_named(
+    call: &Call<'_>,
+    made: impl FnOnce() -> Named,
+    is_right: impl FnOnce(&Named) -> bool,
+) -> u64 {
     let (out, attributes) = (call.arg(0), call.arg(2));
     let create = || {
         let wish = Wish::new(attributes)?;
         let Some(name) = wish.name.clone() else {
             return Err(STATUS_INVALID_PARAMETER);
         };
-        let (_, is_new) = make(&wish, made)?;
+        let (named, is_new) = make(&wish, made)?;
+        if !is_right(&named) {
+            return Err(STATUS_OBJECT_TYPE_MISMATCH);
+        }
         let handle = ob::open_named(attributes, Object::Named(name.clone()), Some(name));
         mem::write(out, handle).or_fault();
         Ok(opened(is_new))
@@ -258,11 +273,11 @@ fn create_named(call: &Call<'_>, made: impl FnOnce() -> Named) -> u64 {
 }
 
 fn open_folder(call: &Call<'_>) -> u64 {
-    open_as(call, |named| *named == Named::Folder)
+    open_as(call, is_folder)
 }
 
 fn open_link(call: &Call<'_>) -> u64 {
-    open_as(call, |named| matches!(named, Named::Link(_)))
+    open_as(call, is_link)
 }
 
 fn open_as(call: &Call<'_>, is_right: impl FnOnce(&Named) -> bool) -> u64 {

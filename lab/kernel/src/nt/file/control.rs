@@ -55,11 +55,7 @@ pub(super) fn control(call: &Call<'_>) -> u64 {
         return status(STATUS_INSUFFICIENT_RESOURCES);
     }
     let length = usize::try_from(input_len).unwrap_or(usize::MAX);
-    let input = if length == 0 {
-        Vec::new()
-    } else {
-        mem::read_bytes(input, length).or_fault()
-    };
+    let input = mem::read_bytes(input, length).or_fault();
     let request = Request {
         requestor: Requestor::Kernel,
         ..Request::io_control(code, &input, output_len)

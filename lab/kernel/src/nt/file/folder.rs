@@ -7,7 +7,7 @@ use crate::abi::constant::{
 };
 use crate::driver;
 use crate::nt::ansi::wide;
-use crate::nt::ke;
+use crate::nt::{expression, ke};
 use crate::rt::Call;
 use crate::rt::mem;
 use crate::watch::OrFault;
@@ -73,19 +73,6 @@ impl Layout {
     }
 }
 
-/// Whether a name is one of those that a pattern means: `*` is any text, `?` any character.
-fn matches(pattern: &[char], name: &[char]) -> bool {
-    match (pattern.split_first(), name.split_first()) {
-        (None, rest) => rest.is_none(),
-        (Some(('*', left)), rest) => {
-            matches(left, name) || rest.is_some_and(|(_, rest)| matches(pattern, rest))
-        }
-        (Some(('?', left)), Some((_, rest))) => matches(left, rest),
-        (Some((one, left)), Some((other, rest))) => one == other && matches(left, rest),
-        (Some(_), None) => false,
-    }
-}
-
 /// What a folder has that a pattern means, itself and the one above it first.
 fn listed(name: &store::FileName, own: Facts, pattern: &str) -> Vec<(String, Facts)> {
     let mut all = Vec::new();
@@ -96,11 +83,9 @@ fn listed(name: &store::FileName, own: Facts, pattern: &str) -> Vec<(String, Fac
         all.extend([(".".to_owned(), own), ("..".to_owned(), own)]);
     }
     all.extend(store::children(name));
-    let pattern: Vec<char> = pattern.to_uppercase().chars().collect();
-    all.retain(|(name, _)| {
-        let name: Vec<char> = name.to_uppercase().chars().collect();
-        pattern.is_empty() || matches(&pattern, &name)
-    });
+    let units = |text: &str| text.to_uppercase().encode_utf16().collect::<Vec<_>>();
+    let pattern = units(pattern);
+    all.retain(|(name, _)| pattern.is_empty() || expression::matches(&pattern, &units(name)));
     all
 }
 
@@ -138,7 +123,7 @@ pub(super) fn query(call: &Call<'_>) -> u64 {
             let entry = layout.entry(name, *facts);
             let at = bytes.len().next_multiple_of(8);
             if at + entry.len() > length {
-                if bytes.is_empty() && is_first {
+                if bytes.is_empty() {
                     bytes.extend(&entry[..length]);
                     outcome = Err(STATUS_BUFFER_OVERFLOW);
                 }
@@ -226,26 +211,7 @@ pub(super) fn query_volume(call: &Call<'_>) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Layout, matches, volume};
-
-    #[test]
-    fn patterns_mean_names() {
-        let is = |pattern: &str, name: &str| {
-            let all = |text: &str| text.chars().collect::<Vec<_>>();
-            matches(&all(pattern), &all(name))
-        };
-        for (pattern, name) in [
-            ("*", ""),
-            ("*.LOG", "A.LOG"),
-            ("A?C", "ABC"),
-            ("A*C*", "ABCD"),
-        ] {
-            assert!(is(pattern, name), "{pattern} {name}");
-        }
-        for (pattern, name) in [("", "A"), ("*.LOG", "A.LOGS"), ("A?C", "AC"), ("ABC", "AB")] {
-            assert!(!is(pattern, name), "{pattern} {name}");
-        }
-    }
+    use super::{Layout, volume};
 
     #[test]
     fn structures_have_their_sizes() {
