@@ -4,8 +4,8 @@
 mod filter;
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lab_rules::event::{Callback, Lent, Remaining};
 
@@ -128,6 +128,8 @@ impl Handle {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Item {
     number: u32,
+    /// Its identifier; 0 for none.
+    id: u64,
     filter: Option<Filter>,
 }
 
@@ -141,8 +143,8 @@ struct Platform {
     /// Registered callouts: identifier and key.
     callouts: BTreeMap<u32, Vec<u8>>,
     last_id: u32,
-    /// The keys of what has an identifier too, by kind and that.
-    numbered: BTreeMap<(&'static str, u64), Vec<u8>>,
+    /// Memory that enumerations have given.
+    given: BTreeSet<u64>,
     /// Structures that were injected and are not completed, with the injection handle and context.
     injected: BTreeMap<u64, (u64, u64)>,
 }
@@ -300,6 +302,7 @@ fn add_item(call: &Call<'_>) -> Result<Vec<u8>, u64> {
     }
     let item = Item {
         number: next_id(),
+        id: 0,
         filter: (kind(call) == FILTER).then(|| Filter::read(object, &key).or_fault()),
     };
     let place = place(item.number);
@@ -333,7 +336,7 @@ fn add_callout(call: &Call<'_>) -> u64 {
                 .map(|(id, _)| *id)
         });
         let id = registered.unwrap_or_else(next_id);
-        note_number(call, id.into(), key);
+        identify(call, id.into(), key);
         mem::write(call.arg(3), id).or_fault();
     }
     SUCCESS
@@ -346,21 +349,21 @@ fn add_numbered(call: &Call<'_>) -> u64 {
         Err(refusal) => return refusal,
     };
     let id = u64::from(next_id());
-    PLATFORM.with_borrow_mut(|platform| {
-        let item = platform.added.get_mut(&(kind(call), key.clone()));
-        if let Some(filter) = item.and_then(|item| item.filter.as_mut()) {
-            filter.set_id(id);
-        }
-    });
-    note_number(call, id, key);
+    identify(call, id, key);
     if call.arg(3) != 0 {
         mem::write(call.arg(3), id).or_fault();
     }
     SUCCESS
 }
 
-fn note_number(call: &Call<'_>, id: u64, key: Vec<u8>) {
-    PLATFORM.with_borrow_mut(|platform| platform.numbered.insert((kind(call), id), key));
+/// What was added gets its identifier.
+fn identify(call: &Call<'_>, id: u64, key: Vec<u8>) {
+    PLATFORM.with_borrow_mut(|platform| {
+        if let Some(item) = platform.added.get_mut(&(kind(call), key)) {
+            item.id = id;
+            item.filter.iter_mut().for_each(|filter| filter.set_id(id));
+        }
+    });
 }
 
 /// The identifier of a callout has 32 bits, others 64.
@@ -374,8 +377,10 @@ fn delete_numbered(call: &Call<'_>) -> u64 {
         return status(STATUS_INVALID_HANDLE);
     }
     let was_there = PLATFORM.with_borrow_mut(|platform| {
-        let key = platform.numbered.remove(&(kind(call), id))?;
-        platform.added.remove(&(kind(call), key))
+        let mut all = platform.added.iter().filter(|_| id != 0);
+        let (known, _) = all.find(|((of, _), item)| *of == kind(call) && item.id == id)?;
+        let known = known.clone();
+        platform.added.remove(&known)
     });
     match was_there {
         Some(_) => SUCCESS,
@@ -410,8 +415,12 @@ fn delete_keyed(call: &Call<'_>) -> u64 {
     }
 }
 
-/// Nothing that the lab gives has to be freed: the pointer is cleared, as always.
+/// What an enumeration has given is gone; the pointer is cleared, as always.
 fn free_memory(call: &Call<'_>) -> u64 {
+    let given = mem::read(call.arg(0)).or_fault();
+    if PLATFORM.with_borrow_mut(|platform| platform.given.remove(&given)) {
+        driver::release(given);
+    }
     mem::write(call.arg(0), 0_u64).or_fault();
     0
 }
@@ -567,6 +576,7 @@ mod tests {
         assert_eq!(platform.begin(1), Err(STATUS_FWP_TXN_IN_PROGRESS));
         let item = Item {
             number: 1,
+            id: 0,
             filter: None,
         };
         platform.added.insert(("Provider", vec![1]), item);

@@ -1,5 +1,7 @@
 //! Filters, as an enumeration gives them: what they were added with, without what is behind pointers but the provider.
 
+use lab_rules::event::Lent;
+
 use super::{Handle, KEY_BYTES, PLATFORM, close, is_engine, open};
 use crate::abi::constant::STATUS_INVALID_HANDLE;
 use crate::driver;
@@ -83,7 +85,7 @@ fn give(filters: &[Filter]) -> Result<u64, BadAddress> {
         return Ok(0);
     }
     let each = 8 + BYTES + KEY_BYTES;
-    let array = driver::object(each * filters.len());
+    let array = driver::lend(Lent::Other, each * filters.len());
     let mut at = array + 8 * filters.len() as u64;
     for (place, filter) in (array..).step_by(8).zip(filters) {
         mem::write(place, at)?;
@@ -134,7 +136,11 @@ pub(super) fn enumerate(call: &Call<'_>) -> u64 {
         return status(STATUS_INVALID_HANDLE);
     };
     let fill = || {
-        mem::write(call.arg(3), give(&next)?)?;
+        let given = give(&next)?;
+        if given != 0 {
+            PLATFORM.with_borrow_mut(|platform| platform.given.insert(given));
+        }
+        mem::write(call.arg(3), given)?;
         mem::write(call.arg(4), next.len() as u32)
     };
     fill().or_fault();

@@ -1,7 +1,6 @@
 //! Calls of the driver's own routines: with more stack, and on every processor at once.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 
 use lab_rules::event::Callback;
 
@@ -60,42 +59,36 @@ struct Broadcast {
     done: u32,
 }
 
-#[derive(Default)]
-struct State {
-    broadcasts: BTreeMap<u64, Broadcast>,
-    last: u64,
-}
-
 per_image! {
-    static STATE: RefCell<State> = RefCell::new(State::default());
+    /// The broadcast that is under way: the first image's is everybody's.
+    static NOW: RefCell<Option<Broadcast>> = const { RefCell::new(None) };
 }
 
 /// Forgets everything: a run begins.
 pub(super) fn reset() {
-    STATE.take();
+    NOW.take();
 }
 
-fn change(broadcast: u64, step: fn(&mut Broadcast)) {
-    STATE.with_borrow_mut(|state| step(state.broadcasts.entry(broadcast).or_default()));
+fn with_now<T>(look: impl FnOnce(&mut Option<Broadcast>) -> T) -> T {
+    sched::on_behalf(0, || NOW.with_borrow_mut(look))
+}
+
+fn change(step: fn(&mut Broadcast)) {
+    with_now(|now| now.iter_mut().for_each(step));
 }
 
 /// Spins until what `of` counts is that of all processors.
-fn await_all(broadcast: u64, of: fn(&Broadcast) -> u32) {
+fn await_all(of: fn(&Broadcast) -> u32) {
     let all = sched::processors();
-    sched::wait(&mut || {
-        STATE.with_borrow(|state| {
-            let broadcast = state.broadcasts.get(&broadcast);
-            broadcast.is_none_or(|broadcast| of(broadcast) == all)
-        })
-    });
+    sched::wait(&mut || with_now(|now| now.as_ref().is_none_or(|now| of(now) == all)));
 }
 
 /// What each processor does: waits for the others, and calls the routine.
-fn take_part(broadcast: u64, routine: u64, context: u64) -> u64 {
-    change(broadcast, |broadcast| broadcast.arrived += 1);
-    await_all(broadcast, |broadcast| broadcast.arrived);
+fn take_part(routine: u64, context: u64) -> u64 {
+    change(|broadcast| broadcast.arrived += 1);
+    await_all(|broadcast| broadcast.arrived);
     let result = driver::call_for(Callback::IpiGenericCall, routine, &[context]);
-    change(broadcast, |broadcast| broadcast.done += 1);
+    change(|broadcast| broadcast.done += 1);
     result
 }
 
@@ -103,23 +96,28 @@ fn take_part(broadcast: u64, routine: u64, context: u64) -> u64 {
 /// DISPATCH_LEVEL comes when it leaves that, though the interrupt of Windows would not wait.
 fn on_all(call: &Call<'_>) -> u64 {
     let (routine, context) = (call.arg(0), call.arg(1));
-    let old = sched::raise(IPI_LEVEL.max(sched::irql()));
-    let broadcast = STATE.with_borrow_mut(|state| {
-        state.last += 1;
-        state.broadcasts.insert(state.last, Broadcast::default());
-        state.last
+    // One after the other: each needs all processors.
+    sched::wait(&mut || {
+        with_now(|now| {
+            let is_free = now.is_none();
+            if is_free {
+                *now = Some(Broadcast::default());
+            }
+            is_free
+        })
     });
+    let old = sched::raise(IPI_LEVEL.max(sched::irql()));
     let home = sched::processor();
     for number in (0..sched::processors()).filter(|number| *number != home) {
         sched::queue_dpc_first("broadcast", number, move || {
             let old = sched::raise(IPI_LEVEL);
-            take_part(broadcast, routine, context);
+            take_part(routine, context);
             sched::lower(old);
         });
     }
-    let result = take_part(broadcast, routine, context);
-    await_all(broadcast, |broadcast| broadcast.done);
-    STATE.with_borrow_mut(|state| state.broadcasts.remove(&broadcast));
+    let result = take_part(routine, context);
+    await_all(|broadcast| broadcast.done);
+    with_now(Option::take);
     sched::lower(old);
     result
 }

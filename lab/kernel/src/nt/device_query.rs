@@ -1,7 +1,7 @@
 //! What drivers ask of devices and stacks. No device of the lab is one that a bus has found, which is what most of these
 //! functions are about: they say so, as they do in Windows.
 
-use super::{SUCCESS, identity, imports, status};
+use super::{SUCCESS, imports, status, thread};
 use crate::abi::constant::{
     STATUS_INVALID_DEVICE_REQUEST, STATUS_INVALID_PARAMETER, STATUS_NO_MEMORY,
 };
@@ -21,7 +21,7 @@ imports! {
     IoWithinStackLimits => is_within_stack,
     IoGetRemainingStackSize => remaining_stack,
     IoGetInitialStack => initial_stack,
-    IoThreadToProcess => process_of_thread,
+    IoThreadToProcess => thread::thread_process,
 }
 
 // <https://learn.microsoft.com/openspecs/windows_protocols/ms-erref/596a1078-e883-4972-9bbc-49e60bebca55>
@@ -80,10 +80,4 @@ fn remaining_stack(call: &Call<'_>) -> u64 {
 
 fn initial_stack(_: &Call<'_>) -> u64 {
     exception::stack_limits().1
-}
-
-/// All threads that a driver has the object of are the system's.
-fn process_of_thread(call: &Call<'_>) -> u64 {
-    mem::read::<u8>(call.arg(0)).or_fault();
-    identity::requestor(0)
 }

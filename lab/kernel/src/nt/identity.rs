@@ -85,11 +85,6 @@ pub(super) fn process_number(object: u64) -> Option<u32> {
     })
 }
 
-/// The process whose thread has sent a request, by its number.
-pub(super) fn requestor(_process: u32) -> u64 {
-    object("process")
-}
-
 /// That of the running process.
 fn token(_: &Call<'_>) -> u64 {
     Token::current().address()

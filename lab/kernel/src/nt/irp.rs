@@ -138,7 +138,7 @@ fn requestor_process(call: &Call<'_>) -> u64 {
     if thread == 0 {
         return 0;
     }
-    super::identity::requestor(device::requestor(call.arg(0)).unwrap_or(0))
+    super::identity::process_object(device::requestor(call.arg(0)).unwrap_or(0))
 }
 
 /// Synchronous is what says so itself, what is about a file that was opened so, and a control request whose buffers are

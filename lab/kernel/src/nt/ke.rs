@@ -209,7 +209,7 @@ pub(crate) fn wait_for(object: u64, deadline_ns: Option<u64>) -> Wait {
 }
 
 /// The deadline that a pointer to a timeout means; none for NULL.
-fn deadline_at(timeout: u64) -> Option<u64> {
+pub(super) fn deadline_at(timeout: u64) -> Option<u64> {
     (timeout != 0).then(|| deadline_ns(mem::read::<i64>(timeout).or_fault()))
 }
 

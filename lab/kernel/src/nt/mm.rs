@@ -330,15 +330,11 @@ fn create_mdl(call: &Call<'_>) -> u64 {
     let Ok(length) = u32::try_from(call.arg(2)) else {
         return 0;
     };
-    let size = u64::try_from(mdl::size(buffer, length.into())).unwrap_or(0);
-    let mdl = match given {
-        0 => memory::allocate(MDL_TAG, size, pool::Kind::NonPaged, true),
-        given => given,
-    };
-    if mdl != 0 {
-        mdl::initialize(mdl, buffer, length, 0).or_fault();
+    if given == 0 {
+        return allocate_mdl_with(buffer, length, 0);
     }
-    mdl
+    mdl::initialize(given, buffer, length, 0).or_fault();
+    given
 }
 
 /// The beginning moves, and the end stays.

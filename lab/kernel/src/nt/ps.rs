@@ -94,7 +94,10 @@ fn end() {
     let object = RUNNING.with_borrow_mut(|running| running.remove(&sched::current()));
     if let Some(object) = object {
         emit(Kind::ThreadEnded { thread: object });
-        H::SignalState.write(object, 1).or_fault();
+        // And what a lookup by its number gives.
+        for object in [object, sched::thread_object(sched::current())] {
+            H::SignalState.write(object, 1).or_fault();
+        }
     }
 }
 
@@ -125,13 +128,7 @@ pub(super) fn thread_of_id(id: u64) -> Option<ThreadId> {
 
 /// The thread of an object: what `KeGetCurrentThread` gives, or what a handle of a driver's thread is of.
 pub(super) fn thread_of_object(object: u64) -> Option<ThreadId> {
-    let own = RUNNING.with_borrow(|running| {
-        let mut running = running.iter();
-        running
-            .find(|(_, known)| **known == object)
-            .map(|(thread, _)| *thread)
-    });
-    own.or_else(|| sched::thread_of_object(object))
+    find(object).or_else(|| sched::thread_of_object(object))
 }
 
 fn current_thread_id(_: &Call<'_>) -> u64 {

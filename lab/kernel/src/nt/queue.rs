@@ -110,18 +110,16 @@ fn take(queue: u64) -> Result<Option<u64>, BadAddress> {
     Ok(Some(entry))
 }
 
-/// Whether another thread may work: those that wait for something else do not count.
+/// Whether another thread may work: those that wait for something else, or have ended, do not count.
 fn has_room(queue: u64) -> Result<bool, BadAddress> {
     let most = mem::read::<u32>(queue.wrapping_add(MAXIMUM_COUNT))?;
-    let workers = QUEUES.with_borrow(|queues| {
+    let is_active = |thread: &&ThreadId| sched::is_active(**thread);
+    let busy = QUEUES.with_borrow(|queues| {
         queues
             .get(&queue)
-            .map_or(Vec::new(), |queue| queue.workers.clone())
+            .map_or(0, |queue| queue.workers.iter().filter(is_active).count())
     });
-    let busy = workers
-        .into_iter()
-        .filter(|thread| !sched::is_waiting(*thread));
-    Ok(busy.count() < most as usize)
+    Ok(busy < most as usize)
 }
 
 fn is_run_down(queue: u64) -> bool {
@@ -132,11 +130,7 @@ fn is_run_down(queue: u64) -> bool {
 fn remove(call: &Call<'_>) -> u64 {
     let (queue, timeout) = (call.arg(0), call.arg(2));
     let me = sched::current();
-    let deadline_ns = if timeout == 0 {
-        u64::MAX
-    } else {
-        ke::deadline_ns(mem::read(timeout).or_fault())
-    };
+    let deadline_ns = ke::deadline_at(timeout).unwrap_or(u64::MAX);
     QUEUES.with_borrow_mut(|queues| {
         let workers = &mut queues.entry(queue).or_default().workers;
         workers.retain(|thread| *thread != me);

@@ -101,16 +101,21 @@ fn acquire_resource(call: &Call<'_>, mode: Mode) -> u64 {
     let (resource, waits) = (call.arg(0), call.arg_u8(1) != 0);
     mem::read::<u64>(resource).or_fault();
     let me = sched::current();
-    if take(resource, mode, me, true) {
-        return 1;
-    }
     if !waits {
-        return 0;
+        return take(resource, mode, me, true).into();
+    }
+    take_waiting(resource, mode, me);
+    1
+}
+
+/// Takes a resource, and is known to wait for it meanwhile if it has to.
+fn take_waiting(resource: u64, mode: Mode, me: ThreadId) {
+    if take(resource, mode, me, true) {
+        return;
     }
     WAITERS.with_borrow_mut(|waiters| waiters.push((resource, me, mode)));
     sched::wait(&mut || take(resource, mode, me, true));
     WAITERS.with_borrow_mut(|waiters| waiters.retain(|(_, waiter, _)| *waiter != me));
-    1
 }
 
 /// How often a thread holds a resource.
@@ -162,9 +167,7 @@ fn enter(call: &Call<'_>, mode: Mode) -> u64 {
     let (resource, me) = (call.arg(0), sched::current());
     mem::read::<u64>(resource).or_fault();
     region::enter();
-    WAITERS.with_borrow_mut(|waiters| waiters.push((resource, me, mode)));
-    sched::wait(&mut || take(resource, mode, me, true));
-    WAITERS.with_borrow_mut(|waiters| waiters.retain(|(_, waiter, _)| *waiter != me));
+    take_waiting(resource, mode, me);
     // A structure of the system's, which is nobody's business.
     sched::thread_object(me)
 }

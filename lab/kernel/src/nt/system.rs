@@ -14,7 +14,6 @@ imports! {
     "ntoskrnl.exe":
     PsGetVersion => ps_version,
     PsIsSystemThread => yes,
-    PsGetProcessId => system_process_id,
     ExVerifySuite => no,
     ExIsProcessorFeaturePresent => has_feature,
     ExUuidCreate => create_uuid,
@@ -53,12 +52,6 @@ fn ps_version(call: &Call<'_>) -> u64 {
         mem::fill(call.arg(3), U::SIZE, 0).or_fault();
     }
     0
-}
-
-/// The routines of a filter run in the system process.
-fn system_process_id(_: &Call<'_>) -> u64 {
-    const SYSTEM_PROCESS: u64 = 4;
-    SYSTEM_PROCESS
 }
 
 /// What every x64 processor has that Windows runs on.

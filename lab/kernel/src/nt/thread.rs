@@ -26,6 +26,7 @@ imports! {
     PsGetCurrentThread => current_thread,
     PsGetCurrentProcess => identity::process,
     PsGetProcessSessionId => session,
+    PsGetProcessId => process_id,
     PsLookupProcessByProcessId => look_up_process,
     PsLookupThreadByThreadId => look_up_thread,
     KeStackAttachProcess => attach,
@@ -140,7 +141,13 @@ fn thread_process_id(call: &Call<'_>) -> u64 {
     ps::process_id(process_of(call.arg(0)))
 }
 
-fn thread_process(call: &Call<'_>) -> u64 {
+/// 0 of what is no process.
+fn process_id(call: &Call<'_>) -> u64 {
+    mem::read::<u8>(call.arg(0)).or_fault();
+    identity::process_number(call.arg(0)).map_or(0, ps::process_id)
+}
+
+pub(super) fn thread_process(call: &Call<'_>) -> u64 {
     identity::process_object(process_of(call.arg(0)))
 }
 

@@ -21,8 +21,6 @@ pub enum Registered {
     Thread,
     /// `PsSetLoadImageNotifyRoutine`.
     Image,
-    /// `ExRegisterCallback`.
-    Callback,
     /// `NdisIfRegisterProvider`.
     InterfaceProvider,
     /// `NdisIfRegisterInterface`.
@@ -44,7 +42,6 @@ impl Registered {
             Self::Process | Self::ProcessEx => "process notify routine",
             Self::Thread => "thread notify routine",
             Self::Image => "image notify routine",
-            Self::Callback => "registration with a callback object",
             Self::InterfaceProvider => "network interface provider",
             Self::Interface => "network interface",
             Self::Wmi => "WMI registration",

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use lab_rules::Kind;
 use lab_rules::event::{PoolEvent, PoolFreeError};
 
-use super::{MDL_TAG, PAGE, flags, set_flags};
+use super::{PAGE, flags, set_flags};
 use crate::abi::constant::{MDL_PAGES_LOCKED, STATUS_INVALID_PARAMETER};
 use crate::memory;
-use crate::nt::{SUCCESS, imports, mdl, status};
+use crate::nt::{SUCCESS, imports, status};
 use crate::per_image::per_image;
 use crate::rt::Call;
 use crate::rt::exception::{self, USER_END};
@@ -83,7 +83,8 @@ fn allocate_pages_ex(call: &Call<'_>) -> u64 {
 /// An MDL and its pages. After the first range come others, each further by what is to be skipped.
 fn make(call: &Call<'_>, zeroed: bool) -> u64 {
     let (low, high, skip, bytes) = (call.arg(0), call.arg(1), call.arg(2), call.arg(3));
-    let Ok(length) = u32::try_from(bytes.next_multiple_of(PAGE)) else {
+    let pages = bytes.checked_next_multiple_of(PAGE);
+    let Some(length) = pages.and_then(|bytes| u32::try_from(bytes).ok()) else {
         return 0;
     };
     let high = if skip == 0 { high } else { u64::MAX };
@@ -91,13 +92,11 @@ fn make(call: &Call<'_>, zeroed: bool) -> u64 {
     if block == 0 {
         return 0;
     }
-    let size = u64::try_from(mdl::size(block, length.into())).unwrap_or(0);
-    let mdl = memory::allocate(MDL_TAG, size, pool::Kind::NonPaged, true);
+    let mdl = super::allocate_mdl_with(block, length, MDL_PAGES_LOCKED);
     if mdl == 0 {
         memory::free(block, Some(PAGES_TAG));
         return 0;
     }
-    mdl::initialize(mdl, block, length, MDL_PAGES_LOCKED).or_fault();
     PAGES.with_borrow_mut(|pages| pages.insert(mdl, block));
     mdl
 }

@@ -42,10 +42,10 @@ pub(crate) fn time_of(thread: ThreadId) -> u64 {
     before.unwrap_or(0) + now
 }
 
-/// Whether a thread waits for something.
-pub(crate) fn is_waiting(thread: ThreadId) -> bool {
+/// Whether a thread is there and waits for nothing.
+pub(crate) fn is_active(thread: ThreadId) -> bool {
     MACHINE.with_borrow(|machine| {
         let thread = machine.threads.get(thread);
-        thread.is_some_and(|thread| thread.waiting.is_some())
+        thread.is_some_and(|thread| thread.waiting.is_none())
     })
 }

@@ -28,7 +28,7 @@ use std::{
 
 pub(super) use self::hang::hang;
 pub(crate) use self::{
-    binding::{bind, bound_to, is_waiting, thread_of_object, time_of},
+    binding::{bind, bound_to, is_active, thread_of_object, time_of},
     dpc::{DpcId, cancel_dpc, queue_dpc, queue_dpc_at, queue_dpc_first},
     hang::{Hang, HangKind},
 };
