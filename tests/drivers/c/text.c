@@ -455,6 +455,8 @@ NOINLINE static void scanning(void)
 	expect(819, sscanf_s("ab", "%c%c", word, 1, word + 1, 1) == 2 && word[1] == 'b', TRUE);
 	expect(820, sscanf_s("", "%d", &number) == -1 && sscanf_s("x", "%d", &number) == 0, TRUE);
 	expect(821, sscanf_s("5%", "%d%%%n", &number, &other) == 1 && other == 2, TRUE);
+	large = -1;
+	expect(829, sscanf_s("1F", "%p", (PVOID *)&large) == 1 && large == 0x1F, TRUE);
 	expect(822, sscanf_s("-9000000000", "%lld", &large) == 1 && large == -9000000000, TRUE);
 	expect(823, sscanf_s("]x-z", "%[]x-]", word, 8) == 1 && word[2] == '-', TRUE);
 	expect(824, sscanf_s("ab,c", "%[^,]", word, 8) == 1 && word[1] == 'b' && word[2] == 0, TRUE);

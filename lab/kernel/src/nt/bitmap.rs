@@ -271,7 +271,7 @@ fn last_clear_run(call: &Call<'_>) -> u64 {
     let run = bits.runs(false).take_while(|run| run.begin <= from).last();
     let run = run.map(|run| Run {
         begin: run.begin,
-        count: run.count.min(from - run.begin + 1),
+        count: run.count.min((from - run.begin).saturating_add(1)),
     });
     tell(run, call.arg(2), from)
 }

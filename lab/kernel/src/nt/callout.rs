@@ -5,7 +5,9 @@ use std::cell::RefCell;
 use lab_rules::event::Callback;
 
 use super::{SUCCESS, imports, status};
-use crate::abi::constant::{STATUS_INVALID_PARAMETER_3, STATUS_NO_MEMORY};
+use crate::abi::constant::{
+    STATUS_INVALID_PARAMETER_3, STATUS_INVALID_PARAMETER_4, STATUS_NO_MEMORY,
+};
 use crate::driver;
 use crate::per_image::per_image;
 use crate::rt::sched::{self, DISPATCH_LEVEL};
@@ -18,8 +20,6 @@ imports! {
     KeIpiGenericCall => on_all,
 }
 
-/// `STATUS_INVALID_PARAMETER_4`, which the table does not have.
-const STATUS_INVALID_PARAMETER_4: i32 = 0xC000_00F2_u32.cast_signed();
 /// `MAXIMUM_EXPANSION_SIZE` on x64.
 const MOST_BYTES: u64 = 0x12000 - 0x800;
 /// `IPI_LEVEL` on x64.

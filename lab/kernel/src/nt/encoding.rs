@@ -5,7 +5,8 @@ use super::ansi;
 use super::rtl;
 use super::{SUCCESS, imports, status};
 use crate::abi::constant::{
-    STATUS_BUFFER_TOO_SMALL, STATUS_INVALID_PARAMETER, STATUS_SOME_NOT_MAPPED,
+    STATUS_BUFFER_TOO_SMALL, STATUS_INVALID_PARAMETER, STATUS_INVALID_PARAMETER_4,
+    STATUS_INVALID_PARAMETER_5, STATUS_SOME_NOT_MAPPED,
 };
 use crate::abi::nt::UNICODE_STRING as U;
 use crate::driver;
@@ -39,8 +40,6 @@ imports! {
     RtlValidateUnicodeString => validate,
 }
 
-const STATUS_INVALID_PARAMETER_4: u64 = 0xC000_00F2;
-const STATUS_INVALID_PARAMETER_5: u64 = 0xC000_00F3;
 /// What stands for a character that there is not.
 const REPLACEMENT: char = char::REPLACEMENT_CHARACTER;
 
@@ -88,7 +87,7 @@ fn give(
         return status(STATUS_INVALID_PARAMETER);
     }
     if call.arg(3) == 0 {
-        return STATUS_INVALID_PARAMETER_4;
+        return status(STATUS_INVALID_PARAMETER_4);
     }
     let source = mem::read_bytes(call.arg(3), call.arg_u32(4) as usize).or_fault();
     let (characters, is_valid) = decode(&source);
@@ -120,7 +119,7 @@ fn from_utf8(call: &Call<'_>) -> u64 {
 
 fn to_utf8(call: &Call<'_>) -> u64 {
     if call.arg(3) != 0 && !call.arg_u32(4).is_multiple_of(2) {
-        return STATUS_INVALID_PARAMETER_5;
+        return status(STATUS_INVALID_PARAMETER_5);
     }
     give(call, characters_of_utf16, utf8_bytes)
 }

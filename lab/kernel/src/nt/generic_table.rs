@@ -201,6 +201,7 @@ impl<const AVL: bool> Table<AVL> {
                 .write(self.0, self.step(node, RIGHT, LEFT))
                 .or_fault();
         }
+        let mut lifted = 0;
         loop {
             let children = [LEFT, RIGHT].map(|side| side.read(node).or_fault());
             match children {
@@ -208,7 +209,13 @@ impl<const AVL: bool> Table<AVL> {
                     self.replace(PARENT.read(node).or_fault(), node, only);
                     break;
                 }
-                [a, b] => self.lift(if rank(a) > rank(b) { a } else { b }),
+                [a, b] => {
+                    if lifted > self.count() {
+                        list::corrupt();
+                    }
+                    lifted += 1;
+                    self.lift(if rank(a) > rank(b) { a } else { b });
+                }
             }
         }
         if !AVL {

@@ -81,9 +81,7 @@ impl Table {
 
     /// The entries of a chain, of which there are no more than in all.
     fn entries(self, chain: u64) -> impl Iterator<Item = u64> {
-        let all = [ENTRIES, ENUMERATORS].map(|count| count.read(self.0).or_fault());
-        // One that is being put in or taken out is not counted.
-        let mut left = all[0].saturating_add(all[1]).saturating_add(1);
+        let mut left = self.most();
         let mut at = chain;
         std::iter::from_fn(move || {
             at = next_of(at);
@@ -93,6 +91,13 @@ impl Table {
             left = left.checked_sub(1).unwrap_or_else(|| corrupt());
             Some(at)
         })
+    }
+
+    /// Entries and enumerators at most.
+    fn most(self) -> u32 {
+        let all = [ENTRIES, ENUMERATORS].map(|count| count.read(self.0).or_fault());
+        // One that is being put in or taken out is not counted.
+        all[0].saturating_add(all[1]).saturating_add(1)
     }
 
     /// Whether a chain has entries of the driver's.
@@ -288,7 +293,9 @@ fn next_like(call: &Call<'_>) -> u64 {
     let chain = CHAIN.read(context).or_fault();
     let wanted = LIKE.read(context).or_fault();
     let mut place = next_of(BEFORE.read(context).or_fault());
+    let mut left = Table::of(call).most();
     while place != chain {
+        left = left.checked_sub(1).unwrap_or_else(|| corrupt());
         let entry = next_of(place);
         if entry == chain || ![wanted, RESERVED].contains(&signature(entry)) {
             break;

@@ -4,6 +4,7 @@ use lab_rules::Kind;
 use lab_rules::event::{Fault, FaultKind, Region};
 
 use super::imports;
+use crate::abi::constant::FAST_FAIL_CORRUPT_LIST_ENTRY;
 use crate::rt::Call;
 use crate::rt::mem::{self, BadAddress};
 use crate::rt::sched::{self, Reason};
@@ -60,10 +61,8 @@ pub(super) fn unlink(entry: u64) {
 
 /// The driver has spoilt a structure so that its members lead round in a circle: the system stops.
 pub(super) fn corrupt() -> ! {
-    /// `FAST_FAIL_CORRUPT_LIST_ENTRY`.
-    const CORRUPT_LIST: u32 = 3;
     watch::emit(Kind::Fault(Fault {
-        kind: FaultKind::FastFail(CORRUPT_LIST),
+        kind: FaultKind::FastFail(FAST_FAIL_CORRUPT_LIST_ENTRY),
         address: 0,
         instruction: 0,
         region: Region::Image,

@@ -5,8 +5,8 @@ use super::ob::{self, Object};
 use super::{SUCCESS, imports, ke, status};
 use crate::abi::constant::{
     OBJ_KERNEL_HANDLE, OBJ_OPENIF, OBJ_PERMANENT, STATUS_BUFFER_TOO_SMALL, STATUS_INVALID_HANDLE,
-    STATUS_INVALID_PARAMETER, STATUS_OBJECT_NAME_COLLISION, STATUS_OBJECT_NAME_NOT_FOUND,
-    STATUS_OBJECT_PATH_NOT_FOUND, STATUS_OBJECT_TYPE_MISMATCH,
+    STATUS_INVALID_PARAMETER, STATUS_INVALID_PARAMETER_4, STATUS_OBJECT_NAME_COLLISION,
+    STATUS_OBJECT_NAME_NOT_FOUND, STATUS_OBJECT_PATH_NOT_FOUND, STATUS_OBJECT_TYPE_MISMATCH,
 };
 use crate::abi::nt::{KEVENT, OBJECT_ATTRIBUTES as O, UNICODE_STRING as U};
 use crate::driver;
@@ -36,7 +36,6 @@ imports! {
 // <https://learn.microsoft.com/openspecs/windows_protocols/ms-erref/596a1078-e883-4972-9bbc-49e60bebca55>
 const STATUS_OBJECT_NAME_EXISTS: i32 = 0x4000_0000;
 const STATUS_OBJECT_PATH_SYNTAX_BAD: i32 = 0xC000_003B_u32.cast_signed();
-const STATUS_INVALID_PARAMETER_4: i32 = 0xC000_00F2_u32.cast_signed();
 
 /// `NotificationEvent` and `SynchronizationEvent`.
 const NOTIFICATION: u32 = 0;

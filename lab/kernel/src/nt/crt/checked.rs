@@ -107,32 +107,26 @@ fn to_lower<const W: u64>(call: &Call<'_>) -> u64 {
 
 /// The next token; where to go on from is the caller's to keep.
 fn token(call: &Call<'_>) -> u64 {
-    let (text, set, context) = (call.arg(0), call.arg(1), call.arg(2));
+    let (given, set, context) = (call.arg(0), call.arg(1), call.arg(2));
     if set == 0 || context == 0 {
         return 0;
     }
-    let mut text = text;
-    if text == 0 {
-        text = mem::read(context).or_fault();
-    }
-    if text == 0 {
-        return 0;
-    }
-    let members = length::<N>(set, u64::MAX);
-    let is_in = |unit| (0..members).any(|index| read::<N>(set, index) == unit);
-    let end = length::<N>(text, u64::MAX);
-    let begin = (0..end).find(|index| !is_in(read::<N>(text, *index)));
-    let Some(begin) = begin else {
-        mem::write(context, place::<N>(text, end)).or_fault();
-        return 0;
+    let from = match given {
+        0 => mem::read(context).or_fault(),
+        given => given,
     };
-    let stop = (begin..end).find(|index| is_in(read::<N>(text, *index)));
-    if let Some(stop) = stop {
-        write::<N>(text, stop, 0);
+    if from == 0 {
+        return 0;
     }
-    let next = stop.map_or(end, |stop| stop + 1);
-    mem::write(context, place::<N>(text, next)).or_fault();
-    place::<N>(text, begin)
+    let begin = place::<N>(from, text::span_of::<N>(from, set, true));
+    let end = place::<N>(begin, text::span_of::<N>(begin, set, false));
+    let has_more = read::<N>(end, 0) != 0;
+    if has_more {
+        write::<N>(end, 0, 0);
+    }
+    let next = if has_more { place::<N>(end, 1) } else { end };
+    mem::write(context, next).or_fault();
+    if begin == end { 0 } else { begin }
 }
 
 /// What says that a character cannot be converted.

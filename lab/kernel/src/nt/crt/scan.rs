@@ -166,7 +166,9 @@ impl<const X: u64> Scan<'_, X> {
             }
             b'd' | b'u' => self.number(&spec, 10),
             b'i' => self.number(&spec, 0),
-            b'x' | b'X' | b'p' => self.number(&spec, 16),
+            b'x' | b'X' => self.number(&spec, 16),
+            // A pointer, whatever is said of its size.
+            b'p' => self.number(&Spec { bytes: 8, ..spec }, 16),
             b'o' => self.number(&spec, 8),
             b's' | b'S' => {
                 self.pass_space();

@@ -201,8 +201,7 @@ fn find_text<const W: u64>(call: &Call<'_>) -> u64 {
 }
 
 /// How many characters at the beginning are of a set, or are not.
-fn span_of<const W: u64>(call: &Call<'_>, wants_in: bool) -> u64 {
-    let (text, set) = (call.arg(0), call.arg(1));
+pub(super) fn span_of<const W: u64>(text: u64, set: u64, wants_in: bool) -> u64 {
     let members = length::<W>(set, u64::MAX);
     let is_in = |unit| (0..members).any(|index| read::<W>(set, index) == unit);
     let end = length::<W>(text, u64::MAX);
@@ -211,11 +210,11 @@ fn span_of<const W: u64>(call: &Call<'_>, wants_in: bool) -> u64 {
 }
 
 fn span<const W: u64>(call: &Call<'_>) -> u64 {
-    span_of::<W>(call, true)
+    span_of::<W>(call.arg(0), call.arg(1), true)
 }
 
 fn span_without<const W: u64>(call: &Call<'_>) -> u64 {
-    span_of::<W>(call, false)
+    span_of::<W>(call.arg(0), call.arg(1), false)
 }
 
 /// Changes every character up to the zero.

@@ -5,7 +5,9 @@ use super::descriptor::{Descriptor, List};
 use super::token::Token;
 use super::well_known::{ADMINISTRATORS, OWNER_RIGHTS, SECURITY, TAKE_OWNERSHIP};
 use crate::abi::constant::{
-    STATUS_ACCESS_DENIED, STATUS_NO_MEMORY, STATUS_PRIVILEGE_NOT_HELD, STATUS_UNKNOWN_REVISION,
+    ACCESS_SYSTEM_SECURITY, GENERIC_ALL, GENERIC_EXECUTE, GENERIC_READ, GENERIC_WRITE,
+    MAXIMUM_ALLOWED, READ_CONTROL, STATUS_ACCESS_DENIED, STATUS_NO_MEMORY,
+    STATUS_PRIVILEGE_NOT_HELD, STATUS_UNKNOWN_REVISION, WRITE_DAC, WRITE_OWNER,
 };
 use crate::abi::nt::SECURITY_SUBJECT_CONTEXT as C;
 use crate::memory;
@@ -33,16 +35,10 @@ imports! {
     SeUnlockSubjectContext => nothing,
 }
 
-const READ_CONTROL: u32 = 0x2_0000;
-const WRITE_DAC: u32 = 0x4_0000;
-const WRITE_OWNER: u32 = 0x8_0000;
-const ACCESS_SYSTEM_SECURITY: u32 = 0x100_0000;
-const MAXIMUM_ALLOWED: u32 = 0x200_0000;
-const GENERIC_ALL: u32 = 0x1000_0000;
 /// The generic rights, in the order of `GENERIC_MAPPING`.
-const GENERIC: [u32; 4] = [0x8000_0000, 0x4000_0000, 0x2000_0000, GENERIC_ALL];
+const GENERIC: [u32; 4] = [GENERIC_READ, GENERIC_WRITE, GENERIC_EXECUTE, GENERIC_ALL];
 /// `KernelMode`.
-const KERNEL_MODE: u8 = 0;
+pub(super) const KERNEL_MODE: u8 = 0;
 /// `SE_PRIVILEGE_USED_FOR_ACCESS`.
 const USED_FOR_ACCESS: u32 = 0x8000_0000;
 /// `PRIVILEGE_SET`: the number of privileges, how they count, and each with its attributes.
@@ -117,8 +113,8 @@ fn map_generic(call: &Call<'_>) -> u64 {
 /// What a check has come to.
 struct Answer {
     granted: u32,
-    /// The privilege that was used.
-    used: Option<u32>,
+    /// The privileges that were used.
+    used: Vec<u32>,
     status: u64,
 }
 
@@ -126,7 +122,7 @@ impl Answer {
     fn refused(status: u64) -> Self {
         Self {
             granted: 0,
-            used: None,
+            used: Vec::new(),
             status,
         }
     }
@@ -144,15 +140,21 @@ fn check(call: &Call<'_>) -> u64 {
         };
         Answer {
             granted: granted | previous,
-            used: None,
+            used: Vec::new(),
             status: SUCCESS,
         }
     } else {
-        judge(descriptor, context, mapped(wanted, mapping), previous)
+        judge(
+            descriptor,
+            context,
+            mapped(wanted, mapping),
+            previous,
+            mapped(GENERIC_ALL, mapping),
+        )
     };
     if privileges != 0 {
-        let set = answer.used.map_or(0, privilege_set);
-        if set == 0 && answer.used.is_some() {
+        let set = privilege_set(&answer.used);
+        if set == 0 && !answer.used.is_empty() {
             answer = Answer::refused(status(STATUS_NO_MEMORY));
         }
         mem::write(privileges, set).or_fault();
@@ -162,8 +164,8 @@ fn check(call: &Call<'_>) -> u64 {
     u64::from(answer.status == SUCCESS)
 }
 
-/// What the subject of a context may do with an object.
-fn judge(descriptor: u64, context: u64, wanted: u32, previous: u32) -> Answer {
+/// What the subject of a context may do with an object; `all` is all that there is.
+fn judge(descriptor: u64, context: u64, wanted: u32, previous: u32, all: u32) -> Answer {
     let denied = Answer::refused(status(STATUS_ACCESS_DENIED));
     if descriptor == 0 {
         return denied;
@@ -176,7 +178,7 @@ fn judge(descriptor: u64, context: u64, wanted: u32, previous: u32) -> Answer {
     };
     let maximum = wanted & MAXIMUM_ALLOWED != 0;
     let mut left = wanted & !(MAXIMUM_ALLOWED | previous);
-    let (mut granted, mut used) = (previous, None);
+    let (mut granted, mut used) = (previous, Vec::new());
     if left & ACCESS_SYSTEM_SECURITY != 0 {
         if !token.is_privileged(SECURITY.into()) {
             return Answer::refused(status(STATUS_PRIVILEGE_NOT_HELD));
@@ -185,13 +187,13 @@ fn judge(descriptor: u64, context: u64, wanted: u32, previous: u32) -> Answer {
             granted | ACCESS_SYSTEM_SECURITY,
             left & !ACCESS_SYSTEM_SECURITY,
         );
-        used = Some(SECURITY);
+        used.push(SECURITY);
     }
     let owner = descriptor.owner();
     match descriptor.dacl() {
         List::Invalid => return denied,
         List::Nothing => {
-            let all = if maximum { GENERIC_ALL } else { 0 };
+            let all = if maximum { all } else { 0 };
             return Answer {
                 granted: granted | left | all,
                 used,
@@ -217,7 +219,7 @@ fn judge(descriptor: u64, context: u64, wanted: u32, previous: u32) -> Answer {
     }
     if left & WRITE_OWNER != 0 && token.is_privileged(TAKE_OWNERSHIP.into()) {
         (granted, left) = (granted | WRITE_OWNER, left & !WRITE_OWNER);
-        used = Some(TAKE_OWNERSHIP);
+        used.push(TAKE_OWNERSHIP);
     }
     if left != 0 || granted == 0 {
         return denied;
@@ -250,14 +252,20 @@ fn allowed(list: Acl, token: Token, is_owner: bool) -> u32 {
     allowed
 }
 
-/// A set with one privilege, from paged pool; 0 where there is no memory.
-fn privilege_set(privilege: u32) -> u64 {
-    let set = memory::allocate(TAG, PRIVILEGES + PRIVILEGE, Kind::Paged, true);
+/// A set of privileges, from paged pool; 0 for none, and where there is no memory.
+fn privilege_set(privileges: &[u32]) -> u64 {
+    if privileges.is_empty() {
+        return 0;
+    }
+    let count = privileges.len() as u64;
+    let set = memory::allocate(TAG, PRIVILEGES + PRIVILEGE * count, Kind::Paged, true);
     if set != 0 {
-        mem::write(set, 1u32).or_fault();
-        mem::write(set + PRIVILEGES, u64::from(privilege)).or_fault();
-        let attributes = set + PRIVILEGES + ATTRIBUTES;
-        mem::write(attributes, USED_FOR_ACCESS).or_fault();
+        mem::write(set, count as u32).or_fault();
+        let places = (set + PRIVILEGES..).step_by(PRIVILEGE as usize);
+        for (place, privilege) in places.zip(privileges) {
+            mem::write(place, u64::from(*privilege)).or_fault();
+            mem::write(place + ATTRIBUTES, USED_FOR_ACCESS).or_fault();
+        }
     }
     set
 }

@@ -1,6 +1,7 @@
 //! `SeCaptureSecurityDescriptor`: a copy of a descriptor in one piece, which nobody else changes. What `IoCreateDeviceSecure`
 //! in wdmsec.lib calls.
 
+use super::access::KERNEL_MODE;
 use super::descriptor::{Descriptor, assemble};
 use crate::abi::constant::{
     STATUS_INSUFFICIENT_RESOURCES, STATUS_INVALID_SECURITY_DESCR, STATUS_UNKNOWN_REVISION,
@@ -18,7 +19,6 @@ imports! {
     SeReleaseSecurityDescriptor => release,
 }
 
-const KERNEL_MODE: u8 = 0;
 /// The bit of `POOL_TYPE` that paged pool has.
 const PAGED: u32 = 1;
 /// Tag of the copies.
